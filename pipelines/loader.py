@@ -1,0 +1,116 @@
+"""The strict loader: TOML into nested frozen dataclasses; every key known, every type right, nothing guessed."""
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import MISSING, fields, is_dataclass
+from importlib import resources
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+Recipe = TypeVar("Recipe")
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be read; the message names the file, the key and what is allowed."""
+
+
+def names(kind: str) -> list[str]:
+    """Names of the recipes of a kind ("build", "train") that come with the package."""
+    folder = resources.files("pipelines") / kind
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def load(schema: type[Recipe], kind: str, name_or_file: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe by name or from a file, apply `key=value` overrides, and check it against a dataclass.
+
+    Overrides are dotted keys with TOML values ("transcode.width=224"); a value that is no TOML is taken as a string.
+
+    Raises: RecipeError.
+    """
+    where, text = _text_of(kind, name_or_file)
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{where}: not TOML: {error}") from None
+    for override in overrides:
+        _override(table, override)
+    return _build(schema, table, where=where, path="")
+
+
+def _text_of(kind: str, name_or_file: str) -> tuple[str, str]:
+    if name_or_file in names(kind):
+        entry = resources.files("pipelines") / kind / f"{name_or_file}.toml"
+        return f"recipe {name_or_file}", entry.read_text("utf-8")
+    path = Path(name_or_file)
+    if not path.is_file():
+        raise RecipeError(f"no recipe {name_or_file!r}: neither a file nor one of {', '.join(names(kind))}")
+    try:
+        return str(path), path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: cannot be read as UTF-8 text: {error}") from None
+
+
+def _override(table: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not separator or not all(parts):
+        raise RecipeError(f"--set {override!r}: expected key=value, such as transcode.width=224")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    for part in parts[:-1]:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise RecipeError(f"--set {override!r}: {part} is a value, not a table")
+    table[parts[-1]] = value
+
+
+def _build(schema: Any, table: dict[str, Any], *, where: str, path: str) -> Any:
+    known = {field.name: field for field in fields(schema)}
+    for key in table:
+        if key not in known:
+            raise RecipeError(f"{where}: unknown key {path + key}; known here: {', '.join(known)}")
+    values = {}
+    for name, field in known.items():
+        if name in table:
+            values[name] = _value(field.type, table[name], where=where, path=path + name)
+        elif field.default is MISSING and field.default_factory is MISSING:
+            raise RecipeError(f"{where}: missing key {path + name}; it must be {_spell(field.type)}")
+    try:
+        return schema(**values)
+    except ValueError as error:
+        raise RecipeError(f"{where}: {path.rstrip('.') or 'recipe'}: {error}") from None
+
+
+def _value(expected: Any, value: Any, *, where: str, path: str) -> Any:
+    if is_dataclass(expected) and isinstance(value, dict):
+        return _build(expected, value, where=where, path=f"{path}.")
+    if get_origin(expected) is tuple and isinstance(value, list):
+        item = get_args(expected)[0]
+        return tuple(_value(item, entry, where=where, path=f"{path}[{n}]") for n, entry in enumerate(value))
+    if expected is float and type(value) is int:
+        return float(value)
+    if isinstance(expected, UnionType):  # "int | None": TOML has no null, so absence is None
+        return _value(get_args(expected)[0], value, where=where, path=path)
+    if get_origin(expected) is Literal:
+        allowed = value in get_args(expected)
+    else:
+        allowed = expected in (bool, int, float, str) and type(value) is expected
+    if not allowed:
+        raise RecipeError(f"{where}: {path} must be {_spell(expected)}, got {value!r}")
+    return value
+
+
+def _spell(expected: Any) -> str:
+    """The type in the words of someone who writes TOML."""
+    if get_origin(expected) is Literal:
+        return "one of " + ", ".join(map(repr, get_args(expected)))
+    if get_origin(expected) is tuple:
+        return f"a list, each entry {_spell(get_args(expected)[0])}"
+    if isinstance(expected, UnionType):
+        return _spell(get_args(expected)[0])
+    if is_dataclass(expected):
+        return f"a table of {', '.join(field.name for field in fields(expected))}"
+    return {bool: "true or false", int: "a whole number", float: "a number", str: "a string"}[expected]

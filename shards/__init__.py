@@ -1,0 +1,8 @@
+"""Shard sets: the contract between the build, the labs that share sets, and the models that train on them."""
+
+from shards.errors import ShardError
+from shards.manifest import Manifest
+from shards.reader import ShardSet
+from shards.schema import COLUMNS, Sample
+
+__all__ = ["COLUMNS", "Manifest", "Sample", "ShardError", "ShardSet"]

@@ -1,0 +1,196 @@
+"""The manifest: what a set is and which bytes belong to it. Written last; what it does not name does not exist."""
+
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from shards import canonical
+from shards.errors import ShardError
+from shards.schema import FORMAT, SUBSETS, column_of, record_from
+
+MANIFEST = "manifest.json"
+SHA256 = re.compile("[0-9a-f]{64}")
+
+STAGES = ("source", "transcode", "decode", "encode", "worker")
+CODES = {
+    "empty": "the file has no bytes",
+    "unreadable": "the file cannot be read (permissions, or the disk)",
+    "not_a_video": "no known video container or bitstream",
+    "no_video_stream": "a container without a video stream",
+    "no_frames": "not one frame decodes",
+    "truncated": "far fewer frames decode than the container announces",
+    "damaged": "parts of the bitstream do not decode",
+    "transcode_failed": "ffmpeg refused the video",
+    "frame_count": "the transcoded video has not as many frames as an independent decode of the source",
+    "picture_types": "the transcoded video has not the pictures I P P ... that its GOP asks for",
+    "unsupported": "the bitstream uses a feature that this extraction does not know",
+    "timeout": "not done within the time allowed",
+    "crash": "native code crashed or the process was killed",
+    "error": "an unforeseen error; its text is in the build's log",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileInfo:
+    bytes: int
+    sha256: str
+
+    def __post_init__(self) -> None:
+        if type(self.bytes) is not int or self.bytes < 0 or not SHA256.fullmatch(self.sha256):
+            raise ShardError(f"a file needs its bytes and sha256, got {self}")
+
+    @classmethod
+    def of(cls, path: Path) -> "FileInfo":
+        return cls(bytes=path.stat().st_size, sha256=canonical.sha256_file(path))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardInfo:
+    """One shard: how many samples, and its files by their path below the set."""
+
+    shard: str  # "00000"
+    samples: int
+    frames: int
+    subsets: dict[str, str] | None  # what all its samples are in each split; None where the set is not grouped
+    files: dict[str, FileInfo]
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"\d{5,}", self.shard) or self.samples < 1 or self.frames < self.samples:
+            raise ShardError(f"shard {self.shard!r}: needs a number of five digits, samples and frames")
+
+    @classmethod
+    def from_value(cls, value: Any, *, where: str) -> "ShardInfo":
+        info: ShardInfo = record_from(cls, value, where=where)
+        files = {path: record_from(FileInfo, file, where=f"{where}, {path}") for path, file in info.files.items()}
+        return cls(shard=info.shard, samples=info.samples, frames=info.frames, subsets=info.subsets, files=files)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnInfo:
+    """One column: what made it, and what is needed to read it. Equal recipes have equal hashes."""
+
+    recipe: dict[str, Any]
+    recipe_sha256: str
+    encoding: dict[str, Any]
+    tools: dict[str, str]
+
+    def __post_init__(self) -> None:
+        if canonical.sha256_value(self.recipe) != self.recipe_sha256:
+            raise ShardError(f"recipe_sha256 {self.recipe_sha256} is not the hash of the recipe")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A video that could not be built: its stage and a code of CODES; free text stays in the build's log."""
+
+    key: str
+    name: str
+    stage: str
+    code: str
+
+    def __post_init__(self) -> None:
+        if self.stage not in STAGES or self.code not in CODES:
+            raise ShardError(f"{self.key}: unknown stage {self.stage!r} or code {self.code!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    format: int
+    dataset: dict[str, Any]  # name, and the options that chose the videos
+    classes: list[str]  # by class id
+    splits: dict[str, dict[str, int]]  # split -> subset -> samples
+    order: dict[str, Any]  # seed, videos_per_shard, grouped
+    columns: dict[str, ColumnInfo]
+    shards: list[ShardInfo]
+    samples: int
+    frames: int
+    failed: list[Failure]
+    missing: list[str]  # names that the dataset lists and the source directory lacks
+
+    def __post_init__(self) -> None:
+        if self.format != FORMAT:
+            raise ShardError(f"manifest has format {self.format!r}, this version reads {FORMAT}; update the package")
+        for column in self.columns:
+            column_of(column)
+        numbers = [shard.shard for shard in self.shards]
+        if not numbers or sorted(set(numbers)) != numbers:
+            raise ShardError("manifest: shards must be at least one, each once, in order")
+        for shard in self.shards:
+            if set(shard.files) != set(files_of(shard.shard, list(self.columns))):
+                raise ShardError(f"manifest: shard {shard.shard} does not list exactly the files of its columns")
+        self._check_counts()
+
+    def _check_counts(self) -> None:
+        for field in ("samples", "frames"):
+            total = sum(getattr(shard, field) for shard in self.shards)
+            if getattr(self, field) != total:
+                raise ShardError(f"manifest: {getattr(self, field)} {field}, its shards have {total}")
+        for split, counts in self.splits.items():
+            if set(counts) != set(SUBSETS) or sum(counts.values()) != self.samples:
+                raise ShardError(f"manifest: counts of {split} must add up to {self.samples} samples, got {counts}")
+
+    def split_name(self, split: str) -> str:
+        """The split's full name: "1" means "split1". Raises ShardError that lists what there is."""
+        for name in (split, f"split{split}"):
+            if name in self.splits:
+                return name
+        raise ShardError(f"unknown split {split!r}; this set has {', '.join(self.splits)}")
+
+    def to_json(self) -> bytes:
+        """Canonical JSON whose last field is the sha256 of the same bytes without that field."""
+        body = canonical.dumps(asdict(self))
+        return body[:-2] + f',"sha256":"{canonical.sha256_bytes(body)}"}}\n'.encode("ascii")
+
+    @classmethod
+    def from_json(cls, data: bytes, *, where: str = MANIFEST) -> "Manifest":
+        """Raises ShardError if one byte is not what to_json wrote."""
+        value = canonical.loads(data, where=where)
+        if not isinstance(value, dict) or "sha256" not in value:
+            raise ShardError(f"{where}: not a manifest of a shard set")
+        del value["sha256"]
+        if type(value.get("format")) is int and value["format"] > FORMAT:
+            raise ShardError(f"{where}: format {value['format']}, this version reads {FORMAT}; update the package")
+        try:
+            manifest = cls._from_value(value, where=where)
+            same = manifest.to_json() == data
+        except (TypeError, AttributeError) as error:
+            raise ShardError(f"{where}: a field has the wrong type ({error}); fetch it again") from None
+        if not same:
+            raise ShardError(f"{where}: its bytes do not have the sha256 that it states; fetch it again")
+        return manifest
+
+    @classmethod
+    def _from_value(cls, value: dict[str, Any], *, where: str) -> "Manifest":
+        parsed = dict(value)
+        columns = value.get("columns", {})
+        parsed["columns"] = {n: record_from(ColumnInfo, c, where=f"{where}, column {n}") for n, c in columns.items()}
+        parsed["shards"] = [ShardInfo.from_value(s, where=f"{where}, shards") for s in value.get("shards", [])]
+        parsed["failed"] = [record_from(Failure, f, where=f"{where}, failed") for f in value.get("failed", [])]
+        manifest: Manifest = record_from(cls, parsed, where=where)
+        return manifest
+
+    @classmethod
+    def read(cls, set_dir: Path) -> "Manifest":
+        path = set_dir / MANIFEST
+        if not path.is_file():
+            raise ShardError(f"{set_dir}: no {MANIFEST}, so no shard set; build or pull it, or finish its build")
+        return cls.from_json(path.read_bytes(), where=str(path))
+
+
+def samples_path(shard: str) -> str:
+    return f"samples/{shard}.jsonl"
+
+
+def tar_path(column: str, shard: str) -> str:
+    return f"{column}/{shard}.tar"
+
+
+def index_path(column: str, shard: str) -> str:
+    return f"{column}/{shard}.idx.json"
+
+
+def files_of(shard: str, columns: list[str]) -> list[str]:
+    """Paths, below the set, of everything that shard consists of."""
+    tars = [path for column in columns for path in (tar_path(column, shard), index_path(column, shard))]
+    return [samples_path(shard), *tars]

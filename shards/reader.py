@@ -1,0 +1,163 @@
+"""Random access to a shard set: choose split, subset and columns, get a sample's frames as arrays."""
+
+import os
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shards import encodings
+from shards.errors import ShardError
+from shards.manifest import Manifest, ShardInfo, index_path, samples_path, tar_path
+from shards.schema import SUBSETS, Sample
+from shards.writer import IndexEntry, read_index
+
+
+class ShardSet:
+    """A set on a local disk.
+
+    Opening reads the manifest alone; records and indexes are read shard by shard when they are asked for, and kept.
+
+    Example:
+        shard_set = ShardSet("shards/hmdb51")
+        for sample in shard_set.samples(split="1", subset="train"):
+            mv = shard_set.read(sample.key, "mv", [0, 5, 10])  # (3, h, w, 2) int16 half-pels
+    """
+
+    def __init__(self, directory: str | Path) -> None:
+        self.directory = Path(directory)
+        self.manifest = Manifest.read(self.directory)
+        self._samples: dict[str, list[Sample]] = {}
+        self._indexes: dict[tuple[str, str], dict[str, IndexEntry]] = {}
+
+    @property
+    def columns(self) -> list[str]:
+        return list(self.manifest.columns)
+
+    def shards(self, *, split: str | None = None, subset: str | None = None) -> list[ShardInfo]:
+        """The shards that can hold samples of a subset: exactly those where the set is grouped, else all."""
+        if split is None or subset is None:
+            return list(self.manifest.shards)
+        name = self._check_choice(split, subset)
+        return [shard for shard in self.manifest.shards if shard.subsets is None or shard.subsets[name] == subset]
+
+    def samples(self, *, split: str | None = None, subset: str | None = None) -> Iterator[Sample]:
+        """Records in the set's order, of one subset of a split, or all.
+
+        Raises: ShardError if only one of the two is given, or either is not of this set.
+        """
+        if (split is None) != (subset is None):
+            raise ShardError("split and subset go together, such as split='1', subset='train'")
+        for shard in self.shards(split=split, subset=subset):
+            for sample in self.samples_of(shard.shard):
+                if split is None or sample.subsets[self.manifest.split_name(split)] == subset:
+                    yield sample
+
+    def samples_of(self, shard: str) -> list[Sample]:
+        """The records of one shard."""
+        if shard not in self._samples:
+            path = self.directory / samples_path(shard)
+            lines = self._read_file(path).splitlines()
+            self._samples[shard] = [
+                Sample.from_json(line, where=f"{path}, line {n}") for n, line in enumerate(lines, 1)
+            ]
+        return self._samples[shard]
+
+    def sample(self, key: str) -> Sample:
+        """The record of a key. Raises ShardError if the set has no such sample."""
+        return self._located(key)[1]
+
+    def read(self, key: str, column: str, positions: Sequence[int] | None = None, *, stored: bool = False) -> NDArray:
+        """Frames of one sample, by their position in the column (all, if None); reads only the bytes of those frames.
+
+        iframe: (n, H, W, 3) uint8 RGB. mv: (n, h, w, 2) int16 half-pels, -32768 in intra macroblocks. residual:
+        (n, H, W, 3) int16 RGB. flow: (n, H, W, 2) float32 px. With `stored`, residual and flow as uint8 levels.
+        Position p is frame number `sample.frame_numbers(column)[p]`.
+
+        Raises: ShardError for an unknown key, column or position, and for damaged bytes.
+        """
+        if column == "video":
+            raise ShardError("video is a bitstream, not an array; read_bytes gives it")
+        _, sample = self._located(key)
+        frames = [
+            encodings.decode_frame(column, data, width=sample.width, height=sample.height)
+            for data in self.read_frames(key, column, positions)
+        ]
+        array = np.stack(frames) if frames else self._no_frames(column, sample)
+        return array if stored else self._restore(column, array)
+
+    def read_frames(self, key: str, column: str, positions: Sequence[int] | None = None) -> list[bytes]:
+        """The encoded frames at positions of a column: JPEG images, raw motion vectors, or pictures of the video."""
+        shard, _ = self._located(key)
+        entry = self._index(shard, column)[key]
+        count = len(entry.frames) - 1
+        wanted = range(count) if positions is None else positions
+        for position in wanted:
+            if not 0 <= position < count:
+                raise ShardError(f"{key}: {column} has positions 0 to {count - 1}, not {position}")
+        return self._pread(self.directory / tar_path(column, shard), [entry.frame(position) for position in wanted])
+
+    def read_bytes(self, key: str, column: str) -> bytes:
+        """The whole payload of a sample: an .m4v bitstream, an .npy file, or JPEG images one after another."""
+        shard, _ = self._located(key)
+        offset, size = self._index(shard, column)[key].payload
+        return self._pread(self.directory / tar_path(column, shard), [(offset, size)])[0]
+
+    def _check_choice(self, split: str, subset: str) -> str:
+        if subset not in SUBSETS:
+            raise ShardError(f"unknown subset {subset!r}; known: {', '.join(SUBSETS)}")
+        return self.manifest.split_name(split)
+
+    @cached_property
+    def _locations(self) -> dict[str, tuple[str, Sample]]:
+        shards = (shard.shard for shard in self.manifest.shards)
+        return {sample.key: (shard, sample) for shard in shards for sample in self.samples_of(shard)}
+
+    def _located(self, key: str) -> tuple[str, Sample]:
+        if key not in self._locations:
+            raise ShardError(f"{self.directory}: no sample {key!r}; `ipshards info` lists keys")
+        return self._locations[key]
+
+    def _index(self, shard: str, column: str) -> dict[str, IndexEntry]:
+        if column not in self.manifest.columns:
+            raise ShardError(f"{self.directory}: no column {column!r}; this set has {', '.join(self.columns)}")
+        if (shard, column) not in self._indexes:
+            path = self.directory / index_path(column, shard)
+            entries = read_index(self._read_file(path), column=column, where=str(path))
+            self._indexes[shard, column] = {entry.key: entry for entry in entries}
+        return self._indexes[shard, column]
+
+    def _restore(self, column: str, array: Any) -> Any:
+        if column == "residual":
+            return encodings.restore_residual(array)
+        if column == "flow":
+            bound_px = self.manifest.columns["flow"].encoding["bound_px"]
+            return encodings.restore_flow(array, bound_px=bound_px)
+        return array
+
+    def _no_frames(self, column: str, sample: Sample) -> NDArray:
+        if column == "mv":
+            return np.empty((0, -(-sample.height // 16), -(-sample.width // 16), 2), np.int16)
+        return np.empty((0, sample.height, sample.width, 2 if column == "flow" else 3), np.uint8)
+
+    def _read_file(self, path: Path) -> bytes:
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise ShardError(f"{path}: {error.strerror}; the set is incomplete, verify it") from None
+
+    def _pread(self, path: Path, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+        except OSError as error:
+            raise ShardError(f"{path}: {error.strerror}; the set is incomplete, verify it") from None
+        try:
+            chunks = [os.pread(descriptor, size, offset) for offset, size in ranges]
+        finally:
+            os.close(descriptor)
+        if any(len(chunk) != size for chunk, (_, size) in zip(chunks, ranges, strict=True)):
+            raise ShardError(f"{path}: shorter than its index says; the shard is cut, verify the set")
+        return chunks

@@ -1,0 +1,115 @@
+"""The words of the format: columns, and the record of one sample, which refuses to be wrong."""
+
+import re
+from dataclasses import asdict, dataclass, fields
+from typing import Any, get_origin
+
+from shards import canonical
+from shards.errors import ShardError
+from shards.keys import check_key
+
+FORMAT = 1
+SUBSETS = ("train", "test", "unused")
+NO_TIMESTAMP = -(2**63)  # a source frame without a timestamp, as FFmpeg writes it
+
+
+@dataclass(frozen=True)
+class Column:
+    """One modality of a set."""
+
+    name: str
+    payload: str  # the member's suffix in the tar
+    picture_types: str  # which frames it has an entry for: "I", "P" or "IP"
+
+
+COLUMNS = {
+    column.name: column
+    for column in (
+        Column("iframe", "iframe.mjpeg", "I"),
+        Column("mv", "mv.npy", "P"),
+        Column("residual", "residual.mjpeg", "P"),
+        Column("flow", "flow.mjpeg", "P"),
+        Column("video", "m4v", "IP"),
+    )
+}
+
+
+def column_of(name: str) -> Column:
+    if name not in COLUMNS:
+        raise ShardError(f"unknown column {name!r}; known: {', '.join(COLUMNS)}")
+    return COLUMNS[name]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """The record of one video: a line of `samples/*.jsonl`, and `<key>.json` in every tar.
+
+    Sizes are of the transcoded pictures, in px. Rates and time bases are exact fractions, written "30000/1001".
+    Raises ShardError on anything that could not have come from a build.
+    """
+
+    key: str
+    name: str  # path below the source directory; bytes that are not UTF-8 are escaped
+    class_name: str
+    class_id: int
+    subsets: dict[str, str]  # split -> "train", "test" or "unused"
+    frames: int
+    picture_types: str  # "IPPPPPPPPPPPIPP..."
+    width: int
+    height: int
+    source_width: int
+    source_height: int
+    source_frames: int  # what an independent decode of the source yields
+    source_frames_announced: int  # what its container claims; 0 where it claims nothing
+    source_frame_rate: str  # "0/1" where the container has none
+    source_time_base: str
+    source_pts: list[int]  # timestamps of the frames, in source_time_base
+    source_sha256: str
+
+    def __post_init__(self) -> None:
+        check_key(self.key)
+        self._check_types()
+        if not self.subsets or not set(self.subsets.values()) <= set(SUBSETS):
+            raise ShardError(f"{self.key}: subsets must name at least one split, each of {SUBSETS}, got {self.subsets}")
+        if self.class_id < 0 or min(self.width, self.height, self.frames) < 1:
+            raise ShardError(f"{self.key}: class id, size and frames must be positive, got {self}")
+        if len(self.picture_types) != self.frames or not re.fullmatch("I[IP]*", self.picture_types):
+            raise ShardError(f"{self.key}: {self.frames} frames need as many picture types, got {self.picture_types!r}")
+        if len(self.source_pts) != self.frames:
+            raise ShardError(f"{self.key}: {self.frames} frames, but {len(self.source_pts)} source timestamps")
+        for rate in (self.source_frame_rate, self.source_time_base):
+            if not re.fullmatch(r"\d+/[1-9]\d*", rate):
+                raise ShardError(f'{self.key}: rates are written like "30000/1001", got {rate!r}')
+        if not re.fullmatch("[0-9a-f]{64}", self.source_sha256):
+            raise ShardError(f"{self.key}: source_sha256 must be 64 hex digits, got {self.source_sha256!r}")
+
+    def _check_types(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if type(value) is not (get_origin(field.type) or field.type):
+                raise ShardError(f"{self.key}: {field.name} must be {field.type}, got {value!r}")
+        if not all(type(pts) is int for pts in self.source_pts):
+            raise ShardError(f"{self.key}: source_pts must be integers")
+
+    def frame_numbers(self, column: str) -> list[int]:
+        """Frame numbers that the column has an entry for, in order: position p of a column is frame numbers[p]."""
+        wanted = column_of(column).picture_types
+        return [number for number, picture_type in enumerate(self.picture_types) if picture_type in wanted]
+
+    def to_json(self) -> bytes:
+        return canonical.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, data: bytes, *, where: str) -> "Sample":
+        return record_from(cls, canonical.loads(data, where=where), where=where)
+
+
+def record_from(cls: type, value: Any, *, where: str) -> Any:
+    """Build a record from parsed JSON with exactly its fields. Raises ShardError that names `where` and the field."""
+    if not isinstance(value, dict):
+        raise ShardError(f"{where}: expected an object with the fields of {cls.__name__}, got {type(value).__name__}")
+    expected = {field.name for field in fields(cls)}
+    if set(value) != expected:
+        wrong = ", ".join(sorted(set(value) ^ expected))
+        raise ShardError(f"{where}: fields of {cls.__name__} missing or unknown: {wrong}")
+    return cls(**value)

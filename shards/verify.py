@@ -1,0 +1,153 @@
+"""Is a set what its manifest says, and is its manifest what format 1 says?"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from shards.encodings import decode_mv
+from shards.errors import ShardError
+from shards.manifest import MANIFEST, FileInfo, Manifest, ShardInfo, index_path, samples_path, tar_path
+from shards.motion import grid_of
+from shards.schema import SUBSETS, Sample, column_of
+from shards.tar import walk_tar
+from shards.writer import IndexEntry, members_of, read_index
+
+OUTSIDE = {MANIFEST, "README.md", ".build"}  # not covered by the manifest's hashes
+
+
+def verify(set_dir: Path, *, quick: bool = False) -> Iterator[str]:
+    """Yield what is wrong with a set, one sentence a problem; nothing if it is sound.
+
+    quick reads the manifest, the records and the indexes, and compares the tars' sizes; else every byte is read, and
+    every tar is walked and held against records and index.
+    """
+    try:
+        manifest = Manifest.read(set_dir)
+    except (ShardError, OSError) as error:
+        yield str(error)
+        return
+    yield from _foreign_files(set_dir, manifest)
+    counts = {split: dict.fromkeys(SUBSETS, 0) for split in manifest.splits}
+    keys: dict[str, str] = {}
+    for shard in manifest.shards:
+        damaged = list(_file_problems(set_dir, shard, quick=quick))
+        yield from damaged
+        if not damaged:
+            yield from _shard_problems(set_dir, manifest, shard, counts, keys, quick=quick)
+    if counts != manifest.splits:
+        yield f"{set_dir / MANIFEST}: split counts {manifest.splits} are not those of the records, {counts}"
+
+
+def _foreign_files(set_dir: Path, manifest: Manifest) -> Iterator[str]:
+    known = {path for shard in manifest.shards for path in shard.files}
+    for path in sorted(set_dir.rglob("*")):
+        relative = path.relative_to(set_dir)
+        if path.is_file() and relative.parts[0] not in OUTSIDE and relative.as_posix() not in known:
+            yield f"{path}: the manifest does not name it; a foreign file or the rest of another build, remove it"
+
+
+def _file_problems(set_dir: Path, shard: ShardInfo, *, quick: bool) -> Iterator[str]:
+    for relative, expected in shard.files.items():
+        path = set_dir / relative
+        if not path.is_file():
+            yield f"{path}: missing; fetch it again, or run the build again"
+        elif path.stat().st_size != expected.bytes:
+            yield f"{path}: {path.stat().st_size} bytes, the manifest says {expected.bytes}; fetch it again"
+        elif not (quick and path.suffix == ".tar") and FileInfo.of(path) != expected:
+            yield f"{path}: its bytes do not have the sha256 of the manifest; fetch it again"
+
+
+def _shard_problems(
+    set_dir: Path,
+    manifest: Manifest,
+    shard: ShardInfo,
+    counts: dict[str, dict[str, int]],
+    keys: dict[str, str],
+    *,
+    quick: bool,
+) -> Iterator[str]:
+    """What is wrong inside a shard whose files have the right hashes: a wrong writer, not a damaged disk."""
+    try:
+        samples = _read_samples(set_dir / samples_path(shard.shard))
+        yield from _record_problems(manifest, shard, samples, keys)
+        for sample in samples:
+            for split, subset in sample.subsets.items():
+                counts[split][subset] += 1
+        for column in manifest.columns:
+            yield from _column_problems(set_dir, shard.shard, column, samples, quick=quick)
+    except (ShardError, KeyError, TypeError, IndexError) as error:
+        yield f"{set_dir}, shard {shard.shard}: {error}"
+
+
+def _read_samples(path: Path) -> list[Sample]:
+    lines = path.read_bytes().splitlines(keepends=True)
+    samples = [Sample.from_json(line, where=f"{path}, line {number}") for number, line in enumerate(lines, 1)]
+    if b"".join(sample.to_json() for sample in samples) != b"".join(lines):
+        raise ShardError(f"{path}: not canonical JSON")
+    return samples
+
+
+def _record_problems(
+    manifest: Manifest, shard: ShardInfo, samples: list[Sample], keys: dict[str, str]
+) -> Iterator[str]:
+    if (len(samples), sum(sample.frames for sample in samples)) != (shard.samples, shard.frames):
+        yield f"shard {shard.shard}: its records are not {shard.samples} samples, {shard.frames} frames of the manifest"
+    for sample in samples:
+        if sample.key in keys:
+            yield f"{sample.key}: in shard {keys[sample.key]} and again in {shard.shard}"
+        keys[sample.key] = shard.shard
+        if manifest.classes[sample.class_id : sample.class_id + 1] != [sample.class_name]:
+            yield f"{sample.key}: class {sample.class_id} is not {sample.class_name!r} in the manifest"
+        if set(sample.subsets) != set(manifest.splits):
+            yield f"{sample.key}: its splits {list(sample.subsets)} are not the manifest's"
+        elif shard.subsets is not None and shard.subsets != sample.subsets:
+            yield f"{sample.key}: its subsets {sample.subsets} are not those of shard {shard.shard}"
+
+
+def _column_problems(set_dir: Path, shard: str, column: str, samples: list[Sample], *, quick: bool) -> Iterator[str]:
+    path = set_dir / index_path(column, shard)
+    entries = read_index(path.read_bytes(), column=column, where=str(path))
+    expected = [sample.key for sample in samples]
+    if [entry.key for entry in entries] != expected:
+        yield f"{path}: its keys are not those of {samples_path(shard)} in the same order"
+        return
+    for sample, entry in zip(samples, entries, strict=True):
+        if len(entry.frames) - 1 != len(sample.frame_numbers(column)):
+            yield f"{path}: {sample.key} has {len(entry.frames) - 1} frames in it, its record says otherwise"
+    if not quick:
+        yield from _tar_problems(set_dir / tar_path(column, shard), column, samples, entries)
+
+
+def _tar_problems(path: Path, column: str, samples: list[Sample], entries: list[IndexEntry]) -> Iterator[str]:
+    members = walk_tar(path)
+    for sample, entry in zip(samples, entries, strict=True):
+        found = [next(members, ("nothing", 0, b"")) for _ in range(3)]
+        payload = found[2][2]
+        expected = members_of(sample, column_of(column), payload)
+        if [(name, content) for name, _, content in found] != expected:
+            names = ", ".join(name for name, _, _ in found)
+            yield f"{path}: expected the members of {sample.key} with its record, found {names}"
+            return
+        positions = [[offset, len(content)] for _, offset, content in found]
+        if positions != [entry.json, entry.cls, entry.payload]:
+            yield f"{path}: {sample.key} does not lie where the index says"
+        yield from _payload_problems(f"{path}: {sample.key}", column, sample, entry, payload)
+    for name, _, _ in members:
+        yield f"{path}: member {name} belongs to no record"
+
+
+def _payload_problems(where: str, column: str, sample: Sample, entry: IndexEntry, payload: bytes) -> Iterator[str]:
+    """Do the frame offsets cut the payload where its frames begin and end?"""
+    if entry.header + entry.frames[-1] != len(payload) or entry.frames[0] != 0:
+        yield f"{where}: its frames do not fill its payload"
+        return
+    if column == "mv":
+        shape = (len(entry.frames) - 1, *grid_of(width=sample.width, height=sample.height), 2)
+        if decode_mv(payload).shape != shape:
+            yield f"{where}: mv is {decode_mv(payload).shape}, the record says {shape}"
+        return
+    begin, end = (b"\0\0\1", b"") if column == "video" else (b"\xff\xd8", b"\xff\xd9")
+    for position in range(len(entry.frames) - 1):
+        frame = payload[entry.frames[position] : entry.frames[position + 1]]
+        if not frame.startswith(begin) or not frame.endswith(end):
+            yield f"{where}: frame {position} does not begin and end like one"
+            return
