@@ -147,22 +147,23 @@ class BuildRecipe:
 
     def column(self, name: str, tools: dict[str, str]) -> ColumnInfo:
         """What a column's bytes depend on; two sets whose columns have equal hashes and tools can be joined."""
-        own = asdict(getattr(self, name)) if name in ENCODINGS else {}
+        media, fields = ENCODINGS[name]
+        own = asdict(getattr(self, name)) if fields else {}
         recipe: dict[str, Any] = {
             "transcode": asdict(self.transcode),
             "limit_frames": self.limits.frames,
             "max_frame_deficit": self.source.max_frame_deficit,
             name: own,
         }
-        media, fields = ENCODINGS.get(name, (UNTABLED[name], ()))
         encoding = {"media": media, **{field: own[field] for field in fields}}
         return ColumnInfo(recipe=recipe, recipe_sha256=sha256_value(recipe), encoding=encoding, tools=tools)
 
 
-# What a reader must know of a column: its media type and these fields of its table.
+# What a reader must know of a column: its media type and these fields of its table, if the recipe has one for it.
 ENCODINGS: dict[str, tuple[str, tuple[str, ...]]] = {
     "iframe": ("jpeg", ("quality", "chroma")),
     "residual": ("jpeg", ("quality", "chroma", "definition")),
     "flow": ("jpeg", ("quality", "bound_px", "backend")),
+    "mv": ("npy", ()),
+    "video": ("mpeg4", ()),
 }
-UNTABLED = {"mv": "npy", "video": "mpeg4"}  # columns without settings of their own

@@ -1,5 +1,6 @@
 """The strict loader: TOML into nested frozen dataclasses; every key known, every type right, nothing guessed."""
 
+import math
 import tomllib
 from collections.abc import Sequence
 from dataclasses import MISSING, fields, is_dataclass
@@ -57,9 +58,10 @@ def _override(table: dict[str, Any], override: str) -> None:
     if not separator or not all(parts):
         raise RecipeError(f"--set {override!r}: expected key=value, such as transcode.width=224")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        parsed = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
-        value = text
+        parsed = {"value": text}
+    value = parsed["value"] if len(parsed) == 1 else text  # a line break can bring in keys of its own
     for part in parts[:-1]:
         table = table.setdefault(part, {})
         if not isinstance(table, dict):
@@ -92,10 +94,12 @@ def _value(expected: Any, value: Any, *, where: str, path: str) -> Any:
         return tuple(_value(item, entry, where=where, path=f"{path}[{n}]") for n, entry in enumerate(value))
     if expected is float and type(value) is int:
         return float(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise RecipeError(f"{where}: {path} must be {_spell(expected)}, got {value}")
     if isinstance(expected, UnionType):  # "int | None": TOML has no null, so absence is None
         return _value(get_args(expected)[0], value, where=where, path=path)
     if get_origin(expected) is Literal:
-        allowed = value in get_args(expected)
+        allowed = any(type(value) is type(choice) and value == choice for choice in get_args(expected))
     else:
         allowed = expected in (bool, int, float, str) and type(value) is expected
     if not allowed:
@@ -113,4 +117,4 @@ def _spell(expected: Any) -> str:
         return _spell(get_args(expected)[0])
     if is_dataclass(expected):
         return f"a table of {', '.join(field.name for field in fields(expected))}"
-    return {bool: "true or false", int: "a whole number", float: "a number", str: "a string"}[expected]
+    return {bool: "true or false", int: "a whole number", float: "a finite number", str: "a string"}[expected]

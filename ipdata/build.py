@@ -1,0 +1,233 @@
+"""`ipdata build`: list, plan, extract what is not done, publish shard by shard, and the manifest last."""
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import click
+
+from ipdata.datasets import dataset_of
+from ipdata.errors import BuildError, VideoError
+from ipdata.extract import Failed, Job, source_sha256
+from ipdata.output import (
+    Output,
+    Receipt,
+    check_identity,
+    check_nothing_lost,
+    check_ours,
+    intact,
+    remove_stale,
+    work_left,
+)
+from ipdata.pack import Packed, ShardTask
+from ipdata.plan import Plan, make_plan
+from ipdata.progress import Progress
+from ipdata.recipe import BuildRecipe
+from ipdata.synthesis import Synthesis
+from ipdata.tasks import Event, VideoDone, run_here
+from ipdata.tools import tools_here, tools_of
+from shards import canonical
+from shards.manifest import Manifest
+from shards.readme import render
+from shards.schema import FORMAT, SUBSETS
+
+HASHING_THREADS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a build is asked to do, and where; only `recipe` and the videos decide the set's bytes."""
+
+    dataset: str
+    source: Path
+    splits: Path | None
+    draw: Path | None
+    out: Path
+    recipe: BuildRecipe
+    columns: tuple[str, ...]
+    scheduler: str | None = None  # an address, "none" for this process, None for a local cluster
+    workers: int | None = None
+    timeout_s: float = 1800.0  # a video
+    strict: bool = False
+    ffmpeg: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    plan: Plan
+    manifest: Manifest
+    failures: list[Failed] = field(default_factory=list)
+
+
+class StrictError(BuildError):
+    """--strict, and a video failed or is missing."""
+
+
+def plan_of(request: Request) -> Plan:
+    """List the dataset and plan its shards; reads names and lists, no video. Raises BuildError, ShardError."""
+    dataset = dataset_of(request.dataset)
+    listing = dataset.list_videos(request.source, request.splits, request.draw, request.recipe)
+    plan = make_plan(listing, request.recipe)
+    if request.strict and plan.listing.missing:
+        missing = plan.listing.missing
+        raise StrictError(f"--strict: {len(missing)} listed videos are missing, such as {missing[0]}")
+    return plan
+
+
+def build(request: Request) -> Result:
+    """Build or finish a shard set; returns what was built and what failed.
+
+    Raises: BuildError for every refusal; StrictError where --strict stopped it.
+    """
+    check_ours(request.out)
+    tools = tools_here(request.ffmpeg)
+    plan = plan_of(request)
+    output = Output(request.out)
+    with output.locked():
+        columns = check_identity(output, plan, request.columns, tools)
+        check_nothing_lost(output, plan)
+        tasks = list(_tasks(request, output, plan, columns, tools))
+        videos = len(plan.videos)
+        todo = sum(len(task.jobs) for task in tasks)
+        click.echo(f"{videos} videos in {len(plan.shards)} shards, {todo} to extract", err=True)
+        if tasks:
+            output.manifest.unlink(missing_ok=True)  # while shards change there is no set
+        failures = _run(request, output, tasks, videos=todo)
+        remove_stale(output, plan, columns)
+        manifest = _manifest(output, plan, columns, tools)
+        output.publish("README.md", render(manifest).encode())
+        output.publish("manifest.json", manifest.to_json())
+        output.publish(".build/report.json", _report(plan, manifest, failures))
+    return Result(plan=plan, manifest=manifest, failures=failures)
+
+
+def _tasks(
+    request: Request, output: Output, plan: Plan, columns: tuple[str, ...], tools: dict[str, str]
+) -> Iterator[ShardTask]:
+    """The shards with something left to do."""
+    for shard in plan.shards:
+        receipt = output.receipt(shard.shard)
+        if receipt is not None and (receipt.plan_sha256 != shard.sha256 or not intact(output, receipt)):
+            receipt = None
+        sources = _source_hashes({key: video.source for key, video in shard.videos.items()}) if receipt else {}
+        work = work_left(shard, receipt, columns, sources)
+        if work:
+            jobs = tuple(
+                Job(
+                    key=key,
+                    video=shard.videos[key],
+                    recipe=request.recipe,
+                    columns=missing,
+                    tools=tools,
+                    ffmpeg=request.ffmpeg,
+                )
+                for key, missing in work.items()
+            )
+            yield ShardTask(output=output, plan=shard, columns=columns, jobs=jobs, kept=receipt)
+
+
+def _source_hashes(sources: dict[str, Path | Synthesis]) -> dict[str, str]:
+    """sha256 of each source that can be read."""
+
+    def attempt(source: Path | Synthesis) -> str | None:
+        try:
+            return source_sha256(source)
+        except VideoError:
+            return None
+
+    with ThreadPoolExecutor(HASHING_THREADS) as pool:
+        hashes = pool.map(attempt, sources.values())
+    return {key: sha256 for key, sha256 in zip(sources, hashes, strict=True) if sha256 is not None}
+
+
+@contextmanager
+def _events(request: Request, output: Output, tasks: Sequence[ShardTask]) -> Iterator[Iterable[Event]]:
+    """The tasks running, wherever the request wants them."""
+    if not tasks or request.scheduler == "none":
+        yield run_here(tasks)
+        return
+    from ipdata import cluster  # Dask takes a second to import
+
+    with cluster.connect(request.scheduler, workers=request.workers, scratch=output.temporary_dir / "dask") as client:
+        click.echo(f"Dask dashboard: {client.dashboard_link}", err=True)
+        yield cluster.run_on(client, tasks, timeout_s=request.timeout_s)
+
+
+def _run(request: Request, output: Output, tasks: Sequence[ShardTask], *, videos: int) -> list[Failed]:
+    """Run tasks to their end, with progress on the terminal and a line in the log for each video."""
+    failures: list[Failed] = []
+    progress = Progress(videos)
+    with (output.build_dir / "log.jsonl").open("a") as log, _events(request, output, tasks) as events:
+        for event in events:
+            if isinstance(event, Packed):
+                continue
+            progress.update(event)
+            log.write(json.dumps(_log_line(event)) + "\n")
+            log.flush()
+            if event.failed is not None:
+                failures.append(event.failed)
+                if request.strict:
+                    raise StrictError(f"--strict: {describe(event.failed)}")
+    progress.close()
+    return sorted(failures, key=lambda failed: failed.failure.key)
+
+
+def _log_line(event: VideoDone) -> dict:
+    line: dict = {"at": time.time(), "key": event.key, "frames": event.frames, "seconds": event.seconds}
+    return line if event.failed is None else {**line, **asdict(event.failed.failure), "detail": event.failed.detail}
+
+
+def describe(failed: Failed) -> str:
+    failure = failed.failure
+    return f"{failure.name}: {failure.code} ({failure.stage}): {failed.detail.strip().splitlines()[-1]}"
+
+
+def _manifest(output: Output, plan: Plan, columns: tuple[str, ...], tools: dict[str, str]) -> Manifest:
+    """The manifest, from the plan and the receipts alone. Raises BuildError if not one video could be built."""
+    receipts = [output.receipt(shard.shard) for shard in plan.shards]
+    infos = [receipt.info for receipt in receipts if receipt is not None and receipt.info is not None]
+    failures = [failure for receipt in receipts if receipt is not None for failure in receipt.failed]
+    if not infos:
+        log = output.build_dir / "log.jsonl"
+        raise BuildError(
+            f"not one of {len(plan.videos)} videos could be built; {log} says why, the last: {failures[-1]}"
+        )
+    return Manifest(
+        format=FORMAT,
+        dataset={"name": plan.listing.dataset, "limits": asdict(plan.recipe.limits), **plan.listing.options},
+        classes=list(plan.listing.classes),
+        splits=_split_counts(plan, receipts),
+        order=plan.order,
+        columns={column: plan.recipe.column(column, tools_of(column, tools)) for column in columns},
+        shards=infos,
+        samples=sum(info.samples for info in infos),
+        frames=sum(info.frames for info in infos),
+        failed=sorted(failures, key=lambda failure: failure.key),
+        missing=list(plan.listing.missing),
+    )
+
+
+def _split_counts(plan: Plan, receipts: Sequence[Receipt | None]) -> dict[str, dict[str, int]]:
+    counts = {split: dict.fromkeys(SUBSETS, 0) for split in plan.listing.splits}
+    for shard, receipt in zip(plan.shards, receipts, strict=True):
+        for key in receipt.sources if receipt else ():
+            for split, subset in shard.videos[key].subsets.items():
+                counts[split][subset] += 1
+    return counts
+
+
+def _report(plan: Plan, manifest: Manifest, failures: Sequence[Failed]) -> bytes:
+    """All names, for .build/report.json; the terminal shows the first of each."""
+    details = {failed.failure.key: failed.detail for failed in failures}
+    return canonical.dumps(
+        {
+            "samples": manifest.samples,
+            "failed": [{**asdict(failure), "detail": details.get(failure.key, "")} for failure in manifest.failed],
+            "missing": plan.listing.missing,
+            "unlisted": plan.listing.unlisted,
+        }
+    )

@@ -1,0 +1,183 @@
+"""The command line: `ipdata build`, `ipdata plan`, `ipdata datasets`.
+
+Exit status: 0 all built; 1 refused, with nothing lost; 2 wrong usage; 3 built, with failures; 4 stopped by --strict.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ipdata import build as builds
+from ipdata.datasets import DATASETS, dataset_of
+from ipdata.errors import BuildError
+from ipdata.estimate import estimate
+from ipdata.plan import Plan, choose_columns
+from ipdata.recipe import BuildRecipe, Limits
+from ipdata.tools import tools_here
+from pipelines import RecipeError, load, names
+from shards.canonical import sha256_bytes
+from shards.errors import ShardError
+
+REFUSED, WITH_FAILURES, STRICT, INTERRUPTED = 1, 3, 4, 130
+SHOWN_NAMES = 5  # of a long list; the report file has all
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+def main() -> None:
+    """Turn labelled videos into a shard set: I-frames, motion vectors, residuals, flow and the MPEG-4 video."""
+
+
+def _home() -> Path:
+    return Path(os.environ.get("IPDATA_HOME", "data"))
+
+
+def _request_options(command: Callable) -> Callable:
+    """What `build` and `plan` have in common: which videos, which recipe."""
+    directory = click.Path(path_type=Path)
+    options = [
+        click.option("--dataset", default="synthetic", show_default=True, help="see `ipdata datasets`"),
+        click.option("--source", type=directory, help="the videos  [default: $IPDATA_HOME/DATASET, else data/DATASET]"),
+        click.option("--splits", type=directory, help="the official lists  [default: beside the videos]"),
+        click.option("--draw", type=directory, help="kinetics_n50: a file of the YouTube ids to take"),
+        click.option("--out", type=directory, help="the set  [default: $IPDATA_HOME/shards/DATASET]"),
+        click.option(
+            "--recipe", help=f"name or TOML file; names: {', '.join(names('build'))}  [default: the dataset's]"
+        ),
+        click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="change a recipe key; repeatable"),
+        click.option("--columns", help="comma-separated  [default: all]"),
+        click.option("--limit-videos", type=click.IntRange(1), help="only so many videos"),
+        click.option("--limit-frames", type=click.IntRange(1), help="only so many frames of each video"),
+        click.option("--classes", help="comma-separated; only videos of these"),
+        click.option("--strict", is_flag=True, help="stop at the first failed or missing video"),
+        click.option("--ffmpeg", help="an ffmpeg executable  [default: $IPDATA_FFMPEG, else imageio-ffmpeg's]"),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _request(options: dict[str, Any]) -> builds.Request:
+    dataset = dataset_of(options.pop("dataset"))
+    name, overrides = options.pop("recipe") or dataset.default_recipe, options.pop("overrides")
+    recipe = load(BuildRecipe, "build", name, overrides)
+    limits = {key: options.pop(f"limit_{key}") for key in ("videos", "frames")}
+    classes = options.pop("classes")
+    limits["classes"] = tuple(part.strip() for part in classes.split(",")) if classes else None
+    given = {key: value for key, value in limits.items() if value is not None}
+    recipe = replace(recipe, limits=Limits(**{**vars(recipe.limits), **given}))
+    columns = choose_columns(options.pop("columns"))
+    source = options.pop("source") or _home() / dataset.name
+    out = options.pop("out") or _home() / "shards" / dataset.name
+    return builds.Request(dataset=dataset.name, source=source, out=out, recipe=recipe, columns=columns, **options)
+
+
+def _errors_as_lines(run: Callable[[], int]) -> None:
+    """Run, and turn every refusal into one clear line and an exit status."""
+    try:
+        status = run()
+    except builds.StrictError as error:
+        click.echo(f"error: {error}", err=True)
+        status = STRICT
+    except (BuildError, RecipeError, ShardError, OSError) as error:
+        click.echo(f"error: {error}", err=True)
+        status = REFUSED
+    except KeyboardInterrupt:
+        click.echo("interrupted; the same command goes on where it stopped", err=True)
+        status = INTERRUPTED
+    sys.exit(status)
+
+
+@main.command()
+@_request_options
+@click.option("--scheduler", help="a Dask scheduler's address, or none for this process  [default: a local cluster]")
+@click.option("--workers", type=click.IntRange(1), help="processes of the local cluster  [default: one a core]")
+@click.option(
+    "--video-timeout-s", "timeout_s", type=click.FloatRange(min=0, min_open=True), default=1800.0, show_default=True
+)
+def build(**options: Any) -> None:
+    """Build a shard set, or finish one: what is done is kept, byte by byte."""
+
+    def run() -> int:
+        request = _request(options)
+        result = builds.build(request)
+        _print_result(request, result)
+        return WITH_FAILURES if result.manifest.failed else 0
+
+    _errors_as_lines(run)
+
+
+def _print_result(request: builds.Request, result: builds.Result) -> None:
+    manifest = result.manifest
+    sizes = [file.bytes for shard in manifest.shards for file in shard.files.values()]
+    click.echo(
+        f"{request.out}: {manifest.samples} videos, {manifest.frames} frames, {len(manifest.shards)} shards, "
+        f"{sum(sizes) / 1e6:.1f} MB, columns {', '.join(manifest.columns)}"
+    )
+    click.echo(f"manifest sha256 {sha256_bytes(manifest.to_json())}")
+    _print_names("missing on disk, though listed", result.plan.listing.missing)
+    _print_names("on disk, but in no list", result.plan.listing.unlisted)
+    _print_names("failed", [builds.describe(failed) for failed in result.failures], shown=20)
+    if result.plan.listing.missing or result.plan.listing.unlisted or manifest.failed:
+        click.echo(f"all names: {request.out / '.build' / 'report.json'}")
+
+
+def _print_names(what: str, all_names: Sequence[str], *, shown: int = SHOWN_NAMES) -> None:
+    if all_names:
+        click.echo(f"{len(all_names)} {what}:")
+        for name in all_names[:shown]:
+            click.echo(f"  {name}")
+        if len(all_names) > shown:
+            click.echo(f"  and {len(all_names) - shown} more")
+
+
+@main.command()
+@_request_options
+def plan(**options: Any) -> None:
+    """Say what `build` would do: videos, frames, shards, bytes and core-hours. Writes nothing."""
+
+    def run() -> int:
+        request = _request(options)
+        made = builds.plan_of(request)
+        tools = tools_here(request.ffmpeg)
+        _print_plan(request, made, tools)
+        return 0
+
+    _errors_as_lines(run)
+
+
+def _print_plan(request: builds.Request, made: Plan, tools: dict[str, str]) -> None:
+    click.echo(f"dataset   {request.dataset} from {request.source} into {request.out}")
+    grouped = "grouped by subset" if made.grouped else "not grouped: readers select by record"
+    click.echo(
+        f"videos    {len(made.videos)} of {len(made.listing.classes)} classes in {len(made.shards)} shards, {grouped}"
+    )
+    for split in made.listing.splits:
+        subsets = [video.subsets[split] for video in made.videos.values()]
+        click.echo(f"{split:9} " + ", ".join(f"{subsets.count(name)} {name}" for name in ("train", "test", "unused")))
+    _print_names("missing on disk, though listed", made.listing.missing)
+    _print_names("on disk, but in no list", made.listing.unlisted)
+    cost = estimate(made, request.columns, tools, ffmpeg=request.ffmpeg)
+    if cost is None:
+        click.echo("estimate  none: not one of the probed videos can be extracted")
+        return
+    click.echo(f"estimate  from {cost.probed - cost.failed} of {cost.probed} probed videos")
+    click.echo(f"frames    about {cost.frames}")
+    for column, size_bytes in cost.column_bytes.items():
+        click.echo(f"{column:9} about {size_bytes / 1e6:.1f} MB")
+    click.echo(f"all       about {sum(cost.column_bytes.values()) / 1e6:.1f} MB, {cost.core_hours:.2f} core-hours")
+
+
+@main.command()
+def datasets() -> None:
+    """List the datasets, and what each expects on disk."""
+    for dataset in DATASETS.values():
+        click.echo(f"{dataset.name}\n{dataset.expects.rstrip()}\n")
+
+
+if __name__ == "__main__":
+    main()

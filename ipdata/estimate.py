@@ -1,0 +1,63 @@
+"""`ipdata plan`: what a build would do and cost, from a probe of a few videos. Writes nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ipdata import decode
+from ipdata.errors import VideoError
+from ipdata.extract import Extracted, Job, attempt
+from ipdata.plan import Plan
+from ipdata.synthesis import Synthesis
+
+PROBE_FRAMES = 24  # of each probed video: two GOPs
+PROBE_VIDEOS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """Sums over the whole plan, scaled up from the probed videos."""
+
+    probed: int
+    failed: int
+    frames: int
+    column_bytes: dict[str, int]
+    core_hours: float
+
+
+def estimate(plan: Plan, columns: Sequence[str], tools: dict[str, str], *, ffmpeg: str | None) -> Estimate | None:
+    """Extract the beginnings of a few videos, in this process; None if not one of them can be extracted."""
+    limit = plan.recipe.limits.frames
+    probe_frames = min(PROBE_FRAMES, limit or PROBE_FRAMES)
+    recipe = replace(plan.recipe, limits=replace(plan.recipe.limits, frames=probe_frames))
+    keys = list(plan.videos)[:: max(1, len(plan.videos) // PROBE_VIDEOS)][:PROBE_VIDEOS]
+    outcomes = [
+        attempt(Job(key=k, video=plan.videos[k], recipe=recipe, columns=tuple(columns), tools=tools, ffmpeg=ffmpeg))
+        for k in keys
+    ]
+    done = [outcome for outcome in outcomes if isinstance(outcome, Extracted)]
+    if not done:
+        return None
+    probed_frames = sum(outcome.sample.frames for outcome in done)
+    lengths = [_frames_of(plan.videos[outcome.sample.key].source, limit) for outcome in done]
+    frames = round(sum(lengths) / len(done) * len(plan.videos))
+    scale = frames / probed_frames
+    sizes = {c: round(scale * sum(len(outcome.payloads[c].data) for outcome in done)) for c in columns}
+    seconds = sum(sum(outcome.seconds.values()) for outcome in done)
+    return Estimate(
+        probed=len(keys),
+        failed=len(keys) - len(done),
+        frames=frames,
+        column_bytes=sizes,
+        core_hours=scale * seconds / 3600,
+    )
+
+
+def _frames_of(source: Path | Synthesis, limit: int | None) -> int:
+    """Frames that a source has; 0 if it does not decode."""
+    if isinstance(source, Synthesis):
+        return min(source.frames, limit or source.frames)
+    try:
+        return decode.source_facts(source, limit_frames=limit).frames
+    except VideoError:
+        return 0

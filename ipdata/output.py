@@ -1,0 +1,198 @@
+"""The output directory of a build: is it ours, is it free, and what of it is already done."""
+
+import fcntl
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ipdata.errors import BuildError
+from ipdata.plan import Plan, ShardPlan
+from ipdata.tools import tools_of
+from shards import canonical
+from shards.errors import ShardError
+from shards.manifest import MANIFEST, Failure, FileInfo, ShardInfo
+from shards.schema import COLUMNS, record_from
+
+BUILD_DIR = ".build"  # receipts, lock, log: no part of the set
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """What was published of one shard, written after its files. Done means that all of it still holds."""
+
+    plan_sha256: str
+    columns: list[str]
+    sources: dict[str, str]  # key -> sha256 of the source of each sample that is in the shard
+    info: ShardInfo | None  # None where every video of the shard failed
+    failed: list[Failure]
+
+    def to_json(self) -> bytes:
+        return canonical.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, data: bytes, *, where: str) -> "Receipt":
+        value = canonical.loads(data, where=where)
+        receipt: Receipt = record_from(cls, value, where=where)
+        info = None if receipt.info is None else ShardInfo.from_value(receipt.info, where=where)
+        failed = [record_from(Failure, failure, where=where) for failure in receipt.failed]
+        return cls(
+            plan_sha256=receipt.plan_sha256,
+            columns=receipt.columns,
+            sources=receipt.sources,
+            info=info,
+            failed=failed,
+        )
+
+
+@dataclass(frozen=True)
+class Output:
+    """Paths of one build's output."""
+
+    directory: Path
+
+    @property
+    def build_dir(self) -> Path:
+        return self.directory / BUILD_DIR
+
+    @property
+    def temporary_dir(self) -> Path:
+        return self.build_dir / "tmp"
+
+    @property
+    def manifest(self) -> Path:
+        return self.directory / MANIFEST
+
+    def receipt_path(self, shard: str) -> Path:
+        return self.build_dir / "receipts" / f"{shard}.json"
+
+    def receipt(self, shard: str) -> Receipt | None:
+        """The receipt of a shard, if there is one that can be read; a damaged one counts for nothing."""
+        try:
+            path = self.receipt_path(shard)
+            return Receipt.from_json(path.read_bytes(), where=str(path))
+        except (OSError, ShardError, TypeError, AttributeError):
+            return None
+
+    def publish(self, relative: str, data: bytes) -> None:
+        canonical.write_published(self.directory / relative, data, temporary_dir=self.temporary_dir)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the output for one build. Raises BuildError if another build holds it."""
+        self.build_dir.mkdir(parents=True, exist_ok=True)
+        with (self.build_dir / "lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise BuildError(f"{self.directory}: another build is writing to it; wait for it or stop it") from None
+            shutil.rmtree(self.temporary_dir, ignore_errors=True)  # what a killed build left
+            self.temporary_dir.mkdir()
+            yield
+
+
+def check_ours(directory: Path) -> None:
+    """Raises BuildError if the directory has content that no build made, so that nothing of it can be lost."""
+    if not directory.exists():
+        return
+    if not directory.is_dir():
+        raise BuildError(f"{directory}: is a file; name a directory with --out")
+    if (directory / BUILD_DIR / "identity.json").is_file() or not any(directory.iterdir()):
+        return
+    if [entry.name for entry in directory.iterdir()] == [BUILD_DIR]:
+        return  # killed before its first byte
+    if (directory / MANIFEST).is_file():
+        raise BuildError(
+            f"{directory}: holds a shard set that was not built here (no {BUILD_DIR}); build into another --out"
+        )
+    raise BuildError(
+        f"{directory}: not empty, and not the output of a build; name an empty or new directory with --out"
+    )
+
+
+def identity(plan: Plan, columns: tuple[str, ...], tools: dict[str, str]) -> dict[str, Any]:
+    """What must be equal for two runs to write into one set, by dotted name."""
+    recipe = asdict(plan.recipe)
+    tables = ["transcode", "source", "shards", "limits"] + [t for t in [plan.listing.dataset] if t in recipe]
+    tables += [column for column in columns if column in recipe]
+    flat = {f"{table}.{key}": value for table in tables for key, value in recipe[table].items()}
+    flat |= {f"tools.{column}.{name}": v for column in columns for name, v in tools_of(column, tools).items()}
+    flat["dataset"] = plan.listing.dataset
+    return flat
+
+
+def check_identity(output: Output, plan: Plan, columns: tuple[str, ...], tools: dict[str, str]) -> tuple[str, ...]:
+    """Compare with what the output was begun with, and note new columns; returns all columns that the set will have.
+
+    Raises: BuildError that names each difference.
+    """
+    path = output.build_dir / "identity.json"
+    begun = canonical.loads(path.read_bytes(), where=str(path)) if path.is_file() else {"columns": [], "identity": {}}
+    union = tuple(name for name in COLUMNS if name in (*columns, *begun["columns"]))
+    # Through JSON, so that tuples compare as the lists they are read back as.
+    wanted = canonical.loads(canonical.dumps(identity(plan, union, tools)), where="identity")
+    differences = [
+        f"{name}: the output has {begun['identity'][name]!r}, this build {wanted.get(name)!r}"
+        for name in sorted(begun["identity"])
+        if begun["identity"][name] != wanted.get(name)
+    ]
+    if differences:
+        listed = "\n  ".join(differences)
+        raise BuildError(
+            f"{output.directory}: begun with another recipe or other tools:\n  {listed}\nuse those, or --out"
+        )
+    canonical.write_published(
+        path, canonical.dumps({"columns": union, "identity": wanted}), temporary_dir=output.temporary_dir
+    )
+    return union
+
+
+def check_nothing_lost(output: Output, plan: Plan) -> None:
+    """Raises BuildError if the output has samples whose videos are gone: a rebuild would throw them away."""
+    planned = set(plan.videos)
+    receipts = (output.receipt(path.stem) for path in sorted((output.build_dir / "receipts").glob("*.json")))
+    lost = sorted(key for receipt in receipts if receipt for key in receipt.sources if key not in planned)
+    if lost:
+        raise BuildError(
+            f"{output.directory}: has {len(lost)} samples whose videos are not found any more, such as {lost[0]}; "
+            "bring the videos back, or build into another --out"
+        )
+
+
+def intact(output: Output, receipt: Receipt) -> bool:
+    """Are the published files, byte by byte, what the receipt says?"""
+    files = receipt.info.files if receipt.info else {}
+    paths = ((output.directory / relative, expected) for relative, expected in files.items())
+    return all(path.is_file() and FileInfo.of(path) == expected for path, expected in paths)
+
+
+def work_left(
+    shard: ShardPlan, receipt: Receipt | None, columns: tuple[str, ...], sources: dict[str, str]
+) -> dict[str, tuple[str, ...]]:
+    """Key -> columns that are still to be extracted. `receipt` is None where nothing published can be kept.
+
+    A video that failed is tried again in all columns; so is one whose source has other bytes than when it was built.
+    """
+    if receipt is None or receipt.plan_sha256 != shard.sha256:
+        return dict.fromkeys(shard.videos, columns)
+    new = tuple(column for column in columns if column not in receipt.columns)
+    work = {
+        key: new if receipt.sources.get(key) == sources.get(key) and key in receipt.sources else columns
+        for key in shard.videos
+    }
+    return {key: missing for key, missing in work.items() if missing}
+
+
+def remove_stale(output: Output, plan: Plan, columns: tuple[str, ...]) -> None:
+    """Remove published files and receipts of shards that the plan has no more, or that lost all their samples."""
+    receipts = {shard.shard: output.receipt(shard.shard) for shard in plan.shards}
+    kept = {path for receipt in receipts.values() if receipt and receipt.info for path in receipt.info.files}
+    for folder in ("samples", *columns):
+        for path in (output.directory / folder).glob("*"):
+            if path.relative_to(output.directory).as_posix() not in kept:
+                path.unlink()
+    for path in (output.build_dir / "receipts").glob("*.json"):
+        if path.stem not in receipts:
+            path.unlink()

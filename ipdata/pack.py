@@ -1,0 +1,115 @@
+"""The unit of publishing: outcomes of one shard's videos to its files under their final names, then its receipt."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ipdata.errors import BuildError
+from ipdata.extract import Failed, Job, Outcome
+from ipdata.output import Output, Receipt
+from ipdata.plan import ShardPlan
+from shards import canonical
+from shards.encodings import Payload
+from shards.manifest import FileInfo, ShardInfo, index_path, samples_path, tar_path
+from shards.schema import Sample
+from shards.writer import read_index, write_shard
+
+Content = dict[str, tuple[Sample, dict[str, Payload]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardTask:
+    """What is to be done for one shard: the videos to extract, and the receipt of what can be kept."""
+
+    output: Output
+    plan: ShardPlan
+    columns: tuple[str, ...]
+    jobs: tuple[Job, ...]
+    kept: Receipt | None  # published and intact; samples that have no job are taken from there
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packed:
+    """A published shard, for progress and report."""
+
+    shard: str
+    receipt: Receipt
+    outcomes: tuple[Failed, ...]
+
+
+def pack(task: ShardTask, outcomes: Sequence[Outcome]) -> Packed:
+    """Merge new outcomes with what is kept, write, sync, rename, and leave the receipt.
+
+    Raises: OSError where the output cannot be written: the build stops and can be resumed.
+    """
+    content = _merge(task, outcomes)
+    failures = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
+    samples = [content[key][0] for key in task.plan.videos if key in content]
+    info = _publish(task, samples, content) if samples else None
+    receipt = Receipt(
+        plan_sha256=task.plan.sha256,
+        columns=list(task.columns),
+        sources={sample.key: sample.source_sha256 for sample in samples},
+        info=info,
+        failed=[outcome.failure for outcome in failures],
+    )
+    task.output.publish(f".build/receipts/{task.plan.shard}.json", receipt.to_json())
+    return Packed(shard=task.plan.shard, receipt=receipt, outcomes=tuple(failures))
+
+
+def _merge(task: ShardTask, outcomes: Sequence[Outcome]) -> Content:
+    """Samples that have every column, new or kept; a video that failed in a new column leaves the old ones too."""
+    jobs = {job.key for job in task.jobs}
+    whole = {job.key for job in task.jobs if job.columns == task.columns}
+    content = {key: entry for key, entry in _published(task).items() if key not in whole}
+    for outcome in outcomes:
+        if isinstance(outcome, Failed):
+            content.pop(outcome.failure.key, None)
+            continue
+        key = outcome.sample.key
+        sample, payloads = content.get(key, (outcome.sample, {}))
+        if sample != outcome.sample:
+            raise BuildError(f"{key}: its record is not the one that was published; build into another --out")
+        content[key] = (sample, {**payloads, **outcome.payloads})
+    partial = [key for key, (_, payloads) in content.items() if set(payloads) != set(task.columns)]
+    if partial or not jobs <= set(task.plan.videos):
+        raise BuildError(f"shard {task.plan.shard}: {partial[:3]} lack columns; a defect of this program, report it")
+    return content
+
+
+def _published(task: ShardTask) -> Content:
+    """Records and payloads of the shard as it stands."""
+    if task.kept is None or task.kept.info is None:
+        return {}
+    directory, shard = task.output.directory, task.plan.shard
+    lines = (directory / samples_path(shard)).read_bytes().splitlines()
+    samples = [Sample.from_json(line, where=samples_path(shard)) for line in lines]
+    payloads: dict[str, dict[str, Payload]] = {sample.key: {} for sample in samples}
+    for column in task.kept.columns:
+        index = directory / index_path(column, shard)
+        tar = (directory / tar_path(column, shard)).read_bytes()
+        for entry in read_index(index.read_bytes(), column=column, where=str(index)):
+            offset, size = entry.payload
+            data = tar[offset : offset + size]
+            payloads[entry.key][column] = Payload(data=data, frames=entry.frames, header=entry.header)
+    return {sample.key: (sample, payloads[sample.key]) for sample in samples}
+
+
+def _publish(task: ShardTask, samples: Sequence[Sample], content: Content) -> ShardInfo:
+    columns = {column: [content[sample.key][1][column] for sample in samples] for column in task.columns}
+    temporary = task.output.temporary_dir / f"{task.plan.shard}.{os.getpid()}.{os.urandom(4).hex()}"
+    temporary.mkdir(parents=True)
+    try:
+        files: dict[str, FileInfo] = write_shard(temporary, task.plan.shard, samples, columns)
+        for relative in files:
+            canonical.publish(temporary / relative, task.output.directory / relative)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return ShardInfo(
+        shard=task.plan.shard,
+        samples=len(samples),
+        frames=sum(sample.frames for sample in samples),
+        subsets=task.plan.subsets,
+        files=files,
+    )

@@ -1,0 +1,94 @@
+"""One ffmpeg run: any video to MPEG-4 Part 2 at one size and GOP. The only module that spells ffmpeg's flags.
+
+docs/decisions.md says why each is there; together they gave equal bytes on different FFmpeg versions and CPUs.
+"""
+
+import functools
+import os
+import subprocess
+from pathlib import Path
+
+import ffmpeg
+import imageio_ffmpeg
+
+from ipdata.errors import BuildError, VideoError
+from ipdata.recipe import Transcode
+
+EXECUTABLE_VARIABLE = "IPDATA_FFMPEG"
+MAX_PIXELS = 2**26  # of a source picture: beyond 8192x8192 a file is hostile rather than a video
+
+# Demuxers that a source may be read with. Without the list a text file can pass as a subtitle or an ANSI picture, and
+# a playlist can make ffmpeg read other files.
+DEMUXERS = (
+    "3gp,asf,avi,flv,h264,hevc,ivf,m4v,matroska,webm,mov,mp4,m4a,3g2,mj2,mpeg,mpegts,mpegvideo,mxf,ogg,rm,yuv4mpegpipe"
+)
+
+
+def executable(named: str | None = None) -> str:
+    """The ffmpeg to run: the one named, else $IPDATA_FFMPEG, else imageio-ffmpeg's. Raises BuildError if absent."""
+    chosen = named or os.environ.get(EXECUTABLE_VARIABLE)
+    try:
+        return chosen or imageio_ffmpeg.get_ffmpeg_exe()
+    except RuntimeError as error:
+        raise BuildError(
+            f"imageio-ffmpeg brings no executable for this machine; name one with --ffmpeg: {error}"
+        ) from None
+
+
+@functools.cache
+def version(path: str) -> str:
+    """The version an ffmpeg executable states. Raises BuildError if it does not run."""
+    try:
+        done = subprocess.run([path, "-version"], capture_output=True, text=True, timeout=60, check=True)
+        return done.stdout.split()[2]
+    except (OSError, subprocess.SubprocessError, IndexError) as error:
+        raise BuildError(f"{path} does not run as ffmpeg ({error}); name another with --ffmpeg") from None
+
+
+def command(source: Path, settings: Transcode, *, limit_frames: int | None, path: str) -> list[str]:
+    """The argument list; the elementary stream comes out on stdout."""
+    reading = {
+        "threads": 1,
+        "idct": "simple",
+        "flags": "+bitexact",
+        "max_pixels": MAX_PIXELS,
+        "protocol_whitelist": "file",
+        "format_whitelist": DEMUXERS,
+    }
+    scale = f"scale={settings.width}:{settings.height}:flags=bicubic+accurate_rnd+bitexact"
+    writing = {
+        "map": "0:V:0",  # the first video stream that is no cover picture
+        "vf": f"{scale}:out_color_matrix=bt601:out_range=tv,setsar=1,format=yuv420p,settb=1/25,setpts=N",
+        "c:v": "mpeg4",
+        "q:v": settings.quantiser,
+        "g": settings.gop,
+        "bf": 0,
+        "sc_threshold": 1_000_000_000,  # no I-frame at a scene cut
+        "fps_mode": "passthrough",
+        "enc_time_base": "1/25",
+        "map_metadata": -1,
+        "dct": "int",
+        "idct": "simple",
+        "threads": 1,
+        "flags": "+bitexact",
+        "fflags": "+bitexact",
+        "f": "m4v",
+    }
+    if limit_frames is not None:
+        writing["frames:v"] = limit_frames
+    stream = ffmpeg.input(f"file:{source.absolute()}", **reading).output("pipe:1", **writing)
+    arguments: list[str] = stream.global_args("-nostdin", "-hide_banner", "-loglevel", "error").compile(cmd=path)
+    return arguments
+
+
+def transcode(source: Path, settings: Transcode, *, limit_frames: int | None = None, path: str) -> bytes:
+    """The video as an MPEG-4 Part 2 elementary stream, frames one to one.
+
+    Raises: VideoError if ffmpeg refuses. It exits 0 on much damaged input: count the result's pictures.
+    """
+    arguments = command(source, settings, limit_frames=limit_frames, path=path)
+    done = subprocess.run(arguments, capture_output=True, stdin=subprocess.DEVNULL, check=False)
+    if done.returncode != 0 or not done.stdout:
+        detail = done.stderr.decode("utf-8", "replace").strip()[-2000:]
+        raise VideoError("transcode", "transcode_failed", f"ffmpeg exited with {done.returncode}: {detail}")
+    return done.stdout
