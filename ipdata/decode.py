@@ -33,7 +33,7 @@ class SourceFacts:
     frame_rate: str
     time_base: str
     pts: list[int]  # one a decoded frame, in time_base; NO_TIMESTAMP where it has none
-    undecodable_packets: int
+    damaged: int  # packets that do not decode, and frames in which the decoder had to conceal damage
 
     @property
     def frames(self) -> int:
@@ -84,21 +84,22 @@ def _count(container: Any, limit_frames: int | None) -> SourceFacts:
     stream.codec_context.thread_count = 1
     stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
     pts: list[int] = []
-    undecodable = 0
+    damaged = 0
     width, height = 0, 0
     for packet in container.demux(stream):
         try:
             frames = packet.decode()
         except av.FFmpegError:
-            undecodable += 1
+            damaged += 1
             continue
         if frames:
             width, height = frames[0].width, frames[0].height
+        damaged += sum(frame.is_corrupt for frame in frames)
         pts += [NO_TIMESTAMP if frame.pts is None else frame.pts for frame in frames]
         if limit_frames is not None and len(pts) >= limit_frames:
             break
     if not pts:
-        raise VideoError("source", "no_frames", f"{undecodable} packets, none of which decodes")
+        raise VideoError("source", "no_frames", f"{damaged} packets, none of which decodes")
     return SourceFacts(
         width=width,
         height=height,
@@ -106,7 +107,7 @@ def _count(container: Any, limit_frames: int | None) -> SourceFacts:
         frame_rate=_fraction(stream.average_rate),
         time_base=_fraction(stream.time_base),
         pts=pts[:limit_frames],
-        undecodable_packets=undecodable,
+        damaged=damaged,
     )
 
 

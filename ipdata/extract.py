@@ -106,10 +106,21 @@ def _materialise(source: Path | Synthesis, scratch: Path) -> tuple[Path, str]:
     if isinstance(source, Path):
         if source.stat().st_size == 0:
             raise VideoError("source", "empty", f"{source} has 0 bytes")
-        return source, sha256
+        return _openable(source, scratch), sha256
     path = scratch / "source.y4m"
     source.write(path)
     return path, sha256
+
+
+def _openable(source: Path, scratch: Path) -> Path:
+    """The path itself, or a link to it where its name is not UTF-8, which PyAV cannot pass on."""
+    try:
+        str(source).encode()
+        return source
+    except UnicodeEncodeError:
+        link = scratch / "source"
+        link.symlink_to(source.absolute())
+        return link
 
 
 def _check_source(facts: decode.SourceFacts, recipe: BuildRecipe) -> None:
@@ -119,8 +130,8 @@ def _check_source(facts: decode.SourceFacts, recipe: BuildRecipe) -> None:
     if announced - facts.frames > max(MIN_DEFICIT_FRAMES, allowed * announced):
         detail = f"{announced} frames announced, {facts.frames} decode; more than {allowed:.0%} are missing"
         raise VideoError("source", "truncated", detail)
-    if facts.undecodable_packets > allowed * (facts.undecodable_packets + facts.frames):
-        detail = f"{facts.undecodable_packets} packets do not decode beside {facts.frames} frames that do"
+    if facts.damaged > allowed * facts.frames:
+        detail = f"{facts.damaged} damaged packets or frames beside {facts.frames} frames; more than {allowed:.0%}"
         raise VideoError("source", "damaged", detail)
 
 
@@ -148,6 +159,7 @@ def _sample(job: Job, facts: decode.SourceFacts, picture_types: str, sha256: str
         source_height=facts.height,
         source_frames=facts.frames,
         source_frames_announced=facts.announced_frames,
+        source_frames_damaged=facts.damaged,
         source_frame_rate=facts.frame_rate,
         source_time_base=facts.time_base,
         source_pts=facts.pts,

@@ -90,7 +90,10 @@ class Output:
                 raise BuildError(f"{self.directory}: another build is writing to it; wait for it or stop it") from None
             shutil.rmtree(self.temporary_dir, ignore_errors=True)  # what a killed build left
             self.temporary_dir.mkdir()
-            yield
+            try:
+                yield
+            finally:
+                shutil.rmtree(self.temporary_dir, ignore_errors=True)
 
 
 def check_ours(directory: Path) -> None:

@@ -1,0 +1,92 @@
+"""Any lab's own data: class folders, and optionally a CSV that gives labels and splits."""
+
+import hashlib
+import math
+from collections import defaultdict
+from dataclasses import asdict, replace
+from pathlib import Path, PurePosixPath
+
+from ipdata.datasets.base import Dataset, Entry, Listing, files_by_name, is_video, match, refuse_draw, shown
+from ipdata.datasets.lists import bad_line, quoted, read_csv
+from ipdata.errors import BuildError
+from ipdata.recipe import BuildRecipe, Folder
+from shards.schema import SUBSETS
+
+CSV_NAME = "videos.csv"
+
+EXPECTS = """\
+<source>/<class>/ with that class's videos, nested as you like. Optionally a CSV, <source>/videos.csv or --splits FILE,
+whose header is path,label,split1 and as many further splits as you like: paths below <source>, one a row, and in each
+split's column train, test, or nothing (unused). Without a CSV: one split, drawn by the recipe's seed and test share."""
+
+
+def list_folder(source: Path, splits: Path | None, draw: Path | None, recipe: BuildRecipe) -> Listing:
+    """Class ids are in order of the class names: the CSV's labels, or else the folders that hold videos.
+
+    Raises: BuildError.
+    """
+    refuse_draw(FOLDER.name, draw)
+    files = files_by_name(source, dataset=FOLDER, videos_only=False)
+    path = _csv_path(source, splits)
+    if path is None:
+        entries, options = _split_by_share(files, recipe.folder), asdict(recipe.folder)
+    else:
+        entries, options = _read_entries(path), {}
+        own = path.resolve()
+        files = {name: file for name, file in files.items() if file.name != own.name or file.resolve() != own}
+    classes = tuple(sorted({entry.class_name for entry in entries.values()}))
+    return replace(match(FOLDER, entries, classes=classes, files=files, source=source), options=options)
+
+
+def _csv_path(source: Path, splits: Path | None) -> Path | None:
+    if splits is None:
+        path = source / CSV_NAME
+        return path if path.is_file() else None
+    path = splits / CSV_NAME if splits.is_dir() else splits
+    if not path.is_file():
+        raise BuildError(f"folder: no CSV {shown(path)}; --splits must be a CSV, or a directory with {CSV_NAME}")
+    return path
+
+
+def _split_by_share(files: dict[str, Path], folder: Folder) -> dict[str, Entry]:
+    """One split, stratified by class: of two videos or more at least one is in train and one in test."""
+    names_of_class: dict[str, list[str]] = defaultdict(list)
+    for name, path in files.items():
+        if is_video(path) and "/" in name:
+            names_of_class[name.partition("/")[0]].append(name)
+    entries = {}
+    for class_name, names in names_of_class.items():
+        names.sort(key=lambda name: hashlib.sha256(f"{folder.seed},{name}".encode()).digest())
+        tests = videos_to_test(len(names), folder.test_share)
+        for position, name in enumerate(names):
+            entries[name] = Entry(class_name, {"split1": "test" if position < tests else "train"})
+    return entries
+
+
+def videos_to_test(videos: int, share: float) -> int:
+    """How many of a class's videos are for testing: the share, rounded; never none or all, where there are two."""
+    return max(min(math.floor(videos * share + 0.5), videos - 1), min(1, videos - 1))
+
+
+def _read_entries(path: Path) -> dict[str, Entry]:
+    header, rows = read_csv(path)
+    splits = header[2:]
+    if header[:2] != ["path", "label"] or not splits or not all(splits) or len(set(splits)) != len(splits):
+        raise bad_line(path, 1, f"expected the header path,label,split1,split2..., got {quoted(','.join(header))}")
+    entries: dict[str, Entry] = {}
+    for number, (name, label, *words) in rows:
+        pure = PurePosixPath(name)
+        if not pure.name or pure.is_absolute() or ".." in pure.parts:
+            raise bad_line(path, number, f"path must lie below the source directory, got {quoted(name)}")
+        if not label or label != label.strip():
+            raise bad_line(path, number, f"label must be a word without blanks around it, got {quoted(label)}")
+        if str(pure) in entries:
+            raise bad_line(path, number, f"path a second time: {quoted(name)}")
+        for split, word in zip(splits, words, strict=True):
+            if word not in ("", *SUBSETS):
+                raise bad_line(path, number, f"{split} must be train, test or empty (unused), got {quoted(word)}")
+        entries[str(pure)] = Entry(label, {split: word or "unused" for split, word in zip(splits, words, strict=True)})
+    return entries
+
+
+FOLDER = Dataset(name="folder", expects=EXPECTS, default_recipe="default", needs_source=True, list_videos=list_folder)

@@ -1,0 +1,82 @@
+"""HMDB51 (Kuehne et al. 2011): 6,766 clips of 51 classes, three official splits."""
+
+import re
+from pathlib import Path
+
+from ipdata.datasets.base import (
+    Dataset,
+    Entry,
+    Listing,
+    expected,
+    files_by_name,
+    match,
+    refuse_draw,
+    shown,
+    subsets_by_name,
+)
+from ipdata.datasets.lists import bad_line, find_lists, quoted, read_lines
+from ipdata.recipe import BuildRecipe
+
+SPLITS = {"1": "split1", "2": "split2", "3": "split3"}
+SUBSET_OF_FLAG = {"0": "unused", "1": "train", "2": "test"}
+SPLIT_FILE = re.compile(r"(.+)_test_split([123])\.txt")
+FORM = 'expected "<file>.avi FLAG" with flag 0 (unused), 1 (train) or 2 (test)'
+
+EXPECTS = """\
+<source>/<class>/*.avi and the official lists <class>_test_split1.txt, _split2.txt and _split3.txt of every class, in
+--splits, in <source> or in folders directly below it. Get hmdb51_org.rar (videos) and test_train_splits.rar (lists)
+from the HMDB51 page of the Serre lab. Unpack hmdb51_org.rar, and then each <class>.rar that comes out of it, so that
+<source>/brush_hair/ and 50 folders like it hold .avi files; unpack test_train_splits.rar into <source> as well."""
+
+
+def list_hmdb51(source: Path, splits: Path | None, draw: Path | None, recipe: BuildRecipe) -> Listing:
+    """Class ids are alphabetical. A video that a split's list lacks is unused in that split.
+
+    Raises: BuildError.
+    """
+    refuse_draw(HMDB51.name, draw)
+    files = files_by_name(source, dataset=HMDB51)
+    lists = _split_files(source, splits)
+    by_split: dict[str, dict[str, str]] = {split: {} for split in SPLITS.values()}
+    for (class_name, split), path in lists.items():
+        for file_name, subset in _read_split(path).items():
+            by_split[split][f"{class_name}/{file_name}"] = subset
+    subsets = subsets_by_name(by_split)
+    entries = {name: Entry(name.partition("/")[0], subsets[name]) for name in subsets}
+    classes = tuple(sorted({class_name for class_name, _ in lists}))
+    return match(HMDB51, entries, classes=classes, files=files, source=source)
+
+
+def _split_files(source: Path, splits: Path | None) -> dict[tuple[str, str], Path]:
+    """(class, split) -> list; every class must have all three, or its videos would pass for unused."""
+    root = source if splits is None else splits
+    lists = {}
+    for name, path in find_lists(root, SPLIT_FILE).items():
+        matched = SPLIT_FILE.fullmatch(name)
+        assert matched is not None  # find_lists matched it with the same pattern
+        lists[matched[1], SPLITS[matched[2]]] = path
+    if not lists:
+        raise expected(HMDB51, source, f"no <class>_test_split1.txt in {shown(root)} or directly below it")
+    for class_name in sorted({class_name for class_name, _ in lists}):
+        for number, split in SPLITS.items():
+            if (class_name, split) not in lists:
+                raise expected(HMDB51, source, f"no {class_name}_test_split{number}.txt beside the other lists")
+    return lists
+
+
+def _read_split(path: Path) -> dict[str, str]:
+    """File name -> subset."""
+    subsets: dict[str, str] = {}
+    for number, line in read_lines(path):
+        name, _, flag = line.rpartition(" ")
+        name = name.strip()
+        if flag not in SUBSET_OF_FLAG or not name.endswith(".avi") or "/" in name:
+            raise bad_line(path, number, f"{FORM}, got {quoted(line)}")
+        if subsets.setdefault(name, SUBSET_OF_FLAG[flag]) != SUBSET_OF_FLAG[flag]:
+            raise bad_line(
+                path, number, f"{quoted(name)} is {subsets[name]} further up and {SUBSET_OF_FLAG[flag]} here"
+            )
+    return subsets
+
+
+HMDB51 = Dataset(name="hmdb51", expects=EXPECTS, default_recipe="default", needs_source=True, list_videos=list_hmdb51)

@@ -1,0 +1,190 @@
+"""Kinetics-n50 (the paper, section 4.1): of each class of Kinetics-400, 30 videos to train with and 20 to test with."""
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from ipdata.datasets.base import Dataset, Entry, Listing, expected, files_by_name, match, shown
+from ipdata.datasets.lists import bad_line, find_lists, quoted, read_csv, read_lines
+from ipdata.errors import BuildError
+from ipdata.recipe import BuildRecipe
+
+COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")  # is_cc is not in every edition; unused here
+CSV_WORD = {"train": "train", "test": "val"}  # subset -> what the CSV's name holds and its split column starts with
+CSV_FILE = re.compile(r"(?i).*(train|val).*\.csv")
+TIMED_STEM = re.compile(r"(.+)_([0-9]{1,9})_([0-9]{1,9})")
+
+EXPECTS = """\
+videos named <youtube_id>.mp4 or <youtube_id>_<start>_<end>.mp4 (start and end in s, zeros in front allowed; any video
+suffix) below <source>, in class folders or flat, and the Kinetics-400 CSVs, one named *train*.csv and one *val*.csv,
+with the columns label,youtube_id,time_start,time_end,split, in --splits, in <source> or in a folder directly below it.
+Get the CSVs (kinetics400.tar.gz) from DeepMind's Kinetics page; the videos come from YouTube, or as the archives that
+CVDF hosts (github.com/cvdfoundation/kinetics-dataset): unpack them into <source>."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """One row of a CSV. Times in s."""
+
+    label: str
+    youtube_id: str
+    start: int
+    end: int
+    subset: str
+
+    @property
+    def listed_name(self) -> str:
+        return f"{self.label}/{self.youtube_id}"
+
+    @property
+    def order(self) -> str:
+        return hashlib.sha256(self.youtube_id.encode()).hexdigest()
+
+
+Rows = Mapping[str, list[Clip]]  # by YouTube id, the train CSV's before the validation CSV's
+
+
+def list_kinetics_n50(source: Path, splits: Path | None, draw: Path | None, recipe: BuildRecipe) -> Listing:
+    """Draw the videos of each class that come first in the order of sha256 of their ids, or those of the draw file.
+
+    An id stands for its first row, train CSV first, so that no YouTube video gets into both subsets; files of its
+    other rows are known but never drawn. Names are `<label>/<file name>` wherever the file lies, so that every layout
+    gives the same set. Of several files of one row the one with times in its name counts; the others are unlisted.
+
+    Raises: BuildError.
+    """
+    files = files_by_name(source, dataset=KINETICS_N50)
+    rows = _read_rows(_csv_files(source, splits))
+    found, unlisted = _found(files, rows)
+    if draw is None:
+        quotas = {"train": recipe.kinetics_n50.train_per_class, "test": recipe.kinetics_n50.test_per_class}
+        drawn, rule = _draw_first(rows, found, quotas), "sha256 of the id"
+    else:
+        drawn, rule = _draw_listed(rows, draw), "list"
+    taken = [clip for clip in drawn if clip in found]
+    if not taken:
+        raise expected(
+            KINETICS_N50, source, f"no file below {shown(source)} is one of the {len(drawn)} that were drawn"
+        )
+    names = {clip: f"{clip.label}/{PurePosixPath(found[clip]).name}" for clip in taken}
+    listing = match(
+        KINETICS_N50,
+        {names[clip]: Entry(clip.label, {"split1": clip.subset}) for clip in taken},
+        classes=tuple(sorted({clip.label for clips in rows.values() for clip in clips})),
+        files={names[clip]: files[found[clip]] for clip in taken},
+        source=source,
+    )
+    ids = {subset: sorted(clip.youtube_id for clip in taken if clip.subset == subset) for subset in CSV_WORD}
+    missing = tuple(sorted(clip.listed_name for clip in drawn if clip not in found))
+    return replace(listing, missing=missing, unlisted=unlisted, options={"draw": ids, "rule": rule})
+
+
+def _csv_files(source: Path, splits: Path | None) -> dict[str, Path]:
+    """Subset -> its CSV."""
+    root = source if splits is None else splits
+    lists = find_lists(root, CSV_FILE)
+    chosen = {}
+    for subset, word in CSV_WORD.items():
+        other = "val" if word == "train" else "train"
+        names = [name for name in lists if word in name.lower() and other not in name.lower()]
+        if not names:
+            raise expected(KINETICS_N50, source, f"no *{word}*.csv in {shown(root)} or directly below it")
+        if len(names) > 1:
+            raise BuildError(
+                f"kinetics_n50: {', '.join(names)} in {shown(root)}: which one counts? Keep one *{word}*.csv"
+            )
+        chosen[subset] = lists[names[0]]
+    return chosen
+
+
+def _read_rows(paths: Mapping[str, Path]) -> Rows:
+    rows: dict[str, list[Clip]] = defaultdict(list)
+    for subset, path in paths.items():
+        header, cells_of_line = read_csv(path)
+        if len(set(header)) != len(header) or not set(COLUMNS) <= set(header):
+            raise bad_line(path, 1, f"expected a header with {','.join(COLUMNS)}, got {quoted(','.join(header))}")
+        for number, cells in cells_of_line:
+            try:
+                clip = _clip(dict(zip(header, cells, strict=True)), subset)
+            except ValueError as error:
+                raise bad_line(path, number, str(error)) from None
+            rows[clip.youtube_id].append(clip)
+    return rows
+
+
+def _clip(row: dict[str, str], subset: str) -> Clip:
+    if not row["label"] or "/" in row["label"]:
+        raise ValueError(f'label must be a name without "/", got {quoted(row["label"])}')
+    if not re.fullmatch("[A-Za-z0-9_-]+", row["youtube_id"]):
+        raise ValueError(f"youtube_id must be of A-Z a-z 0-9 _ -, got {quoted(row['youtube_id'])}")
+    for column in ("time_start", "time_end"):
+        if not re.fullmatch("[0-9]{1,9}", row[column]):
+            raise ValueError(f"{column} must be whole seconds, got {quoted(row[column])}")
+    if not row["split"].startswith(CSV_WORD[subset]):
+        raise ValueError(f"split must be {CSV_WORD[subset]} in this CSV, got {quoted(row['split'])}")
+    start, end = int(row["time_start"]), int(row["time_end"])
+    return Clip(label=row["label"], youtube_id=row["youtube_id"], start=start, end=end, subset=subset)
+
+
+def _found(files: Iterable[str], rows: Rows) -> tuple[dict[Clip, str], tuple[str, ...]]:
+    """The file's name of each row that is present, and the names of files that no row asks for."""
+    names_of_clip: dict[Clip, list[tuple[bool, str, str]]] = defaultdict(list)
+    unlisted = []
+    for name in files:
+        path = PurePosixPath(name)
+        clip = _clip_of(path.stem, rows)
+        if clip is None:
+            unlisted.append(name)
+        else:
+            names_of_clip[clip].append((path.stem == clip.youtube_id, path.name, name))
+    for copies in names_of_clip.values():
+        copies.sort()
+        unlisted += [name for *_, name in copies[1:]]
+    return {clip: copies[0][-1] for clip, copies in names_of_clip.items()}, tuple(sorted(unlisted))
+
+
+def _clip_of(stem: str, rows: Rows) -> Clip | None:
+    if stem in rows:
+        return rows[stem][0]
+    matched = TIMED_STEM.fullmatch(stem)
+    if matched is None:
+        return None
+    times = (int(matched[2]), int(matched[3]))
+    return next((clip for clip in rows.get(matched[1], ()) if (clip.start, clip.end) == times), None)
+
+
+def _draw_first(rows: Rows, found: Mapping[Clip, str], quotas: Mapping[str, int]) -> list[Clip]:
+    """Rows in order until a class's quota of present ones is reached: those, and the absent ones passed over."""
+    candidates: dict[tuple[str, str], list[Clip]] = defaultdict(list)
+    for first, *_ in rows.values():
+        candidates[first.label, first.subset].append(first)
+    drawn = []
+    for (_, subset), clips in candidates.items():
+        left = quotas[subset]
+        for clip in sorted(clips, key=lambda clip: clip.order):
+            if left <= 0:
+                break
+            left -= clip in found
+            drawn.append(clip)
+    return drawn
+
+
+def _draw_listed(rows: Rows, draw: Path) -> list[Clip]:
+    drawn: dict[str, Clip] = {}
+    for number, line in read_lines(draw):
+        if line.startswith("#"):
+            continue
+        if line not in rows:
+            raise bad_line(draw, number, f"expected a youtube_id of one of the CSVs, got {quoted(line)}")
+        if line in drawn:
+            raise bad_line(draw, number, f"{quoted(line)} a second time")
+        drawn[line] = rows[line][0]
+    return list(drawn.values())
+
+
+KINETICS_N50 = Dataset(
+    name="kinetics_n50", expects=EXPECTS, default_recipe="default", needs_source=True, list_videos=list_kinetics_n50
+)

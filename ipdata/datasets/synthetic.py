@@ -1,0 +1,57 @@
+"""The embedded dataset: videos made on the spot, told apart by motion or by tint alone."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from ipdata.datasets.base import Dataset, Listing, Video, refuse_draw
+from ipdata.datasets.folder import videos_to_test
+from ipdata.errors import BuildError
+from ipdata.recipe import BuildRecipe
+from ipdata.synthesis import CLASSES, Synthesis
+
+TEST_SHARE = 0.3
+
+EXPECTS = """\
+Nothing: the videos are drawn during the build. Number, length and size are settings of the recipe (synthetic.*)."""
+
+
+def list_synthetic(source: Path, splits: Path | None, draw: Path | None, recipe: BuildRecipe) -> Listing:
+    """Class ids are in order of the class names; the last videos of each class are for testing.
+
+    Raises: BuildError.
+    """
+    refuse_draw(SYNTHETIC.name, draw)
+    if splits is not None:
+        raise BuildError("synthetic: takes no --splits; its one split is drawn with it. Leave it out")
+    options = recipe.synthetic
+    first_test = options.videos_per_class - videos_to_test(options.videos_per_class, TEST_SHARE)
+    videos = [
+        Video(
+            name=f"{class_name}/{class_name}_{index:03d}.y4m",
+            source=Synthesis(
+                class_name=class_name,
+                index=index,
+                frames=options.frames,
+                width=options.width,
+                height=options.height,
+                seed=options.seed,
+            ),
+            class_name=class_name,
+            class_id=class_id,
+            subsets={"split1": "test" if index >= first_test else "train"},
+        )
+        for class_id, class_name in enumerate(CLASSES)
+        for index in range(options.videos_per_class)
+    ]
+    return Listing(
+        dataset=SYNTHETIC.name,
+        classes=CLASSES,
+        splits=("split1",),
+        videos=tuple(sorted(videos, key=lambda video: video.name)),
+        options=asdict(options),
+    )
+
+
+SYNTHETIC = Dataset(
+    name="synthetic", expects=EXPECTS, default_recipe="small", needs_source=False, list_videos=list_synthetic
+)

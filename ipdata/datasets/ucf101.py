@@ -1,0 +1,106 @@
+"""UCF101 (Soomro et al. 2012): 13,320 clips of 101 classes, three official splits of train and test."""
+
+import re
+from pathlib import Path
+
+from ipdata.datasets.base import (
+    Dataset,
+    Entry,
+    Listing,
+    expected,
+    files_by_name,
+    match,
+    refuse_draw,
+    shown,
+    subsets_by_name,
+)
+from ipdata.datasets.lists import bad_line, find_lists, quoted, read_lines
+from ipdata.errors import BuildError
+from ipdata.recipe import BuildRecipe
+
+NUMBERS = ("1", "2", "3")
+LIST_FILE = re.compile(r"classInd\.txt|(train|test)list0[123]\.txt")
+
+EXPECTS = """\
+<source>/<class>/*.avi and the official lists classInd.txt, trainlist01.txt to trainlist03.txt and testlist01.txt to
+testlist03.txt, in --splits, in <source> or in a folder directly below it. Get UCF101.rar (videos) and
+UCF101TrainTestSplits-RecognitionTask.zip (lists) from the UCF101 page of CRCV, University of Central Florida. Unpack
+both, and move the class folders so that <source>/ApplyEyeMakeup/ and 100 folders like it hold .avi files; the folder
+of the lists goes into <source> as well."""
+
+
+def list_ucf101(source: Path, splits: Path | None, draw: Path | None, recipe: BuildRecipe) -> Listing:
+    """Class ids are those of classInd.txt minus 1. A video that a split's lists lack is unused in that split.
+
+    Raises: BuildError.
+    """
+    refuse_draw(UCF101.name, draw)
+    files = files_by_name(source, dataset=UCF101)
+    lists = _list_files(source, splits)
+    classes = _read_classes(lists["classInd.txt"])
+    subsets = subsets_by_name({f"split{number}": _read_split(lists, number, classes) for number in NUMBERS})
+    entries = {name: Entry(name.partition("/")[0], subsets[name]) for name in subsets}
+    return match(UCF101, entries, classes=classes, files=files, source=source)
+
+
+def _list_files(source: Path, splits: Path | None) -> dict[str, Path]:
+    root = source if splits is None else splits
+    lists = find_lists(root, LIST_FILE)
+    wanted = ["classInd.txt", *(f"{subset}list0{number}.txt" for subset in ("train", "test") for number in NUMBERS)]
+    absent = [name for name in wanted if name not in lists]
+    if absent:
+        raise expected(UCF101, source, f"no {', '.join(absent)} in {shown(root)} or directly below it")
+    return lists
+
+
+def _read_classes(path: Path) -> tuple[str, ...]:
+    """Class names by id; the file counts from 1 and must give every number once."""
+    names: dict[int, str] = {}
+    for number, line in read_lines(path):
+        matched = re.fullmatch(r"([0-9]{1,6}) +([^/ ]+)", line)
+        if matched is None:
+            raise bad_line(path, number, f'expected "<id> <class>", such as "1 ApplyEyeMakeup", got {quoted(line)}')
+        if int(matched[1]) in names or matched[2] in names.values():
+            raise bad_line(path, number, f"id or class a second time: {quoted(line)}")
+        names[int(matched[1])] = matched[2]
+    if not names or sorted(names) != list(range(1, len(names) + 1)):
+        raise BuildError(f"{shown(path)}: ids must be 1, 2, 3 ... without a gap, got {sorted(names)}")
+    return tuple(names[class_id] for class_id in sorted(names))
+
+
+def _read_split(lists: dict[str, Path], number: str, classes: tuple[str, ...]) -> dict[str, str]:
+    """Name -> "train" or "test"."""
+    subsets: dict[str, str] = {}
+    for subset in ("train", "test"):
+        path = lists[f"{subset}list0{number}.txt"]
+        for line_number, line in read_lines(path):
+            try:
+                name = _train_name(line, classes) if subset == "train" else _test_name(line, classes)
+            except ValueError as error:
+                raise bad_line(path, line_number, f"{error}, got {quoted(line)}") from None
+            if subsets.setdefault(name, subset) != subset:
+                raise bad_line(path, line_number, f"{quoted(name)} is in trainlist0{number}.txt too")
+    return subsets
+
+
+def _train_name(line: str, classes: tuple[str, ...]) -> str:
+    name, _, class_id = line.rpartition(" ")
+    if not re.fullmatch("[0-9]{1,6}", class_id):
+        raise ValueError('expected "<class>/<file>.avi <id>"')
+    name = _test_name(name.strip(), classes)
+    official = classes.index(name.partition("/")[0]) + 1
+    if int(class_id) != official:
+        raise ValueError(f"classInd.txt gives this class the id {official}")
+    return name
+
+
+def _test_name(name: str, classes: tuple[str, ...]) -> str:
+    class_name, _, file_name = name.partition("/")
+    if "/" in file_name or not file_name.endswith(".avi"):
+        raise ValueError('expected "<class>/<file>.avi"')
+    if class_name not in classes:
+        raise ValueError(f"classInd.txt has no class {quoted(class_name)}")
+    return name
+
+
+UCF101 = Dataset(name="ucf101", expects=EXPECTS, default_recipe="default", needs_source=True, list_videos=list_ucf101)

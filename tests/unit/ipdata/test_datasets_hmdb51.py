@@ -1,0 +1,189 @@
+import os
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ipdata.datasets.base import Listing
+from ipdata.datasets.hmdb51 import list_hmdb51
+from ipdata.errors import BuildError
+from ipdata.recipe import BuildRecipe
+from pipelines.loader import load
+from shards.keys import keys_of
+
+RECIPE = load(BuildRecipe, "build", "small")
+OFFICIAL_COUNTS = {"train": 3570, "test": 1530, "unused": 1666}
+
+
+@pytest.fixture
+def data() -> Path:
+    path = Path(os.environ.get("IPTSN_DATA", Path(__file__).parents[4] / "shared" / "data"))
+    if not path.is_dir():
+        pytest.skip(f"no real data at {path}; set IPTSN_DATA")
+    return path
+
+
+def write(path: Path, content: bytes = b"") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def write_lists(folder: Path, class_name: str, *contents: bytes) -> None:
+    for number, content in enumerate(contents, start=1):
+        write(folder / f"{class_name}_test_split{number}.txt", content)
+
+
+def listing(source: Path, splits: Path | None = None) -> Listing:
+    return list_hmdb51(source, splits, None, RECIPE)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Two classes; both have an a.avi; b.avi of wave is named by split 1 alone and is not on disk."""
+    write(tmp_path / "wave/a.avi")
+    write(tmp_path / "clap/a.avi")
+    write_lists(tmp_path / "lists", "wave", b"a.avi 1 \r\nb.avi 2 \r\n", b"\xef\xbb\xbfa.avi 2\n\n", b"a.avi 0")
+    write_lists(tmp_path / "lists", "clap", b"a.avi 2 \n", b"a.avi 1 \n", b"a.avi 1 \n")
+    return tmp_path
+
+
+def test_the_official_lists_give_the_official_counts(data: Path, tmp_path: Path) -> None:
+    lists = data / "splits/hmdb51"
+    for path in lists.glob("*_test_split1.txt"):
+        folder = tmp_path / path.name.removesuffix("_test_split1.txt")
+        folder.mkdir()
+        for line in path.read_text().splitlines():
+            (folder / line.split()[0]).touch()
+    whole = listing(tmp_path, lists)
+    assert len(whole.videos) == 6766 and not whole.missing and not whole.unlisted
+    assert len(whole.classes) == 51 and whole.classes == tuple(sorted(whole.classes))
+    for split in ("split1", "split2", "split3"):
+        assert Counter(video.subsets[split] for video in whole.videos) == OFFICIAL_COUNTS
+    assert all(whole.classes[video.class_id] == video.class_name for video in whole.videos)
+    assert [video.name for video in whole.videos] == sorted(video.name for video in whole.videos)
+    keys_of((video.class_name, video.name) for video in whole.videos)  # raises where two would be equal
+
+
+def test_the_real_clips(data: Path) -> None:
+    some = listing(data / "clips/hmdb51", data / "splits/hmdb51")
+    assert [(video.class_name, video.class_id) for video in some.videos] == [("cartwheel", 1)] + [("wave", 50)] * 3
+    assert len(some.missing) == 6762 and not some.unlisted and len(some.classes) == 51
+    assert some.videos[0].subsets == {"split1": "train", "split2": "train", "split3": "test"}
+
+
+def test_small_listing(source: Path) -> None:
+    write(source / "wave/new.MP4")
+    write(source / "wave/readme.txt")
+    small = listing(source)
+    assert small.classes == ("clap", "wave") and small.splits == ("split1", "split2", "split3")
+    assert [(video.name, video.class_id, video.subsets) for video in small.videos] == [
+        ("clap/a.avi", 0, {"split1": "test", "split2": "train", "split3": "train"}),
+        ("wave/a.avi", 1, {"split1": "train", "split2": "test", "split3": "unused"}),
+    ]
+    assert small.videos[1].source == source / "wave/a.avi"
+    assert small.missing == ("wave/b.avi",)
+    assert small.unlisted == ("wave/new.MP4",)
+
+
+@pytest.mark.parametrize("place", ["", "testTrainMulti_7030_splits", "wave"])
+def test_lists_are_found_in_the_source_or_directly_below_it(source: Path, place: str) -> None:
+    expected = listing(source)
+    for path in (source / "lists").iterdir():
+        path.rename(write(source / place / path.name))
+    assert listing(source) == expected
+
+
+def test_a_video_that_a_split_does_not_name_is_unused_there(source: Path) -> None:
+    write(source / "wave/b.avi")
+    assert listing(source).videos[2].subsets == {"split1": "test", "split2": "unused", "split3": "unused"}
+
+
+def test_names_that_are_not_utf8_match_and_get_keys(source: Path) -> None:
+    write(source / os.fsdecode(b"wave/caf\xe9&(1).avi"))
+    write_lists(source / "lists", "wave", *[b"caf\xe9&(1).avi 1 \n"] * 3)
+    (video,) = [video for video in listing(source).videos if video.class_name == "wave"]
+    assert video.name == "wave/caf\\xe9&(1).avi"
+    assert isinstance(video.source, Path) and video.source.is_file()
+    assert len(keys_of([(video.class_name, video.name)])) == 1
+
+
+@pytest.mark.parametrize(
+    "line", [b"a.avi", b"a.avi 3", b"a.avi 1 1", b"1", b"../a.avi 1", b"a.avi one", b"\x00\xff", b"a.avi \xd9\xa1"]
+)
+def test_a_bad_line_names_file_line_and_form(source: Path, line: bytes) -> None:
+    write_lists(source / "lists", "wave", b"b.avi 0\n\n" + line)
+    with pytest.raises(BuildError, match=r"wave_test_split1\.txt, line 3: expected .<file>\.avi FLAG. with flag 0"):
+        listing(source)
+
+
+def test_a_name_with_two_subsets_in_one_split_is_an_error(source: Path) -> None:
+    write_lists(source / "lists", "wave", b"a.avi 1\na.avi 1\na.avi 2\n")
+    with pytest.raises(BuildError, match=r'wave_test_split1\.txt, line 3: "a\.avi" is train further up and test here'):
+        listing(source)
+
+
+def test_one_missing_list_is_an_error_and_not_unused_videos(source: Path) -> None:
+    (source / "lists/wave_test_split2.txt").unlink()
+    with pytest.raises(BuildError, match=r"no wave_test_split2\.txt"):
+        listing(source)
+
+
+def test_the_same_list_in_two_folders_is_an_error(source: Path) -> None:
+    write_lists(source / "other", "wave", b"a.avi 2")
+    with pytest.raises(BuildError, match=r"which one counts.*--splits"):
+        listing(source)
+
+
+@pytest.mark.parametrize("what", ["source", "videos", "lists"])
+def test_what_is_missing_is_said_with_archives_and_places(tmp_path: Path, what: str) -> None:
+    source = tmp_path / "hmdb51"
+    if what == "videos":
+        write(source / "hmdb51_org.rar")
+    if what == "lists":
+        write(source / "wave/a.avi")
+    problem = {"source": "no directory", "videos": "no videos below", "lists": "no <class>_test_split1.txt in"}[what]
+    with pytest.raises(BuildError) as raised:
+        listing(source)
+    message = str(raised.value)
+    assert message.startswith("hmdb51: ") and problem in message
+    for part in ("hmdb51_org.rar", "test_train_splits.rar", "Serre lab", f"{source}/brush_hair/"):
+        assert part in message
+    assert "<source>" not in message
+
+
+def test_videos_one_folder_too_deep_are_told_apart_from_missing_ones(source: Path) -> None:
+    for class_name in ("wave", "clap"):
+        (source / class_name / "a.avi").rename(write(source / "hmdb51_org" / class_name / "a.avi"))
+    with pytest.raises(BuildError, match=r'there is "hmdb51_org/clap/a\.avi", listed is "clap/a\.avi"'):
+        listing(source)
+
+
+def test_splits_must_be_a_directory_and_a_draw_is_refused(source: Path) -> None:
+    with pytest.raises(BuildError, match="--splits must be a directory"):
+        listing(source, source / "lists/wave_test_split1.txt")
+    with pytest.raises(BuildError, match="hmdb51: takes no --draw"):
+        list_hmdb51(source, None, source / "draw.txt", RECIPE)
+
+
+NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/", exclude_categories=["C", "Z"]), min_size=1)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    flags=st.dictionaries(NAMES.map(lambda stem: stem[:20] + ".avi"), st.tuples(*[st.sampled_from("012")] * 3)),
+    line_end=st.sampled_from(["\n", " \n", "\r\n", " \r\n"]),
+)
+def test_what_is_written_in_lists_is_read(flags: dict[str, tuple[str, str, str]], line_end: str) -> None:
+    flags = flags | {"a.avi": ("0", "1", "2")}
+    contents = ["".join(f"{name} {of[split]}{line_end}" for name, of in flags.items()).encode() for split in range(3)]
+    with tempfile.TemporaryDirectory() as folder:
+        write(Path(folder, "wave/a.avi"))
+        write_lists(Path(folder), "wave", *contents)
+        read = listing(Path(folder))
+    words = dict(zip("012", ("unused", "train", "test"), strict=True))
+    assert set(read.missing) == {f"wave/{name}" for name in flags} - {"wave/a.avi"}
+    assert [words[flag] for flag in flags["a.avi"]] == list(read.videos[0].subsets.values())

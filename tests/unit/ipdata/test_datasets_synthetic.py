@@ -1,0 +1,46 @@
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from ipdata.datasets.base import Listing
+from ipdata.datasets.synthetic import list_synthetic
+from ipdata.errors import BuildError
+from ipdata.recipe import BuildRecipe
+from ipdata.synthesis import CLASSES, Synthesis
+from pipelines.loader import load
+
+
+def listing(*settings: str) -> Listing:
+    return list_synthetic(Path("/nowhere"), None, None, load(BuildRecipe, "build", "small", settings))
+
+
+def test_videos_follow_the_recipe() -> None:
+    drawn = listing("synthetic.videos_per_class=10", "synthetic.frames=5", "synthetic.seed=3")
+    assert drawn.classes == CLASSES and drawn.splits == ("split1",) and len(drawn.videos) == 10 * len(CLASSES)
+    counts = Counter((video.class_name, video.subsets["split1"]) for video in drawn.videos)
+    assert counts == {(name, subset): n for name in CLASSES for subset, n in (("train", 7), ("test", 3))}
+    video = next(video for video in drawn.videos if video.name == "zoom_in/zoom_in_004.y4m")
+    fields = {"class_name": "zoom_in", "index": 4, "frames": 5, "width": 112, "height": 84, "seed": 3}
+    assert video.source == Synthesis(**fields)
+    assert drawn.classes[video.class_id] == "zoom_in"
+    assert drawn.options == {"videos_per_class": 10, "frames": 5, "width": 112, "height": 84, "seed": 3}
+
+
+@pytest.mark.parametrize(("videos", "tests"), [(1, 0), (2, 1), (3, 1), (6, 2)])
+def test_both_subsets_have_a_video_where_there_are_two(videos: int, tests: int) -> None:
+    subsets = Counter(video.subsets["split1"] for video in listing(f"synthetic.videos_per_class={videos}").videos)
+    assert subsets["test"] == tests * len(CLASSES) and subsets["train"] == (videos - tests) * len(CLASSES)
+
+
+def test_names_stay_in_order_beyond_a_thousand_videos() -> None:
+    names = [video.name for video in listing("synthetic.videos_per_class=1002").videos]
+    assert names == sorted(names) and len(set(names)) == 1002 * len(CLASSES)
+
+
+def test_lists_and_draws_are_refused() -> None:
+    recipe = load(BuildRecipe, "build", "small")
+    with pytest.raises(BuildError, match="synthetic: takes no --splits"):
+        list_synthetic(Path("/nowhere"), Path("/lists"), None, recipe)
+    with pytest.raises(BuildError, match="synthetic: takes no --draw"):
+        list_synthetic(Path("/nowhere"), None, Path("/draw"), recipe)

@@ -1,0 +1,118 @@
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from ipdata.datasets.base import Listing
+from ipdata.datasets.ucf101 import list_ucf101
+from ipdata.errors import BuildError
+from ipdata.recipe import BuildRecipe
+from pipelines.loader import load
+
+RECIPE = load(BuildRecipe, "build", "small")
+OFFICIAL_COUNTS = {
+    "split1": {"train": 9537, "test": 3783},
+    "split2": {"train": 9586, "test": 3734},
+    "split3": {"train": 9624, "test": 3696},
+}
+LISTS = {
+    "classInd.txt": "1 Zumba\r\n2 Archery\r\n",
+    **{f"trainlist0{number}.txt": "Archery/v_a.avi 2\r\nZumba/v_z.avi 1\r\n" for number in (1, 3)},
+    **{f"testlist0{number}.txt": "Archery/v_b.avi\r\n" for number in (1, 3)},
+    "trainlist02.txt": "Archery/v_b.avi 2\r\n",
+    "testlist02.txt": "Archery/v_a.avi \r\n",
+}
+
+
+@pytest.fixture
+def data() -> Path:
+    path = Path(os.environ.get("IPTSN_DATA", Path(__file__).parents[4] / "shared" / "data"))
+    if not path.is_dir():
+        pytest.skip(f"no real data at {path}; set IPTSN_DATA")
+    return path
+
+
+def write(path: Path, content: str = "") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode())
+
+
+def listing(source: Path, splits: Path | None = None) -> Listing:
+    return list_ucf101(source, splits, None, RECIPE)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    for name in ("Archery/v_a.avi", "Zumba/v_z.avi", "Zumba/v_y.avi"):
+        write(tmp_path / name)
+    for name, content in LISTS.items():
+        write(tmp_path / "ucfTrainTestlist" / name, content)
+    return tmp_path
+
+
+def test_the_official_lists_give_the_official_counts(data: Path, tmp_path: Path) -> None:
+    lists = data / "splits/ucf101"
+    lines = [line for subset in ("train", "test") for line in (lists / f"{subset}list01.txt").read_text().splitlines()]
+    for line in filter(None, lines):
+        path = tmp_path / line.split()[0]
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    whole = listing(tmp_path, lists)
+    assert len(whole.videos) == 13_320 and not whole.missing and not whole.unlisted
+    for split, counts in OFFICIAL_COUNTS.items():
+        assert Counter(video.subsets[split] for video in whole.videos) == counts
+    assert len(whole.classes) == 101 and whole.classes[0] == "ApplyEyeMakeup" and whole.classes[100] == "YoYo"
+    assert all(whole.classes[video.class_id] == video.class_name for video in whole.videos)
+
+
+def test_the_real_clips(data: Path) -> None:
+    some = listing(data / "clips/ucf101", data / "splits/ucf101")
+    assert [(video.class_name, video.class_id) for video in some.videos] == [("SoccerJuggling", 83)] * 2
+    assert len(some.missing) == 13_318 and not some.unlisted
+
+
+def test_small_listing(source: Path) -> None:
+    small = listing(source)
+    assert small.classes == ("Zumba", "Archery")  # ids as in classInd, not alphabetical
+    assert [(video.name, video.class_id, video.subsets) for video in small.videos] == [
+        ("Archery/v_a.avi", 1, {"split1": "train", "split2": "test", "split3": "train"}),
+        ("Zumba/v_z.avi", 0, {"split1": "train", "split2": "unused", "split3": "train"}),
+    ]
+    assert small.missing == ("Archery/v_b.avi",)
+    assert small.unlisted == ("Zumba/v_y.avi",)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("classInd.txt", "1 Zumba\nArchery\n", r'line 2: expected "<id> <class>"'),
+        ("classInd.txt", "1 Zumba\n1 Archery\n", r"line 2: id or class a second time"),
+        ("classInd.txt", "1 Zumba\n3 Archery\n", r"ids must be 1, 2, 3 .*got \[1, 3\]"),
+        ("classInd.txt", "", r"ids must be 1, 2, 3 .*got \[\]"),
+        ("trainlist01.txt", "Zumba/v_z.avi 1\nArchery/v_a.avi 1\n", r"line 2: classInd.txt gives this class the id 2"),
+        ("trainlist02.txt", "Zumba/v_z.avi\n", r'line 1: expected "<class>/<file>.avi <id>", got "Zumba/v_z.avi"'),
+        ("trainlist02.txt", "Zumba/v_z.avi one\n", r'line 1: expected "<class>/<file>.avi <id>"'),
+        ("testlist03.txt", "\nPolo/v_z.avi\n", r'line 2: classInd.txt has no class "Polo"'),
+        ("testlist03.txt", "Zumba/../v_z.avi\n", r'line 1: expected "<class>/<file>.avi"'),
+        ("testlist03.txt", "Zumba/v_z.avi 1\n", r'line 1: expected "<class>/<file>.avi"'),
+        ("testlist01.txt", "Archery/v_a.avi\n", r'line 1: "Archery/v_a.avi" is in trainlist01.txt too'),
+    ],
+)
+def test_a_bad_line_names_file_line_and_form(source: Path, file: str, content: str, message: str) -> None:
+    write(source / "ucfTrainTestlist" / file, content)
+    with pytest.raises(BuildError, match=f"{file}[,:] {message}"):
+        listing(source)
+
+
+def test_absent_lists_are_named(source: Path) -> None:
+    (source / "ucfTrainTestlist/testlist02.txt").unlink()
+    with pytest.raises(BuildError, match=r"(?s)no testlist02\.txt in .*UCF101TrainTestSplits-RecognitionTask\.zip"):
+        listing(source)
+
+
+def test_a_missing_source_says_archives_and_places(tmp_path: Path) -> None:
+    with pytest.raises(BuildError) as raised:
+        listing(tmp_path / "ucf101")
+    for part in ("no directory", "UCF101.rar", "CRCV", f"{tmp_path}/ucf101/ApplyEyeMakeup/"):
+        assert part in str(raised.value)

@@ -1,0 +1,148 @@
+"""Extraction of motion that is known, and the identities that hold for every video."""
+
+import io
+import subprocess
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from moving import HEIGHT, WIDTH, job_of, moving_luma, recipe_of, write_y4m
+
+from ipdata import decode
+from ipdata.errors import VideoError
+from ipdata.extract import extract
+from ipdata.transcode import command, executable, transcode
+from shards.encodings import decode_flow, decode_jpeg, decode_mv, restore_flow, restore_residual
+from shards.motion import INTRA, compensate, residual
+
+INSIDE = np.s_[32:-32, 32:-32]  # px away from the edges, where content enters and leaves
+
+
+@pytest.mark.parametrize("step_px", [(4, 0), (-3, 0), (0, 2), (0, -5), (3, -2), (0, 0)])
+def test_known_motion_has_the_right_sign_unit_and_size(tmp_path: Path, step_px: tuple[int, int]) -> None:
+    source = write_y4m(tmp_path / "moving.y4m", moving_luma(frames=5, step_px=step_px))
+    payloads = extract(job_of(source)).payloads
+
+    mv = decode_mv(payloads["mv"].data)
+    assert mv.shape == (4, HEIGHT // 16, WIDTH // 16, 2)
+    inner = mv[:, 2:-2, 2:-2]
+    share_right = (inner == 2 * np.array(step_px)).all(axis=-1).mean()
+    assert share_right > 0.9, f"{share_right:.0%} of the macroblocks hold {2 * np.array(step_px)} half-pels"
+
+    stored = np.stack([decode_jpeg(payloads["residual"].frame(p)) for p in range(4)])
+    assert np.abs(restore_residual(stored)[:, *INSIDE]).mean() < 1.5  # grey levels; the texture's deviation is 25
+
+    flow_px = np.stack([restore_flow(decode_flow(payloads["flow"].frame(p)), bound_px=20) for p in range(4)])
+    error_px = flow_px[:, *INSIDE] - step_px
+    assert np.abs(error_px).mean() < 0.15, f"flow is {flow_px[:, *INSIDE].mean((0, 1, 2))}, the motion {step_px}"
+
+
+def decoded_clip(data: Path, recipe_size: tuple[int, int] = (340, 256)) -> list[decode.Picture]:
+    clip = next((data / "clips" / "hmdb51" / "cartwheel").glob("*.avi"))
+    size = [f"transcode.width={recipe_size[0]}", f"transcode.height={recipe_size[1]}"]
+    m4v = transcode(clip, recipe_of(*size).transcode, limit_frames=30, path=executable())
+    return list(decode.pictures(m4v))
+
+
+def test_compensated_picture_plus_residual_is_the_picture(data: Path) -> None:
+    pictures = decoded_clip(data)
+    for previous, picture in zip(pictures, pictures[1:], strict=False):
+        if picture.mv is not None:
+            r = residual(picture.rgb, previous.rgb, picture.mv)
+            assert np.array_equal(compensate(previous.rgb, picture.mv) + r, picture.rgb)
+
+
+def test_encoded_residual_is_within_the_stated_error(data: Path) -> None:
+    """docs/shard-format.md states: mean 0.9, 99th percentile 4 grey levels, at quality 95 4:4:4, real clips."""
+    clip = next((data / "clips" / "hmdb51" / "cartwheel").glob("*.avi"))
+    size = ["transcode.width=340", "transcode.height=256", "limits.frames=30"]
+    payload = extract(job_of(clip, *size, columns=("residual",))).payloads["residual"]
+    pictures = decoded_clip(data)
+    pairs = [(a, b) for a, b in zip(pictures, pictures[1:], strict=False) if b.mv is not None]
+    exact = np.stack([residual(b.rgb, a.rgb, b.mv).clip(-128, 127) for a, b in pairs])
+    stored = restore_residual(np.stack([decode_jpeg(payload.frame(p)) for p in range(len(payload))]))
+    error = np.abs(stored - exact)
+    assert exact.std() > 3  # the clip moves
+    assert error.mean() <= 0.9 and np.percentile(error, 99) <= 4, (error.mean(), np.percentile(error, 99))
+
+
+def test_colours_are_bt601(data: Path) -> None:
+    """Every channel within one level of the equation in floating point, chroma samples repeated."""
+    picture = decoded_clip(data)[0]
+    y = picture.i420[:256].astype(float)
+    u, v = (
+        picture.i420[rows].reshape(128, 170).repeat(2, 0).repeat(2, 1) - 128.0 for rows in (np.s_[256:320], np.s_[320:])
+    )
+    luma = (y - 16) * 255 / 219
+    red, blue = luma + 1.402 * 255 / 224 * v, luma + 1.772 * 255 / 224 * u
+    green = luma - (0.114 * 1.772 * u + 0.299 * 1.402 * v) / 0.587 * 255 / 224
+    expected = np.clip(np.stack([red, green, blue], -1), 0, 255)
+    assert np.abs(picture.rgb - expected).max() < 1.6
+    assert picture.luma.min() >= 0 and picture.luma.max() > 235
+
+
+def test_every_macroblock_without_a_vector_is_intra(tmp_path: Path) -> None:
+    """A cut in a P-frame: nothing before it can predict it, so the encoder codes intra macroblocks."""
+    cut = np.concatenate([moving_luma(frames=3, step_px=(0, 0)), moving_luma(frames=3, step_px=(0, 0), seed=1)])
+    payloads = extract(job_of(write_y4m(tmp_path / "cut.y4m", cut), columns=("mv",))).payloads
+    mv = decode_mv(payloads["mv"].data)
+    intra = (mv == INTRA).any(axis=-1).mean(axis=(1, 2)) > 0.5
+    assert intra.tolist() == [False, False, True, False, False]
+    assert ((mv == INTRA).any(-1) == (mv == INTRA).all(-1)).all()
+
+
+def test_a_scene_cut_inserts_no_iframe(tmp_path: Path) -> None:
+    parts = [moving_luma(frames=4, step_px=(1, 1), seed=seed) for seed in range(5)]
+    extracted = extract(job_of(write_y4m(tmp_path / "cuts.y4m", np.concatenate(parts)), columns=("video",)))
+    assert extracted.sample.picture_types == "I" + "P" * 11 + "I" + "P" * 7
+
+
+def test_the_video_column_is_the_whole_bitstream(tmp_path: Path) -> None:
+    source = write_y4m(tmp_path / "moving.y4m", moving_luma(frames=14, step_px=(2, 1)))
+    extracted = extract(job_of(source))
+    video = extracted.payloads["video"]
+    assert len(video) == 14
+    with av.open(io.BytesIO(video.data), format="m4v") as container:
+        assert sum(1 for _ in container.decode(video=0)) == 14
+    rebuilt = list(decode.pictures(video.data))
+    iframe = decode_jpeg(extracted.payloads["iframe"].frame(1))
+    assert np.abs(iframe.astype(int) - rebuilt[12].rgb).mean() < 3
+    assert np.array_equal(
+        np.stack([p.mv for p in rebuilt if p.mv is not None]), decode_mv(extracted.payloads["mv"].data)
+    )
+
+
+def test_luma_expands_studio_range() -> None:
+    i420 = np.full((24, 16), 128, np.uint8)
+    i420[0, :4] = 16, 235, 0, 255
+    picture = decode.Picture("I", i420, None)
+    assert picture.luma[0, :5].tolist() == [0, 255, 0, 255, 130]
+
+
+def test_foreign_bitstreams_are_refused_by_name(tmp_path: Path) -> None:
+    source = write_y4m(tmp_path / "moving.y4m", moving_luma(frames=12, step_px=(3, 1)))
+    arguments = command(source, recipe_of().transcode, limit_frames=None, path=executable())
+    b_frames = [("-bf", "2")]
+    four_vectors = [("-flags", "+bitexact+mv4"), ("-mbd", "rd")]
+    for changes, word in ((b_frames, "B-picture"), (four_vectors, "4MV")):
+        with pytest.raises(VideoError, match=word) as caught:
+            list(decode.pictures(_encoded_with(arguments, changes)))
+        assert (caught.value.stage, caught.value.code) == ("decode", "unsupported")
+
+
+def _encoded_with(arguments: list[str], changes: list[tuple[str, str]]) -> bytes:
+    """The bitstream that ffmpeg writes when it gets these output options after ours, which override them."""
+    changed = [argument for change in changes for argument in change]
+    output = arguments.index("pipe:1")
+    return subprocess.run([*arguments[:output], *changed, *arguments[output:]], capture_output=True, check=True).stdout
+
+
+def test_sizes_that_are_no_multiple_of_16(tmp_path: Path) -> None:
+    source = write_y4m(tmp_path / "moving.y4m", moving_luma(frames=3, step_px=(2, 0)))
+    extracted = extract(job_of(source, "transcode.width=170", "transcode.height=90"))
+    assert decode_mv(extracted.payloads["mv"].data).shape == (2, 6, 11, 2)
+    assert decode_jpeg(extracted.payloads["residual"].frame(0)).shape == (90, 170, 3)
+    assert decode_flow(extracted.payloads["flow"].frame(0)).shape == (90, 170, 2)
+    assert cv2.getNumThreads() == 1
