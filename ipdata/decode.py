@@ -50,7 +50,7 @@ class Picture:
 
     @cached_property
     def rgb(self) -> U8:
-        """(H, W, 3): BT.601 studio range in integers, chroma samples repeated. Equal on every CPU."""
+        """(H, W, 3): BT.601 studio range in integers, chroma samples repeated, luma below black taken as black."""
         return cv2.cvtColor(self.i420, cv2.COLOR_YUV2RGB_I420)  # type: ignore[return-value]
 
     @cached_property

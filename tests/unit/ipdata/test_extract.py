@@ -2,6 +2,7 @@
 
 import io
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -48,7 +49,7 @@ def decoded_clip(data: Path, recipe_size: tuple[int, int] = (340, 256)) -> list[
 
 def test_compensated_picture_plus_residual_is_the_picture(data: Path) -> None:
     pictures = decoded_clip(data)
-    for previous, picture in zip(pictures, pictures[1:], strict=False):
+    for previous, picture in pairwise(pictures):
         if picture.mv is not None:
             r = residual(picture.rgb, previous.rgb, picture.mv)
             assert np.array_equal(compensate(previous.rgb, picture.mv) + r, picture.rgb)
@@ -60,7 +61,7 @@ def test_encoded_residual_is_within_the_stated_error(data: Path) -> None:
     size = ["transcode.width=340", "transcode.height=256", "limits.frames=30"]
     payload = extract(job_of(clip, *size, columns=("residual",))).payloads["residual"]
     pictures = decoded_clip(data)
-    pairs = [(a, b) for a, b in zip(pictures, pictures[1:], strict=False) if b.mv is not None]
+    pairs = [(a, b) for a, b in pairwise(pictures) if b.mv is not None]
     exact = np.stack([residual(b.rgb, a.rgb, b.mv).clip(-128, 127) for a, b in pairs])
     stored = restore_residual(np.stack([decode_jpeg(payload.frame(p)) for p in range(len(payload))]))
     error = np.abs(stored - exact)
@@ -69,13 +70,13 @@ def test_encoded_residual_is_within_the_stated_error(data: Path) -> None:
 
 
 def test_colours_are_bt601(data: Path) -> None:
-    """Every channel within one level of the equation in floating point, chroma samples repeated."""
+    """Every channel within rounding of the equation, chroma samples repeated, luma below black taken as black."""
     picture = decoded_clip(data)[0]
     y = picture.i420[:256].astype(float)
     u, v = (
         picture.i420[rows].reshape(128, 170).repeat(2, 0).repeat(2, 1) - 128.0 for rows in (np.s_[256:320], np.s_[320:])
     )
-    luma = (y - 16) * 255 / 219
+    luma = np.maximum(y - 16, 0) * 255 / 219
     red, blue = luma + 1.402 * 255 / 224 * v, luma + 1.772 * 255 / 224 * u
     green = luma - (0.114 * 1.772 * u + 0.299 * 1.402 * v) / 0.587 * 255 / 224
     expected = np.clip(np.stack([red, green, blue], -1), 0, 255)

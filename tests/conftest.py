@@ -1,0 +1,47 @@
+"""What all tests share: the real data, or a loud skip, and the command lines."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+DATA = Path(os.environ.get("IPTSN_DATA", REPOSITORY.parent / "shared" / "data"))
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real clips, lists and reference outputs; it cannot be part of the repository."""
+    if not DATA.is_dir():
+        pytest.skip(f"NO REAL DATA: {DATA} is not there; set IPTSN_DATA to run this test")
+    return DATA
+
+
+def _command(module: str, *arguments: str | Path, **options: object) -> list[str]:
+    flags = [f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}") for name, value in options.items()]
+    return [sys.executable, "-m", module, *map(str, arguments), *flags]
+
+
+@pytest.fixture(scope="session")
+def ipdata() -> Run:
+    """Run `ipdata` as a user does: ipdata("build", dataset="synthetic", out=path)."""
+
+    def run(*arguments: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(_command("ipdata.cli", *arguments, **options), capture_output=True, text=True)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def ipshards() -> Run:
+    """Run `ipshards` as a user does."""
+
+    def run(*arguments: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(_command("shards.cli", *arguments, **options), capture_output=True, text=True)
+
+    return run

@@ -1,0 +1,63 @@
+"""The extracting child: a video that crashes or hangs native code costs only itself."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hostile import Crashing, Hanging, Printing
+from moving import job_of
+
+from ipdata.child import Child, attempt_in_child
+from ipdata.errors import BuildError
+from ipdata.extract import Extracted, Failed, Job
+from ipdata.synthesis import Synthesis
+
+SPEC = {"class_name": "move_left", "index": 0, "frames": 3, "width": 64, "height": 48, "seed": 0}
+
+
+@pytest.fixture(autouse=True)
+def _hostile_is_importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+
+
+def job_with(source: Synthesis) -> Job:
+    job = job_of(Path("unused"), columns=("mv", "video"))
+    return replace(job, video=replace(job.video, source=source))
+
+
+def test_a_crash_is_that_videos_failure_and_the_next_one_works() -> None:
+    crashed = attempt_in_child(job_with(Crashing(**SPEC)), 60)
+    assert isinstance(crashed, Failed)
+    assert (crashed.failure.stage, crashed.failure.code) == ("worker", "crash")
+    assert "SIGSEGV" in crashed.detail
+    assert isinstance(attempt_in_child(job_with(Synthesis(**SPEC)), 60), Extracted)
+
+
+def test_a_hang_ends_at_the_timeout() -> None:
+    child = Child()
+    outcome = child.run(job_with(Hanging(**SPEC)), 3)
+    assert isinstance(outcome, Failed)
+    assert (outcome.failure.code, child.alive) == ("timeout", False)
+    assert "3 s" in outcome.detail
+
+
+def test_what_a_library_prints_does_not_break_the_pipe() -> None:
+    child = Child()
+    assert isinstance(child.run(job_with(Printing(**SPEC)), 60), Extracted)
+    assert child.alive
+    child.kill()
+
+
+def test_one_child_serves_many_videos() -> None:
+    child = Child()
+    outcomes = [child.run(job_with(Synthesis(**SPEC)), 60) for _ in range(3)]
+    assert len({outcome.payloads["video"].data for outcome in outcomes if isinstance(outcome, Extracted)}) == 1
+    assert child.alive and child.process.pid != os.getpid()
+    child.kill()
+
+
+def test_a_worker_with_other_tools_refuses() -> None:
+    job = replace(job_with(Synthesis(**SPEC)), tools={"ffmpeg": "4.2"})
+    with pytest.raises(BuildError, match=r"this worker has .* the build needs \{'ffmpeg': '4.2'\}"):
+        attempt_in_child(job, 60)

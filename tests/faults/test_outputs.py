@@ -1,0 +1,129 @@
+"""Refusals: nothing of what a user has is lost, mixed or overwritten, and the error says what to do."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from built_sets import tree
+from conftest import Run
+
+MV = {"columns": "mv", "scheduler": "none"}
+SMALL = ["--set=synthetic.frames=2", "--limit-videos=4"]
+
+
+def build(ipdata: Run, out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return ipdata("build", *SMALL, *arguments, out=out, **MV)
+
+
+@pytest.fixture
+def built(ipdata: Run, tmp_path: Path) -> Path:
+    done = build(ipdata, tmp_path / "set")
+    assert done.returncode == 0, done.stderr
+    return tmp_path / "set"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--set=transcode.width=64"], "transcode.width: the output has 112, this build 64"),
+        (["--set=shards.seed=1"], "shards.seed: the output has 0, this build 1"),
+        (["--limit-frames=1"], "limits.frames: the output has None, this build 1"),
+        (["--set=synthetic.seed=7"], "synthetic.seed: the output has 0, this build 7"),
+    ],
+)
+def test_an_output_of_another_recipe_is_refused(ipdata: Run, built: Path, arguments: list[str], says: str) -> None:
+    before = tree(built)
+    done = build(ipdata, built, *arguments)
+    assert done.returncode == 1 and says in done.stderr and "--out" in done.stderr
+    assert tree(built) == before
+
+
+def test_columns_not_built_yet_may_have_any_settings(ipdata: Run, built: Path) -> None:
+    done = ipdata("build", *SMALL, "--set=residual.quality=80", out=built, columns="residual", scheduler="none")
+    assert done.returncode == 0, done.stderr
+    done = ipdata("build", *SMALL, "--set=residual.quality=70", out=built, columns="residual", scheduler="none")
+    assert done.returncode == 1 and "residual.quality: the output has 80, this build 70" in done.stderr
+
+
+def test_a_directory_that_is_not_ours_is_left_alone(ipdata: Run, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    done = build(ipdata, tmp_path)
+    assert done.returncode == 1 and "not empty, and not the output of a build" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_set_from_elsewhere_is_left_alone(ipdata: Run, built: Path, tmp_path: Path) -> None:
+    pulled = tmp_path / "pulled"
+    pulled.mkdir()
+    (pulled / "manifest.json").write_bytes((built / "manifest.json").read_bytes())
+    done = build(ipdata, pulled)
+    assert done.returncode == 1 and "was not built here" in done.stderr
+
+
+def test_a_file_as_output_is_refused(ipdata: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    done = build(ipdata, tmp_path / "file")
+    assert done.returncode == 1 and "is a file; name a directory" in done.stderr
+
+
+def test_samples_whose_videos_are_gone_are_not_thrown_away(ipdata: Run, data: Path, tmp_path: Path) -> None:
+    source = tmp_path / "videos"
+    for name in ("handshake/set1_8_2_0.avi", "hug/set1_2_2_1.avi"):
+        clip = next((data / "ut_interaction" / name.split("/")[0]).glob("*.avi"))
+        (source / name).parent.mkdir(parents=True)
+        (source / name).write_bytes(clip.read_bytes())
+    options = {"dataset": "folder", "source": source, "out": tmp_path / "set", "columns": "mv", "scheduler": "none"}
+    assert ipdata("build", **options).returncode == 0
+    before = tree(tmp_path / "set")
+    (source / "hug" / "set1_2_2_1.avi").unlink()
+    done = ipdata("build", **options)
+    assert done.returncode == 1 and "1 samples whose videos are not found any more" in done.stderr
+    assert tree(tmp_path / "set") == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (["--dataset=hmdb52"], 1, 'unknown dataset "hmdb52"; known: hmdb51, ucf101, kinetics_n50, folder, synthetic'),
+        (["--recipe=huge"], 1, "no recipe 'huge'"),
+        (["--set=transcode.with=3"], 1, "unknown key transcode.with"),
+        (["--set=transcode.width=wide"], 1, "transcode.width must be a whole number, got 'wide'"),
+        (["--set=transcode.width=113"], 1, "width must be even"),
+        (["--columns=rgb"], 1, "unknown column 'rgb'"),
+        (["--classes=jump"], 1, "no class 'jump'"),
+        (["--ffmpeg=/bin/false"], 1, "/bin/false does not run as ffmpeg"),
+        (["--scheduler=tcp://127.0.0.1:1"], 1, "no Dask scheduler answers there"),
+        (["--limit-videos=0"], 2, "0 is not in the range"),
+    ],
+)
+def test_wrong_words_are_refused_before_anything_is_written(
+    tmp_path: Path, arguments: list[str], status: int, says: str
+) -> None:
+    command = [sys.executable, "-m", "ipdata.cli", "build", f"--out={tmp_path / 'set'}", *SMALL, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == status and says in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("set/*/*.tar"))
+
+
+@pytest.mark.parametrize("dataset", ["hmdb51", "ucf101", "kinetics_n50", "folder"])
+def test_a_missing_source_says_what_to_get_and_where_to_put_it(ipdata: Run, tmp_path: Path, dataset: str) -> None:
+    source = tmp_path / "nowhere" / dataset
+    done = ipdata("build", dataset=dataset, source=source, out=tmp_path / "set")
+    assert done.returncode == 1 and str(source) in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "set").exists()
+
+
+def test_plan_writes_nothing(ipdata: Run, tmp_path: Path) -> None:
+    done = ipdata("plan", *SMALL, out=tmp_path / "set")
+    assert done.returncode == 0, done.stderr
+    assert "4 of" in done.stdout and "core-hours" in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_datasets_lists_what_each_expects(ipdata: Run) -> None:
+    done = ipdata("datasets")
+    assert done.returncode == 0
+    for words in ("hmdb51", "classInd.txt", "<youtube_id>", "videos.csv", "synthetic"):
+        assert words in done.stdout

@@ -1,0 +1,34 @@
+"""Sources that misbehave for real: they crash, hang or kill whatever process extracts them."""
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from ipdata.synthesis import Synthesis
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crashing(Synthesis):
+    """Dies of a segmentation fault, as native code does."""
+
+    def write(self, path: Path) -> None:
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hanging(Synthesis):
+    """Never comes back."""
+
+    def write(self, path: Path) -> None:
+        time.sleep(3600)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Printing(Synthesis):
+    """Writes to file descriptor 1, as chatty libraries do, and then works."""
+
+    def write(self, path: Path) -> None:
+        os.write(1, b"noise on stdout\n" * 100)
+        super().write(path)

@@ -1,0 +1,129 @@
+"""Equal inputs give equal bytes: with 1 or 2 workers, without a cluster, killed and resumed, column after column."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from built_sets import quick_options, tree
+
+from shards.verify import verify
+
+
+def build(out: Path, **options: object) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "ipdata.cli", *quick_options(out, **options)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Hashes of the set as one process builds it, without Dask."""
+    out = tmp_path_factory.mktemp("reference") / "set"
+    build(out, scheduler="none")
+    hashes = tree(out)
+    assert len([name for name in hashes if name.endswith(".tar")]) == 3 * 5
+    return hashes
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_any_number_of_workers(tmp_path: Path, reference: dict[str, str], workers: int) -> None:
+    build(tmp_path / "set", workers=workers)
+    assert tree(tmp_path / "set") == reference
+
+
+def test_a_second_run_changes_nothing_and_extracts_nothing(tmp_path: Path, reference: dict[str, str]) -> None:
+    build(tmp_path / "set", scheduler="none")
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "set").glob("*/*.tar")}
+    again = build(tmp_path / "set", workers=1)
+    assert "0 to extract" in again.stderr
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+    assert tree(tmp_path / "set") == reference
+
+
+def start(out: Path, **options: object) -> subprocess.Popen[bytes]:
+    arguments = [sys.executable, "-m", "ipdata.cli", *quick_options(out, **options)]
+    return subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def wait_for(out: Path, pattern: str, count: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 60
+    while len(list(out.glob(pattern))) < count and process.poll() is None:
+        assert time.monotonic() < deadline, f"no {count} of {pattern} within a minute"
+        time.sleep(0.005)
+
+
+MOMENTS = [
+    (".build/identity.json", 1),  # before the first video
+    (".build/tmp/0*", 1),  # while a shard is written
+    (".build/receipts/*.json", 1),
+    (".build/receipts/*.json", 2),
+]
+
+
+@pytest.mark.parametrize("options", [{"scheduler": "none"}, {"workers": 2}], ids=["in-process", "cluster"])
+def test_killed_at_any_moment_and_run_again(
+    tmp_path: Path, reference: dict[str, str], options: dict[str, object]
+) -> None:
+    out = tmp_path / "set"
+    for pattern, count in MOMENTS:
+        process = start(out, **options)
+        wait_for(out, pattern, count, process)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not (out / "manifest.json").exists()
+        # What stands under a final name is whole: it is what an undisturbed build writes.
+        assert tree(out).items() <= reference.items()
+    build(out, **options)
+    assert tree(out) == reference
+    assert list(verify(out)) == []
+    assert not any((out / ".build" / "tmp").glob("*"))
+
+
+def test_columns_added_later_give_the_same_set(tmp_path: Path, reference: dict[str, str]) -> None:
+    out = tmp_path / "set"
+    build(out, scheduler="none", columns="mv,video")
+    assert list(verify(out)) == []
+    build(out, scheduler="none", columns="iframe,residual,flow")
+    assert tree(out) == reference
+    again = build(out, scheduler="none", columns="mv")  # asks for less: nothing is lost
+    assert "0 to extract" in again.stderr and tree(out) == reference
+
+
+def test_a_damaged_shard_is_built_again(tmp_path: Path, reference: dict[str, str]) -> None:
+    out = tmp_path / "set"
+    build(out, scheduler="none")
+    tar = out / "mv" / "00001.tar"
+    damaged = bytearray(tar.read_bytes())
+    damaged[700] ^= 1
+    tar.write_bytes(damaged)
+    (out / "flow" / "00002.tar").unlink()
+    again = build(out, scheduler="none")
+    assert "4 to extract" in again.stderr
+    assert tree(out) == reference
+
+
+def test_two_builds_at_once_are_refused(tmp_path: Path, reference: dict[str, str]) -> None:
+    out = tmp_path / "set"
+    first = start(out, scheduler="none")
+    wait_for(out, ".build/identity.json", 1, first)
+    second = subprocess.run(
+        [sys.executable, "-m", "ipdata.cli", *quick_options(out, scheduler="none")], capture_output=True, text=True
+    )
+    assert second.returncode == 1 and "another build is writing to it" in second.stderr
+    assert first.wait() == 0
+    assert tree(out) == reference
+
+
+def test_the_place_is_no_part_of_the_set(tmp_path: Path, reference: dict[str, str]) -> None:
+    """Another directory, home, locale and time zone: not one byte differs."""
+    out = tmp_path / "ö x" / "set"
+    environment = os.environ | {"HOME": str(tmp_path), "LC_ALL": "C", "TZ": "Asia/Tokyo", "IPDATA_HOME": str(tmp_path)}
+    arguments = [sys.executable, "-m", "ipdata.cli", *quick_options(out, scheduler="none")]
+    subprocess.run(arguments, check=True, capture_output=True, env=environment, cwd=tmp_path)
+    assert tree(out) == reference

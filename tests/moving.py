@@ -1,0 +1,51 @@
+"""Videos whose motion is known: a random texture that moves by whole pixels, written without ffmpeg."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ipdata.datasets.base import Video
+from ipdata.extract import Job
+from ipdata.recipe import BuildRecipe
+from ipdata.tools import tools_here
+from pipelines import load
+from shards.schema import COLUMNS
+
+WIDTH, HEIGHT = 176, 144  # px: 11 x 9 macroblocks
+
+
+def moving_luma(*, frames: int, step_px: tuple[int, int], seed: int = 0) -> np.ndarray:
+    """(T, H, W) uint8, 40..215: content that moves by step_px (right, down) a frame."""
+    noise = np.random.default_rng(seed).integers(0, 256, (HEIGHT * 3, WIDTH * 3)).astype(np.float32)
+    soft = cv2.GaussianBlur(noise, (0, 0), 2.5)
+    texture = cv2.normalize(soft, None, 40, 215, cv2.NORM_MINMAX).astype(np.uint8)
+    x, y = WIDTH, HEIGHT
+    windows = []
+    for _ in range(frames):
+        windows.append(texture[y : y + HEIGHT, x : x + WIDTH])
+        x, y = x - step_px[0], y - step_px[1]
+    return np.stack(windows)
+
+
+def write_y4m(path: Path, luma: np.ndarray) -> Path:
+    """Grey pictures (T, H, W) as 25 frames/s of uncompressed 4:2:0."""
+    _, height, width = luma.shape
+    chroma = bytes([128]) * (-(-height // 2) * -(-width // 2) * 2)
+    with path.open("wb") as file:
+        file.write(f"YUV4MPEG2 W{width} H{height} F25:1 Ip A1:1 C420jpeg\n".encode())
+        for picture in luma:
+            file.write(b"FRAME\n" + picture.tobytes() + chroma)
+    return path
+
+
+def recipe_of(*overrides: str) -> BuildRecipe:
+    """The default recipe at the size of the moving texture."""
+    size = (f"transcode.width={WIDTH}", f"transcode.height={HEIGHT}")
+    return load(BuildRecipe, "build", "default", [*size, *overrides])
+
+
+def job_of(source: Path, *overrides: str, columns: tuple[str, ...] = tuple(COLUMNS)) -> Job:
+    """A job for one file, as the build would make it."""
+    video = Video(name=source.name, source=source, class_name="any", class_id=0, subsets={"split1": "train"})
+    return Job(key="any-00000000", video=video, recipe=recipe_of(*overrides), columns=columns, tools=tools_here())

@@ -1,0 +1,151 @@
+"""The plan: order, groups and cuts, as a pure function."""
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ipdata.datasets import dataset_of
+from ipdata.datasets.base import Listing, Video
+from ipdata.errors import BuildError
+from ipdata.plan import Plan, choose_columns, make_plan
+from ipdata.recipe import BuildRecipe, Limits
+from pipelines import load
+from shards.errors import ShardError
+from shards.keys import order_of
+
+RECIPE = load(BuildRecipe, "build", "default")
+
+
+def listing_of(videos: list[Video], *, splits: tuple[str, ...] = ("split1", "split2")) -> Listing:
+    classes = tuple(sorted({video.class_name for video in videos}))
+    return Listing(dataset="folder", classes=classes, splits=splits, videos=tuple(videos))
+
+
+def video_of(number: int, *subsets: str) -> Video:
+    name = f"class{number % 3}/video{number}.avi"
+    chosen = dict(zip(("split1", "split2"), subsets, strict=True))
+    return Video(name=name, source=Path(name), class_name=f"class{number % 3}", class_id=number % 3, subsets=chosen)
+
+
+def with_shards(**changes: int) -> BuildRecipe:
+    return replace(RECIPE, shards=replace(RECIPE.shards, **changes))
+
+
+SUBSET = st.sampled_from(["train", "test", "unused"])
+
+
+@given(st.lists(st.tuples(SUBSET, SUBSET), min_size=1, max_size=60), st.integers(1, 9), st.randoms())
+def test_every_video_once_in_order_grouped_and_cut(
+    subsets: list[tuple[str, str]], size: int, shuffle: random.Random
+) -> None:
+    videos = [video_of(number, *pair) for number, pair in enumerate(subsets)]
+    plan = make_plan(listing_of(videos), with_shards(videos_per_shard=size))
+    assert plan.grouped
+    assert sorted(video.name for video in plan.videos.values()) == sorted(video.name for video in videos)
+    assert [shard.shard for shard in plan.shards] == [f"{n:05d}" for n in range(len(plan.shards))]
+    for shard in plan.shards:
+        assert 1 <= len(shard.videos) <= size
+        assert all(video.subsets == shard.subsets for video in shard.videos.values())
+        assert list(shard.videos) == sorted(shard.videos, key=lambda key: order_of(0, key))
+    shuffle.shuffle(videos)
+    assert make_plan(listing_of(videos), with_shards(videos_per_shard=size)).sha256 == plan.sha256
+
+
+def test_too_many_groups_are_not_grouped() -> None:
+    videos = [video_of(n, ("train", "test", "unused")[n % 3], ("train", "test")[n % 2]) for n in range(30)]
+    plan = make_plan(listing_of(videos), with_shards(videos_per_shard=7, max_split_groups=5))
+    assert not plan.grouped and [len(shard.videos) for shard in plan.shards] == [7, 7, 7, 7, 2]
+    assert all(shard.subsets is None for shard in plan.shards)
+
+
+def test_seed_changes_the_order_but_not_the_members() -> None:
+    videos = [video_of(n, "train", "train") for n in range(40)]
+    plans = [make_plan(listing_of(videos), with_shards(seed=seed)) for seed in (0, 1)]
+    assert list(plans[0].videos) != list(plans[1].videos)
+    assert set(plans[0].videos) == set(plans[1].videos)
+
+
+def test_limits_choose_and_are_checked() -> None:
+    videos = [video_of(n, "train", "test") for n in range(30)]
+    limited = replace(RECIPE, limits=Limits(videos=4, classes=("class1",)))
+    plan = make_plan(listing_of(videos), limited)
+    assert len(plan.videos) == 4
+    assert {video.class_name for video in plan.videos.values()} == {"class1"}
+    assert {video.class_id for video in plan.videos.values()} == {1}  # ids stay the dataset's
+    whole = make_plan(listing_of(videos), replace(RECIPE, limits=Limits(classes=("class1",))))
+    assert list(plan.videos) == list(whole.videos)[:4]
+    with pytest.raises(BuildError, match=r"no class 'class9'; it has class0, class1, class2"):
+        make_plan(listing_of(videos), replace(RECIPE, limits=Limits(classes=("class9",))))
+
+
+def test_keys_that_collide_are_refused_with_both_names() -> None:
+    twice = [video_of(1, "train", "train"), video_of(1, "train", "train")]
+    with pytest.raises(ShardError, match=r"class1/video1\.avi.* and .*class1/video1\.avi.* same key"):
+        make_plan(listing_of(twice), RECIPE)
+
+
+def test_nothing_left_is_an_error() -> None:
+    listing = replace(listing_of([video_of(1, "train", "train")]), videos=(), missing=("class1/video1.avi",))
+    with pytest.raises(BuildError, match="no video is left to build; 1 listed ones are missing"):
+        make_plan(listing, RECIPE)
+
+
+def test_columns_are_chosen_in_the_formats_order() -> None:
+    assert choose_columns("residual, mv") == ("mv", "residual")
+    assert choose_columns(None) == ("iframe", "mv", "residual", "flow", "video")
+    with pytest.raises(BuildError, match=r"unknown column 'rgb'; known: iframe, mv, residual, flow, video"):
+        choose_columns("mv,rgb")
+
+
+def touch_all(source: Path, names: list[str]) -> None:
+    for name in names:
+        path = source / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def hmdb51_names(splits: Path) -> list[str]:
+    files = sorted(splits.glob("*_test_split1.txt"))
+    return [
+        f"{file.name.removesuffix('_test_split1.txt')}/{line.rsplit(maxsplit=1)[0]}"
+        for file in files
+        for line in file.read_text().splitlines()
+    ]
+
+
+def ucf101_names(splits: Path) -> list[str]:
+    lines = [line for kind in ("train", "test") for line in (splits / f"{kind}list01.txt").read_text().splitlines()]
+    return [line.split()[0] for line in lines]
+
+
+def plan_of_official(data: Path, source: Path, dataset: str, names: list[str]) -> Plan:
+    touch_all(source, names)
+    return make_plan(dataset_of(dataset).list_videos(source, data / "splits" / dataset, None, RECIPE), RECIPE)
+
+
+def whole_shard_counts(plan: Plan) -> list[tuple[int, int, int]]:
+    """Train, test and unused videos of each split, counted over whole shards."""
+    return [
+        tuple(
+            sum(len(shard.videos) for shard in plan.shards if shard.subsets and shard.subsets[split] == subset)
+            for subset in ("train", "test", "unused")
+        )
+        for split in plan.listing.splits
+    ]  # type: ignore[return-value]
+
+
+def test_official_hmdb51_splits_are_whole_shards(data: Path, tmp_path: Path) -> None:
+    plan = plan_of_official(data, tmp_path, "hmdb51", hmdb51_names(data / "splits" / "hmdb51"))
+    assert len(plan.videos) == 6766
+    assert whole_shard_counts(plan) == [(3570, 1530, 1666)] * 3
+    assert len({tuple(shard.subsets.items()) for shard in plan.shards if shard.subsets}) == 27
+
+
+def test_official_ucf101_splits_are_whole_shards(data: Path, tmp_path: Path) -> None:
+    plan = plan_of_official(data, tmp_path, "ucf101", ucf101_names(data / "splits" / "ucf101"))
+    assert len(plan.videos) == 13320
+    assert whole_shard_counts(plan) == [(9537, 3783, 0), (9586, 3734, 0), (9624, 3696, 0)]
