@@ -19,6 +19,9 @@ from shards.encodings import I16, U8
 from shards.motion import INTRA, MACROBLOCK_PX, grid_of
 from shards.schema import NO_TIMESTAMP
 
+# No metadata of a source may stop a build: bytes that are not UTF-8 are replaced. From 19 on PyAV does so by itself.
+_ANY_METADATA: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+
 # Luma 16..235 to 0..255, as flow takes it.
 _FULL_RANGE = np.clip(np.rint((np.arange(256) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
 
@@ -70,8 +73,7 @@ def source_facts(path: Path, *, limit_frames: int | None = None) -> SourceFacts:
     """
     options = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS}
     try:
-        # No metadata of a source may stop a build: bytes that are not UTF-8 are replaced.
-        with av.open(f"file:{path.absolute()}", metadata_errors="replace", options=options) as container:
+        with av.open(f"file:{path.absolute()}", options=options, **_ANY_METADATA) as container:
             return _count(container, limit_frames)
     except av.FFmpegError as error:
         raise VideoError("source", "not_a_video", str(error)) from None

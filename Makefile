@@ -1,0 +1,50 @@
+# make demo: a first shard set from synthetic videos. make test: everything that is checked. See README.md.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := build/demo
+
+.PHONY: demo test install install-test lint format clean
+
+demo: install
+	$(BIN)/ipdata build --dataset synthetic --out $(DEMO)
+	$(BIN)/ipshards verify $(DEMO)
+	$(BIN)/ipshards show $(DEMO) move_left_000 --out $(DEMO)-move_left.png
+	$(BIN)/ipshards show $(DEMO) rotate_cw_000 --out $(DEMO)-rotate_cw.png
+	@echo
+	@echo "The shard set lies in $(DEMO). What to look at next:"
+	@echo "  $(DEMO)-move_left.png, $(DEMO)-rotate_cw.png   what was extracted, for two of its videos"
+	@echo "  $(BIN)/ipshards info $(DEMO) --keys          what the set holds"
+	@echo "  $(DEMO)/README.md                             how to read it, with and without this package"
+	@echo "  $(BIN)/ipdata datasets                       how to build HMDB51, UCF101, Kinetics, or your own videos"
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: install-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: install-test
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+install: $(VENV)/installed
+install-test: $(VENV)/installed-test
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one: make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[build]'
+	@touch $@
+
+$(VENV)/installed-test: pyproject.toml | $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[build,test,dev]'
+	@touch $@
+
+clean:
+	rm -rf $(DEMO) $(DEMO)-*.png .pytest_cache .mypy_cache .ruff_cache .hypothesis
