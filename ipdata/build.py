@@ -198,7 +198,7 @@ def _manifest(output: Output, plan: Plan, columns: tuple[str, ...], tools: dict[
         )
     return Manifest(
         format=FORMAT,
-        dataset={"name": plan.listing.dataset, "limits": asdict(plan.recipe.limits), **plan.listing.options},
+        dataset={"name": plan.listing.dataset, **plan.recipe.limits.given, **plan.listing.options},
         classes=list(plan.listing.classes),
         splits=_split_counts(plan, receipts),
         order=plan.order,

@@ -20,7 +20,6 @@ from ipdata.plan import Plan, choose_columns
 from ipdata.recipe import BuildRecipe, Limits
 from ipdata.tools import tools_here
 from pipelines import RecipeError, load, names
-from shards.canonical import sha256_bytes
 from shards.errors import ShardError
 
 REFUSED, WITH_FAILURES, STRICT, INTERRUPTED = 1, 3, 4, 130
@@ -118,7 +117,7 @@ def _print_result(request: builds.Request, result: builds.Result) -> None:
         f"{request.out}: {manifest.samples} videos, {manifest.frames} frames, {len(manifest.shards)} shards, "
         f"{sum(sizes) / 1e6:.1f} MB, columns {', '.join(manifest.columns)}"
     )
-    click.echo(f"manifest sha256 {sha256_bytes(manifest.to_json())}")
+    click.echo(f"manifest sha256 {manifest.sha256}")
     _print_names("missing on disk, though listed", result.plan.listing.missing)
     _print_names("on disk, but in no list", result.plan.listing.unlisted)
     _print_names("failed", [builds.describe(failed) for failed in result.failures], shown=20)

@@ -9,7 +9,7 @@ from ipdata.errors import BuildError
 from ipdata.recipe import BuildRecipe
 from shards.canonical import sha256_value
 from shards.keys import keys_of, order_of
-from shards.schema import COLUMNS
+from shards.schema import COLUMNS, check_splits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +52,7 @@ class Plan:
 
 def make_plan(listing: Listing, recipe: BuildRecipe) -> Plan:
     """Choose, order, group and cut. Raises BuildError if no video is left, ShardError if two keys collide."""
+    check_splits(listing.splits, where=listing.dataset)
     listing = _limit_classes(listing, recipe.limits.classes)
     keys = keys_of((video.class_name, video.name) for video in listing.videos)
     by_key = dict(zip(keys, listing.videos, strict=True))

@@ -60,6 +60,11 @@ class Limits:
     frames: int | None = None  # of each video, from its start
     classes: tuple[str, ...] = ()
 
+    @property
+    def given(self) -> dict[str, Any]:
+        """Only those that limit something, as "limit_videos" and so on, for the manifest."""
+        return {f"limit_{name}": value for name, value in asdict(self).items() if value not in (None, ())}
+
     def __post_init__(self) -> None:
         for name in ("videos", "frames"):
             value = getattr(self, name)
@@ -118,14 +123,24 @@ class Synthetic:
 
 @dataclass(frozen=True, kw_only=True)
 class Kinetics:
+    """The paper's subset of Kinetics-400 (section 4.1): so many videos of each class."""
+
     train_per_class: int = 30
     test_per_class: int = 20
+
+    def __post_init__(self) -> None:
+        _require(min(self.train_per_class, self.test_per_class) >= 0, "videos a class cannot be negative")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Folder:
-    test_share: float = 0.3  # of each class, where no CSV gives splits
+    """How videos without a CSV of splits are divided."""
+
+    test_share: float = 0.3  # of each class
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.test_share <= 1, f"test_share is a share, 0 to 1, got {self.test_share}")
 
 
 @dataclass(frozen=True, kw_only=True)
