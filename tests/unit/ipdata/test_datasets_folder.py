@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from files import write
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,20 +13,6 @@ from ipdata.datasets.folder import list_folder, videos_to_test
 from ipdata.errors import BuildError
 from ipdata.recipe import BuildRecipe
 from pipelines.loader import load
-
-
-@pytest.fixture
-def data() -> Path:
-    path = Path(os.environ.get("IPTSN_DATA", Path(__file__).parents[4] / "shared" / "data"))
-    if not path.is_dir():
-        pytest.skip(f"no real data at {path}; set IPTSN_DATA")
-    return path
-
-
-def write(path: Path, content: str = "") -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content)
-    return path
 
 
 def listing(source: Path, splits: Path | None = None, *settings: str) -> Listing:

@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from files import write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,20 +17,6 @@ from shards.keys import keys_of
 
 RECIPE = load(BuildRecipe, "build", "small")
 OFFICIAL_COUNTS = {"train": 3570, "test": 1530, "unused": 1666}
-
-
-@pytest.fixture
-def data() -> Path:
-    path = Path(os.environ.get("IPTSN_DATA", Path(__file__).parents[4] / "shared" / "data"))
-    if not path.is_dir():
-        pytest.skip(f"no real data at {path}; set IPTSN_DATA")
-    return path
-
-
-def write(path: Path, content: bytes = b"") -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    return path
 
 
 def write_lists(folder: Path, class_name: str, *contents: bytes) -> None:

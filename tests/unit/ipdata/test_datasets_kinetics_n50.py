@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from files import write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,20 +21,6 @@ from shards.keys import keys_of
 HEADER = "label,youtube_id,time_start,time_end,split,is_cc\n"
 TRAIN = {"air drumming": [f"train_-{number:02d}aA" for number in range(8)], "yoga": [f"yoga_-{n}" for n in range(3)]}
 TEST = {"air drumming": [f"val_-{number:02d}aA" for number in range(8)], "yoga": [f"test_-{n}" for n in range(3)]}
-
-
-@pytest.fixture
-def data() -> Path:
-    path = Path(os.environ.get("IPTSN_DATA", Path(__file__).parents[4] / "shared" / "data"))
-    if not path.is_dir():
-        pytest.skip(f"no real data at {path}; set IPTSN_DATA")
-    return path
-
-
-def write(path: Path, content: str = "") -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content)
-    return path
 
 
 def rows(ids_of_label: dict[str, list[str]], split: str) -> str:

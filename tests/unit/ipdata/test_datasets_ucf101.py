@@ -1,8 +1,8 @@
-import os
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from files import write
 
 from ipdata.datasets.base import Listing
 from ipdata.datasets.ucf101 import list_ucf101
@@ -23,19 +23,6 @@ LISTS = {
     "trainlist02.txt": "Archery/v_b.avi 2\r\n",
     "testlist02.txt": "Archery/v_a.avi \r\n",
 }
-
-
-@pytest.fixture
-def data() -> Path:
-    path = Path(os.environ.get("IPTSN_DATA", Path(__file__).parents[4] / "shared" / "data"))
-    if not path.is_dir():
-        pytest.skip(f"no real data at {path}; set IPTSN_DATA")
-    return path
-
-
-def write(path: Path, content: str = "") -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content.encode())
 
 
 def listing(source: Path, splits: Path | None = None) -> Listing:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from files import write
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -101,13 +102,6 @@ def test_columns_are_chosen_in_the_formats_order() -> None:
         choose_columns("mv,rgb")
 
 
-def touch_all(source: Path, names: list[str]) -> None:
-    for name in names:
-        path = source / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-
-
 def hmdb51_names(splits: Path) -> list[str]:
     files = sorted(splits.glob("*_test_split1.txt"))
     return [
@@ -123,7 +117,8 @@ def ucf101_names(splits: Path) -> list[str]:
 
 
 def plan_of_official(data: Path, source: Path, dataset: str, names: list[str]) -> Plan:
-    touch_all(source, names)
+    for name in names:
+        write(source / name)
     return make_plan(dataset_of(dataset).list_videos(source, data / "splits" / dataset, None, RECIPE), RECIPE)
 
 
