@@ -31,6 +31,7 @@ from ipdata.synthesis import Synthesis
 from ipdata.tasks import Event, VideoDone, run_here
 from ipdata.tools import tools_here, tools_of
 from shards import canonical
+from shards.failures import CODES
 from shards.manifest import Manifest
 from shards.readme import render
 from shards.schema import FORMAT, SUBSETS
@@ -183,7 +184,8 @@ def _log_line(event: VideoDone) -> dict:
 
 def describe(failed: Failed) -> str:
     failure = failed.failure
-    return f"{failure.name}: {failure.code} ({failure.stage}): {failed.detail.strip().splitlines()[-1]}"
+    last_line = failed.detail.strip().splitlines()[-1]
+    return f"{failure.name}: {failure.code} ({failure.stage}): {CODES[failure.code]}: {last_line}"
 
 
 def _manifest(output: Output, plan: Plan, columns: tuple[str, ...], tools: dict[str, str]) -> Manifest:

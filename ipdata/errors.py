@@ -6,7 +6,7 @@ class BuildError(ValueError):
 
 
 class VideoError(Exception):
-    """One video cannot be extracted: at which stage, with which code of shards.manifest.CODES, and details."""
+    """One video cannot be extracted: at which stage, with which code of shards.failures.CODES, and details."""
 
     def __init__(self, stage: str, code: str, detail: str) -> None:
         super().__init__(f"{stage}: {code}: {detail}")

@@ -17,7 +17,7 @@ from ipdata.tools import tools_here
 from ipdata.transcode import executable, transcode
 from shards.canonical import sha256_file
 from shards.encodings import Payload
-from shards.manifest import Failure
+from shards.failures import Failure
 from shards.schema import Sample
 
 MIN_DEFICIT_FRAMES = 3  # genuine clips announce a few frames too many, whatever their length

@@ -13,7 +13,8 @@ from ipdata.plan import Plan, ShardPlan
 from ipdata.tools import tools_of
 from shards import canonical
 from shards.errors import ShardError
-from shards.manifest import MANIFEST, Failure, FileInfo, ShardInfo
+from shards.failures import Failure
+from shards.manifest import MANIFEST, FileInfo, ShardInfo
 from shards.schema import COLUMNS, record_from
 
 BUILD_DIR = ".build"  # receipts, lock, log: no part of the set

@@ -19,11 +19,15 @@ def dumps(value: Any) -> bytes:
 
 
 def loads(data: bytes, *, where: str) -> Any:
-    """Parse JSON; `where` names the file in the error."""
+    """Parse JSON; `where` names the file in the error. NaN and infinity, which are no JSON, are refused."""
     try:
-        return json.loads(data)
+        return json.loads(data, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise ShardError(f"{where}: not JSON ({error}); the file is damaged, fetch or build it again") from None
+
+
+def _refuse_constant(text: str) -> None:
+    raise ValueError(f"{text} is no JSON value")
 
 
 def sha256_bytes(data: bytes) -> str:

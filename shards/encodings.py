@@ -4,7 +4,9 @@ A frame series is one payload: an optional header, then the encoded frames one a
 offsets from the end of the header, so frame i is data[header + frames[i] : header + frames[i + 1]].
 """
 
-import io
+import math
+import operator
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +23,9 @@ I16 = NDArray[np.int16]
 F32 = NDArray[np.float32]
 
 ZERO_LEVEL = 128  # stored value of residual 0 and of flow 0
+JPEG_BEGIN, JPEG_END = b"\xff\xd8", b"\xff\xd9"
+NPY_HEADER_BYTES = 128
+NPY_SHAPE = re.compile(rb"'shape': \(([0-9]{1,9}), ([0-9]{1,9}), ([0-9]{1,9}), 2\)")
 CHROMA = {
     "4:4:4": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
     "4:2:2": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422,
@@ -37,8 +42,7 @@ class Payload:
     header: int = 0  # bytes before the first frame
 
     def __post_init__(self) -> None:
-        rising = all(a < b for a, b in zip(self.frames, self.frames[1:], strict=False))
-        if not self.frames or self.frames[0] != 0 or not rising or self.header < 0:
+        if not rising_from_0(self.frames) or self.header < 0:
             raise ShardError(f"frame offsets must rise from 0, got {self.frames[:4]}... after {self.header} bytes")
         if self.header + self.frames[-1] != len(self.data):
             raise ShardError(f"frames end at byte {self.header + self.frames[-1]} of {len(self.data)}")
@@ -48,6 +52,11 @@ class Payload:
 
     def frame(self, position: int) -> bytes:
         return self.data[self.header + self.frames[position] : self.header + self.frames[position + 1]]
+
+
+def rising_from_0(offsets: Sequence[int]) -> bool:
+    """Are these the offsets of frames that each have at least one byte?"""
+    return bool(offsets) and offsets[0] == 0 and all(map(operator.lt, offsets, offsets[1:]))
 
 
 def join(frames: Sequence[bytes]) -> Payload:
@@ -70,7 +79,10 @@ def encode_jpeg(image: U8, *, quality: int, chroma: str = "4:2:0") -> bytes:
 def decode_jpeg(data: bytes, *, grey: bool = False) -> U8:
     """RGB (H, W, 3) or grey (H, W) uint8. Raises ShardError if the bytes are no JPEG."""
     flag = cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR_RGB
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data else None
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data.startswith(JPEG_BEGIN) else None
+    except cv2.error:  # a header that announces more pixels than OpenCV allows
+        image = None
     if image is None:
         raise ShardError(f"{len(data)} bytes are not a JPEG image; the shard is damaged, verify it")
     return image  # type: ignore[return-value]
@@ -91,6 +103,8 @@ def restore_residual(stored: U8) -> I16:
 
 def encode_residual(residual: I16, *, quality: int, chroma: str) -> bytes:
     """(H, W, 3) int16 RGB to JPEG."""
+    if residual.ndim != 3 or residual.shape[2] != 3 or residual.dtype != np.int16:
+        raise ShardError(f"residual must be (H, W, 3) int16, got {residual.shape} {residual.dtype}")
     return encode_jpeg(store_residual(residual), quality=quality, chroma=chroma)
 
 
@@ -110,6 +124,8 @@ def restore_flow(stored: U8, *, bound_px: float) -> F32:
 
 def encode_flow(flow_px: F32, *, bound_px: float, quality: int) -> bytes:
     """(H, W, 2) float32 px, u to the right and v down, to one grey JPEG with u above v (2H, W)."""
+    if flow_px.ndim != 3 or flow_px.shape[2] != 2:
+        raise ShardError(f"flow must be (H, W, 2), got {flow_px.shape}")
     stored = store_flow(flow_px, bound_px=bound_px)
     return encode_jpeg(np.concatenate([stored[..., 0], stored[..., 1]]), quality=quality)
 
@@ -117,30 +133,41 @@ def encode_flow(flow_px: F32, *, bound_px: float, quality: int) -> bytes:
 def decode_flow(data: bytes) -> U8:
     """Stored levels (H, W, 2) uint8; restore_flow gives px."""
     planes = decode_jpeg(data, grey=True)
-    height = planes.shape[0] // 2
+    height, odd = divmod(planes.shape[0], 2)
+    if odd:
+        raise ShardError(f"a flow image of {planes.shape[0]} rows has not two equal planes; the shard is damaged")
     return np.stack([planes[:height], planes[height:]], axis=-1)
 
 
 def encode_mv(mv: I16) -> Payload:
     """(P, h, w, 2) int16 half-pels to npy, little-endian, C order."""
-    if mv.ndim != 4 or mv.shape[3] != 2 or mv.dtype != np.int16:
+    if mv.ndim != 4 or mv.shape[3] != 2 or 0 in mv.shape[1:] or mv.dtype != np.int16:
         raise ShardError(f"mv must be (P, h, w, 2) int16, got {mv.shape} {mv.dtype}")
-    buffer = io.BytesIO()
-    np.lib.format.write_array(buffer, np.ascontiguousarray(mv, "<i2"), version=(1, 0), allow_pickle=False)
-    frame_bytes = mv[0].nbytes if len(mv) else 0
-    header = len(buffer.getvalue()) - mv.nbytes
-    return Payload(data=buffer.getvalue(), frames=[i * frame_bytes for i in range(len(mv) + 1)], header=header)
+    vectors = np.ascontiguousarray(mv, "<i2").tobytes()
+    frame_bytes = mv[:1].nbytes
+    offsets = [position * frame_bytes for position in range(len(mv) + 1)]
+    return Payload(data=_npy_header(mv.shape) + vectors, frames=offsets, header=NPY_HEADER_BYTES)
 
 
 def decode_mv(data: bytes) -> I16:
-    """A whole npy payload: (P, h, w, 2) int16 half-pels. Raises ShardError if it is no such array."""
-    try:
-        mv = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError, SyntaxError) as error:
-        raise ShardError(f"not an npy array of motion vectors ({error}); the shard is damaged, verify it") from None
-    if mv.ndim != 4 or mv.shape[3] != 2 or mv.dtype != np.dtype("<i2"):
-        raise ShardError(f"mv must be (P, h, w, 2) little-endian int16, got {mv.shape} {mv.dtype}")
-    return mv.astype(np.int16, copy=False)
+    """A whole npy payload: (P, h, w, 2) int16 half-pels. Raises ShardError if it is not as encode_mv writes it."""
+    header, vectors = data[:NPY_HEADER_BYTES], data[NPY_HEADER_BYTES:]
+    match = NPY_SHAPE.search(header)
+    shape = (*map(int, match.groups()), 2) if match else (0, 0, 0, 2)
+    if header != _npy_header(shape) or len(vectors) != 2 * math.prod(shape):
+        raise ShardError(f"{len(data)} bytes are not an npy array of motion vectors; the shard is damaged, verify it")
+    return np.frombuffer(vectors, "<i2").reshape(shape).astype(np.int16)
+
+
+def _npy_header(shape: tuple[int, ...]) -> bytes:
+    """An npy 1.0 header of little-endian int16 in C order.
+
+    Written by hand because NumPy has changed its padding between versions, and equal sets must be equal bytes; and
+    read back by comparison, because NumPy's reader evaluates what stands in it.
+    """
+    description = f"{{'descr': '<i2', 'fortran_order': False, 'shape': {shape}, }}"
+    body = description.encode("ascii").ljust(NPY_HEADER_BYTES - 11) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(body).to_bytes(2, "little") + body
 
 
 def mv_frame(data: bytes, *, width: int, height: int) -> I16:

@@ -7,8 +7,8 @@ from pathlib import PurePosixPath
 
 from shards.errors import ShardError
 
-KEY_PATTERN = re.compile(r"[a-z0-9_][a-z0-9_-]*-[0-9a-f]{8}")
 SLUG_CHARACTERS = 60
+KEY_PATTERN = re.compile(rf"[a-z0-9_][a-z0-9_-]{{0,{SLUG_CHARACTERS - 1}}}-[0-9a-f]{{8}}")
 
 
 def slug(stem: str) -> str:
@@ -29,7 +29,7 @@ def key_of(*, class_name: str, name: str) -> str:
 
 def check_key(key: str) -> None:
     if not KEY_PATTERN.fullmatch(key):
-        raise ShardError(f"key {key!r} is not of the form <a-z0-9_->-<8 hex digits>")
+        raise ShardError(f"key {key!r} is not of the form <1 to {SLUG_CHARACTERS} of a-z0-9_->-<8 hex digits>")
 
 
 def keys_of(videos: Iterable[tuple[str, str]]) -> list[str]:

@@ -7,28 +7,11 @@ from typing import Any
 
 from shards import canonical
 from shards.errors import ShardError
-from shards.schema import FORMAT, SUBSETS, column_of, record_from
+from shards.failures import Failure
+from shards.schema import COLUMNS, FORMAT, SUBSETS, check_splits, check_types, column_of, record_from
 
 MANIFEST = "manifest.json"
 SHA256 = re.compile("[0-9a-f]{64}")
-
-STAGES = ("source", "transcode", "decode", "encode", "worker")
-CODES = {
-    "empty": "the file has no bytes",
-    "unreadable": "the file cannot be read (permissions, or the disk)",
-    "not_a_video": "no known video container or bitstream",
-    "no_video_stream": "a container without a video stream",
-    "no_frames": "not one frame decodes",
-    "truncated": "far fewer frames decode than the container announces",
-    "damaged": "parts of the bitstream do not decode",
-    "transcode_failed": "ffmpeg refused the video",
-    "frame_count": "the transcoded video has not as many frames as an independent decode of the source",
-    "picture_types": "the transcoded video has not the pictures I P P ... that its GOP asks for",
-    "unsupported": "the bitstream uses a feature that this extraction does not know",
-    "timeout": "not done within the time allowed",
-    "crash": "native code crashed or the process was killed",
-    "error": "an unforeseen error; its text is in the build's log",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +39,7 @@ class ShardInfo:
     files: dict[str, FileInfo]
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"\d{5,}", self.shard) or self.samples < 1 or self.frames < self.samples:
+        if not re.fullmatch("[0-9]{5}|[1-9][0-9]{5,}", self.shard) or not 1 <= self.samples <= self.frames:
             raise ShardError(f"shard {self.shard!r}: needs a number of five digits, samples and frames")
 
     @classmethod
@@ -81,20 +64,6 @@ class ColumnInfo:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Failure:
-    """A video that could not be built: its stage and a code of CODES; free text stays in the build's log."""
-
-    key: str
-    name: str
-    stage: str
-    code: str
-
-    def __post_init__(self) -> None:
-        if self.stage not in STAGES or self.code not in CODES:
-            raise ShardError(f"{self.key}: unknown stage {self.stage!r} or code {self.code!r}")
-
-
-@dataclass(frozen=True, kw_only=True)
 class Manifest:
     format: int
     dataset: dict[str, Any]  # name, and the options that chose the videos
@@ -109,17 +78,36 @@ class Manifest:
     missing: list[str]  # names that the dataset lists and the source directory lacks
 
     def __post_init__(self) -> None:
+        check_types(self, where="manifest")
         if self.format != FORMAT:
             raise ShardError(f"manifest has format {self.format!r}, this version reads {FORMAT}; update the package")
         for column in self.columns:
             column_of(column)
+        if not self.columns:
+            raise ShardError("manifest: needs at least one column")
+        check_splits(self.splits, where="manifest")
+        if type(self.order.get("seed")) is not int:
+            raise ShardError(f"manifest: order must have a whole number as seed, got {self.order}")
+        if not all(type(name) is str for name in [*self.classes, *self.missing]):
+            raise ShardError("manifest: classes and missing must be names")
+        if len(set(self.classes)) < len(self.classes):
+            raise ShardError("manifest: classes must be there once each")
+        self._check_shards()
+        self._check_counts()
+        # Canonical JSON sorts keys; a manifest made and a manifest read must list columns and splits alike.
+        object.__setattr__(self, "columns", {name: self.columns[name] for name in COLUMNS if name in self.columns})
+        splits = sorted(self.splits, key=lambda name: (len(name), name))  # split2 before split10
+        object.__setattr__(self, "splits", {name: self.splits[name] for name in splits})
+
+    def _check_shards(self) -> None:
         numbers = [shard.shard for shard in self.shards]
-        if not numbers or sorted(set(numbers)) != numbers:
+        if not numbers or sorted(set(numbers), key=int) != numbers:
             raise ShardError("manifest: shards must be at least one, each once, in order")
         for shard in self.shards:
             if set(shard.files) != set(files_of(shard.shard, list(self.columns))):
                 raise ShardError(f"manifest: shard {shard.shard} does not list exactly the files of its columns")
-        self._check_counts()
+            if shard.subsets is not None and set(shard.subsets) != set(self.splits):
+                raise ShardError(f"manifest: shard {shard.shard} must say what its samples are in every split")
 
     def _check_counts(self) -> None:
         for field in ("samples", "frames"):
@@ -127,8 +115,13 @@ class Manifest:
             if getattr(self, field) != total:
                 raise ShardError(f"manifest: {getattr(self, field)} {field}, its shards have {total}")
         for split, counts in self.splits.items():
-            if set(counts) != set(SUBSETS) or sum(counts.values()) != self.samples:
+            if set(counts) != set(SUBSETS) or min(counts.values()) < 0 or sum(counts.values()) != self.samples:
                 raise ShardError(f"manifest: counts of {split} must add up to {self.samples} samples, got {counts}")
+
+    @property
+    def sha256(self) -> str:
+        """The hash that names this set: the last field of its JSON."""
+        return canonical.sha256_bytes(canonical.dumps(asdict(self)))
 
     def split_name(self, split: str) -> str:
         """The split's full name: "1" means "split1". Raises ShardError that lists what there is."""
@@ -146,18 +139,23 @@ class Manifest:
     def from_json(cls, data: bytes, *, where: str = MANIFEST) -> "Manifest":
         """Raises ShardError if one byte is not what to_json wrote."""
         value = canonical.loads(data, where=where)
-        if not isinstance(value, dict) or "sha256" not in value:
+        if not isinstance(value, dict) or not isinstance(value.get("sha256"), str):
             raise ShardError(f"{where}: not a manifest of a shard set")
-        del value["sha256"]
         if type(value.get("format")) is int and value["format"] > FORMAT:
             raise ShardError(f"{where}: format {value['format']}, this version reads {FORMAT}; update the package")
+        stated = value.pop("sha256")
+        tail = f',"sha256":"{stated}"}}\n'.encode("ascii", "replace")
+        if not data.endswith(tail) or canonical.sha256_bytes(data.removesuffix(tail) + b"}\n") != stated:
+            raise ShardError(f"{where}: its bytes do not have the sha256 that it states; fetch it again")
         try:
             manifest = cls._from_value(value, where=where)
-            same = manifest.to_json() == data
-        except (TypeError, AttributeError) as error:
-            raise ShardError(f"{where}: a field has the wrong type ({error}); fetch it again") from None
-        if not same:
-            raise ShardError(f"{where}: its bytes do not have the sha256 that it states; fetch it again")
+            canonical_bytes = manifest.to_json()
+        except ShardError as error:
+            raise ShardError(f"{where}: {str(error).removeprefix(f'{where}: ')}") from None
+        except (TypeError, AttributeError, ValueError) as error:
+            raise ShardError(f"{where}: a field has the wrong type ({error}); what wrote it was wrong") from None
+        if canonical_bytes != data:
+            raise ShardError(f"{where}: not canonical JSON; what wrote it was wrong")
         return manifest
 
     @classmethod

@@ -38,8 +38,11 @@ class ShardSet:
         return list(self.manifest.columns)
 
     def shards(self, *, split: str | None = None, subset: str | None = None) -> list[ShardInfo]:
-        """The shards that can hold samples of a subset: exactly those where the set is grouped, else all."""
-        if split is None or subset is None:
+        """The shards that can hold samples of a subset: exactly those where the set is grouped, else all.
+
+        Raises: ShardError if only one of the two is given, or either is not of this set.
+        """
+        if split is None and subset is None:
             return list(self.manifest.shards)
         name = self._check_choice(split, subset)
         return [shard for shard in self.manifest.shards if shard.subsets is None or shard.subsets[name] == subset]
@@ -49,8 +52,6 @@ class ShardSet:
 
         Raises: ShardError if only one of the two is given, or either is not of this set.
         """
-        if (split is None) != (subset is None):
-            raise ShardError("split and subset go together, such as split='1', subset='train'")
         for shard in self.shards(split=split, subset=subset):
             for sample in self.samples_of(shard.shard):
                 if split is None or sample.subsets[self.manifest.split_name(split)] == subset:
@@ -91,8 +92,7 @@ class ShardSet:
 
     def read_frames(self, key: str, column: str, positions: Sequence[int] | None = None) -> list[bytes]:
         """The encoded frames at positions of a column: JPEG images, raw motion vectors, or pictures of the video."""
-        shard, _ = self._located(key)
-        entry = self._index(shard, column)[key]
+        shard, entry = self._entry(key, column)
         count = len(entry.frames) - 1
         wanted = range(count) if positions is None else positions
         for position in wanted:
@@ -102,11 +102,13 @@ class ShardSet:
 
     def read_bytes(self, key: str, column: str) -> bytes:
         """The whole payload of a sample: an .m4v bitstream, an .npy file, or JPEG images one after another."""
-        shard, _ = self._located(key)
-        offset, size = self._index(shard, column)[key].payload
+        shard, entry = self._entry(key, column)
+        offset, size = entry.payload
         return self._pread(self.directory / tar_path(column, shard), [(offset, size)])[0]
 
-    def _check_choice(self, split: str, subset: str) -> str:
+    def _check_choice(self, split: str | None, subset: str | None) -> str:
+        if split is None or subset is None:
+            raise ShardError("split and subset go together, such as split='1', subset='train'")
         if subset not in SUBSETS:
             raise ShardError(f"unknown subset {subset!r}; known: {', '.join(SUBSETS)}")
         return self.manifest.split_name(split)
@@ -118,8 +120,15 @@ class ShardSet:
 
     def _located(self, key: str) -> tuple[str, Sample]:
         if key not in self._locations:
-            raise ShardError(f"{self.directory}: no sample {key!r}; `ipshards info` lists keys")
+            raise ShardError(f"{self.directory}: no sample {key!r}; `ipshards info --keys` lists them")
         return self._locations[key]
+
+    def _entry(self, key: str, column: str) -> tuple[str, IndexEntry]:
+        shard, _ = self._located(key)
+        entries = self._index(shard, column)
+        if key not in entries:
+            raise ShardError(f"{self.directory / index_path(column, shard)}: lacks {key}; verify the set")
+        return shard, entries[key]
 
     def _index(self, shard: str, column: str) -> dict[str, IndexEntry]:
         if column not in self.manifest.columns:

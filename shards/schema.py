@@ -1,6 +1,7 @@
 """The words of the format: columns, and the record of one sample, which refuses to be wrong."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import Any, get_origin
 
@@ -10,6 +11,7 @@ from shards.keys import check_key
 
 FORMAT = 1
 SUBSETS = ("train", "test", "unused")
+SPLIT_NAME = re.compile("[A-Za-z0-9_-]{1,64}")
 NO_TIMESTAMP = -(2**63)  # a source frame without a timestamp, as FFmpeg writes it
 
 
@@ -61,35 +63,38 @@ class Sample:
     source_height: int
     source_frames: int  # what an independent decode of the source yields
     source_frames_announced: int  # what its container claims; 0 where it claims nothing
+    source_frames_damaged: int  # frames whose damage the decoder concealed, and packets that did not decode
     source_frame_rate: str  # "0/1" where the container has none
     source_time_base: str
     source_pts: list[int]  # timestamps of the frames, in source_time_base
     source_sha256: str
 
     def __post_init__(self) -> None:
+        check_types(self, where=str(self.key))
+        self._check_lists()
         check_key(self.key)
-        self._check_types()
-        if not self.subsets or not set(self.subsets.values()) <= set(SUBSETS):
-            raise ShardError(f"{self.key}: subsets must name at least one split, each of {SUBSETS}, got {self.subsets}")
-        if self.class_id < 0 or min(self.width, self.height, self.frames) < 1:
-            raise ShardError(f"{self.key}: class id, size and frames must be positive, got {self}")
+        check_splits(self.subsets, where=self.key)
+        if not set(self.subsets.values()) <= set(SUBSETS):
+            raise ShardError(f"{self.key}: subsets must each be one of {', '.join(SUBSETS)}, got {self.subsets}")
+        if min(self.class_id, self.source_frames, self.source_frames_announced, self.source_frames_damaged) < 0:
+            raise ShardError(f"{self.key}: class id and frame counts cannot be negative, got {self}")
+        if min(self.width, self.height, self.source_width, self.source_height, self.frames) < 1:
+            raise ShardError(f"{self.key}: sizes and frames must be positive, got {self}")
         if len(self.picture_types) != self.frames or not re.fullmatch("I[IP]*", self.picture_types):
             raise ShardError(f"{self.key}: {self.frames} frames need as many picture types, got {self.picture_types!r}")
         if len(self.source_pts) != self.frames:
             raise ShardError(f"{self.key}: {self.frames} frames, but {len(self.source_pts)} source timestamps")
         for rate in (self.source_frame_rate, self.source_time_base):
-            if not re.fullmatch(r"\d+/[1-9]\d*", rate):
+            if not re.fullmatch("[0-9]+/[1-9][0-9]*", rate):
                 raise ShardError(f'{self.key}: rates are written like "30000/1001", got {rate!r}')
         if not re.fullmatch("[0-9a-f]{64}", self.source_sha256):
             raise ShardError(f"{self.key}: source_sha256 must be 64 hex digits, got {self.source_sha256!r}")
 
-    def _check_types(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if type(value) is not (get_origin(field.type) or field.type):
-                raise ShardError(f"{self.key}: {field.name} must be {field.type}, got {value!r}")
+    def _check_lists(self) -> None:
         if not all(type(pts) is int for pts in self.source_pts):
             raise ShardError(f"{self.key}: source_pts must be integers")
+        if not all(type(text) is str for pair in self.subsets.items() for text in pair):
+            raise ShardError(f"{self.key}: subsets must map names to names, got {self.subsets}")
 
     def frame_numbers(self, column: str) -> list[int]:
         """Frame numbers that the column has an entry for, in order: position p of a column is frame numbers[p]."""
@@ -102,6 +107,21 @@ class Sample:
     @classmethod
     def from_json(cls, data: bytes, *, where: str) -> "Sample":
         return record_from(cls, canonical.loads(data, where=where), where=where)
+
+
+def check_types(record: Any, *, where: str) -> None:
+    """Is every field of a record of the type that its class states? Contents of lists and dicts are not looked at."""
+    for field in fields(record):
+        value = getattr(record, field.name)
+        if type(value) is not (get_origin(field.type) or field.type):
+            raise ShardError(f"{where}: {field.name} must be {field.type}, got {value!r:.80}")
+
+
+def check_splits(splits: Iterable[str], *, where: str) -> None:
+    """Split names are field names to other tools, so they are plain; and there is at least one."""
+    names = list(splits)
+    if not names or not all(SPLIT_NAME.fullmatch(name) for name in names):
+        raise ShardError(f"{where}: needs splits with names of 1 to 64 A-Z, a-z, 0-9, _ and -, got {names}")
 
 
 def record_from(cls: type, value: Any, *, where: str) -> Any:

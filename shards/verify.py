@@ -1,15 +1,17 @@
 """Is a set what its manifest says, and is its manifest what format 1 says?"""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
-from shards.encodings import decode_mv
+from shards.encodings import JPEG_BEGIN, JPEG_END, decode_mv
 from shards.errors import ShardError
+from shards.keys import order_of
 from shards.manifest import MANIFEST, FileInfo, Manifest, ShardInfo, index_path, samples_path, tar_path
 from shards.motion import grid_of
 from shards.schema import SUBSETS, Sample, column_of
 from shards.tar import walk_tar
-from shards.writer import IndexEntry, members_of, read_index
+from shards.writer import IndexEntry, members_of, read_index, write_index
 
 OUTSIDE = {MANIFEST, "README.md", ".build"}  # not covered by the manifest's hashes
 
@@ -28,12 +30,14 @@ def verify(set_dir: Path, *, quick: bool = False) -> Iterator[str]:
     yield from _foreign_files(set_dir, manifest)
     counts = {split: dict.fromkeys(SUBSETS, 0) for split in manifest.splits}
     keys: dict[str, str] = {}
+    all_counted = True
     for shard in manifest.shards:
         damaged = list(_file_problems(set_dir, shard, quick=quick))
         yield from damaged
-        if not damaged:
-            yield from _shard_problems(set_dir, manifest, shard, counts, keys, quick=quick)
-    if counts != manifest.splits:
+        inside = [] if damaged else list(_shard_problems(set_dir, manifest, shard, counts, keys, quick=quick))
+        yield from inside
+        all_counted = all_counted and not damaged and not inside
+    if all_counted and counts != manifest.splits:
         yield f"{set_dir / MANIFEST}: split counts {manifest.splits} are not those of the records, {counts}"
 
 
@@ -41,19 +45,22 @@ def _foreign_files(set_dir: Path, manifest: Manifest) -> Iterator[str]:
     known = {path for shard in manifest.shards for path in shard.files}
     for path in sorted(set_dir.rglob("*")):
         relative = path.relative_to(set_dir)
-        if path.is_file() and relative.parts[0] not in OUTSIDE and relative.as_posix() not in known:
+        if not path.is_dir() and relative.parts[0] not in OUTSIDE and relative.as_posix() not in known:
             yield f"{path}: the manifest does not name it; a foreign file or the rest of another build, remove it"
 
 
 def _file_problems(set_dir: Path, shard: ShardInfo, *, quick: bool) -> Iterator[str]:
     for relative, expected in shard.files.items():
         path = set_dir / relative
-        if not path.is_file():
-            yield f"{path}: missing; fetch it again, or run the build again"
-        elif path.stat().st_size != expected.bytes:
-            yield f"{path}: {path.stat().st_size} bytes, the manifest says {expected.bytes}; fetch it again"
-        elif not (quick and path.suffix == ".tar") and FileInfo.of(path) != expected:
-            yield f"{path}: its bytes do not have the sha256 of the manifest; fetch it again"
+        try:
+            if not path.is_file():
+                yield f"{path}: missing; fetch it again, or run the build again"
+            elif path.stat().st_size != expected.bytes:
+                yield f"{path}: {path.stat().st_size} bytes, the manifest says {expected.bytes}; fetch it again"
+            elif not (quick and path.suffix == ".tar") and FileInfo.of(path) != expected:
+                yield f"{path}: its bytes do not have the sha256 of the manifest; fetch it again"
+        except OSError as error:
+            yield f"{path}: {error.strerror}; it cannot be read"
 
 
 def _shard_problems(
@@ -70,11 +77,11 @@ def _shard_problems(
         samples = _read_samples(set_dir / samples_path(shard.shard))
         yield from _record_problems(manifest, shard, samples, keys)
         for sample in samples:
-            for split, subset in sample.subsets.items():
-                counts[split][subset] += 1
+            for split in set(sample.subsets) & set(counts):
+                counts[split][sample.subsets[split]] += 1
         for column in manifest.columns:
             yield from _column_problems(set_dir, shard.shard, column, samples, quick=quick)
-    except (ShardError, KeyError, TypeError, IndexError) as error:
+    except (ShardError, OSError) as error:
         yield f"{set_dir}, shard {shard.shard}: {error}"
 
 
@@ -91,6 +98,9 @@ def _record_problems(
 ) -> Iterator[str]:
     if (len(samples), sum(sample.frames for sample in samples)) != (shard.samples, shard.frames):
         yield f"shard {shard.shard}: its records are not {shard.samples} samples, {shard.frames} frames of the manifest"
+    seed = manifest.order["seed"]
+    if [sample.key for sample in samples] != sorted((sample.key for sample in samples), key=partial(order_of, seed)):
+        yield f"shard {shard.shard}: its samples are not in the order of seed {seed}"
     for sample in samples:
         if sample.key in keys:
             yield f"{sample.key}: in shard {keys[sample.key]} and again in {shard.shard}"
@@ -105,7 +115,10 @@ def _record_problems(
 
 def _column_problems(set_dir: Path, shard: str, column: str, samples: list[Sample], *, quick: bool) -> Iterator[str]:
     path = set_dir / index_path(column, shard)
-    entries = read_index(path.read_bytes(), column=column, where=str(path))
+    data = path.read_bytes()
+    entries = read_index(data, column=column, where=str(path))
+    if write_index(column_of(column), entries) != data:
+        yield f"{path}: not canonical JSON"
     expected = [sample.key for sample in samples]
     if [entry.key for entry in entries] != expected:
         yield f"{path}: its keys are not those of {samples_path(shard)} in the same order"
@@ -130,24 +143,32 @@ def _tar_problems(path: Path, column: str, samples: list[Sample], entries: list[
         positions = [[offset, len(content)] for _, offset, content in found]
         if positions != [entry.json, entry.cls, entry.payload]:
             yield f"{path}: {sample.key} does not lie where the index says"
-        yield from _payload_problems(f"{path}: {sample.key}", column, sample, entry, payload)
+        else:
+            yield from _payload_problems(f"{path}: {sample.key}", column, sample, entry, payload)
     for name, _, _ in members:
         yield f"{path}: member {name} belongs to no record"
 
 
 def _payload_problems(where: str, column: str, sample: Sample, entry: IndexEntry, payload: bytes) -> Iterator[str]:
     """Do the frame offsets cut the payload where its frames begin and end?"""
-    if entry.header + entry.frames[-1] != len(payload) or entry.frames[0] != 0:
-        yield f"{where}: its frames do not fill its payload"
-        return
     if column == "mv":
-        shape = (len(entry.frames) - 1, *grid_of(width=sample.width, height=sample.height), 2)
-        if decode_mv(payload).shape != shape:
-            yield f"{where}: mv is {decode_mv(payload).shape}, the record says {shape}"
+        yield from _mv_problems(where, sample, entry, payload)
         return
-    begin, end = (b"\0\0\1", b"") if column == "video" else (b"\xff\xd8", b"\xff\xd9")
+    if entry.header:
+        yield f"{where}: {entry.header} bytes before the first frame"
+    begin, end = (b"\0\0\1", b"") if column == "video" else (JPEG_BEGIN, JPEG_END)
     for position in range(len(entry.frames) - 1):
-        frame = payload[entry.frames[position] : entry.frames[position + 1]]
+        first, last = entry.frames[position], entry.frames[position + 1]
+        frame = payload[entry.header + first : entry.header + last]
         if not frame.startswith(begin) or not frame.endswith(end):
             yield f"{where}: frame {position} does not begin and end like one"
             return
+
+
+def _mv_problems(where: str, sample: Sample, entry: IndexEntry, payload: bytes) -> Iterator[str]:
+    mv = decode_mv(payload)
+    shape = (len(entry.frames) - 1, *grid_of(width=sample.width, height=sample.height), 2)
+    if mv.shape != shape:
+        yield f"{where}: mv is {mv.shape}, the record says {shape}"
+    elif entry.frames != [position * mv[:1].nbytes for position in range(len(mv) + 1)]:
+        yield f"{where}: its frame offsets are not those of its vectors"

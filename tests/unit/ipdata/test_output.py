@@ -6,7 +6,7 @@ from pathlib import Path
 from ipdata.datasets.base import Video
 from ipdata.output import Output, Receipt, work_left
 from ipdata.plan import ShardPlan
-from shards.manifest import Failure
+from shards.failures import Failure
 
 ALL = ("mv", "residual", "flow")
 

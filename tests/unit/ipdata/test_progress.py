@@ -7,7 +7,7 @@ import pytest
 from ipdata.extract import Failed
 from ipdata.progress import Progress, duration
 from ipdata.tasks import VideoDone
-from shards.manifest import Failure
+from shards.failures import Failure
 
 
 class Terminal(io.StringIO):

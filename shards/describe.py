@@ -1,0 +1,99 @@
+"""What `ipshards info` tells of a set: as JSON values, and in words."""
+
+from collections.abc import Callable
+from typing import Any
+
+from shards.manifest import Manifest, index_path, samples_path, tar_path
+from shards.readme import printable
+from shards.schema import SUBSETS
+
+OPTION_CHARACTERS = 80
+UNITS = ("bytes", "kB", "MB", "GB", "TB")
+
+
+def describe(manifest: Manifest) -> dict[str, Any]:
+    """Facts of a manifest as JSON values; sizes in bytes, of the files that it names."""
+    columns = {name: _column(manifest, name) for name in manifest.columns}
+    records_bytes = _bytes(manifest, lambda shard: [samples_path(shard)])
+    return {
+        "format": manifest.format,
+        "dataset": manifest.dataset,
+        "sha256": manifest.sha256,
+        "samples": manifest.samples,
+        "frames": manifest.frames,
+        "shards": len(manifest.shards),
+        "bytes": records_bytes + sum(column["bytes"] for column in columns.values()),
+        "classes": manifest.classes,
+        "splits": manifest.splits,
+        "columns": columns,
+        "failed": len(manifest.failed),
+        "missing": len(manifest.missing),
+    }
+
+
+def in_words(facts: dict[str, Any]) -> str:
+    """The same for people: a few lines, and a line a key where `facts` has "keys"."""
+    options = ", ".join(_option(name, value) for name, value in facts["dataset"].items() if name != "name")
+    lines = [
+        f"dataset   {facts['dataset'].get('name', 'unnamed')}" + (f" ({options})" if options else ""),
+        f"holds     {facts['samples']} samples, {facts['frames']} frames, in {facts['shards']} shards, "
+        f"{size_of(facts['bytes'])}",
+        f"left out  {facts['failed']} failed, {facts['missing']} listed but missing",
+        f"sha256    {facts['sha256']} (of the manifest; it names this set, format {facts['format']})",
+        f"classes   {len(facts['classes'])}: {', '.join(facts['classes'])}",
+        "",
+    ]
+    for split, counts in facts["splits"].items():
+        lines.append(f"{split:<9} " + ", ".join(f"{counts[subset]} {subset}" for subset in SUBSETS))
+    for name, column in facts["columns"].items():
+        lines += ["", *_column_lines(name, column)]
+    if "keys" in facts:
+        lines += ["", *(f"{entry['key']}  {entry['class']}  {entry['frames']} frames" for entry in facts["keys"])]
+    return "\n".join(map(printable, lines))
+
+
+def _option(name: str, value: Any) -> str:
+    """An option in a word or two; a long one, such as the draw of Kinetics, as its size."""
+    if isinstance(value, dict):
+        return ", ".join(_option(f"{name}.{inner}", part) for inner, part in value.items())
+    text = f"{name} {value}"
+    return text if len(text) <= OPTION_CHARACTERS else f"{name} of {len(value)} entries"
+
+
+def size_of(count_bytes: int) -> str:
+    """Bytes as a person reads them: three figures and a decimal unit."""
+    size, unit = float(count_bytes), 0
+    while size >= 999.5 and unit < len(UNITS) - 1:
+        size, unit = size / 1000, unit + 1
+    return f"{size:.3g} {UNITS[unit]}"
+
+
+def _column(manifest: Manifest, name: str) -> dict[str, Any]:
+    column = manifest.columns[name]
+    return {
+        "bytes": _bytes(manifest, lambda shard: [tar_path(name, shard), index_path(name, shard)]),
+        "encoding": column.encoding,
+        "recipe": column.recipe,
+        "recipe_sha256": column.recipe_sha256,
+        "tools": column.tools,
+    }
+
+
+def _column_lines(name: str, column: dict[str, Any]) -> list[str]:
+    lines = [f"{name:<9} {size_of(column['bytes'])}, recipe {column['recipe_sha256'][:12]}"]
+    for title in ("encoding", "recipe", "tools"):
+        text = ", ".join(f"{key} {value}" for key, value in _flat(column[title]).items())
+        lines.append(f"  {title:<9}{text or '-'}")
+    return lines
+
+
+def _flat(table: dict[str, Any], path: str = "") -> dict[str, Any]:
+    """Nested tables as dotted keys, as `--set` takes them."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        flat |= _flat(value, f"{path}{key}.") if isinstance(value, dict) else {path + key: value}
+    return flat
+
+
+def _bytes(manifest: Manifest, paths_of: Callable[[str], list[str]]) -> int:
+    return sum(shard.files[path].bytes for shard in manifest.shards for path in paths_of(shard.shard))

@@ -1,0 +1,144 @@
+"""The set's derived README.md: Hugging Face `configs` for machines, and what the set is, for people."""
+
+import json
+import re
+from dataclasses import fields
+from typing import Any
+
+from shards.manifest import Manifest
+from shards.schema import COLUMNS, Sample
+
+# Where a name from outside is printed, Markdown and HTML must not see these.
+MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|!&~$])")
+CONTENTS = {
+    "iframe": "I-frames, RGB, as JPEG images one after another",
+    "mv": "motion vectors of the P-frames, int16 (P, h, w, 2), half-pels, one for each 16x16 px",
+    "residual": "residuals of the P-frames plus 128, RGB, as JPEG images one after another",
+    "flow": "TV-L1 flow of the P-frames, as grey JPEG images one after another, u above v",
+    "video": "the MPEG-4 Part 2 bitstream that all other columns can be rebuilt from",
+}
+
+
+def printable(text: str) -> str:
+    """Text from outside on one line, without control characters; they and lone surrogates become escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def render(manifest: Manifest) -> str:
+    """README.md of a set: a function of its manifest alone, so that equal sets have equal ones."""
+    parts = [_front_matter(manifest), _what_it_is(manifest), _columns(manifest), _how_to_read(manifest)]
+    return "\n".join(parts)
+
+
+def _front_matter(manifest: Manifest) -> str:
+    """Without `configs`, Hugging Face `datasets` would merge all columns into one split, silently.
+
+    Without `features` it would infer types from the first five samples, and fail where those have no P-frames. Of
+    what comes from outside, only split names are here, which have no characters that YAML gives a meaning.
+    """
+    lines = ["---", "task_categories:", "- video-classification", "tags:", "- webdataset", "configs:"]
+    for column in manifest.columns:
+        lines += [f"- config_name: {column}", "  data_files:", "  - split: samples", f'    path: "{column}/*.tar"']
+    lines.append("dataset_info:")
+    for column in manifest.columns:
+        features = json.dumps(_features(column, list(manifest.splits)))  # JSON is YAML, on one line
+        lines += [f"- config_name: {column}", f"  features: {features}"]
+    return "\n".join([*lines, "---", ""])
+
+
+def _features(column: str, splits: list[str]) -> list[dict[str, Any]]:
+    """The types of a sample's fields in the words of `datasets`."""
+    subsets = [{"name": split, "dtype": "string"} for split in splits]
+    types: dict[Any, dict[str, Any]] = {int: {"dtype": "int64"}, str: {"dtype": "string"}}
+    types |= {list[int]: {"list": "int64"}, dict[str, str]: {"struct": subsets}}
+    record = [{"name": field.name, **types[field.type]} for field in fields(Sample)]
+    vectors = {"list": {"list": {"list": {"list": "int16"}}}}
+    return [
+        {"name": "json", "struct": record},
+        {"name": "cls", "dtype": "int64"},
+        {"name": COLUMNS[column].payload, **(vectors if column == "mv" else {"dtype": "binary"})},
+        {"name": "__key__", "dtype": "string"},
+        {"name": "__url__", "dtype": "string"},
+    ]
+
+
+def _what_it_is(manifest: Manifest) -> str:
+    dataset = _text(str(manifest.dataset.get("name", "unnamed")))
+    left_out = f"Failed: {_number(manifest.failed)} videos. Listed by the dataset but not found: "
+    lines = [
+        f"# Shard set of {dataset}",
+        "",
+        f"A shard set, format {manifest.format}: {manifest.samples} videos, {manifest.frames} frames, "
+        f"{len(manifest.classes)} classes, in {len(manifest.shards)} shards.",
+        f"{left_out}{_number(manifest.missing)} videos. `manifest.json` names them.",
+        "",
+        "| split | train | test | unused |",
+        "| --- | --- | --- | --- |",
+    ]
+    lines += [f"| {_text(s)} | {n['train']} | {n['test']} | {n['unused']} |" for s, n in manifest.splits.items()]
+    lines += ["", f"Classes, by id from 0: {', '.join(map(_text, manifest.classes))}.", ""]
+    return "\n".join(lines)
+
+
+def _columns(manifest: Manifest) -> str:
+    lines = ["## Columns", "", "| column | member of a sample | holds |", "| --- | --- | --- |"]
+    for column in manifest.columns:
+        lines.append(f"| {column} | `<key>.{COLUMNS[column].payload}` | {CONTENTS[column]} |")
+    lines += ["", "Every tar also has `<key>.json`, the sample's record, and `<key>.cls`, its class id.", ""]
+    return "\n".join(lines)
+
+
+def _how_to_read(manifest: Manifest) -> str:
+    column = next(iter(manifest.columns))
+    shard = manifest.shards[0].shard
+    return f"""## How to read it
+
+`SET` is the directory of this file. First see that it arrived whole: `ipshards verify SET`.
+
+With the package that made it, `ip-tsn`:
+
+```python
+from shards import ShardSet
+
+shard_set = ShardSet("SET")
+for sample in shard_set.samples():
+    print(sample.key, sample.class_name, sample.frames, {_example(column)})
+```
+
+With `webdataset`:
+
+```python
+import webdataset
+
+for sample in webdataset.WebDataset("SET/{column}/{shard}.tar", shardshuffle=False):
+    print(sample["__key__"], sample["cls"], len(sample["{COLUMNS[column].payload}"]))
+```
+
+With Hugging Face `datasets`; each column is a config:
+
+```python
+import datasets
+
+dataset = datasets.load_dataset("SET", name="{column}", split="samples")
+```
+
+Shards hold train and test samples of several splits: choose by `subsets` in a sample's record. The same file names in
+every column hold the same samples in the same order.
+"""
+
+
+def _example(column: str) -> str:
+    return (
+        'len(shard_set.read_bytes(sample.key, "video"))'
+        if column == "video"
+        else f'''\
+shard_set.read(sample.key, "{column}").shape'''
+    )
+
+
+def _text(text: str) -> str:
+    return MARKDOWN.sub(r"\\\1", printable(text))
+
+
+def _number(names: list) -> str:
+    return str(len(names)) if names else "no"

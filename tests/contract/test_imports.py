@@ -1,0 +1,103 @@
+"""Who may import whom, and which one file may touch a foreign tool."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+OURS = ("shards", "pipelines", "ipdata", "ipmodel")
+MAY_IMPORT = {
+    "shards": set(),
+    "pipelines": set(),
+    "ipdata": {"shards", "pipelines"},
+    "ipmodel": {"shards", "pipelines"},
+}
+EXCEPTION = ("ipmodel/predict.py", "ipdata.extract")  # inside a function, for those who installed the build's tools
+ONE_FILE_EACH = {"av": {"av"}, "dask": {"dask", "distributed"}, "ffmpeg": {"ffmpeg"}, "imageio": {"imageio_ffmpeg"}}
+HEAVY = "torch dask distributed av ffmpeg imageio_ffmpeg numba webdataset".split()
+
+
+def imports_of(tree: ast.AST) -> Iterator[tuple[str, bool]]:
+    """(module, whether it is imported inside a function), of every import statement."""
+    inside = {
+        node
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for node in ast.walk(function)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node in inside) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are written in full here"
+            yield from ((f"{node.module}.{alias.name}", node in inside) for alias in node.names)
+
+
+def files_of(package: str) -> list[Path]:
+    return sorted((REPOSITORY / package).rglob("*.py"))
+
+
+@pytest.mark.parametrize("package", [name for name in OURS if (REPOSITORY / name).is_dir()])
+def test_packages_import_only_what_they_may(package: str) -> None:
+    assert files_of(package)
+    for path in files_of(package):
+        name = path.relative_to(REPOSITORY).as_posix()
+        for module, in_function in imports_of(ast.parse(path.read_text("utf-8"))):
+            top = module.split(".")[0]
+            if top not in OURS or top == package or top in MAY_IMPORT[package]:
+                continue
+            allowed = name == EXCEPTION[0] and module.startswith(EXCEPTION[1]) and in_function
+            assert allowed, f"{name} imports {module}; {package} may import {sorted(MAY_IMPORT[package]) or 'none'}"
+
+
+@pytest.mark.parametrize("tool", ONE_FILE_EACH)
+def test_a_foreign_tool_is_imported_in_one_file(tool: str) -> None:
+    users = {
+        path.relative_to(REPOSITORY).as_posix()
+        for package in OURS
+        for path in files_of(package)
+        for module, _ in imports_of(ast.parse(path.read_text("utf-8")))
+        if module.split(".")[0] in ONE_FILE_EACH[tool]
+    }
+    assert len(users) == 1, users
+    assert next(iter(users)).startswith("ipdata/")
+
+
+def run_without(blocked: list[str], code: str) -> subprocess.CompletedProcess[str]:
+    """Run code in a fresh interpreter in which some modules are not installed."""
+    block = f"""
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {blocked!r}:
+            raise ModuleNotFoundError(f"{{name}} is blocked", name=name)
+
+sys.meta_path.insert(0, Blocked())
+"""
+    command = [sys.executable, "-c", block + code]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+
+
+def test_the_block_blocks() -> None:
+    done = run_without(["cv2"], "import cv2")
+    assert done.returncode != 0
+    assert "cv2 is blocked" in done.stderr
+
+
+def test_shards_needs_no_heavy_package() -> None:
+    modules = sorted(path.stem for path in files_of("shards") if path.stem != "__init__")
+    code = "import shards\n" + "\n".join(f"import shards.{module}" for module in modules)
+    done = run_without(HEAVY, code)
+    assert done.returncode == 0, done.stderr
+
+
+def test_pipelines_needs_the_standard_library_alone() -> None:
+    code = "import pipelines\nprint(pipelines.names('build'))"
+    done = run_without([*HEAVY, "numpy", "cv2", "click"], code)
+    assert done.returncode == 0, done.stderr
+    assert "default" in done.stdout

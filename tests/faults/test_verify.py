@@ -1,0 +1,356 @@
+"""What `ipshards verify` finds: damage of every kind in every file, and sets of a writer that is wrong."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import made_sets
+import numpy as np
+import pytest
+
+from shards import ShardSet, canonical, encodings
+from shards.manifest import MANIFEST, Manifest, tar_path
+from shards.schema import COLUMNS, Sample
+from shards.tar import walk_tar, write_tar
+from shards.verify import verify
+from shards.writer import write_shard
+
+QUICKLY = pytest.mark.parametrize("quick", [False, True], ids=["full", "quick"])
+
+
+@pytest.fixture(scope="module")
+def sound_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("sound")
+    made_sets.make_set(directory, made_sets.scenes(classes=2, per_class=2))
+    return directory
+
+
+@pytest.fixture
+def set_dir(sound_dir: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(sound_dir, tmp_path / "set"))
+
+
+def files_of(directory: Path) -> list[str]:
+    """Every file that the manifest answers for, and itself."""
+    shards = Manifest.read(directory).shards
+    return [MANIFEST, *(path for shard in shards for path in shard.files)]
+
+
+def problems(directory: Path, *, quick: bool = False) -> list[str]:
+    return list(verify(directory, quick=quick))
+
+
+@QUICKLY
+def test_a_sound_set_has_no_problems(set_dir: Path, quick: bool) -> None:
+    (set_dir / ".build").mkdir()
+    (set_dir / ".build" / "log.txt").write_text("the builder's own")
+    (set_dir / "README.md").write_text("edited")
+    assert problems(set_dir, quick=quick) == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"grouped": False}, {"per_shard": 1}, {"columns": ["video"]}, {"columns": ["flow", "mv"]}],
+    ids=["loose", "one a shard", "video", "two columns"],
+)
+@QUICKLY
+def test_sets_of_other_forms_are_sound_too(tmp_path: Path, options: dict[str, Any], quick: bool) -> None:
+    made_sets.make_set(tmp_path, **options)
+    assert problems(tmp_path, quick=quick) == []
+
+
+def test_a_flipped_bit_is_found_in_any_file(set_dir: Path) -> None:
+    for name in files_of(set_dir):
+        path = set_dir / name
+        data = path.read_bytes()
+        for at in sorted({0, 1, 300, len(data) // 3, len(data) // 2, len(data) - 700, len(data) - 2, len(data) - 1}):
+            if not 0 <= at < len(data):
+                continue
+            path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+            found = problems(set_dir)
+            assert found, f"{name}, byte {at}"
+            assert any(name in problem for problem in found), found
+        path.write_bytes(data)
+    assert problems(set_dir) == []
+
+
+@QUICKLY
+def test_a_tar_cut_anywhere_is_found(set_dir: Path, quick: bool) -> None:
+    for column in COLUMNS:
+        path = set_dir / tar_path(column, "00000")
+        data = path.read_bytes()
+        for cut in (*range(0, len(data), 512), 1, len(data) - 1):
+            os.truncate(path, cut)
+            assert any(tar_path(column, "00000") in problem for problem in problems(set_dir, quick=quick)), cut
+            path.write_bytes(data)
+
+
+@QUICKLY
+def test_a_missing_file_is_found(set_dir: Path, quick: bool) -> None:
+    for name in files_of(set_dir):
+        hidden = set_dir.parent / "hidden"
+        (set_dir / name).rename(hidden)
+        found = problems(set_dir, quick=quick)
+        assert len(found) == 1, found  # and nothing that only follows from it
+        assert name in found[0]
+        hidden.rename(set_dir / name)
+
+
+@pytest.mark.parametrize("name", ["mv/00007.tar", "mv/notes.txt", "depth/00000.tar", "stray", "samples/00000.jsonl~"])
+@QUICKLY
+def test_a_foreign_file_is_found(set_dir: Path, name: str, quick: bool) -> None:
+    (set_dir / name).parent.mkdir(exist_ok=True)
+    (set_dir / name).write_bytes(b"x")
+    assert len(found := problems(set_dir, quick=quick)) == 1
+    assert f"{name}: the manifest does not name it" in found[0]
+
+
+def test_a_link_to_nowhere_is_found(set_dir: Path) -> None:
+    (set_dir / "mv" / "link.tar").symlink_to("nowhere")
+    assert "link.tar: the manifest does not name it" in problems(set_dir)[0]
+
+
+@pytest.mark.parametrize("folder", ["samples", *COLUMNS])
+def test_a_shard_s_file_in_the_place_of_another_s_is_found(set_dir: Path, folder: str) -> None:
+    suffix = "jsonl" if folder == "samples" else "tar"
+    one, other = (set_dir / folder / f"{number}.{suffix}" for number in ("00000", "00001"))
+    shutil.copy(other, one)
+    assert any(f"{folder}/00000.{suffix}" in problem for problem in problems(set_dir))
+    made_sets.edit_manifest(set_dir)  # even where the manifest was made to agree
+    assert any("00000" in problem for problem in problems(set_dir))
+
+
+def test_a_directory_without_a_manifest_is_no_set(tmp_path: Path) -> None:
+    assert "no manifest.json, so no shard set" in problems(tmp_path)[0]
+    assert "no manifest.json, so no shard set" in problems(tmp_path / "nowhere")[0]
+
+
+# From here on the manifest's hashes are right: what wrote the set was wrong.
+
+
+def write_wrong(directory: Path, change: Callable[[str, list[Sample], list[encodings.Payload]], Any]) -> None:
+    """Write the last shard anew as `change` returns (samples, payloads) for each column, with hashes that agree."""
+    shard = Manifest.read(directory).shards[-1].shard
+    shard_set = ShardSet(directory)
+    samples = shard_set.samples_of(shard)
+    scenes = {scene.key: scene for scene in made_sets.scenes(classes=2, per_class=2)}
+    made = [made_sets.payloads_of(scenes[sample.key]) for sample in samples]
+    wrong = directory.parent / "wrong"
+    for column in shard_set.columns:
+        changed, payloads = change(column, samples, [payloads[column] for payloads in made])
+        for path in write_shard(wrong, shard, changed, {column: payloads}):
+            (wrong / path).replace(directory / path)
+    made_sets.edit_manifest(directory)
+
+
+def first_of_two_swapped(column: str, samples: list[Sample], payloads: list[encodings.Payload]) -> Any:
+    return (samples[::-1], payloads[::-1]) if column == "flow" else (samples, payloads)
+
+
+@QUICKLY
+def test_keys_in_another_order_in_one_column_are_found(tmp_path: Path, quick: bool) -> None:
+    scenes = [replace(scene, subsets=made_sets.GROUPS[0]) for scene in made_sets.scenes(classes=2, per_class=2)]
+    made_sets.make_set(tmp_path / "set", scenes)
+    write_wrong(tmp_path / "set", first_of_two_swapped)
+    # The records of the last column written are those of the others.
+    found = problems(tmp_path / "set", quick=quick)
+    assert len(found) == 1
+    assert "flow/00001.idx.json: its keys are not those of samples/00001.jsonl in the same order" in found[0]
+
+
+def test_a_tar_in_another_order_than_its_index_is_found(tmp_path: Path) -> None:
+    scenes = [replace(scene, subsets=made_sets.GROUPS[0]) for scene in made_sets.scenes(classes=2, per_class=2)]
+    made_sets.make_set(tmp_path / "set", scenes)
+    index = tmp_path / "set/flow/00001.idx.json"
+    right = index.read_bytes()
+    write_wrong(tmp_path / "set", first_of_two_swapped)
+    index.write_bytes(right)
+    made_sets.edit_manifest(tmp_path / "set")
+    assert problems(tmp_path / "set", quick=True) == []  # which is what --quick leaves out
+    assert any("flow/00001.tar: expected the members of" in problem for problem in problems(tmp_path / "set"))
+
+
+def test_a_record_in_a_tar_that_differs_from_the_shard_s_is_found(set_dir: Path) -> None:
+    def renamed(column: str, samples: list[Sample], payloads: list[encodings.Payload]) -> Any:
+        return ([replace(s, name="other") for s in samples] if column == "mv" else samples), payloads
+
+    write_wrong(set_dir, renamed)
+    assert any("mv/" in problem and "expected the members of" in problem for problem in problems(set_dir))
+
+
+@pytest.mark.parametrize("column", ["iframe", "residual", "flow"])
+def test_an_image_that_was_cut_before_it_was_written_is_found(set_dir: Path, column: str) -> None:
+    def cut(name: str, samples: list[Sample], payloads: list[encodings.Payload]) -> Any:
+        if name != column:
+            return samples, payloads
+        frames = [[payload.frame(position) for position in range(len(payload))] for payload in payloads]
+        return samples, [encodings.join([*own[:-1], own[-1][:-1]]) for own in frames]
+
+    write_wrong(set_dir, cut)
+    assert any(f"{column}/00001.tar" in problem and "begin and end" in problem for problem in problems(set_dir))
+
+
+def test_members_of_no_record_are_found(set_dir: Path) -> None:
+    path = set_dir / "mv/00000.tar"
+    members = [(name, content) for name, _, content in walk_tar(path)]
+    path.unlink()
+    write_tar(path, [*members, ("stray-00000000.json", b"{}\n")])
+    made_sets.edit_manifest(set_dir)
+    assert problems(set_dir) == [f"{path}: member stray-00000000.json belongs to no record"]
+
+
+def edit_index(directory: Path, column: str, edit: Callable[[dict[str, Any]], None]) -> None:
+    path = directory / f"{column}/00001.idx.json"  # whose samples have P-frames
+    value = json.loads(path.read_bytes())
+    edit(value["samples"][0])
+    path.write_bytes(canonical.dumps(value))
+    made_sets.edit_manifest(directory)
+
+
+def shift(entry: dict[str, Any]) -> None:
+    entry["payload"][0] += 512
+
+
+def merge(entry: dict[str, Any]) -> None:
+    del entry["frames"][1]
+
+
+def move(entry: dict[str, Any]) -> None:
+    entry["frames"][1] += 1
+
+
+def lose(entry: dict[str, Any]) -> None:
+    del entry["header"]
+
+
+def overrun(entry: dict[str, Any]) -> None:
+    entry["frames"][-1] += 1
+
+
+def head(entry: dict[str, Any]) -> None:
+    entry["header"] += 1
+    entry["frames"][1:] = [offset - 1 for offset in entry["frames"][1:]]
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (shift, "does not lie where the index says"),
+        (merge, "frames in it, its record says otherwise"),
+        (move, "frame 0 does not begin and end like one|frame 1 does not begin|offsets are not those of its vectors"),
+        (lose, "fields of IndexEntry missing or unknown: header"),
+        (overrun, "its frames do not fill its payload"),
+        (head, "1 bytes before the first frame|offsets are not those of its vectors"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_an_index_that_lies_is_found(
+    set_dir: Path, column: str, edit: Callable[[dict[str, Any]], None], message: str
+) -> None:
+    edit_index(set_dir, column, edit)
+    found = problems(set_dir)
+    assert any(part in problem for problem in found for part in message.split("|")), found
+
+
+@QUICKLY
+@pytest.mark.parametrize("name", ["samples/00000.jsonl", "mv/00000.idx.json"])
+def test_json_that_is_not_canonical_is_found(set_dir: Path, name: str, quick: bool) -> None:
+    path = set_dir / name
+    path.write_bytes(path.read_bytes().replace(b":", b": ", 1))
+    made_sets.edit_manifest(set_dir)
+    assert any("not canonical JSON" in problem for problem in problems(set_dir, quick=quick))
+
+
+@pytest.mark.parametrize("order", ["F", "C"])
+def test_vectors_of_another_size_or_order_are_found(set_dir: Path, order: str) -> None:
+    def transposed(column: str, samples: list[Sample], payloads: list[encodings.Payload]) -> Any:
+        if column != "mv":
+            return samples, payloads
+        wrong = []
+        for payload in payloads:
+            mv = encodings.decode_mv(payload.data)
+            if order == "C":
+                wrong.append(encodings.encode_mv(mv.transpose(0, 2, 1, 3)))
+            else:
+                data = payload.data.replace(b"'fortran_order': False", b"'fortran_order': True ")
+                wrong.append(replace(payload, data=data))
+        return samples, wrong
+
+    write_wrong(set_dir, transposed)
+    expected = "the record says" if order == "C" else "not an npy array of motion vectors"
+    assert any(expected in problem for problem in problems(set_dir))
+
+
+def lie(field: str, value: Any) -> Callable[[dict[str, Any]], None]:
+    def edit(manifest: dict[str, Any]) -> None:
+        manifest[field] = value
+
+    return edit
+
+
+def more_frames(manifest: dict[str, Any]) -> None:
+    manifest["frames"] += 1
+    manifest["shards"][0]["frames"] += 1
+
+
+def swap_counts(manifest: dict[str, Any]) -> None:
+    counts = manifest["splits"]["split1"]
+    counts["train"], counts["test"] = counts["train"] + 1, counts["test"] - 1
+
+
+def other_subsets(manifest: dict[str, Any]) -> None:
+    manifest["shards"][0]["subsets"] = {"split1": "unused", "split2": "unused"}
+
+
+def third_split(manifest: dict[str, Any]) -> None:
+    manifest["splits"]["split3"] = manifest["splits"]["split1"]
+    for shard in manifest["shards"]:
+        shard["subsets"]["split3"] = shard["subsets"]["split1"]
+
+
+@QUICKLY
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lie("samples", 5), "manifest: 5 samples, its shards have 4"),
+        (more_frames, "frames of the manifest"),
+        (swap_counts, "split counts"),
+        (other_subsets, "its subsets"),
+        (third_split, "its splits"),
+        (lie("classes", ["class b", "class a"]), "class 0 is not 'class a' in the manifest"),
+        (lie("classes", ["class a"]), "class 1 is not 'class b' in the manifest"),
+        (
+            lie("order", {"seed": 1, "videos_per_shard": 2, "grouped": True}),
+            "its samples are not in the order of seed 1",
+        ),
+        (lie("order", {}), "order must have a whole number as seed"),
+        (lie("format", 2), "format 2, this version reads 1"),
+        (lie("extra", 1), "fields of Manifest missing or unknown: extra"),
+    ],
+)
+def test_a_manifest_that_lies_is_found(
+    set_dir: Path, edit: Callable[[dict[str, Any]], None], message: str, quick: bool
+) -> None:
+    made_sets.edit_manifest(set_dir, edit)
+    found = problems(set_dir, quick=quick)
+    assert any(message in problem for problem in found), found
+
+
+@QUICKLY
+def test_a_key_that_stands_in_two_shards_is_found(tmp_path: Path, quick: bool) -> None:
+    scenes = [replace(scene, subsets=made_sets.GROUPS[0]) for scene in made_sets.scenes(classes=1, per_class=2)]
+    made_sets.make_set(tmp_path, [*scenes, scenes[0], scenes[0]])
+    found = problems(tmp_path, quick=quick)
+    assert sum(scenes[0].key in problem and "again in" in problem for problem in found) == 2
+
+
+def test_the_golden_rule_of_vectors_holds_in_the_made_sets(sound_dir: Path) -> None:
+    """The sets that these tests damage hold what they should: else nothing above means much."""
+    shard_set = ShardSet(sound_dir)
+    for scene in made_sets.scenes(classes=2, per_class=2):
+        np.testing.assert_array_equal(shard_set.read(scene.key, "mv"), made_sets.vectors_of(scene))

@@ -1,0 +1,24 @@
+"""Makes the golden set of format 1: python tests/golden/make.py
+
+Run it only for a new format, into a new directory: the set guards that today's readers read what older writers wrote.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
+
+import made_sets  # noqa: E402
+
+GOLDEN = Path(__file__).parent / f"format{made_sets.FORMAT}"
+
+
+def scenes() -> list[made_sets.Scene]:
+    """Two classes, two groups of subsets, a video that has only an I-frame, and sizes that 16 does not divide."""
+    return made_sets.scenes(classes=2, per_class=2, frames=14, width=44, height=36)
+
+
+if __name__ == "__main__":
+    shutil.rmtree(GOLDEN, ignore_errors=True)
+    made_sets.make_set(GOLDEN, scenes())

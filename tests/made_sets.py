@@ -1,0 +1,236 @@
+"""Small valid shard sets made from arithmetic alone: no videos, no ffmpeg, the same bytes wherever they are made."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from shards import canonical, encodings, motion, readme
+from shards.keys import key_of, order_of
+from shards.manifest import MANIFEST, ColumnInfo, FileInfo, Manifest, ShardInfo
+from shards.schema import COLUMNS, FORMAT, SUBSETS, Sample
+from shards.writer import write_shard
+
+BOUND_PX = 20.0
+JPEG_COLUMNS = ("iframe", "residual", "flow")  # their bytes depend on the version of the JPEG library
+SPLITS = ("split1", "split2")
+# What the samples of a class are, in turn: three groups with different subsets.
+GROUPS = (
+    {"split1": "train", "split2": "test"},
+    {"split1": "test", "split2": "train"},
+    {"split1": "train", "split2": "unused"},
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """A texture that moves by whole pixels a frame, and one macroblock that the codec gave up on."""
+
+    name: str
+    class_name: str
+    class_id: int
+    frames: int
+    step_px: tuple[int, int]  # right, down
+    subsets: dict[str, str]
+    width: int = 64
+    height: int = 48
+    gop: int = 12
+
+    @property
+    def key(self) -> str:
+        return key_of(class_name=self.class_name, name=self.name)
+
+    @property
+    def picture_types(self) -> str:
+        return "".join("P" if number % self.gop else "I" for number in range(self.frames))
+
+
+def picture_of(scene: Scene, number: int) -> encodings.U8:
+    """(H, W, 3) uint8 RGB: a window onto a soft texture; the content moves by step_px from frame to frame."""
+    # RandomState's stream is frozen for good, unlike that of default_rng.
+    seed = int(hashlib.sha256(scene.name.encode()).hexdigest()[:8], 16)
+    coarse = np.random.RandomState(seed).randint(0, 256, (24, 32, 3)).astype(np.uint8)
+    texture = cv2.resize(coarse, (8 * scene.width, 8 * scene.height), interpolation=cv2.INTER_CUBIC)
+    left = 4 * scene.width - number * scene.step_px[0]
+    top = 4 * scene.height - number * scene.step_px[1]
+    return np.ascontiguousarray(texture[top : top + scene.height, left : left + scene.width])
+
+
+def vectors_of(scene: Scene) -> encodings.I16:
+    """(P, h, w, 2) int16 half-pels: the true motion; in every second P-frame the last macroblock is intra."""
+    rows, columns = motion.grid_of(width=scene.width, height=scene.height)
+    mv = np.empty((scene.picture_types.count("P"), rows, columns, 2), np.int16)
+    mv[:] = 2 * np.array(scene.step_px, np.int16)
+    mv[1::2, -1, -1] = motion.INTRA
+    return mv
+
+
+def sample_of(scene: Scene) -> Sample:
+    return Sample(
+        key=scene.key,
+        name=f"{scene.class_name}/{scene.name}",
+        class_name=scene.class_name,
+        class_id=scene.class_id,
+        subsets=scene.subsets,
+        frames=scene.frames,
+        picture_types=scene.picture_types,
+        width=scene.width,
+        height=scene.height,
+        source_width=320,
+        source_height=240,
+        source_frames=scene.frames,
+        source_frames_announced=scene.frames + 1,
+        source_frames_damaged=0,
+        source_frame_rate="30000/1001",
+        source_time_base="1/30000",
+        source_pts=[1001 * number for number in range(scene.frames)],
+        source_sha256=hashlib.sha256(scene.name.encode()).hexdigest(),
+    )
+
+
+def payloads_of(scene: Scene) -> dict[str, encodings.Payload]:
+    """The payloads of all five columns."""
+    pictures = [picture_of(scene, number) for number in range(scene.frames)]
+    vectors = vectors_of(scene)
+    inter = [number for number, kind in enumerate(scene.picture_types) if kind == "P"]
+    residuals = [
+        motion.residual(pictures[number], pictures[number - 1], mv) for number, mv in zip(inter, vectors, strict=True)
+    ]
+    flow_px = np.broadcast_to(np.float32(scene.step_px), (scene.height, scene.width, 2))
+    intra = [pictures[number] for number, kind in enumerate(scene.picture_types) if kind == "I"]
+    return {
+        "iframe": encodings.join([encodings.encode_iframe(picture, quality=95) for picture in intra]),
+        "mv": encodings.encode_mv(vectors),
+        "residual": encodings.join([encodings.encode_residual(r, quality=95, chroma="4:4:4") for r in residuals]),
+        "flow": encodings.join([encodings.encode_flow(flow_px, bound_px=BOUND_PX, quality=95) for _ in inter]),
+        "video": encodings.join([_fake_picture(scene.name, number) for number in range(scene.frames)]),
+    }
+
+
+def _fake_picture(name: str, number: int) -> bytes:
+    """What a picture of a bitstream looks like from outside: a start code, then bytes; of varying length."""
+    noise = hashlib.sha256(f"{name},{number}".encode()).digest()
+    return b"\0\0\1\xb6" + noise[: 8 + number % 7]
+
+
+def scenes(*, classes: int = 3, per_class: int = 3, frames: int = 14, width: int = 64, height: int = 48) -> list[Scene]:
+    """Videos of several classes and groups; the very last has one frame, and so no P-frame."""
+    steps = [(3, 0), (-2, 1), (0, -3), (0, 0), (2, 2)]
+    made = [
+        Scene(
+            name=f"clip_{class_id}_{number}.avi",
+            class_name=f"class {chr(97 + class_id)}",
+            class_id=class_id,
+            frames=frames + number,
+            step_px=steps[class_id % len(steps)],
+            subsets=GROUPS[number % len(GROUPS)],
+            width=width,
+            height=height,
+        )
+        for class_id in range(classes)
+        for number in range(per_class)
+    ]
+    last = made[-1]
+    made[-1] = Scene(**{**vars(last), "frames": 1})
+    return made
+
+
+def column_info(column: str) -> ColumnInfo:
+    encodings_of: dict[str, dict[str, Any]] = {
+        "iframe": {"media": "jpeg", "quality": 95, "chroma": "4:2:0"},
+        "mv": {"media": "npy"},
+        "residual": {"media": "jpeg", "quality": 95, "chroma": "4:4:4", "definition": "previous"},
+        "flow": {"media": "jpeg", "quality": 95, "bound_px": BOUND_PX, "backend": "made"},
+        "video": {"media": "mpeg4"},
+    }
+    recipe = {column: encodings_of[column], "made": True}
+    return ColumnInfo(
+        recipe=recipe,
+        recipe_sha256=canonical.sha256_value(recipe),
+        encoding=encodings_of[column],
+        tools={"made_sets": "1"},
+    )
+
+
+def make_set(
+    directory: Path,
+    videos: Sequence[Scene] | None = None,
+    *,
+    columns: Sequence[str] = tuple(COLUMNS),
+    per_shard: int = 2,
+    grouped: bool = True,
+    **manifest_fields: Any,
+) -> Manifest:
+    """Write a whole set below `directory` and return its manifest; `manifest_fields` replace fields of it."""
+    videos = scenes() if videos is None else videos
+    shards = []
+    for group in _plan(videos, per_shard=per_shard, grouped=grouped):
+        made = [payloads_of(scene) for scene in group]
+        number = f"{len(shards):05d}"
+        files = write_shard(
+            directory, number, [sample_of(scene) for scene in group], {c: [p[c] for p in made] for c in columns}
+        )
+        frames = sum(scene.frames for scene in group)
+        subsets = group[0].subsets if grouped else None
+        shards.append(ShardInfo(shard=number, samples=len(group), frames=frames, subsets=subsets, files=files))
+    manifest = Manifest(**{**_manifest_fields(videos, columns, shards, per_shard, grouped), **manifest_fields})
+    (directory / "README.md").write_text(readme.render(manifest), encoding="utf-8")
+    (directory / MANIFEST).write_bytes(manifest.to_json())
+    return manifest
+
+
+def _plan(videos: Sequence[Scene], *, per_shard: int, grouped: bool) -> list[list[Scene]]:
+    ordered = sorted(videos, key=lambda scene: order_of(0, scene.key))
+    groups: dict[str, list[Scene]] = {}
+    for scene in ordered:
+        groups.setdefault(str(sorted(scene.subsets.items())) if grouped else "", []).append(scene)
+    members = [groups[name] for name in sorted(groups)]
+    return [group[first : first + per_shard] for group in members for first in range(0, len(group), per_shard)]
+
+
+def _manifest_fields(
+    videos: Sequence[Scene], columns: Sequence[str], shards: list[ShardInfo], per_shard: int, grouped: bool
+) -> dict[str, Any]:
+    splits = {split: dict.fromkeys(SUBSETS, 0) for split in SPLITS}
+    for scene in videos:
+        for split, subset in scene.subsets.items():
+            splits[split][subset] += 1
+    return {
+        "format": FORMAT,
+        "dataset": {"name": "made"},
+        "classes": sorted({scene.class_name for scene in videos}),
+        "splits": splits,
+        "order": {"seed": 0, "videos_per_shard": per_shard, "grouped": grouped},
+        "columns": {column: column_info(column) for column in columns},
+        "shards": shards,
+        "samples": len(videos),
+        "frames": sum(scene.frames for scene in videos),
+        "failed": [],
+        "missing": [],
+    }
+
+
+def edit_manifest(set_dir: Path, edit: Any = None) -> None:
+    """What a wrong writer would leave: a manifest that agrees with the files as they are now, whatever they hold.
+
+    `edit` is called with the parsed manifest, and changes it in place, after the files' hashes are taken anew.
+    """
+    path = set_dir / MANIFEST
+    value = json.loads(path.read_bytes())
+    del value["sha256"]
+    for shard in value["shards"]:
+        shard["files"] = {name: vars(FileInfo.of(set_dir / name)) for name in shard["files"]}
+    if edit is not None:
+        edit(value)
+    path.write_bytes(signed(value))
+
+
+def signed(value: dict[str, Any]) -> bytes:
+    """A manifest's bytes with the right hash, whatever stands in it."""
+    body = canonical.dumps(value)
+    return body[:-2] + f',"sha256":"{canonical.sha256_bytes(body)}"}}\n'.encode()

@@ -1,0 +1,254 @@
+"""Records refuse to be wrong, and say what is."""
+
+import json
+import re
+from dataclasses import asdict, replace
+from typing import Any
+
+import made_sets
+import pytest
+
+from shards import Manifest, Sample, ShardError, ShardSet, canonical
+from shards.failures import CODES, Failure
+from shards.manifest import ColumnInfo, FileInfo
+from shards.schema import COLUMNS, column_of
+from shards.writer import IndexEntry, read_index, write_index
+
+HEX = "0" * 64
+SAMPLE = made_sets.sample_of(made_sets.scenes()[0])
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("key", "Clip-0123abcd", "is not of the form"),
+        ("key", 7, "key must be <class 'str'>, got 7"),
+        ("class_id", -1, "cannot be negative"),
+        ("class_id", True, "class_id must be"),
+        ("class_id", 1.0, "class_id must be"),
+        ("class_name", None, "class_name must be"),
+        ("subsets", {}, "needs splits"),
+        ("subsets", {"split1": "validation"}, "subsets must each be one of train, test, unused"),
+        ("subsets", {"split 1": "train"}, "names of 1 to 64"),
+        ("subsets", {"": "train"}, "names of 1 to 64"),
+        ("subsets", {"split1": None}, "subsets must map names to names"),
+        ("subsets", {"split1": ["train"]}, "subsets must map names to names"),
+        ("frames", 13, "13 frames need as many picture types"),
+        ("frames", 0, "sizes and frames must be positive"),
+        ("picture_types", "P" * 14, "14 frames need as many picture types"),
+        ("picture_types", "I" + "B" * 13, "14 frames need as many picture types"),
+        ("width", 0, "sizes and frames must be positive"),
+        ("height", -2, "sizes and frames must be positive"),
+        ("height", "48", "height must be"),
+        ("source_width", 0, "sizes and frames must be positive"),
+        ("source_frames", -1, "cannot be negative"),
+        ("source_frames_announced", -1, "cannot be negative"),
+        ("source_frame_rate", "29.97", 'rates are written like "30000/1001"'),
+        ("source_frame_rate", "30/0", "rates are written like"),
+        ("source_frame_rate", "٣٠/١", "rates are written like"),  # digits, but not 0-9
+        ("source_time_base", "1/30000\n", "rates are written like"),
+        ("source_pts", [0] * 13, "14 frames, but 13 source timestamps"),
+        ("source_pts", [0.0] * 14, "source_pts must be integers"),
+        ("source_sha256", "F" * 64, "64 hex digits"),
+        ("source_sha256", "0" * 63, "64 hex digits"),
+    ],
+)
+def test_sample_refuses(field: str, value: Any, message: str) -> None:
+    with pytest.raises(ShardError, match=re.escape(message)):
+        replace(SAMPLE, **{field: value})
+
+
+def test_sample_survives_json() -> None:
+    assert Sample.from_json(SAMPLE.to_json(), where="here") == SAMPLE
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"{", "line 3: not JSON"),
+        (b"[]", "line 3: expected an object with the fields of Sample, got list"),
+        (b"{}", "line 3: fields of Sample missing or unknown: class_id, class_name"),
+        (SAMPLE.to_json().replace(b'"name"', b'"title"'), "line 3: fields of Sample missing or unknown: name, title"),
+        (SAMPLE.to_json().replace(b'"height":48', b'"height":NaN'), "line 3: not JSON (NaN is no JSON value)"),
+        (b"[" * 100_000, "line 3: not JSON"),
+    ],
+    ids=["cut", "list", "empty", "renamed", "NaN", "deep"],
+)
+def test_sample_refuses_json(data: bytes, message: str) -> None:
+    with pytest.raises(ShardError, match=re.escape(message)):
+        Sample.from_json(data, where="line 3")
+
+
+def test_frame_numbers_go_by_picture_type() -> None:
+    sample = replace(SAMPLE, picture_types="IPPPPPPPPPPPIP")
+    assert sample.frame_numbers("iframe") == [0, 12]
+    assert sample.frame_numbers("flow") == [*range(1, 12), 13]
+    assert sample.frame_numbers("video") == list(range(14))
+
+
+def test_unknown_columns_are_refused_with_those_there_are() -> None:
+    with pytest.raises(ShardError, match="unknown column 'depth'; known: iframe, mv"):
+        column_of("depth")
+    assert list(COLUMNS) == ["iframe", "mv", "residual", "flow", "video"]
+
+
+@pytest.mark.parametrize("values", [(-1, HEX), (1.0, HEX), (True, HEX), (1, "0"), (1, HEX.replace("0", "G"))])
+def test_file_info_refuses(values: tuple[Any, Any]) -> None:
+    with pytest.raises(ShardError, match="a file needs its bytes and sha256"):
+        FileInfo(bytes=values[0], sha256=values[1])
+
+
+def test_failure_takes_only_known_stages_and_codes() -> None:
+    Failure(key="a-00000000", name="a", stage="decode", code=next(iter(CODES)))
+    with pytest.raises(ShardError, match="unknown stage 'upload' or code 'empty'"):
+        Failure(key="a-00000000", name="a", stage="upload", code="empty")
+    with pytest.raises(ShardError, match="unknown stage 'decode' or code 'oops'"):
+        Failure(key="a-00000000", name="a", stage="decode", code="oops")
+
+
+def test_a_column_needs_the_hash_of_its_recipe() -> None:
+    with pytest.raises(ShardError, match="is not the hash of the recipe"):
+        ColumnInfo(recipe={"quality": 95}, recipe_sha256=HEX, encoding={}, tools={})
+
+
+def change(manifest: Manifest, **fields: Any) -> Manifest:
+    return replace(manifest, **fields)
+
+
+def test_manifest_refuses(made: ShardSet) -> None:
+    manifest = made.manifest
+    first = manifest.shards[0]
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"format": 2}, "manifest has format 2, this version reads 1"),
+        ({"columns": {}}, "at least one column"),
+        ({"columns": {"depth": manifest.columns["mv"]}}, "unknown column 'depth'"),
+        ({"columns": {"mv": manifest.columns["mv"]}}, "does not list exactly the files of its columns"),
+        ({"splits": {}}, "needs splits"),
+        ({"splits": {"a b": manifest.splits["split1"]}}, "needs splits with names"),
+        ({"splits": {"split1": manifest.splits["split1"]}}, "what its samples are in every split"),
+        ({"classes": ["a", "a", "b"]}, "classes must be there once each"),
+        ({"classes": [1, 2, 3]}, "classes and missing must be names"),
+        ({"missing": [None]}, "classes and missing must be names"),
+        ({"order": []}, "manifest: order must be dict[str, typing.Any], got"),
+        ({"shards": []}, "at least one, each once, in order"),
+        ({"shards": manifest.shards[::-1]}, "at least one, each once, in order"),
+        ({"shards": [first, first]}, "at least one, each once, in order"),
+        ({"samples": manifest.samples + 1}, "its shards have 9"),
+        ({"frames": 0}, "0 frames, its shards have"),
+        (
+            {"splits": {s: {"train": 9, "test": 1, "unused": -1} for s in manifest.splits}},
+            "must add up to 9 samples",
+        ),
+        ({"splits": {s: {"train": 8, "test": 2, "unused": 0} for s in manifest.splits}}, "must add up to 9 samples"),
+        ({"splits": {s: {"train": 9} for s in manifest.splits}}, "must add up to 9 samples"),
+    ]
+    for fields, message in wrong:
+        with pytest.raises(ShardError, match=re.escape(message)):
+            change(manifest, **fields)
+
+
+@pytest.mark.parametrize("number", ["0", "0000", "000000", "a0000", "٠٠٠٠٠", "../00"])
+def test_a_shard_needs_a_number(made: ShardSet, number: str) -> None:
+    with pytest.raises(ShardError, match="needs a number of five digits"):
+        replace(made.manifest.shards[0], shard=number)
+
+
+def test_shards_beyond_99999_stand_in_order_of_their_numbers(made: ShardSet) -> None:
+    def numbered(number: str) -> Any:
+        first = made.manifest.shards[0]
+        return replace(first, shard=number, files={k.replace("00000", number): f for k, f in first.files.items()})
+
+    shards = [numbered("99999"), numbered("100000")]
+    fields: dict[str, Any] = {name: sum(getattr(s, name) for s in shards) for name in ("samples", "frames")}
+    fields["splits"] = {s: {"train": 4, "test": 0, "unused": 0} for s in made.manifest.splits}
+    assert [shard.shard for shard in replace(made.manifest, shards=shards, **fields).shards] == ["99999", "100000"]
+
+
+def test_manifest_survives_json_and_names_itself(made: ShardSet) -> None:
+    data = made.manifest.to_json()
+    assert Manifest.from_json(data) == made.manifest
+    assert json.loads(data)["sha256"] == made.manifest.sha256
+    assert list(json.loads(data))[-1] == "sha256"
+
+
+def test_columns_and_splits_stand_in_the_same_order_made_and_read(made: ShardSet) -> None:
+    columns = dict(reversed(made.manifest.columns.items()))
+    assert list(replace(made.manifest, columns=columns).columns) == list(COLUMNS)
+
+
+def test_a_manifest_of_a_later_format_says_so_first() -> None:
+    with pytest.raises(ShardError, match="format 2, this version reads 1; update the package"):
+        Manifest.from_json(b'{"format":2,"something":"new","sha256":""}\n')
+
+
+def test_manifest_refuses_values_of_the_wrong_type(made: ShardSet) -> None:
+    value = json.loads(made.manifest.to_json())
+    del value["sha256"]
+    assert Manifest.from_json(made_sets.signed(value)) == made.manifest
+    wrong = [7, None, "text", [], {}, [7], {"a": 7}, {"a": {}}]
+    for field in value:
+        for bad in wrong:
+            if value[field] == bad or (field in ("dataset", "order") and isinstance(bad, dict)):
+                continue
+            if field == "classes" and bad == []:  # an empty list is one of names
+                continue
+            with pytest.raises(ShardError, match=r"^there: (?!its bytes)"):
+                Manifest.from_json(made_sets.signed({**value, field: bad}), where="there")
+
+
+def test_a_manifest_that_is_not_canonical_is_refused(made: ShardSet) -> None:
+    body = json.dumps(asdict(made.manifest)).encode() + b"\n"
+    data = body[:-2] + f',"sha256":"{canonical.sha256_bytes(body)}"}}\n'.encode()
+    with pytest.raises(ShardError, match="there: not canonical JSON"):
+        Manifest.from_json(data, where="there")
+
+
+def test_a_manifest_that_was_changed_says_so(made: ShardSet) -> None:
+    data = made.manifest.to_json().replace(b'"name":"made"', b'"name":"fade"')
+    with pytest.raises(ShardError, match="there: its bytes do not have the sha256 that it states; fetch it again"):
+        Manifest.from_json(data, where="there")
+
+
+def test_every_flipped_bit_of_a_manifest_is_found(made: ShardSet) -> None:
+    data = made.manifest.to_json()
+    for at in [*range(0, len(data), 37), *range(len(data) - 80, len(data))]:
+        with pytest.raises(ShardError, match=r"^there: "):
+            Manifest.from_json(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :], where="there")
+
+
+ENTRY = IndexEntry(key="a-00000000", json=[512, 9], cls=[1536, 1], payload=[2560, 7], header=2, frames=[0, 2, 5])
+
+
+def test_an_index_survives_json() -> None:
+    data = write_index(COLUMNS["mv"], [ENTRY])
+    assert read_index(data, column="mv", where="here") == [ENTRY]
+    assert ENTRY.frame(1) == (2564, 3)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("key", None, "needs [offset, bytes] of three members"),
+        ("json", [512], "needs [offset, bytes] of three members"),
+        ("cls", [512, -1], "needs [offset, bytes] of three members"),
+        ("payload", "ab", "needs [offset, bytes] of three members"),
+        ("payload", [2560, 8], "its frames do not fill its payload of 8 bytes"),
+        ("header", -1, "frame offsets must rise from 0"),
+        ("header", True, "frame offsets must rise from 0"),
+        ("frames", [], "frame offsets must rise from 0"),
+        ("frames", None, "frame offsets must rise from 0"),
+        ("frames", [0, 2, 2, 5], "frame offsets must rise from 0"),
+        ("frames", [0, 2.0, 5], "frame offsets must rise from 0"),
+        ("frames", [1, 5], "frame offsets must rise from 0"),
+        ("frames", [0, 4], "its frames do not fill its payload of 7 bytes"),
+    ],
+)
+def test_index_entry_refuses(field: str, value: Any, message: str) -> None:
+    with pytest.raises(ShardError, match=re.escape(message)):
+        IndexEntry(**{**asdict(ENTRY), field: value})
+
+
+@pytest.mark.parametrize("data", [b"[]", b"{}", b'{"column":"flow","samples":[]}', b'{"column":"mv","samples":{}}'])
+def test_what_is_no_index_of_the_column_is_refused(data: bytes) -> None:
+    with pytest.raises(ShardError, match=r"here: (not an index of column mv|samples must be a list)"):
+        read_index(data, column="mv", where="here")
