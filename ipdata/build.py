@@ -115,6 +115,10 @@ def _tasks(
         if receipt is not None and (receipt.plan_sha256 != shard.sha256 or not intact(output, receipt)):
             receipt = None
         sources = _source_hashes({key: video.source for key, video in shard.videos.items()}) if receipt else {}
+        unreadable = [key for key in (receipt.sources if receipt else ()) if key not in sources]
+        if unreadable:
+            name = shard.videos[unreadable[0]].name
+            raise BuildError(f"{output.directory} has {name}, which cannot be read any more; make it readable again")
         work = work_left(shard, receipt, columns, sources)
         if work:
             jobs = tuple(

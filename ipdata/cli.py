@@ -70,8 +70,9 @@ def _request(options: dict[str, Any]) -> builds.Request:
     given = {key: value for key, value in limits.items() if value is not None}
     recipe = replace(recipe, limits=Limits(**{**vars(recipe.limits), **given}))
     columns = choose_columns(options.pop("columns"))
-    source = options.pop("source") or _home() / dataset.name
-    out = options.pop("out") or _home() / "shards" / dataset.name
+    # Absolute, because workers of a running cluster may stand in another directory.
+    source = (options.pop("source") or _home() / dataset.name).absolute()
+    out = (options.pop("out") or _home() / "shards" / dataset.name).absolute()
     return builds.Request(dataset=dataset.name, source=source, out=out, recipe=recipe, columns=columns, **options)
 
 

@@ -1,5 +1,6 @@
 """One video to its record and payloads: transcode, decode, residual, flow, encode. All or nothing."""
 
+import errno
 import tempfile
 import traceback
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from shards.encodings import Payload
 from shards.failures import Failure
 from shards.schema import Sample
 
+# Errors that are no fault of a video: no space, quota, file handles or memory left.
+THIS_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 MIN_DEFICIT_FRAMES = 3  # genuine clips announce a few frames too many, whatever their length
 
 
@@ -64,7 +67,9 @@ def attempt(job: Job) -> Outcome:
         raise
     except VideoError as error:
         return failed(job, error.stage, error.code, error.detail)
-    except Exception:  # whatever one video does to a library must not cost the other videos
+    except Exception as error:  # whatever one video does to a library must not cost the other videos
+        if isinstance(error, OSError) and error.errno in THIS_MACHINE:
+            raise BuildError(f"{job.video.name} cannot be extracted here: {error}; mend that and run again") from None
         return failed(job, "worker", "error", traceback.format_exc())
 
 

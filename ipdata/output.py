@@ -18,6 +18,7 @@ from shards.manifest import MANIFEST, FileInfo, ShardInfo
 from shards.schema import COLUMNS, record_from
 
 BUILD_DIR = ".build"  # receipts, lock, log: no part of the set
+IDENTITY = "identity.json"  # below it: what the output is built with, by dotted name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +78,11 @@ class Output:
         except (OSError, ShardError, TypeError, AttributeError):
             return None
 
+    def receipts(self) -> list[Receipt]:
+        """All that can be read, of whatever plan."""
+        paths = sorted((self.build_dir / "receipts").glob("*.json"))
+        return [receipt for receipt in map(self.receipt, (path.stem for path in paths)) if receipt is not None]
+
     def publish(self, relative: str, data: bytes) -> None:
         canonical.write_published(self.directory / relative, data, temporary_dir=self.temporary_dir)
 
@@ -103,7 +109,7 @@ def check_ours(directory: Path) -> None:
         return
     if not directory.is_dir():
         raise BuildError(f"{directory}: is a file; name a directory with --out")
-    if (directory / BUILD_DIR / "identity.json").is_file() or not any(directory.iterdir()):
+    if (directory / BUILD_DIR / IDENTITY).is_file() or not any(directory.iterdir()):
         return
     if [entry.name for entry in directory.iterdir()] == [BUILD_DIR]:
         return  # killed before its first byte
@@ -128,36 +134,38 @@ def identity(plan: Plan, columns: tuple[str, ...], tools: dict[str, str]) -> dic
 
 
 def check_identity(output: Output, plan: Plan, columns: tuple[str, ...], tools: dict[str, str]) -> tuple[str, ...]:
-    """Compare with what the output was begun with, and note new columns; returns all columns that the set will have.
+    """Compare with what published columns were made with, and note the rest; returns all columns the set will have.
 
     Raises: BuildError that names each difference.
     """
-    path = output.build_dir / "identity.json"
-    begun = canonical.loads(path.read_bytes(), where=str(path)) if path.is_file() else {"columns": [], "identity": {}}
-    union = tuple(name for name in COLUMNS if name in (*columns, *begun["columns"]))
-    # Through JSON, so that tuples compare as the lists they are read back as.
-    wanted = canonical.loads(canonical.dumps(identity(plan, union, tools)), where="identity")
+    path = output.build_dir / IDENTITY
+    begun = canonical.loads(path.read_bytes(), where=str(path)) if path.is_file() else {}
+    published = {column for receipt in output.receipts() for column in receipt.columns}
+    union = tuple(name for name in COLUMNS if name in (*columns, *published))
+    binding = identity(plan, tuple(published), tools) if published else {}
     differences = [
-        f"{name}: the output has {begun['identity'][name]!r}, this build {wanted.get(name)!r}"
-        for name in sorted(begun["identity"])
-        if begun["identity"][name] != wanted.get(name)
+        f"{name}: the output has {begun.get(name)!r}, this build {value!r}"
+        for name, value in sorted(_as_json(binding).items())
+        if begun.get(name) != value
     ]
     if differences:
-        listed = "\n  ".join(differences)
-        raise BuildError(
-            f"{output.directory}: begun with another recipe or other tools:\n  {listed}\nuse those, or --out"
-        )
-    canonical.write_published(
-        path, canonical.dumps({"columns": union, "identity": wanted}), temporary_dir=output.temporary_dir
-    )
+        listed = "\n  ".join(["begun with another recipe or other tools:", *differences])
+        raise BuildError(f"{output.directory}: {listed}\nuse those, or build into another --out")
+    wanted = canonical.dumps(identity(plan, union, tools))
+    canonical.write_published(path, wanted, temporary_dir=output.temporary_dir)
     return union
+
+
+def _as_json(value: dict[str, Any]) -> dict[str, Any]:
+    """Through JSON and back, so that tuples compare as the lists they are read as."""
+    parsed: dict[str, Any] = canonical.loads(canonical.dumps(value), where="identity")
+    return parsed
 
 
 def check_nothing_lost(output: Output, plan: Plan) -> None:
     """Raises BuildError if the output has samples whose videos are gone: a rebuild would throw them away."""
     planned = set(plan.videos)
-    receipts = (output.receipt(path.stem) for path in sorted((output.build_dir / "receipts").glob("*.json")))
-    lost = sorted(key for receipt in receipts if receipt for key in receipt.sources if key not in planned)
+    lost = sorted(key for receipt in output.receipts() for key in receipt.sources if key not in planned)
     if lost:
         raise BuildError(
             f"{output.directory}: has {len(lost)} samples whose videos are not found any more, such as {lost[0]}; "

@@ -1,11 +1,12 @@
 """Refusals: nothing of what a user has is lost, mixed or overwritten, and the error says what to do."""
 
+import resource
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from built_sets import tree
+from built_sets import quick_options, tree
 from conftest import Run
 
 MV = {"columns": "mv", "scheduler": "none"}
@@ -44,6 +45,50 @@ def test_columns_not_built_yet_may_have_any_settings(ipdata: Run, built: Path) -
     assert done.returncode == 0, done.stderr
     done = ipdata("build", *SMALL, "--set=residual.quality=70", out=built, columns="residual", scheduler="none")
     assert done.returncode == 1 and "residual.quality: the output has 80, this build 70" in done.stderr
+
+
+def test_a_recipe_binds_only_once_something_is_published(ipdata: Run, tmp_path: Path) -> None:
+    """A wrong command that was stopped at once must not bind the right one."""
+    out = tmp_path / "set"
+    killed = ipdata("build", "--dataset=folder", f"--source={tmp_path / 'none'}", out=out)
+    assert killed.returncode == 1
+    (out / ".build").mkdir(parents=True)
+    (out / ".build" / "identity.json").write_text('{"transcode.width":340,"dataset":"hmdb51"}\n')
+    assert build(ipdata, out).returncode == 0
+
+
+def test_a_source_that_cannot_be_read_any_more_costs_no_sample(ipdata: Run, data: Path, tmp_path: Path) -> None:
+    video = tmp_path / "videos" / "hug" / "a.avi"
+    video.parent.mkdir(parents=True)
+    video.write_bytes(next((data / "ut_interaction" / "hug").glob("*.avi")).read_bytes())
+    options = {"dataset": "folder", "source": tmp_path / "videos", "out": tmp_path / "set", "scheduler": "none"}
+    assert ipdata("build", columns="mv", **options).returncode == 0
+    before = tree(tmp_path / "set")
+    video.unlink()
+    video.symlink_to(tmp_path / "gone")  # root may read everything, but not this
+    done = ipdata("build", columns="mv,video", **options)
+    assert done.returncode == 1 and "has hug/a.avi, which cannot be read any more" in done.stderr
+    assert tree(tmp_path / "set") == before
+
+
+@pytest.mark.parametrize("largest_file_bytes", [200_000, 420_000], ids=["for scratch", "for a shard"])
+def test_no_room_stops_the_build_and_fails_no_video(tmp_path: Path, largest_file_bytes: int) -> None:
+    """A limit on the size of files stands for a full disk: the error reaches the user, and the next run finishes."""
+    out = tmp_path / "set"
+    # A synthetic source takes 395 kB of scratch, a shard of residuals of this quality more.
+    arguments = quick_options(out, scheduler="none", columns="mv,residual")
+    arguments += ["--set=residual.quality=100", "--set=shards.videos_per_shard=6"]
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file_bytes, largest_file_bytes))
+
+    command = [sys.executable, "-m", "ipdata.cli", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=limit)
+    assert done.returncode == 1 and "File too large" in done.stderr and "Traceback" not in done.stderr
+    assert ("cannot be extracted here" in done.stderr) == (largest_file_bytes == 200_000)
+    assert not list(out.glob("*/*.tar")) and not list(out.glob(".build/receipts/*"))
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
 
 
 def test_a_directory_that_is_not_ours_is_left_alone(ipdata: Run, tmp_path: Path) -> None:

@@ -50,8 +50,8 @@ def test_a_running_scheduler_gives_the_same_bytes_though_a_worker_is_killed(
 ) -> None:
     address, workers = cluster
     out = tmp_path / "set"
-    arguments = quick_options(out, scheduler=address)
-    build = subprocess.Popen([sys.executable, "-m", "ipdata.cli", *arguments], stderr=subprocess.PIPE)
+    arguments = quick_options(Path("set"), scheduler=address)  # relative: the workers stand elsewhere
+    build = subprocess.Popen([sys.executable, "-m", "ipdata.cli", *arguments], stderr=subprocess.PIPE, cwd=tmp_path)
     log = out / ".build" / "log.jsonl"
     deadline = time.monotonic() + 60
     while not (log.exists() and log.read_text().count("\n") >= 2):
