@@ -77,7 +77,7 @@ def test_no_room_stops_the_build_and_fails_no_video(tmp_path: Path, largest_file
     out = tmp_path / "set"
     # A synthetic source takes 395 kB of scratch, a shard of residuals of this quality more.
     arguments = quick_options(out, scheduler="none", columns="mv,residual")
-    arguments += ["--set=residual.quality=100", "--set=shards.videos_per_shard=6"]
+    arguments += ["--set=residual.quality=100", "--set=shards.videos_per_shard=18", "--limit-videos=18"]
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file_bytes, largest_file_bytes))
