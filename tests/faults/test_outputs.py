@@ -86,9 +86,11 @@ def test_no_room_stops_the_build_and_fails_no_video(tmp_path: Path, largest_file
     done = subprocess.run(command, capture_output=True, text=True, preexec_fn=limit)
     assert done.returncode == 1 and "File too large" in done.stderr and "Traceback" not in done.stderr
     assert ("cannot be extracted here" in done.stderr) == (largest_file_bytes == 200_000)
-    assert not list(out.glob("*/*.tar")) and not list(out.glob(".build/receipts/*"))
+    published = tree(out)
+    assert "manifest.json" not in published
     again = subprocess.run(command, capture_output=True, text=True)
     assert again.returncode == 0, again.stderr
+    assert published.items() <= tree(out).items()
 
 
 def test_a_directory_that_is_not_ours_is_left_alone(ipdata: Run, tmp_path: Path) -> None:
