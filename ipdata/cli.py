@@ -16,6 +16,7 @@ from ipdata import build as builds
 from ipdata.datasets import DATASETS, dataset_of
 from ipdata.errors import BuildError
 from ipdata.estimate import estimate
+from ipdata.flow import BACKENDS
 from ipdata.plan import Plan, choose_columns
 from ipdata.recipe import BuildRecipe, Limits
 from ipdata.tools import tools_here
@@ -48,6 +49,7 @@ def _request_options(command: Callable) -> Callable:
             "--recipe", help=f"name or TOML file; names: {', '.join(names('build'))}  [default: the dataset's]"
         ),
         click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="change a recipe key; repeatable"),
+        click.option("--flow-backend", type=click.Choice(list(BACKENDS)), help="[default: the recipe's]"),
         click.option("--columns", help="comma-separated  [default: all]"),
         click.option("--limit-videos", type=click.IntRange(1), help="only so many videos"),
         click.option("--limit-frames", type=click.IntRange(1), help="only so many frames of each video"),
@@ -62,7 +64,9 @@ def _request_options(command: Callable) -> Callable:
 
 def _request(options: dict[str, Any]) -> builds.Request:
     dataset = dataset_of(options.pop("dataset"))
-    name, overrides = options.pop("recipe") or dataset.default_recipe, options.pop("overrides")
+    name, overrides = options.pop("recipe") or dataset.default_recipe, list(options.pop("overrides"))
+    if backend := options.pop("flow_backend"):
+        overrides.append(f"flow.backend={backend}")
     recipe = load(BuildRecipe, "build", name, overrides)
     limits = {key: options.pop(f"limit_{key}") for key in ("videos", "frames")}
     classes = options.pop("classes")

@@ -95,7 +95,7 @@ def _residual(recipe: BuildRecipe) -> FrameEncoder:
 
 def _flow(recipe: BuildRecipe) -> FrameEncoder:
     """TV-L1 from the previous picture to this one, the interval that its motion vectors describe."""
-    estimate = estimator(recipe.flow)
+    estimate = estimator(recipe.flow, width=recipe.transcode.width, height=recipe.transcode.height)
     bound_px, quality = recipe.flow.bound_px, recipe.flow.quality
     return lambda picture, previous: encode_flow(
         estimate(previous.luma, picture.luma), bound_px=bound_px, quality=quality

@@ -12,12 +12,20 @@ from shards.encodings import F32, U8
 FlowEstimator = Callable[[U8, U8], F32]
 
 
-def estimator(settings: Flow) -> FlowEstimator:
-    """The backend that the recipe names, with its parameters. Backends never mix in a column."""
-    return BACKENDS[settings.backend](settings)
+def estimator(settings: Flow, *, width: int, height: int) -> FlowEstimator:
+    """The backend that the recipe names, with its parameters, for one thread. Backends never mix in a column."""
+    return BACKENDS[settings.backend](settings, width, height)
 
 
-def _opencv(settings: Flow) -> FlowEstimator:
+def _numba(settings: Flow, width: int, height: int) -> FlowEstimator:
+    """Ours: the same bytes on every CPU, some twenty times faster."""
+    from ipdata.tvl1 import TVL1  # Numba takes a second to import
+
+    return TVL1(settings, width=width, height=height)
+
+
+def _opencv(settings: Flow, width: int, height: int) -> FlowEstimator:
+    """OpenCV's DualTVL1, the reference; its bytes depend on its version and the CPU."""
     tvl1 = cv2.optflow.DualTVL1OpticalFlow_create(  # type: ignore[attr-defined]
         tau=settings.tau,
         lambda_=settings.lambda_,
@@ -35,4 +43,4 @@ def _opencv(settings: Flow) -> FlowEstimator:
     return lambda previous, current: tvl1.calc(previous, current, None)
 
 
-BACKENDS: dict[str, Callable[[Flow], FlowEstimator]] = {"opencv": _opencv}
+BACKENDS: dict[str, Callable[[Flow, int, int], FlowEstimator]] = {"numba": _numba, "opencv": _opencv}

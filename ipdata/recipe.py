@@ -88,7 +88,7 @@ class Residual:
 class Flow:
     """TV-L1 (Zach, Pock and Bischof 2007); parameters as OpenCV names and defaults them."""
 
-    backend: Literal["opencv"]
+    backend: Literal["numba", "opencv"]
     bound_px: float
     quality: int
     tau: float
@@ -104,6 +104,11 @@ class Flow:
 
     def __post_init__(self) -> None:
         _require(self.bound_px > 0, f"bound_px must be positive, got {self.bound_px}")
+        _require(0 < self.scale_step < 1, f"scale_step must lie between 0 and 1, got {self.scale_step}")
+        _require(self.median_px in (1, 3, 5), f"median_px must be 1 (none), 3 or 5, got {self.median_px}")
+        counts = (self.scales, self.warps, self.inner_iterations, self.outer_iterations)
+        _require(min(counts) >= 1, f"scales, warps and iterations must be at least 1, got {counts}")
+        _require(min(self.tau, self.lambda_, self.theta) > 0, "tau, lambda_ and theta must be positive")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,7 @@
 """The tool versions that the bytes of a set depend on."""
 
+from importlib import metadata
+
 import cv2
 
 from ipdata import __version__, decode, transcode
@@ -11,6 +13,7 @@ def tools_here(ffmpeg: str | None = None) -> dict[str, str]:
         "ffmpeg": transcode.version(transcode.executable(ffmpeg)),
         "ipdata": __version__,
         "libavcodec": decode.libavcodec_version(),
+        "numba": metadata.version("numba"),
         "opencv": cv2.__version__,
     }
 
@@ -21,7 +24,7 @@ DEPENDS = {
     "mv": ("ffmpeg", "ipdata", "libavcodec"),
     "iframe": ("ffmpeg", "ipdata", "libavcodec", "opencv"),
     "residual": ("ffmpeg", "ipdata", "libavcodec", "opencv"),
-    "flow": ("ffmpeg", "ipdata", "libavcodec", "opencv"),
+    "flow": ("ffmpeg", "ipdata", "libavcodec", "numba", "opencv"),
 }
 
 

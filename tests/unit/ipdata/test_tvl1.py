@@ -1,0 +1,144 @@
+"""Our TV-L1: OpenCV's field, and the same bytes on every CPU."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from moving import HEIGHT, WIDTH, moving_luma, recipe_of
+
+from ipdata import decode
+from ipdata.flow import estimator
+from ipdata.transcode import executable, transcode
+from ipdata.tvl1 import TVL1, resize
+from shards.encodings import store_flow
+
+SETTINGS = recipe_of().flow
+CLIPS = sorted(
+    ["hmdb51/cartwheel/*.avi", "hmdb51/wave/School*.avi", "kinetics/R6*.mp4", "kinetics/SO*.mp4", "ucf101/*/*g23*.avi"]
+)
+
+
+def pairs_of(clip: Path, frames: tuple[int, ...]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Luma of (frame - 1, frame) of a real clip at 340x256."""
+    settings = recipe_of("transcode.width=340", "transcode.height=256").transcode
+    pictures = list(decode.pictures(transcode(clip, settings, limit_frames=max(frames) + 1, path=executable())))
+    return [(pictures[n - 1].luma, pictures[n].luma) for n in frames]
+
+
+@pytest.mark.parametrize("pattern", CLIPS)
+def test_it_agrees_with_opencv_on_real_clips(data: Path, pattern: str) -> None:
+    """As a mean over a clip: at most 0.02 px endpoint difference, at most 0.5 % of stored values off by more than 1."""
+    ours = TVL1(SETTINGS, height=256, width=340)
+    opencv = estimator(replace(SETTINGS, backend="opencv"), width=340, height=256)
+    errors_px, off = [], []
+    for previous, current in pairs_of(next((data / "clips").glob(pattern)), (10, 30)):
+        mine, theirs = ours(previous, current), opencv(previous, current)
+        errors_px.append(np.linalg.norm(mine - theirs, axis=-1).mean())
+        stored = [store_flow(flow, bound_px=20).astype(int) for flow in (mine, theirs)]
+        off.append((np.abs(stored[0] - stored[1]) > 1).mean())
+        assert np.abs(theirs).max() > 0.5  # the clip moves
+    assert np.mean(errors_px) <= 0.02 and np.mean(off) <= 0.005, (errors_px, off)
+
+
+def texture_pair() -> tuple[np.ndarray, np.ndarray]:
+    first, second = moving_luma(frames=2, step_px=(3, -2))
+    return first, second
+
+
+def test_known_motion() -> None:
+    flow_px = TVL1(SETTINGS, height=HEIGHT, width=WIDTH)(*texture_pair())
+    assert flow_px.dtype == np.float32 and flow_px.shape == (HEIGHT, WIDTH, 2)
+    assert np.abs(flow_px[16:-16, 16:-16] - (3, -2)).mean() < 0.1
+
+
+def test_identical_pictures_do_not_move() -> None:
+    still = texture_pair()[0]
+    assert not TVL1(SETTINGS, height=HEIGHT, width=WIDTH)(still, still).any()
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (17, 131), (90, 16), (16, 340)])
+def test_small_and_odd_sizes(height: int, width: int) -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (2, height, width), np.uint8)
+    flow_px = TVL1(SETTINGS, height=height, width=width)(noise[0], noise[1])
+    assert flow_px.shape == (height, width, 2) and np.isfinite(flow_px).all()
+
+
+def test_extreme_pictures_give_finite_flow() -> None:
+    board = np.indices((64, 64)).sum(axis=0) % 2 * np.uint8(255)
+    black = np.zeros((64, 64), np.uint8)
+    solve = TVL1(SETTINGS, height=64, width=64)
+    for previous, current in [(board, 255 - board), (black, board), (black, black + 255), (board.T, black)]:
+        assert np.isfinite(solve(previous.astype(np.uint8), current.astype(np.uint8))).all()
+
+
+def test_one_object_can_be_used_again_and_again() -> None:
+    solve, pair = TVL1(SETTINGS, height=HEIGHT, width=WIDTH), texture_pair()
+    first = solve(*pair)
+    solve(pair[1], pair[0])
+    assert np.array_equal(solve(*pair), first)
+
+
+def test_many_threads_give_the_bytes_of_one() -> None:
+    luma = moving_luma(frames=9, step_px=(2, 1))
+
+    def flow_of(number: int) -> bytes:
+        return TVL1(SETTINGS, height=HEIGHT, width=WIDTH)(luma[number], luma[number + 1]).tobytes()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(flow_of, range(8))) == [flow_of(number) for number in range(8)]
+
+
+PRINT_HASH = """
+import hashlib, sys
+sys.path.insert(0, sys.argv[1])
+from test_tvl1 import flow_hash
+print(flow_hash())
+"""
+
+
+def flow_hash() -> str:
+    """Hash of the floats themselves, which is stricter than of what is stored."""
+    return hashlib.sha256(TVL1(SETTINGS, height=HEIGHT, width=WIDTH)(*texture_pair()).tobytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("name", "features"), [("generic", ""), ("generic", "+sse4.2"), ("generic", "+sse4.2,+avx,+avx2,+fma")]
+)
+def test_bytes_do_not_depend_on_cpu_features(tmp_path: Path, name: str, features: str) -> None:
+    here = Path(__file__)
+    environment = os.environ | {
+        "NUMBA_CPU_NAME": name,
+        "NUMBA_CPU_FEATURES": features,
+        "NUMBA_CACHE_DIR": str(tmp_path),
+        "PYTHONPATH": str(here.parents[2]),
+    }
+    command = [sys.executable, "-c", PRINT_HASH, str(here.parent)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.stdout.strip() == flow_hash(), done.stderr
+
+
+def test_it_works_where_no_cache_can_be_written(tmp_path: Path) -> None:
+    environment = os.environ | {
+        "NUMBA_CACHE_DIR": "/dev/null/none",
+        "HOME": "/dev/null",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    command = [sys.executable, "-c", PRINT_HASH, str(Path(__file__).parent)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.stdout.strip() == flow_hash(), done.stderr
+
+
+def test_resize_is_opencvs_bilinear() -> None:
+    picture = moving_luma(frames=1, step_px=(0, 0))[0].astype(np.float32)
+    smaller = np.empty((round(HEIGHT * 0.8), round(WIDTH * 0.8)), np.float32)
+    resize(picture, smaller, 1.25, 1.25)
+    expected = cv2.resize(picture, None, fx=0.8, fy=0.8, interpolation=cv2.INTER_LINEAR)
+    assert expected.shape == smaller.shape and np.abs(smaller - expected).max() < 1e-3
