@@ -11,8 +11,9 @@ from ipdata.decode import Picture
 from ipdata.errors import VideoError
 from ipdata.flow import estimator
 from ipdata.recipe import BuildRecipe
-from shards.encodings import I16, Payload, encode_flow, encode_jpeg, encode_mv, encode_residual, join
-from shards.motion import grid_of, residual
+from ipdata.residual import stored_residual
+from shards.encodings import I16, Payload, encode_flow, encode_jpeg, encode_mv, join
+from shards.motion import grid_of
 from shards.schema import column_of
 
 # (picture, the one before it) -> encoded frame.
@@ -88,7 +89,7 @@ def _residual(recipe: BuildRecipe) -> FrameEncoder:
 
     def encode(picture: Picture, previous: Picture) -> bytes:
         assert picture.mv is not None  # a P-frame
-        return encode_residual(residual(picture.rgb, previous.rgb, picture.mv), quality=quality, chroma=chroma)
+        return encode_jpeg(stored_residual(picture.rgb, previous.rgb, picture.mv), quality=quality, chroma=chroma)
 
     return encode
 
