@@ -54,6 +54,7 @@ class Request:
     workers: int | None = None
     timeout_s: float = 1800.0  # a video
     strict: bool = False
+    drop_failed: bool = False  # leave published samples out whose videos cannot be extracted any more
     ffmpeg: str | None = None
 
 
@@ -95,8 +96,6 @@ def build(request: Request) -> Result:
         videos = len(plan.videos)
         todo = sum(len(task.jobs) for task in tasks)
         click.echo(f"{videos} videos in {len(plan.shards)} shards, {todo} to extract", err=True)
-        if tasks:
-            output.manifest.unlink(missing_ok=True)  # while shards change there is no set
         failures = _run(request, output, tasks, videos=todo)
         remove_stale(output, plan, columns)
         manifest = _manifest(output, plan, columns, tools)
@@ -132,7 +131,9 @@ def _tasks(
                 )
                 for key, missing in work.items()
             )
-            yield ShardTask(output=output, plan=shard, columns=columns, jobs=jobs, kept=receipt)
+            yield ShardTask(
+                output=output, plan=shard, columns=columns, jobs=jobs, kept=receipt, drop_failed=request.drop_failed
+            )
 
 
 def _source_hashes(sources: dict[str, Path | Synthesis]) -> dict[str, str]:
@@ -165,10 +166,12 @@ def _events(request: Request, output: Output, tasks: Sequence[ShardTask]) -> Ite
 def _run(request: Request, output: Output, tasks: Sequence[ShardTask], *, videos: int) -> list[Failed]:
     """Run tasks to their end, with progress on the terminal and a line in the log for each video."""
     failures: list[Failed] = []
+    would_lose: list[Failed] = []
     progress = Progress(videos)
     with (output.build_dir / "log.jsonl").open("a") as log, _events(request, output, tasks) as events:
         for event in events:
             if isinstance(event, Packed):
+                would_lose += event.would_lose
                 continue
             progress.update(event)
             log.write(json.dumps(_log_line(event)) + "\n")
@@ -178,6 +181,12 @@ def _run(request: Request, output: Output, tasks: Sequence[ShardTask], *, videos
                 if request.strict:
                     raise StrictError(f"--strict: {describe(event.failed)}")
     progress.close()
+    if would_lose:
+        listed = "\n  ".join(describe(failed) for failed in would_lose)
+        raise BuildError(
+            f"{output.directory} has samples whose videos cannot be extracted any more:\n  {listed}\n"
+            "their shards were left as they were. Mend the videos, or leave them out of the set with --drop-failed"
+        )
     return sorted(failures, key=lambda failed: failed.failure.key)
 
 
@@ -188,8 +197,9 @@ def _log_line(event: VideoDone) -> dict:
 
 def describe(failed: Failed) -> str:
     failure = failed.failure
-    last_line = failed.detail.strip().splitlines()[-1]
-    return f"{failure.name}: {failure.code} ({failure.stage}): {CODES[failure.code]}: {last_line}"
+    lines = failed.detail.strip().splitlines()
+    line = lines[-1] if failed.detail.startswith("Traceback") else lines[0]  # ffmpeg names the cause first
+    return f"{failure.name}: {failure.code} ({failure.stage}): {CODES[failure.code]}: {line}"
 
 
 def _manifest(output: Output, plan: Plan, columns: tuple[str, ...], tools: dict[str, str]) -> Manifest:
@@ -199,9 +209,7 @@ def _manifest(output: Output, plan: Plan, columns: tuple[str, ...], tools: dict[
     failures = [failure for receipt in receipts if receipt is not None for failure in receipt.failed]
     if not infos:
         log = output.build_dir / "log.jsonl"
-        raise BuildError(
-            f"not one of {len(plan.videos)} videos could be built; {log} says why, the last: {failures[-1]}"
-        )
+        raise BuildError(f"not one of {len(plan.videos)} videos could be built; {log} says why")
     return Manifest(
         format=FORMAT,
         dataset={"name": plan.listing.dataset, **plan.recipe.limits.given, **plan.listing.options},

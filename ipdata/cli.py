@@ -1,6 +1,7 @@
 """The command line: `ipdata build`, `ipdata plan`, `ipdata datasets`.
 
-Exit status: 0 all built; 1 refused, with nothing lost; 2 wrong usage; 3 built, with failures; 4 stopped by --strict.
+Exit status: 0 all built; 1 refused, with nothing lost; 2 wrong usage; 3 built, with failures; 4 stopped by --strict;
+130 interrupted.
 """
 
 import os
@@ -33,7 +34,7 @@ def main() -> None:
 
 
 def _home() -> Path:
-    return Path(os.environ.get("IPDATA_HOME", "data"))
+    return Path(os.environ.get("IPDATA_HOME") or "data")
 
 
 def _request_options(command: Callable) -> Callable:
@@ -70,7 +71,7 @@ def _request(options: dict[str, Any]) -> builds.Request:
     recipe = load(BuildRecipe, "build", name, overrides)
     limits = {key: options.pop(f"limit_{key}") for key in ("videos", "frames")}
     classes = options.pop("classes")
-    limits["classes"] = tuple(part.strip() for part in classes.split(",")) if classes else None
+    limits["classes"] = tuple(sorted({part.strip() for part in classes.split(",")})) if classes else None
     given = {key: value for key, value in limits.items() if value is not None}
     recipe = replace(recipe, limits=Limits(**{**vars(recipe.limits), **given}))
     columns = choose_columns(options.pop("columns"))
@@ -98,6 +99,7 @@ def _errors_as_lines(run: Callable[[], int]) -> None:
 
 @main.command()
 @_request_options
+@click.option("--drop-failed", is_flag=True, help="leave out samples whose videos cannot be extracted any more")
 @click.option("--scheduler", help="a Dask scheduler's address, or none for this process  [default: a local cluster]")
 @click.option("--workers", type=click.IntRange(1), help="processes of the local cluster  [default: one a core]")
 @click.option(

@@ -32,7 +32,7 @@ class SourceFacts:
 
     width: int  # px
     height: int
-    announced_frames: int  # 0 where the container announces nothing
+    announced_frames: int  # without those that an edit list cuts away; 0 where the container announces nothing
     frame_rate: str
     time_base: str
     pts: list[int]  # one a decoded frame, in time_base; NO_TIMESTAMP where it has none
@@ -86,9 +86,10 @@ def _count(container: Any, limit_frames: int | None) -> SourceFacts:
     stream.codec_context.thread_count = 1
     stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
     pts: list[int] = []
-    damaged = 0
+    damaged = discarded = 0
     width, height = 0, 0
     for packet in container.demux(stream):
+        discarded += packet.is_discard  # before the start that an edit list names: decoded, never shown
         try:
             frames = packet.decode()
         except av.FFmpegError:
@@ -105,7 +106,7 @@ def _count(container: Any, limit_frames: int | None) -> SourceFacts:
     return SourceFacts(
         width=width,
         height=height,
-        announced_frames=stream.frames,
+        announced_frames=max(stream.frames - discarded, 0),
         frame_rate=_fraction(stream.average_rate),
         time_base=_fraction(stream.time_base),
         pts=pts[:limit_frames],

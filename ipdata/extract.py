@@ -22,7 +22,7 @@ from shards.failures import Failure
 from shards.schema import Sample
 
 # Errors that are no fault of a video: no space, quota, file handles or memory left.
-THIS_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+THIS_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EROFS}
 MIN_DEFICIT_FRAMES = 3  # genuine clips announce a few frames too many, whatever their length
 
 
@@ -89,6 +89,9 @@ def extract(job: Job) -> Extracted:
         with clock.stage("transcode"):
             ffmpeg = executable(job.ffmpeg)
             m4v = transcode(path, job.recipe.transcode, limit_frames=job.recipe.limits.frames, path=ffmpeg)
+        with clock.stage("source"):
+            if source_sha256(job.video.source) != sha256:
+                raise VideoError("source", "changed", "its bytes are not those that were hashed first")
     picture_types, payloads = encode_columns(m4v, job.columns, job.recipe, clock)
     _check_pictures(picture_types, facts, job.recipe.transcode.gop)
     sample = _sample(job, facts, picture_types, sha256)

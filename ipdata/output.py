@@ -1,6 +1,7 @@
 """The output directory of a build: is it ours, is it free, and what of it is already done."""
 
 import fcntl
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,12 +13,12 @@ from ipdata.errors import BuildError
 from ipdata.plan import Plan, ShardPlan
 from ipdata.tools import tools_of
 from shards import canonical
-from shards.errors import ShardError
 from shards.failures import Failure
 from shards.manifest import MANIFEST, FileInfo, ShardInfo
-from shards.schema import COLUMNS, record_from
+from shards.schema import COLUMNS, check_types, column_of, record_from
 
 BUILD_DIR = ".build"  # receipts, lock, log: no part of the set
+PUBLISHED_NAME = re.compile(r"\d{5,}\.(tar|idx\.json|jsonl)")  # what else lies there is not ours to remove
 IDENTITY = "identity.json"  # below it: what the output is built with, by dotted name
 
 
@@ -31,22 +32,22 @@ class Receipt:
     info: ShardInfo | None  # None where every video of the shard failed
     failed: list[Failure]
 
+    def __post_init__(self) -> None:
+        check_types(self, where="receipt")
+        for column in self.columns:
+            column_of(column)
+
     def to_json(self) -> bytes:
         return canonical.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, data: bytes, *, where: str) -> "Receipt":
-        value = canonical.loads(data, where=where)
+        value = dict(canonical.loads(data, where=where))
+        info = value.get("info")
+        value["info"] = None if info is None else ShardInfo.from_value(info, where=where)
+        value["failed"] = [record_from(Failure, failure, where=where) for failure in value.get("failed", [])]
         receipt: Receipt = record_from(cls, value, where=where)
-        info = None if receipt.info is None else ShardInfo.from_value(receipt.info, where=where)
-        failed = [record_from(Failure, failure, where=where) for failure in receipt.failed]
-        return cls(
-            plan_sha256=receipt.plan_sha256,
-            columns=receipt.columns,
-            sources=receipt.sources,
-            info=info,
-            failed=failed,
-        )
+        return receipt
 
 
 @dataclass(frozen=True)
@@ -75,13 +76,18 @@ class Output:
         try:
             path = self.receipt_path(shard)
             return Receipt.from_json(path.read_bytes(), where=str(path))
-        except (OSError, ShardError, TypeError, AttributeError):
+        except (OSError, ValueError, TypeError, AttributeError):  # ShardError is a ValueError
             return None
 
     def receipts(self) -> list[Receipt]:
         """All that can be read, of whatever plan."""
         paths = sorted((self.build_dir / "receipts").glob("*.json"))
         return [receipt for receipt in map(self.receipt, (path.stem for path in paths)) if receipt is not None]
+
+    def published_columns(self) -> set[str]:
+        """Columns that have files or receipts; the recipe of these is binding."""
+        by_receipts = {column for receipt in self.receipts() for column in receipt.columns}
+        return by_receipts | {column for column in COLUMNS if any((self.directory / column).glob("*.tar"))}
 
     def publish(self, relative: str, data: bytes) -> None:
         canonical.write_published(self.directory / relative, data, temporary_dir=self.temporary_dir)
@@ -140,7 +146,9 @@ def check_identity(output: Output, plan: Plan, columns: tuple[str, ...], tools: 
     """
     path = output.build_dir / IDENTITY
     begun = canonical.loads(path.read_bytes(), where=str(path)) if path.is_file() else {}
-    published = {column for receipt in output.receipts() for column in receipt.columns}
+    if not isinstance(begun, dict):
+        raise BuildError(f"{path}: damaged; what the output was built with is not known, build into another --out")
+    published = output.published_columns()
     union = tuple(name for name in COLUMNS if name in (*columns, *published))
     binding = identity(plan, tuple(published), tools) if published else {}
     differences = [
@@ -168,8 +176,9 @@ def check_nothing_lost(output: Output, plan: Plan) -> None:
     lost = sorted(key for receipt in output.receipts() for key in receipt.sources if key not in planned)
     if lost:
         raise BuildError(
-            f"{output.directory}: has {len(lost)} samples whose videos are not found any more, such as {lost[0]}; "
-            "bring the videos back, or build into another --out"
+            f"{output.directory}: has {len(lost)} samples that this build does not choose, such as {lost[0]}: their "
+            "videos are not found any more, or others come before them under the same limit or draw. Bring the "
+            "videos back, name the old ones with --draw, or build into another --out"
         )
 
 
@@ -201,10 +210,14 @@ def remove_stale(output: Output, plan: Plan, columns: tuple[str, ...]) -> None:
     """Remove published files and receipts of shards that the plan has no more, or that lost all their samples."""
     receipts = {shard.shard: output.receipt(shard.shard) for shard in plan.shards}
     kept = {path for receipt in receipts.values() if receipt and receipt.info for path in receipt.info.files}
-    for folder in ("samples", *columns):
-        for path in (output.directory / folder).glob("*"):
-            if path.relative_to(output.directory).as_posix() not in kept:
-                path.unlink()
-    for path in (output.build_dir / "receipts").glob("*.json"):
-        if path.stem not in receipts:
-            path.unlink()
+    files = [path for folder in ("samples", *columns) for path in (output.directory / folder).glob("*")]
+    stale = [
+        path
+        for path in files
+        if PUBLISHED_NAME.fullmatch(path.name) and path.relative_to(output.directory).as_posix() not in kept
+    ]
+    stale += [path for path in (output.build_dir / "receipts").glob("*.json") if path.stem not in receipts]
+    if stale:
+        output.manifest.unlink(missing_ok=True)
+    for path in stale:
+        path.unlink()

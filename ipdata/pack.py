@@ -27,25 +27,39 @@ class ShardTask:
     columns: tuple[str, ...]
     jobs: tuple[Job, ...]
     kept: Receipt | None  # published and intact; samples that have no job are taken from there
+    drop_failed: bool  # may a published sample be left out, if its video cannot be extracted any more?
 
 
 @dataclass(frozen=True, kw_only=True)
 class Packed:
-    """A published shard, for progress and report."""
+    """What became of a shard: published, or left as it was because published samples would have been lost."""
 
     shard: str
-    receipt: Receipt
-    outcomes: tuple[Failed, ...]
+    would_lose: tuple[Failed, ...]
 
 
 def pack(task: ShardTask, outcomes: Sequence[Outcome]) -> Packed:
     """Merge new outcomes with what is kept, write, sync, rename, and leave the receipt.
 
-    Raises: OSError where the output cannot be written: the build stops and can be resumed.
+    Raises: BuildError where the output cannot be written: the build stops and can be resumed.
     """
-    content = _merge(task, outcomes)
     failures = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
+    published = task.kept.sources if task.kept else {}
+    would_lose = tuple(outcome for outcome in failures if outcome.failure.key in published)
+    if would_lose and not task.drop_failed:
+        return Packed(shard=task.plan.shard, would_lose=would_lose)
+    try:
+        _pack(task, outcomes, failures)
+    except OSError as error:
+        where = f"{task.output.directory}, shard {task.plan.shard}"
+        raise BuildError(f"{where} cannot be written: {error}; mend that and run the same command again") from None
+    return Packed(shard=task.plan.shard, would_lose=())
+
+
+def _pack(task: ShardTask, outcomes: Sequence[Outcome], failures: Sequence[Failed]) -> None:
+    content = _merge(task, outcomes)
     samples = [content[key][0] for key in task.plan.videos if key in content]
+    task.output.manifest.unlink(missing_ok=True)  # while shards change there is no set
     info = _publish(task, samples, content) if samples else None
     receipt = Receipt(
         plan_sha256=task.plan.sha256,
@@ -55,25 +69,28 @@ def pack(task: ShardTask, outcomes: Sequence[Outcome]) -> Packed:
         failed=[outcome.failure for outcome in failures],
     )
     task.output.publish(f".build/receipts/{task.plan.shard}.json", receipt.to_json())
-    return Packed(shard=task.plan.shard, receipt=receipt, outcomes=tuple(failures))
 
 
 def _merge(task: ShardTask, outcomes: Sequence[Outcome]) -> Content:
     """Samples that have every column, new or kept; a video that failed in a new column leaves the old ones too."""
-    jobs = {job.key for job in task.jobs}
     whole = {job.key for job in task.jobs if job.columns == task.columns}
     content = {key: entry for key, entry in _published(task).items() if key not in whole}
     for outcome in outcomes:
         if isinstance(outcome, Failed):
             content.pop(outcome.failure.key, None)
             continue
-        key = outcome.sample.key
+        key, recipe = outcome.sample.key, task.jobs[0].recipe.transcode
+        if key not in task.plan.videos or (outcome.sample.width, outcome.sample.height) != (
+            recipe.width,
+            recipe.height,
+        ):
+            raise BuildError(f"{key}: the outcome is not of this build; a defect of this program, report it")
         sample, payloads = content.get(key, (outcome.sample, {}))
         if sample != outcome.sample:
             raise BuildError(f"{key}: its record is not the one that was published; build into another --out")
         content[key] = (sample, {**payloads, **outcome.payloads})
     partial = [key for key, (_, payloads) in content.items() if set(payloads) != set(task.columns)]
-    if partial or not jobs <= set(task.plan.videos):
+    if partial:
         raise BuildError(f"shard {task.plan.shard}: {partial[:3]} lack columns; a defect of this program, report it")
     return content
 

@@ -77,11 +77,13 @@ def _limit_classes(listing: Listing, classes: tuple[str, ...]) -> Listing:
     for name in classes:
         if name not in listing.classes:
             raise BuildError(f"--classes: {listing.dataset} has no class {name!r}; it has {', '.join(listing.classes)}")
+    missing = zip(listing.missing, listing.missing_classes, strict=True)
+    kept = [(name, class_name) for name, class_name in missing if class_name in classes]
     return replace(
         listing,
         videos=tuple(video for video in listing.videos if video.class_name in classes),
-        missing=tuple(name for name in listing.missing if name.split("/")[0] in classes),
-        unlisted=tuple(name for name in listing.unlisted if name.split("/")[0] in classes),
+        missing=tuple(name for name, _ in kept),
+        missing_classes=tuple(class_name for _, class_name in kept),
     )
 
 

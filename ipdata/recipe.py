@@ -162,8 +162,9 @@ class BuildRecipe:
     folder: Folder = field(default_factory=Folder)
 
     def __post_init__(self) -> None:
-        for table in (self.iframe, self.residual, self.flow):
-            _require(1 <= table.quality <= 100, f"quality must be 1 to 100, got {table.quality}")
+        for name in ("iframe", "residual", "flow"):
+            quality = getattr(self, name).quality
+            _require(1 <= quality <= 100, f"{name}.quality must be 1 to 100, got {quality}")
 
     def column(self, name: str, tools: dict[str, str]) -> ColumnInfo:
         """What a column's bytes depend on; two sets whose columns have equal hashes and tools can be joined."""

@@ -54,6 +54,7 @@ def command(source: Path, settings: Transcode, *, limit_frames: int | None, path
         "max_pixels": MAX_PIXELS,
         "protocol_whitelist": "file",
         "format_whitelist": DEMUXERS,
+        "reinit_filter": 0,  # a picture size that changes is the scaler's business; a new filter would count from 0
     }
     scale = f"scale={settings.width}:{settings.height}:flags=bicubic+accurate_rnd+bitexact"
     writing = {

@@ -9,6 +9,7 @@ CODES = {
     "empty": "the file has no bytes",
     "unreadable": "the file cannot be read (permissions, or the disk)",
     "not_a_video": "no known video container or bitstream",
+    "changed": "the file changed while it was read",
     "no_video_stream": "a container without a video stream",
     "no_frames": "not one frame decodes",
     "truncated": "far fewer frames decode than the container announces",
@@ -33,5 +34,7 @@ class Failure:
     code: str
 
     def __post_init__(self) -> None:
+        if type(self.key) is not str or type(self.name) is not str:
+            raise ShardError(f"a failure needs a key and a name, got {self}")
         if self.stage not in STAGES or self.code not in CODES:
             raise ShardError(f"{self.key}: unknown stage {self.stage!r} or code {self.code!r}")

@@ -59,6 +59,9 @@ class ColumnInfo:
     tools: dict[str, str]
 
     def __post_init__(self) -> None:
+        check_types(self, where="column")
+        if type(self.encoding.get("media")) is not str or not all(type(v) is str for v in self.tools.values()):
+            raise ShardError(f"a column needs the media of its encoding and its tools' versions, got {self}")
         if canonical.sha256_value(self.recipe) != self.recipe_sha256:
             raise ShardError(f"recipe_sha256 {self.recipe_sha256} is not the hash of the recipe")
 
@@ -86,8 +89,13 @@ class Manifest:
         if not self.columns:
             raise ShardError("manifest: needs at least one column")
         check_splits(self.splits, where="manifest")
-        if type(self.order.get("seed")) is not int:
-            raise ShardError(f"manifest: order must have a whole number as seed, got {self.order}")
+        kinds = {name: type(self.order.get(name)) for name in ("seed", "videos_per_shard", "grouped")}
+        if list(kinds.values()) != [int, int, bool]:
+            raise ShardError(
+                f"manifest: order needs seed and videos_per_shard as numbers and grouped, got {self.order}"
+            )
+        if type(self.dataset.get("name")) is not str:
+            raise ShardError(f"manifest: dataset needs a name, got {self.dataset!s:.80}")
         if not all(type(name) is str for name in [*self.classes, *self.missing]):
             raise ShardError("manifest: classes and missing must be names")
         if len(set(self.classes)) < len(self.classes):
@@ -106,6 +114,10 @@ class Manifest:
         for shard in self.shards:
             if set(shard.files) != set(files_of(shard.shard, list(self.columns))):
                 raise ShardError(f"manifest: shard {shard.shard} does not list exactly the files of its columns")
+            if (shard.subsets is not None) != self.order["grouped"]:
+                raise ShardError(
+                    f"manifest: shard {shard.shard} must name its subsets if and only if the set is grouped"
+                )
             if shard.subsets is not None and set(shard.subsets) != set(self.splits):
                 raise ShardError(f"manifest: shard {shard.shard} must say what its samples are in every split")
 

@@ -164,9 +164,9 @@ class ShardSet:
         except OSError as error:
             raise ShardError(f"{path}: {error.strerror}; the set is incomplete, verify it") from None
         try:
-            chunks = [os.pread(descriptor, size, offset) for offset, size in ranges]
+            total_bytes = os.fstat(descriptor).st_size
+            if any(offset + size > total_bytes for offset, size in ranges):
+                raise ShardError(f"{path}: shorter than its index says; the shard is cut, verify the set")
+            return [os.pread(descriptor, size, offset) for offset, size in ranges]
         finally:
             os.close(descriptor)
-        if any(len(chunk) != size for chunk, (_, size) in zip(chunks, ranges, strict=True)):
-            raise ShardError(f"{path}: shorter than its index says; the shard is cut, verify the set")
-        return chunks

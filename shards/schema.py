@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
-from typing import Any, get_origin
+from types import UnionType
+from typing import Any, get_args, get_origin
 
 from shards import canonical
 from shards.errors import ShardError
@@ -113,7 +114,8 @@ def check_types(record: Any, *, where: str) -> None:
     """Is every field of a record of the type that its class states? Contents of lists and dicts are not looked at."""
     for field in fields(record):
         value = getattr(record, field.name)
-        if type(value) is not (get_origin(field.type) or field.type):
+        allowed = get_args(field.type) if isinstance(field.type, UnionType) else (field.type,)
+        if type(value) not in [get_origin(one) or one for one in allowed]:
             raise ShardError(f"{where}: {field.name} must be {field.type}, got {value!r:.80}")
 
 

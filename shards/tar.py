@@ -58,7 +58,7 @@ def walk_tar(path: Path) -> Iterator[tuple[str, int, bytes]]:
         while (header := file.read(BLOCK_BYTES)).strip(b"\0"):
             name, size_bytes = _parse_header(header, where=f"{path}, byte {file.tell() - BLOCK_BYTES}")
             offset = file.tell()
-            content = file.read(size_bytes)
+            content = file.read(min(size_bytes, total_bytes))  # a header may claim terabytes
             if len(content) < size_bytes or file.read(len(_padding(size_bytes))) != _padding(size_bytes):
                 raise ShardError(f"{path}: cut or damaged inside member {name}")
             yield name, offset, content

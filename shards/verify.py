@@ -105,6 +105,10 @@ def _record_problems(
         if sample.key in keys:
             yield f"{sample.key}: in shard {keys[sample.key]} and again in {shard.shard}"
         keys[sample.key] = shard.shard
+        for column, info in manifest.columns.items():
+            made = info.recipe.get("transcode", {})
+            if made and (sample.width, sample.height) != (made.get("width"), made.get("height")):
+                yield f"{sample.key}: {sample.width}x{sample.height} px is not the recipe's size of column {column}"
         if manifest.classes[sample.class_id : sample.class_id + 1] != [sample.class_name]:
             yield f"{sample.key}: class {sample.class_id} is not {sample.class_name!r} in the manifest"
         if set(sample.subsets) != set(manifest.splits):
@@ -126,6 +130,10 @@ def _column_problems(set_dir: Path, shard: str, column: str, samples: list[Sampl
     for sample, entry in zip(samples, entries, strict=True):
         if len(entry.frames) - 1 != len(sample.frame_numbers(column)):
             yield f"{path}: {sample.key} has {len(entry.frames) - 1} frames in it, its record says otherwise"
+    tar_bytes = (set_dir / tar_path(column, shard)).stat().st_size
+    if any(sum(place) > tar_bytes for entry in entries for place in (entry.json, entry.cls, entry.payload)):
+        yield f"{path}: points beyond the end of its tar"
+        return
     if not quick:
         yield from _tar_problems(set_dir / tar_path(column, shard), column, samples, entries)
 

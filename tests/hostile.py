@@ -1,5 +1,6 @@
 """Sources that misbehave for real: they crash, hang or kill whatever process extracts them."""
 
+import hashlib
 import os
 import signal
 import time
@@ -32,3 +33,11 @@ class Printing(Synthesis):
     def write(self, path: Path) -> None:
         os.write(1, b"noise on stdout\n" * 100)
         super().write(path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changing(Synthesis):
+    """Is another source each time it is looked at, as a file is that somebody is still writing."""
+
+    def sha256(self) -> str:
+        return hashlib.sha256(os.urandom(8)).hexdigest()

@@ -44,6 +44,7 @@ class Listing:
     splits: tuple[str, ...]  # "split1", ...
     videos: tuple[Video, ...]
     missing: tuple[str, ...] = ()  # names that the lists have and the disk has not
+    missing_classes: tuple[str, ...] = ()  # the class of each
     unlisted: tuple[str, ...] = ()  # names on disk that no list has
     options: dict[str, Any] = field(default_factory=dict)  # what chose the videos, for the manifest; JSON values
 
@@ -167,6 +168,7 @@ def match(
     """
     ids = {class_name: class_id for class_id, class_name in enumerate(classes)}
     present = sorted(entries.keys() & files.keys())
+    absent = sorted(entries.keys() - files.keys())
     unlisted = sorted(files.keys() - entries.keys())
     if not present:
         on_disk, listed = unlisted[0] if unlisted else "nothing", min(entries, default="nothing")
@@ -187,6 +189,7 @@ def match(
         classes=classes,
         splits=tuple(videos[0].subsets),
         videos=tuple(videos),
-        missing=tuple(sorted(entries.keys() - files.keys())),
+        missing=tuple(absent),
+        missing_classes=tuple(entries[name].class_name for name in absent),
         unlisted=tuple(unlisted),
     )

@@ -78,8 +78,14 @@ def list_kinetics_n50(source: Path, splits: Path | None, draw: Path | None, reci
         source=source,
     )
     ids = {subset: sorted(clip.youtube_id for clip in taken if clip.subset == subset) for subset in CSV_WORD}
-    missing = tuple(sorted(clip.listed_name for clip in drawn if clip not in found))
-    return replace(listing, missing=missing, unlisted=unlisted, options={"draw": ids, "rule": rule})
+    absent = sorted((clip for clip in drawn if clip not in found), key=lambda clip: clip.listed_name)
+    return replace(
+        listing,
+        missing=tuple(clip.listed_name for clip in absent),
+        missing_classes=tuple(clip.label for clip in absent),
+        unlisted=unlisted,
+        options={"draw": ids, "rule": rule},
+    )
 
 
 def _csv_files(source: Path, splits: Path | None) -> dict[str, Path]:

@@ -79,6 +79,14 @@ def make_odd(folder: Path, good: Path) -> dict[str, int]:
         "-i", good, "-c", "copy", "-bsf:v", "setts=pts=floor(N/2)*1024:dts=floor(N/2)*1024", folder / "same_times.mkv"
     )
     ffmpeg("-i", good, "-color_primaries", "bt709", "-color_trc", "bt709", "-colorspace", "bt709", folder / "bt709.mp4")
+    # Cut without coding anew: the container holds frames before the cut, which an edit list takes away.
+    ffmpeg("-ss", "1.2", "-i", good, "-c", "copy", folder / "edit_list.mp4")
+    for part, size in (("part1.ts", "176:144"), ("part2.ts", "128:96")):
+        ffmpeg("-i", good, "-frames:v", 20, "-vf", f"scale={size}", "-c:v", "libx264", "-bf", 0, folder / part)
+    joined = (folder / "part1.ts").read_bytes() + (folder / "part2.ts").read_bytes()
+    (folder / "size_changes.ts").write_bytes(joined)
+    for part in ("part1.ts", "part2.ts"):
+        (folder / part).unlink()
     ffmpeg("-i", good, "-metadata", "title=caf\udce9 \udcff", folder / "metadata.avi")
     (folder / "strange 'name\" %d:?*.mp4").write_bytes(good.read_bytes())
     (folder / "-y.mp4").write_bytes(good.read_bytes())
@@ -92,6 +100,8 @@ def make_odd(folder: Path, good: Path) -> dict[str, int]:
         "vfr.mp4": 41,
         "same_times.mkv": 48,
         "bt709.mp4": 48,
+        "edit_list.mp4": 18,
+        "size_changes.ts": 40,
         "metadata.avi": 48,
         "strange 'name\" %d:?*.mp4": 48,
         "-y.mp4": 48,

@@ -5,12 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hostile import Crashing, Hanging, Printing
+from hostile import Changing, Crashing, Hanging, Printing
 from moving import job_of
 
 from ipdata.child import Child, attempt_in_child
 from ipdata.errors import BuildError
-from ipdata.extract import Extracted, Failed, Job
+from ipdata.extract import Extracted, Failed, Job, attempt
 from ipdata.synthesis import Synthesis
 
 SPEC = {"class_name": "move_left", "index": 0, "frames": 3, "width": 64, "height": 48, "seed": 0}
@@ -61,3 +61,9 @@ def test_a_worker_with_other_tools_refuses() -> None:
     job = replace(job_with(Synthesis(**SPEC)), tools={"ffmpeg": "4.2"})
     with pytest.raises(BuildError, match=r"this worker has .* the build needs \{'ffmpeg': '4.2'\}"):
         attempt_in_child(job, 60)
+
+
+def test_a_source_that_changes_while_it_is_read_fails() -> None:
+    outcome = attempt(job_with(Changing(**SPEC)))
+    assert isinstance(outcome, Failed)
+    assert (outcome.failure.stage, outcome.failure.code) == ("source", "changed")

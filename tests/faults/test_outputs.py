@@ -1,6 +1,7 @@
 """Refusals: nothing of what a user has is lost, mixed or overwritten, and the error says what to do."""
 
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -108,6 +109,52 @@ def test_a_set_from_elsewhere_is_left_alone(ipdata: Run, built: Path, tmp_path: 
     assert done.returncode == 1 and "was not built here" in done.stderr
 
 
+def test_a_refused_run_leaves_a_complete_set_whole(ipdata: Run, built: Path) -> None:
+    before = tree(built)
+    done = ipdata("build", *SMALL, out=built, columns="mv,video", scheduler="tcp://127.0.0.1:1")
+    assert done.returncode == 1 and "no Dask scheduler answers there" in done.stderr
+    assert tree(built) == before
+
+
+def test_a_recipe_binds_also_where_the_receipts_are_lost(ipdata: Run, built: Path) -> None:
+    before = tree(built)
+    shutil.rmtree(built / ".build" / "receipts")
+    done = build(ipdata, built, "--set=transcode.width=64")
+    assert done.returncode == 1 and "transcode.width: the output has 112, this build 64" in done.stderr
+    (built / ".build" / "identity.json").write_text("[]")
+    done = build(ipdata, built)
+    assert done.returncode == 1 and "damaged" in done.stderr and "Traceback" not in done.stderr
+    assert tree(built) == before
+
+
+def test_what_a_user_put_into_a_set_stays(ipdata: Run, built: Path) -> None:
+    (built / "mv" / "notes.txt").write_text("mine")
+    (built / "mv" / "folder").mkdir()
+    assert build(ipdata, built).returncode == 0
+    assert (built / "mv" / "notes.txt").read_text() == "mine" and (built / "mv" / "folder").is_dir()
+
+
+def test_published_samples_are_kept_when_their_videos_go_bad(ipdata: Run, data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "videos" / "hug"
+    folder.mkdir(parents=True)
+    clips = sorted((data / "ut_interaction" / "hug").glob("*.avi"))[:3]
+    for clip in clips:
+        (folder / clip.name).write_bytes(clip.read_bytes())
+    options = {"dataset": "folder", "source": tmp_path / "videos", "out": tmp_path / "set", "scheduler": "none"}
+    assert ipdata("build", columns="mv", **options).returncode == 0
+    before = tree(tmp_path / "set")
+    (folder / clips[0].name).write_bytes(b"no video any more")
+    done = ipdata("build", columns="mv", **options)
+    assert done.returncode == 1 and "--drop-failed" in done.stderr and clips[0].name in done.stderr
+    assert tree(tmp_path / "set") == before
+    done = ipdata("build", columns="mv,video", **options)
+    assert done.returncode == 1 and "--drop-failed" in done.stderr
+    after = tree(tmp_path / "set")
+    assert all(after[name] == sha256 for name, sha256 in before.items() if name.startswith(("mv/", "samples/")))
+    done = ipdata("build", "--drop-failed", columns="mv,video", **options)
+    assert done.returncode == 3 and "2 videos" in done.stdout, done.stderr
+
+
 def test_a_file_as_output_is_refused(ipdata: Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     done = build(ipdata, tmp_path / "file")
@@ -125,7 +172,7 @@ def test_samples_whose_videos_are_gone_are_not_thrown_away(ipdata: Run, data: Pa
     before = tree(tmp_path / "set")
     (source / "hug" / "set1_2_2_1.avi").unlink()
     done = ipdata("build", **options)
-    assert done.returncode == 1 and "1 samples whose videos are not found any more" in done.stderr
+    assert done.returncode == 1 and "1 samples that this build does not choose" in done.stderr
     assert tree(tmp_path / "set") == before
 
 

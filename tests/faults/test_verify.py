@@ -307,6 +307,13 @@ def other_subsets(manifest: dict[str, Any]) -> None:
     manifest["shards"][0]["subsets"] = {"split1": "unused", "split2": "unused"}
 
 
+def other_size(manifest: dict[str, Any]) -> None:
+    """As a set that two builds wrote into would be."""
+    column = manifest["columns"]["mv"]
+    column["recipe"]["transcode"] = {"width": 340, "height": 256}
+    column["recipe_sha256"] = canonical.sha256_value(column["recipe"])
+
+
 def third_split(manifest: dict[str, Any]) -> None:
     manifest["splits"]["split3"] = manifest["splits"]["split1"]
     for shard in manifest["shards"]:
@@ -328,7 +335,12 @@ def third_split(manifest: dict[str, Any]) -> None:
             lie("order", {"seed": 1, "videos_per_shard": 2, "grouped": True}),
             "its samples are not in the order of seed 1",
         ),
-        (lie("order", {}), "order must have a whole number as seed"),
+        (lie("order", {}), "order needs seed and videos_per_shard"),
+        (lie("order", {"seed": 0, "videos_per_shard": 2}), "order needs seed and videos_per_shard as numbers"),
+        (lie("order", {"seed": 0, "videos_per_shard": 2, "grouped": False}), "if and only if the set is grouped"),
+        (lie("dataset", {"name": ["made"]}), "dataset needs a name"),
+        (lie("failed", [{"key": 5, "name": None, "stage": "source", "code": "empty"}]), "needs a key and a name"),
+        (other_size, "64x48 px is not the recipe's size of column mv"),
         (lie("format", 2), "format 2, this version reads 1"),
         (lie("extra", 1), "fields of Manifest missing or unknown: extra"),
     ],

@@ -1,5 +1,6 @@
 """Equal inputs give equal bytes: with 1 or 2 workers, without a cluster, killed and resumed, column after column."""
 
+import json
 import os
 import signal
 import subprocess
@@ -85,6 +86,19 @@ def test_killed_at_any_moment_and_run_again(
     assert not any((out / ".build" / "tmp").glob("*"))
 
 
+def test_ctrl_c_says_so_in_one_line_and_the_next_run_goes_on(tmp_path: Path, reference: dict[str, str]) -> None:
+    out = tmp_path / "set"
+    arguments = [sys.executable, "-m", "ipdata.cli", *quick_options(out, workers=2)]
+    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, start_new_session=True)
+    wait_for(out, ".build/receipts/*.json", 1, process)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it: to the driver and all its workers
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert b"interrupted; the same command goes on" in errors and b"Traceback" not in errors
+    build(out, workers=2)
+    assert tree(out) == reference
+
+
 def test_columns_added_later_give_the_same_set(tmp_path: Path, reference: dict[str, str]) -> None:
     out = tmp_path / "set"
     build(out, scheduler="none", columns="mv,video")
@@ -106,6 +120,17 @@ def test_a_damaged_shard_is_built_again(tmp_path: Path, reference: dict[str, str
     again = build(out, scheduler="none")
     assert "4 to extract" in again.stderr
     assert tree(out) == reference
+
+
+@pytest.mark.parametrize("content", ['{"sources":[]}', '{"columns":["rgb"]}', "[]", "null", "7", '"', '{"info":{}}'])
+def test_a_damaged_receipt_counts_for_nothing(tmp_path: Path, content: str) -> None:
+    out = tmp_path / "set"
+    build(out, scheduler="none", columns="mv,video")
+    receipt = out / ".build" / "receipts" / "00000.json"
+    before, whole = tree(out), json.loads(receipt.read_text())
+    receipt.write_text(json.dumps({**whole, **json.loads(content)}) if content.startswith("{") else content)
+    again = build(out, scheduler="none", columns="mv,video")
+    assert "2 to extract" in again.stderr and tree(out) == before
 
 
 def test_two_builds_at_once_are_refused(tmp_path: Path, reference: dict[str, str]) -> None:

@@ -77,3 +77,21 @@ def test_a_scheduler_without_workers_is_refused(
     arguments = quick_options(tmp_path / "set", scheduler=address)
     done = subprocess.run([sys.executable, "-m", "ipdata.cli", *arguments], capture_output=True, text=True)
     assert done.returncode == 1 and "has no workers; start some" in done.stderr
+
+
+def test_two_builds_on_one_scheduler_do_not_mix(
+    tmp_path: Path, cluster: tuple[str, list[subprocess.Popen[bytes]]]
+) -> None:
+    """The same videos by two recipes at the same time: each set is what it would be alone."""
+    address, _ = cluster
+    sizes = {"a": "64", "b": "96"}
+
+    def arguments(name: str, scheduler: str) -> list[str]:
+        options = quick_options(tmp_path / name, scheduler=scheduler, columns="mv,video")
+        return [sys.executable, "-m", "ipdata.cli", *options, f"--set=transcode.width={sizes[name[0]]}"]
+
+    builds = [subprocess.Popen(arguments(name, address), stderr=subprocess.DEVNULL) for name in sizes]
+    assert [build.wait(timeout=120) for build in builds] == [0, 0]
+    for name in sizes:
+        subprocess.run(arguments(f"{name}_alone", "none"), check=True, capture_output=True)
+        assert tree(tmp_path / name) == tree(tmp_path / f"{name}_alone")

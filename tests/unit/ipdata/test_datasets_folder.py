@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ipdata.datasets.base import Listing
 from ipdata.datasets.folder import list_folder, videos_to_test
 from ipdata.errors import BuildError
+from ipdata.plan import make_plan
 from ipdata.recipe import BuildRecipe
 from pipelines.loader import load
 
@@ -145,3 +146,11 @@ def test_videos_without_class_folders_are_no_dataset(tmp_path: Path) -> None:
     write(tmp_path / "a.avi")
     with pytest.raises(BuildError, match=r'there is "a.avi", listed is "nothing"'):
         listing(tmp_path)
+
+
+def test_missing_videos_stay_named_where_the_label_is_not_the_folder(tmp_path: Path) -> None:
+    write(tmp_path / "hug" / "a.avi")
+    write(tmp_path / "videos.csv", "path,label,split1\nhug/a.avi,embrace,train\nhug/gone.avi,embrace,test\n")
+    recipe = load(BuildRecipe, "build", "small", ['limits.classes=["embrace"]'])
+    plan = make_plan(list_folder(tmp_path, None, None, recipe), recipe)
+    assert plan.listing.missing == ("hug/gone.avi",)

@@ -90,7 +90,12 @@ def test_keys_that_collide_are_refused_with_both_names() -> None:
 
 
 def test_nothing_left_is_an_error() -> None:
-    listing = replace(listing_of([video_of(1, "train", "train")]), videos=(), missing=("class1/video1.avi",))
+    listing = replace(
+        listing_of([video_of(1, "train", "train")]),
+        videos=(),
+        missing=("class1/video1.avi",),
+        missing_classes=("class1",),
+    )
     with pytest.raises(BuildError, match="no video is left to build; 1 listed ones are missing"):
         make_plan(listing, RECIPE)
 

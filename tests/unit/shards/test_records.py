@@ -106,9 +106,22 @@ def test_failure_takes_only_known_stages_and_codes() -> None:
         Failure(key="a-00000000", name="a", stage="decode", code="oops")
 
 
+def test_a_column_needs_its_media_and_the_versions_of_its_tools() -> None:
+    good = {
+        "recipe": {},
+        "recipe_sha256": canonical.sha256_value({}),
+        "encoding": {"media": "npy"},
+        "tools": {"numpy": "2"},
+    }
+    ColumnInfo(**good)
+    for wrong in ({"encoding": {}}, {"tools": {"numpy": 2}}, {"tools": ["numpy"]}, {"encoding": {"media": 1}}):
+        with pytest.raises(ShardError):
+            ColumnInfo(**{**good, **wrong})
+
+
 def test_a_column_needs_the_hash_of_its_recipe() -> None:
     with pytest.raises(ShardError, match="is not the hash of the recipe"):
-        ColumnInfo(recipe={"quality": 95}, recipe_sha256=HEX, encoding={}, tools={})
+        ColumnInfo(recipe={"quality": 95}, recipe_sha256=HEX, encoding={"media": "jpeg"}, tools={})
 
 
 def change(manifest: Manifest, **fields: Any) -> Manifest:
