@@ -1,5 +1,6 @@
 """Random access gives what a whole decode gives, reads no more than it needs, and says what is wrong."""
 
+import json
 import os
 import re
 import shutil
@@ -10,7 +11,7 @@ import made_sets
 import numpy as np
 import pytest
 
-from shards import ShardError, ShardSet, encodings
+from shards import ShardError, ShardSet, canonical, encodings
 from shards.schema import COLUMNS
 
 KEYS = [scene.key for scene in made_sets.scenes()]
@@ -186,3 +187,15 @@ def test_what_is_no_set_is_refused(tmp_path: Path, content: bytes | None) -> Non
         (tmp_path / "manifest.json").write_bytes(content)
     with pytest.raises(ShardError, match=r"manifest\.json"):
         ShardSet(tmp_path)
+
+
+@pytest.mark.parametrize("place", [[2**70, 10], [0, 2**40]])
+def test_an_index_that_points_out_of_its_tar_is_an_error(made_dir: Path, tmp_path: Path, place: list[int]) -> None:
+    set_dir = shutil.copytree(made_dir, tmp_path / "set")
+    path = set_dir / "residual" / "00000.idx.json"
+    index = json.loads(path.read_bytes())
+    entry = index["samples"][0]
+    entry["payload"], entry["frames"] = place, [0, place[1]]
+    path.write_bytes(canonical.dumps(index))
+    with pytest.raises(ShardError, match="shorter than its index says"):
+        ShardSet(set_dir).read_bytes(entry["key"], "residual")
