@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := build/demo
 
-.PHONY: demo test install install-test lint format clean
+.PHONY: demo test bench install install-test lint format clean
 
 demo: install
 	$(BIN)/ipdata build --dataset synthetic --out $(DEMO)
@@ -21,6 +21,9 @@ demo: install
 
 test: lint
 	$(BIN)/python -m pytest
+
+bench: install
+	$(BIN)/python -m benchmarks.run
 
 lint: install-test
 	$(BIN)/ruff format --check .

@@ -1,0 +1,1 @@
+"""What is measured against what. `make bench` runs all of it on real clips and records the result."""

@@ -1,0 +1,99 @@
+"""Timing two things side by side in one run, and writing down what came out, with the machine and the versions."""
+
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+DATA = Path(os.environ.get("IPTSN_DATA", Path(__file__).parents[2] / "shared" / "data"))
+PACKAGES = ("av", "dask", "imageio-ffmpeg", "numba", "numpy", "opencv-contrib-python-headless")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """One measured ratio, beside its bar. Seconds are of each round, as measured."""
+
+    what: str
+    ours_s: list[float]
+    peer: str
+    peer_s: list[float]
+    bar: str  # in words: "at least 15 times faster"
+    faster_than: float | None = None  # peer / ours must be at least this
+    slower_than: float | None = None  # ours / peer must be at most this
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def ratio(self) -> float:
+        """Median, over rounds, of the slower side's time by the other's, as the bar counts it."""
+        pairs = zip(self.ours_s, self.peer_s, strict=True)
+        return statistics.median(peer / ours if self.faster_than else ours / peer for ours, peer in pairs)
+
+    @property
+    def met(self) -> bool:
+        if self.faster_than:
+            return self.ratio >= self.faster_than
+        return self.slower_than is None or self.ratio <= self.slower_than
+
+    def row(self) -> str:
+        times = [f"{statistics.median(s):.3g} s ({min(s):.3g} to {max(s):.3g})" for s in (self.ours_s, self.peer_s)]
+        verdict = "yes" if self.met else "**no**"
+        return f"| {self.what} | {times[0]} | {self.peer}: {times[1]} | {self.ratio:.1f} | {self.bar} | {verdict} |"
+
+
+def side_by_side(
+    ours: Callable[[], Any], peer: Callable[[], Any], *, rounds: int, warm_up: bool = True
+) -> tuple[list[float], list[float]]:
+    """Seconds of both, in turn, after one round that does not count."""
+    if warm_up:
+        ours()
+        peer()
+    ours_s, peer_s = [], []
+    for _ in range(rounds):
+        for run, seconds in ((ours, ours_s), (peer, peer_s)):
+            start = time.perf_counter()
+            run()
+            seconds.append(time.perf_counter() - start)
+    return ours_s, peer_s
+
+
+def on_one_core() -> None:
+    """Keep this process, and what it starts, on one core."""
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores, versions; no host name, no paths."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = {line.split(":")[1].strip() for line in lines if line.startswith("model name")}
+    return {
+        "processor": ", ".join(sorted(names)) or platform.processor(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        **{package: metadata.version(package) for package in PACKAGES},
+    }
+
+
+def write(figures: list[Figure], tables: dict[str, str]) -> Path:
+    """A dated JSON of everything, and the Markdown of docs/performance.md between its markers."""
+    RESULTS.mkdir(exist_ok=True)
+    facts = machine()
+    path = RESULTS / f"{date.today().isoformat()}.json"
+    values = [{**asdict(figure), "ratio": figure.ratio, "met": figure.met} for figure in figures]
+    path.write_text(json.dumps({"machine": facts, "figures": values, "tables": tables}, indent=1) + "\n")
+    described = ", ".join(f"{name} {value}" for name, value in facts.items())
+    head = "| what | ours, median (range) | peer, median (range) | ratio | bar | met |\n" + "| --- " * 6 + "|"
+    parts = [f"Measured on {date.today().isoformat()}: {described}.", "\n".join([head, *(f.row() for f in figures)])]
+    parts += [f"### {title}\n\n{table}" for title, table in tables.items()]
+    page = Path(__file__).parents[1] / "docs" / "performance.md"
+    before, _, rest = page.read_text().partition("<!-- measured -->")
+    after = rest.partition("<!-- end -->")[2]
+    page.write_text(f"{before}<!-- measured -->\n" + "\n\n".join(parts) + f"\n<!-- end -->{after}")
+    return path
