@@ -21,33 +21,37 @@ def stored_residual(picture: U8, previous: U8, mv: I16) -> U8:
 
 @compiled
 def _subtract(picture: U8, previous: U8, mv: I16, out: U8, channels: int) -> None:
-    """Rows are flat, (H, W * channels). In a macroblock, what stays inside the picture moves, the rest stands still."""
+    """Rows are flat, (H, W * channels). Macroblocks side by side with one vector are done as one."""
     height, width = picture.shape[0], picture.shape[1] // channels
-    for y in range(height):
-        for block in range(mv.shape[1]):
-            x_px, y_px = mv[y // MACROBLOCK_PX, block]
-            left, right = block * MACROBLOCK_PX, min((block + 1) * MACROBLOCK_PX, width)
+    for row in range(mv.shape[0]):
+        block = 0
+        while block < mv.shape[1]:
+            x_half, y_half = mv[row, block]
+            left = block * MACROBLOCK_PX
+            while block < mv.shape[1] and mv[row, block, 0] == x_half and mv[row, block, 1] == y_half:
+                block += 1
+            right = min(block * MACROBLOCK_PX, width)
             # Half-pels to whole px, truncated toward zero.
-            x_px = 0 if x_px == INTRA else (x_px // 2 if x_px >= 0 else -(-x_px // 2))
-            y_px = 0 if y_px == INTRA else (y_px // 2 if y_px >= 0 else -(-y_px // 2))
-            first, last = left, left
-            if 0 <= y - y_px < height:
-                first = min(max(left, x_px), right)
-                last = max(min(right, width + x_px), first)
-            if first > left:
-                _subtract_span(picture[y], previous[y], out[y], left * channels, first * channels, 0)
-            if last > first:
-                source = previous[y - y_px]
-                _subtract_span(picture[y], source, out[y], first * channels, last * channels, x_px * channels)
-            if right > last:
-                _subtract_span(picture[y], previous[y], out[y], last * channels, right * channels, 0)
+            x_px = 0 if x_half == INTRA else (x_half // 2 if x_half >= 0 else -(-x_half // 2))
+            y_px = 0 if y_half == INTRA else (y_half // 2 if y_half >= 0 else -(-y_half // 2))
+            for y in range(row * MACROBLOCK_PX, min((row + 1) * MACROBLOCK_PX, height)):
+                first, last = left, left  # what stays inside the picture moves, the rest stands still
+                if 0 <= y - y_px < height:
+                    first = min(max(left, x_px), right)
+                    last = max(min(right, width + x_px), first)
+                    _subtract_span(
+                        picture[y, first * channels : last * channels],
+                        previous[y - y_px, (first - x_px) * channels : (last - x_px) * channels],
+                        out[y, first * channels : last * channels],
+                    )
+                for start, stop in ((left * channels, first * channels), (last * channels, right * channels)):
+                    if start < stop:
+                        _subtract_span(picture[y, start:stop], previous[y, start:stop], out[y, start:stop])
 
 
 @compiled
-def _subtract_span(picture: U8, source: U8, out: U8, start: int, stop: int, shift: int) -> None:
-    """out[start:stop] = clip(picture[start:stop] - source[start - shift : stop - shift] + 128)."""
-    moved = source[start - shift : stop - shift]
-    here, there = picture[start:stop], out[start:stop]
-    for n in range(len(here)):
-        level = np.int16(here[n]) - np.int16(moved[n]) + np.int16(ZERO_LEVEL)
-        there[n] = np.uint8(min(max(level, np.int16(0)), np.int16(255)))
+def _subtract_span(picture: U8, source: U8, out: U8) -> None:
+    """out = clip(picture - source + 128, 0, 255)."""
+    for n in range(picture.shape[0]):
+        level = np.int16(picture[n]) - np.int16(source[n]) + np.int16(ZERO_LEVEL)
+        out[n] = np.uint8(min(max(level, np.int16(0)), np.int16(255)))
