@@ -1,11 +1,10 @@
 """`ipdata build`: list, plan, extract what is not done, publish shard by shard, and the manifest last."""
 
 import json
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
@@ -15,7 +14,6 @@ from ipdata.errors import BuildError, VideoError
 from ipdata.extract import Failed, Job, source_sha256
 from ipdata.output import (
     Output,
-    Receipt,
     check_identity,
     check_nothing_lost,
     check_ours,
@@ -27,14 +25,12 @@ from ipdata.pack import Packed, ShardTask
 from ipdata.plan import Plan, make_plan
 from ipdata.progress import Progress
 from ipdata.recipe import BuildRecipe
+from ipdata.report import describe, log_line, manifest_of, report_of
 from ipdata.synthesis import Synthesis
-from ipdata.tasks import Event, VideoDone, run_here
-from ipdata.tools import tools_here, tools_of
-from shards import canonical
-from shards.failures import CODES
+from ipdata.tasks import Event, run_here
+from ipdata.tools import tools_here
 from shards.manifest import Manifest
 from shards.readme import render
-from shards.schema import FORMAT, SUBSETS
 
 HASHING_THREADS = 4
 
@@ -98,10 +94,10 @@ def build(request: Request) -> Result:
         click.echo(f"{videos} videos in {len(plan.shards)} shards, {todo} to extract", err=True)
         failures = _run(request, output, tasks, videos=todo)
         remove_stale(output, plan, columns)
-        manifest = _manifest(output, plan, columns, tools)
+        manifest = manifest_of(output, plan, columns, tools)
         output.publish("README.md", render(manifest).encode())
         output.publish("manifest.json", manifest.to_json())
-        output.publish(".build/report.json", _report(plan, manifest, failures))
+        output.publish(".build/report.json", report_of(plan, manifest, failures))
     return Result(plan=plan, manifest=manifest, failures=failures)
 
 
@@ -174,7 +170,7 @@ def _run(request: Request, output: Output, tasks: Sequence[ShardTask], *, videos
                 would_lose += event.would_lose
                 continue
             progress.update(event)
-            log.write(json.dumps(_log_line(event)) + "\n")
+            log.write(json.dumps(log_line(event)) + "\n")
             log.flush()
             if event.failed is not None:
                 failures.append(event.failed)
@@ -188,60 +184,3 @@ def _run(request: Request, output: Output, tasks: Sequence[ShardTask], *, videos
             "their shards were left as they were. Mend the videos, or leave them out of the set with --drop-failed"
         )
     return sorted(failures, key=lambda failed: failed.failure.key)
-
-
-def _log_line(event: VideoDone) -> dict:
-    line: dict = {"at": time.time(), "key": event.key, "frames": event.frames, "seconds": event.seconds}
-    return line if event.failed is None else {**line, **asdict(event.failed.failure), "detail": event.failed.detail}
-
-
-def describe(failed: Failed) -> str:
-    failure = failed.failure
-    lines = failed.detail.strip().splitlines()
-    line = lines[-1] if failed.detail.startswith("Traceback") else lines[0]  # ffmpeg names the cause first
-    return f"{failure.name}: {failure.code} ({failure.stage}): {CODES[failure.code]}: {line}"
-
-
-def _manifest(output: Output, plan: Plan, columns: tuple[str, ...], tools: dict[str, str]) -> Manifest:
-    """The manifest, from the plan and the receipts alone. Raises BuildError if not one video could be built."""
-    receipts = [output.receipt(shard.shard) for shard in plan.shards]
-    infos = [receipt.info for receipt in receipts if receipt is not None and receipt.info is not None]
-    failures = [failure for receipt in receipts if receipt is not None for failure in receipt.failed]
-    if not infos:
-        log = output.build_dir / "log.jsonl"
-        raise BuildError(f"not one of {len(plan.videos)} videos could be built; {log} says why")
-    return Manifest(
-        format=FORMAT,
-        dataset={"name": plan.listing.dataset, **plan.recipe.limits.given, **plan.listing.options},
-        classes=list(plan.listing.classes),
-        splits=_split_counts(plan, receipts),
-        order=plan.order,
-        columns={column: plan.recipe.column(column, tools_of(column, tools)) for column in columns},
-        shards=infos,
-        samples=sum(info.samples for info in infos),
-        frames=sum(info.frames for info in infos),
-        failed=sorted(failures, key=lambda failure: failure.key),
-        missing=list(plan.listing.missing),
-    )
-
-
-def _split_counts(plan: Plan, receipts: Sequence[Receipt | None]) -> dict[str, dict[str, int]]:
-    counts = {split: dict.fromkeys(SUBSETS, 0) for split in plan.listing.splits}
-    for shard, receipt in zip(plan.shards, receipts, strict=True):
-        for key in receipt.sources if receipt else ():
-            for split, subset in shard.videos[key].subsets.items():
-                counts[split][subset] += 1
-    return counts
-
-
-def _report(plan: Plan, manifest: Manifest, failures: Sequence[Failed]) -> bytes:
-    """All names, for .build/report.json; the terminal shows the first of each."""
-    details = {failed.failure.key: failed.detail for failed in failures}
-    return canonical.dumps(
-        {
-            "samples": manifest.samples,
-            "failed": [{**asdict(failure), "detail": details.get(failure.key, "")} for failure in manifest.failed],
-            "missing": plan.listing.missing,
-            "unlisted": plan.listing.unlisted,
-        }
-    )

@@ -20,6 +20,7 @@ from ipdata.estimate import estimate
 from ipdata.flow import BACKENDS
 from ipdata.plan import Plan, choose_columns
 from ipdata.recipe import BuildRecipe, Limits
+from ipdata.report import describe
 from ipdata.tools import tools_here
 from pipelines import RecipeError, load, names
 from shards.errors import ShardError
@@ -127,7 +128,7 @@ def _print_result(request: builds.Request, result: builds.Result) -> None:
     click.echo(f"manifest sha256 {manifest.sha256}")
     _print_names("missing on disk, though listed", result.plan.listing.missing)
     _print_names("on disk, but in no list", result.plan.listing.unlisted)
-    _print_names("failed", [builds.describe(failed) for failed in result.failures], shown=20)
+    _print_names("failed", [describe(failed) for failed in result.failures], shown=20)
     if result.plan.listing.missing or result.plan.listing.unlisted or manifest.failed:
         click.echo(f"all names: {request.out / '.build' / 'report.json'}")
 

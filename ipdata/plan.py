@@ -45,10 +45,6 @@ class Plan:
     def order(self) -> dict[str, Any]:
         return {**asdict(self.recipe.shards), "grouped": self.grouped}
 
-    @property
-    def sha256(self) -> str:
-        return sha256_value([shard.sha256 for shard in self.shards])
-
 
 def make_plan(listing: Listing, recipe: BuildRecipe) -> Plan:
     """Choose, order, group and cut. Raises BuildError if no video is left, ShardError if two keys collide."""

@@ -56,7 +56,6 @@ class Dataset:
     name: str
     expects: str  # what must lie where, for people: `ipdata datasets` and errors print it
     default_recipe: str
-    needs_source: bool
     # (source directory, splits directory or file or None, draw file or None, recipe) -> listing.
     # Raises BuildError that says what is missing and where to put it.
     list_videos: Callable[[Path, Path | None, Path | None, BuildRecipe], Listing]

@@ -89,4 +89,4 @@ def _read_entries(path: Path) -> dict[str, Entry]:
     return entries
 
 
-FOLDER = Dataset(name="folder", expects=EXPECTS, default_recipe="default", needs_source=True, list_videos=list_folder)
+FOLDER = Dataset(name="folder", expects=EXPECTS, default_recipe="default", list_videos=list_folder)

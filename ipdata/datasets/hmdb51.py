@@ -79,4 +79,4 @@ def _read_split(path: Path) -> dict[str, str]:
     return subsets
 
 
-HMDB51 = Dataset(name="hmdb51", expects=EXPECTS, default_recipe="default", needs_source=True, list_videos=list_hmdb51)
+HMDB51 = Dataset(name="hmdb51", expects=EXPECTS, default_recipe="default", list_videos=list_hmdb51)

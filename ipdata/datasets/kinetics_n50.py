@@ -191,6 +191,4 @@ def _draw_listed(rows: Rows, draw: Path) -> list[Clip]:
     return list(drawn.values())
 
 
-KINETICS_N50 = Dataset(
-    name="kinetics_n50", expects=EXPECTS, default_recipe="default", needs_source=True, list_videos=list_kinetics_n50
-)
+KINETICS_N50 = Dataset(name="kinetics_n50", expects=EXPECTS, default_recipe="default", list_videos=list_kinetics_n50)

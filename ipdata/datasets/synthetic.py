@@ -52,6 +52,4 @@ def list_synthetic(source: Path, splits: Path | None, draw: Path | None, recipe:
     )
 
 
-SYNTHETIC = Dataset(
-    name="synthetic", expects=EXPECTS, default_recipe="small", needs_source=False, list_videos=list_synthetic
-)
+SYNTHETIC = Dataset(name="synthetic", expects=EXPECTS, default_recipe="small", list_videos=list_synthetic)

@@ -103,4 +103,4 @@ def _test_name(name: str, classes: tuple[str, ...]) -> str:
     return name
 
 
-UCF101 = Dataset(name="ucf101", expects=EXPECTS, default_recipe="default", needs_source=True, list_videos=list_ucf101)
+UCF101 = Dataset(name="ucf101", expects=EXPECTS, default_recipe="default", list_videos=list_ucf101)
