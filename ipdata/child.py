@@ -6,15 +6,20 @@ The pipe is private to the two processes; nothing pickled is ever stored.
 
 import os
 import pickle
+import select
 import signal
+import struct
 import subprocess
 import sys
 import threading
 import time
+from typing import BinaryIO
 
 from ipdata.errors import BuildError
 from ipdata.extract import Job, Outcome, attempt, failed
 
+LENGTH = ">Q"  # before each answer: its bytes
+CHUNK_BYTES = 2**20
 _of_this_thread = threading.local()
 
 
@@ -33,7 +38,6 @@ class Child:
     """One child process and its pipes."""
 
     def __init__(self) -> None:
-        self.timed_out = False
         self.process = subprocess.Popen(
             [sys.executable, "-m", "ipdata.child"],
             stdin=subprocess.PIPE,
@@ -47,38 +51,59 @@ class Child:
 
     def run(self, job: Job, timeout_s: float) -> Outcome:
         assert self.process.stdin is not None and self.process.stdout is not None  # Popen was asked for both
-        timer = threading.Timer(timeout_s, self._time_out)
-        timer.start()
         try:
             pickle.dump(job, self.process.stdin)
             self.process.stdin.flush()
-            answer = pickle.load(self.process.stdout)
-        except (EOFError, BrokenPipeError, pickle.UnpicklingError):
-            return self._died(job, timeout_s)
-        finally:
-            timer.cancel()
+            answer = pickle.loads(_receive(self.process.stdout.fileno(), timeout_s))
+        except TimeoutError:
+            self.kill()
+            self.process.wait()
+            return failed(job, "worker", "timeout", f"not done after {timeout_s:g} s")
+        except (EOFError, BrokenPipeError):
+            self.kill()
+            status = self.process.wait()
+            how = signal.Signals(-status).name if status < 0 else f"status {status}"
+            return failed(job, "worker", "crash", f"the extracting process ended with {how}")
         if isinstance(answer, BuildError):
             raise answer
         outcome: Outcome = answer
         return outcome
-
-    def _time_out(self) -> None:
-        self.timed_out = True
-        self.kill()
-
-    def _died(self, job: Job, timeout_s: float) -> Outcome:
-        self.kill()
-        status = self.process.wait()
-        if self.timed_out:
-            return failed(job, "worker", "timeout", f"not done after {timeout_s:g} s")
-        how = signal.Signals(-status).name if status < 0 else f"status {status}"
-        return failed(job, "worker", "crash", f"the extracting process ended with {how}")
 
     def kill(self) -> None:
         try:
             os.killpg(self.process.pid, signal.SIGKILL)
         except ProcessLookupError:
             return  # it is gone already
+
+
+def _send(file: BinaryIO, answer: object) -> None:
+    data = pickle.dumps(answer)
+    file.write(struct.pack(LENGTH, len(data)) + data)
+    file.flush()
+
+
+def _receive(descriptor: int, timeout_s: float) -> bytes:
+    """One message of _send. No thread watches the clock: starting one can deadlock with Dask's profiler.
+
+    Raises: TimeoutError, EOFError.
+    """
+    deadline_s = time.monotonic() + timeout_s
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+
+    def read(size: int) -> bytes:
+        data = bytearray()
+        while len(data) < size:
+            if not poll.poll(max(0.0, deadline_s - time.monotonic()) * 1000):
+                raise TimeoutError
+            chunk = os.read(descriptor, min(size - len(data), CHUNK_BYTES))
+            if not chunk:
+                raise EOFError
+            data += chunk
+        return bytes(data)
+
+    (size,) = struct.unpack(LENGTH, read(struct.calcsize(LENGTH)))
+    return read(size)
 
 
 def _end_with(parent: int) -> None:
@@ -102,8 +127,7 @@ def main() -> None:
             answer = attempt(job)
         except BuildError as error:
             answer = error
-        pickle.dump(answer, results)
-        results.flush()
+        _send(results, answer)
 
 
 if __name__ == "__main__":

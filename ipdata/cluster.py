@@ -24,7 +24,12 @@ def connect(scheduler: str | None, *, workers: int | None, scratch: Path) -> Ite
 
     Raises: BuildError if the scheduler cannot be reached or has no workers.
     """
-    quiet = {"logging.distributed": "critical", "distributed.admin.large-graph-warning-threshold": "1 GB"}
+    quiet = {
+        "logging.distributed": "critical",
+        "distributed.admin.large-graph-warning-threshold": "1 GB",
+        # Before Python 3.11.8 and 3.12.1, sys._current_frames(), which the profiler calls, can deadlock a worker.
+        "distributed.worker.profile.enabled": False,
+    }
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is told once, by the build
     with dask.config.set(quiet):
         if scheduler is None:
