@@ -87,14 +87,15 @@ def build(request: Request) -> Result:
     output = Output(request.out)
     with output.locked():
         columns = check_identity(output, plan, request.columns, tools)
-        check_nothing_lost(output, plan)
-        tasks = list(_tasks(request, output, plan, columns, tools))
+        published = output.published_keys()
+        check_nothing_lost(output, plan, published)
+        tasks = list(_tasks(request, output, plan, columns, tools, published))
         videos = len(plan.videos)
         todo = sum(len(task.jobs) for task in tasks)
         click.echo(f"{videos} videos in {len(plan.shards)} shards, {todo} to extract", err=True)
         failures = _run(request, output, tasks, videos=todo)
-        remove_stale(output, plan, columns)
         manifest = manifest_of(output, plan, columns, tools)
+        remove_stale(output, plan, columns)
         output.publish("README.md", render(manifest).encode())
         output.publish("manifest.json", manifest.to_json())
         output.publish(".build/report.json", report_of(plan, manifest, failures))
@@ -102,15 +103,21 @@ def build(request: Request) -> Result:
 
 
 def _tasks(
-    request: Request, output: Output, plan: Plan, columns: tuple[str, ...], tools: dict[str, str]
+    request: Request,
+    output: Output,
+    plan: Plan,
+    columns: tuple[str, ...],
+    tools: dict[str, str],
+    published: set[str],
 ) -> Iterator[ShardTask]:
-    """The shards with something left to do."""
+    """The shards with something left to do. Raises BuildError if a published sample's video cannot be read any more."""
     for shard in plan.shards:
         receipt = output.receipt(shard.shard)
         if receipt is not None and (receipt.plan_sha256 != shard.sha256 or not intact(output, receipt)):
             receipt = None
-        sources = _source_hashes({key: video.source for key, video in shard.videos.items()}) if receipt else {}
-        unreadable = [key for key in (receipt.sources if receipt else ()) if key not in sources]
+        known = {key: video.source for key, video in shard.videos.items() if key in published}
+        sources = _source_hashes(known)
+        unreadable = [key for key in known if key not in sources]
         if unreadable:
             name = shard.videos[unreadable[0]].name
             raise BuildError(f"{output.directory} has {name}, which cannot be read any more; make it readable again")
@@ -128,7 +135,14 @@ def _tasks(
                 for key, missing in work.items()
             )
             yield ShardTask(
-                output=output, plan=shard, columns=columns, jobs=jobs, kept=receipt, drop_failed=request.drop_failed
+                output=output,
+                plan=shard,
+                columns=columns,
+                jobs=jobs,
+                kept=receipt,
+                published=frozenset(known),
+                drop_failed=request.drop_failed,
+                strict=request.strict,
             )
 
 

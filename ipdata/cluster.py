@@ -89,6 +89,8 @@ def run_on(client: Client, tasks: Sequence[ShardTask], *, timeout_s: float) -> I
             yield future.result()
     except KilledWorker as error:
         raise BuildError(f"Dask workers died again and again ({error}); give them more memory, or use fewer") from None
+    finally:
+        client.cancel(list(videos_in_flight))  # a build that stops must not go on publishing
 
 
 def _submit(client: Client, task: ShardTask, *, run: str, timeout_s: float) -> tuple[Future, list[Future]]:

@@ -15,7 +15,7 @@ from ipdata.tools import tools_of
 from shards import canonical
 from shards.failures import Failure
 from shards.manifest import MANIFEST, FileInfo, ShardInfo
-from shards.schema import COLUMNS, check_types, column_of, record_from
+from shards.schema import COLUMNS, Sample, check_types, column_of, record_from
 
 BUILD_DIR = ".build"  # receipts, lock, log: no part of the set
 PUBLISHED_NAME = re.compile(r"\d{5,}\.(tar|idx\.json|jsonl)")  # what else lies there is not ours to remove
@@ -83,6 +83,13 @@ class Output:
         """All that can be read, of whatever plan."""
         paths = sorted((self.build_dir / "receipts").glob("*.json"))
         return [receipt for receipt in map(self.receipt, (path.stem for path in paths)) if receipt is not None]
+
+    def published_keys(self) -> set[str]:
+        """Keys of all samples that the output holds, by its receipts and, where those are lost, by its records."""
+        keys = {key for receipt in self.receipts() for key in receipt.sources}
+        for path in sorted((self.directory / "samples").glob("*.jsonl")):
+            keys |= {Sample.from_json(line, where=str(path)).key for line in path.read_bytes().splitlines()}
+        return keys
 
     def published_columns(self) -> set[str]:
         """Columns that have files or receipts; the recipe of these is binding."""
@@ -170,10 +177,9 @@ def _as_json(value: dict[str, Any]) -> dict[str, Any]:
     return parsed
 
 
-def check_nothing_lost(output: Output, plan: Plan) -> None:
+def check_nothing_lost(output: Output, plan: Plan, published: set[str]) -> None:
     """Raises BuildError if the output has samples whose videos are gone: a rebuild would throw them away."""
-    planned = set(plan.videos)
-    lost = sorted(key for receipt in output.receipts() for key in receipt.sources if key not in planned)
+    lost = sorted(published - set(plan.videos))
     if lost:
         raise BuildError(
             f"{output.directory}: has {len(lost)} samples that this build does not choose, such as {lost[0]}: their "

@@ -27,7 +27,9 @@ class ShardTask:
     columns: tuple[str, ...]
     jobs: tuple[Job, ...]
     kept: Receipt | None  # published and intact; samples that have no job are taken from there
+    published: frozenset[str]  # keys that the output held before this build, whether they can be kept or not
     drop_failed: bool  # may a published sample be left out, if its video cannot be extracted any more?
+    strict: bool  # publish nothing where a video failed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +46,8 @@ def pack(task: ShardTask, outcomes: Sequence[Outcome]) -> Packed:
     Raises: BuildError where the output cannot be written: the build stops and can be resumed.
     """
     failures = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
-    published = task.kept.sources if task.kept else {}
-    would_lose = tuple(outcome for outcome in failures if outcome.failure.key in published)
-    if would_lose and not task.drop_failed:
+    would_lose = tuple(outcome for outcome in failures if outcome.failure.key in task.published)
+    if (would_lose and not task.drop_failed) or (failures and task.strict):
         return Packed(shard=task.plan.shard, would_lose=would_lose)
     try:
         _pack(task, outcomes, failures)
@@ -59,8 +60,10 @@ def pack(task: ShardTask, outcomes: Sequence[Outcome]) -> Packed:
 def _pack(task: ShardTask, outcomes: Sequence[Outcome], failures: Sequence[Failed]) -> None:
     content = _merge(task, outcomes)
     samples = [content[key][0] for key in task.plan.videos if key in content]
-    task.output.manifest.unlink(missing_ok=True)  # while shards change there is no set
-    info = _publish(task, samples, content) if samples else None
+    if task.kept is not None and _nothing_new(task, task.kept, samples, outcomes):
+        info = task.kept.info  # what failed before failed again
+    else:
+        info = _publish(task, samples, content)
     receipt = Receipt(
         plan_sha256=task.plan.sha256,
         columns=list(task.columns),
@@ -69,6 +72,12 @@ def _pack(task: ShardTask, outcomes: Sequence[Outcome], failures: Sequence[Faile
         failed=[outcome.failure for outcome in failures],
     )
     task.output.publish(f".build/receipts/{task.plan.shard}.json", receipt.to_json())
+
+
+def _nothing_new(task: ShardTask, kept: Receipt, samples: Sequence[Sample], outcomes: Sequence[Outcome]) -> bool:
+    """Is the shard as it stands what would be written?"""
+    same = kept.columns == list(task.columns) and set(kept.sources) == {sample.key for sample in samples}
+    return same and all(isinstance(outcome, Failed) for outcome in outcomes)
 
 
 def _merge(task: ShardTask, outcomes: Sequence[Outcome]) -> Content:
@@ -113,12 +122,17 @@ def _published(task: ShardTask) -> Content:
     return {sample.key: (sample, payloads[sample.key]) for sample in samples}
 
 
-def _publish(task: ShardTask, samples: Sequence[Sample], content: Content) -> ShardInfo:
+def _publish(task: ShardTask, samples: Sequence[Sample], content: Content) -> ShardInfo | None:
+    """The shard's files under their final names. Just before the first one changes, the manifest goes."""
+    if not samples:
+        task.output.manifest.unlink(missing_ok=True)
+        return None
     columns = {column: [content[sample.key][1][column] for sample in samples] for column in task.columns}
     temporary = task.output.temporary_dir / f"{task.plan.shard}.{os.getpid()}.{os.urandom(4).hex()}"
     temporary.mkdir(parents=True)
     try:
         files: dict[str, FileInfo] = write_shard(temporary, task.plan.shard, samples, columns)
+        task.output.manifest.unlink(missing_ok=True)  # while shards change there is no set
         for relative in files:
             canonical.publish(temporary / relative, task.output.directory / relative)
     finally:

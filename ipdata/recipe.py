@@ -108,7 +108,9 @@ class Flow:
         _require(self.median_px in (1, 3, 5), f"median_px must be 1 (none), 3 or 5, got {self.median_px}")
         counts = (self.scales, self.warps, self.inner_iterations, self.outer_iterations)
         _require(min(counts) >= 1, f"scales, warps and iterations must be at least 1, got {counts}")
-        _require(min(self.tau, self.lambda_, self.theta) > 0, "tau, lambda_ and theta must be positive")
+        weights = (self.tau, self.lambda_, self.theta)
+        _require(1e-6 <= min(weights) <= max(weights) <= 1e6, f"tau, lambda_, theta must be 1e-6 to 1e6, got {weights}")
+        _require(self.epsilon >= 0, f"epsilon must not be negative, got {self.epsilon}")
 
 
 @dataclass(frozen=True, kw_only=True)

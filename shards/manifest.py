@@ -1,5 +1,6 @@
 """The manifest: what a set is and which bytes belong to it. Written last; what it does not name does not exist."""
 
+import math
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -88,6 +89,9 @@ class Manifest:
             column_of(column)
         if not self.columns:
             raise ShardError("manifest: needs at least one column")
+        bound_px = self.columns["flow"].encoding.get("bound_px") if "flow" in self.columns else 1.0
+        if not isinstance(bound_px, int | float) or not 0 < bound_px < math.inf:
+            raise ShardError(f"manifest: the encoding of flow needs a positive bound_px, got {bound_px!r:.80}")
         check_splits(self.splits, where="manifest")
         kinds = {name: type(self.order.get(name)) for name in ("seed", "videos_per_shard", "grouped")}
         if list(kinds.values()) != [int, int, bool]:

@@ -106,8 +106,9 @@ def _record_problems(
             yield f"{sample.key}: in shard {keys[sample.key]} and again in {shard.shard}"
         keys[sample.key] = shard.shard
         for column, info in manifest.columns.items():
-            made = info.recipe.get("transcode", {})
-            if made and (sample.width, sample.height) != (made.get("width"), made.get("height")):
+            made = info.recipe.get("transcode", {"width": sample.width, "height": sample.height})
+            size = (made.get("width"), made.get("height")) if isinstance(made, dict) else made
+            if size != (sample.width, sample.height):
                 yield f"{sample.key}: {sample.width}x{sample.height} px is not the recipe's size of column {column}"
         if manifest.classes[sample.class_id : sample.class_id + 1] != [sample.class_name]:
             yield f"{sample.key}: class {sample.class_id} is not {sample.class_name!r} in the manifest"

@@ -10,6 +10,8 @@ import pytest
 from built_sets import quick_options, tree
 from conftest import Run
 
+from shards import ShardSet
+
 MV = {"columns": "mv", "scheduler": "none"}
 SMALL = ["--set=synthetic.frames=2", "--limit-videos=4"]
 
@@ -114,6 +116,75 @@ def test_a_refused_run_leaves_a_complete_set_whole(ipdata: Run, built: Path) -> 
     done = ipdata("build", *SMALL, out=built, columns="mv,video", scheduler="tcp://127.0.0.1:1")
     assert done.returncode == 1 and "no Dask scheduler answers there" in done.stderr
     assert tree(built) == before
+
+
+@pytest.mark.parametrize("where", [{"scheduler": "none"}, {"workers": 2}], ids=["in-process", "cluster"])
+def test_strict_on_a_known_bad_video_leaves_the_set_whole(
+    ipdata: Run, data: Path, tmp_path: Path, where: dict[str, object]
+) -> None:
+    folder = tmp_path / "videos" / "hug"
+    folder.mkdir(parents=True)
+    for clip in sorted((data / "ut_interaction" / "hug").glob("*.avi"))[:3]:
+        (folder / clip.name).write_bytes(clip.read_bytes())
+    (folder / "bad.avi").write_bytes(b"no video")
+    options = {"dataset": "folder", "source": tmp_path / "videos", "out": tmp_path / "set", "columns": "mv", **where}
+    assert ipdata("build", **options).returncode == 3
+    before = tree(tmp_path / "set")
+    inodes = {path: path.stat().st_ino for path in (tmp_path / "set").rglob("*.tar")}
+    assert ipdata("build", "--strict", **options).returncode == 4
+    assert tree(tmp_path / "set") == before
+    assert ipdata("build", **options).returncode == 3  # fails again: nothing is written anew
+    assert tree(tmp_path / "set") == before and inodes == {path: path.stat().st_ino for path in inodes}
+
+
+def test_a_full_disk_leaves_a_complete_set_whole(tmp_path: Path) -> None:
+    out = tmp_path / "set"
+
+    def command(columns: str) -> list[str]:
+        options = quick_options(out, scheduler="none", columns=columns)
+        # 85 kB of scratch for each source; the one shard of residuals takes more.
+        options += ["--set=synthetic.frames=3", "--set=residual.quality=100"]
+        options += ["--set=shards.videos_per_shard=18", "--set=shards.max_split_groups=1", "--limit-videos=18"]
+        return [sys.executable, "-m", "ipdata.cli", *options]
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (88_000, 88_000))
+
+    subprocess.run(command("mv"), check=True, capture_output=True)
+    before = tree(out)
+    done = subprocess.run(command("mv,residual"), capture_output=True, text=True, preexec_fn=limit)
+    assert done.returncode == 1 and "File too large" in done.stderr and "Traceback" not in done.stderr, done.stderr
+    assert tree(out) == before
+
+
+@pytest.mark.parametrize("damage", ["more videos", "flipped bytes", "lost receipts"])
+def test_published_samples_are_kept_whatever_the_receipts_say(
+    ipdata: Run, data: Path, tmp_path: Path, damage: str
+) -> None:
+    """A receipt that no longer counts must not make a published sample a new one, which may fail."""
+    folder = tmp_path / "videos" / "hug"
+    folder.mkdir(parents=True)
+    clips = sorted((data / "ut_interaction" / "hug").glob("*.avi"))
+    for clip in clips[:4]:
+        (folder / clip.name).write_bytes(clip.read_bytes())
+    options = {"dataset": "folder", "source": tmp_path / "videos", "out": tmp_path / "set", "scheduler": "none"}
+    options |= {"columns": "mv", "limit_frames": 14}
+    assert ipdata("build", **options).returncode == 0
+    keys = {sample.key for sample in ShardSet(tmp_path / "set").samples()}
+    (folder / clips[0].name).write_bytes(b"no video any more")
+    if damage == "more videos":
+        for clip in clips[4:8]:
+            (folder / clip.name).write_bytes(clip.read_bytes())
+    elif damage == "flipped bytes":
+        for tar in (tmp_path / "set" / "mv").glob("*.tar"):
+            tar.write_bytes(tar.read_bytes()[:-1] + b"x")
+    else:
+        shutil.rmtree(tmp_path / "set" / ".build" / "receipts")
+    done = ipdata("build", **options)
+    assert done.returncode == 1 and "--drop-failed" in done.stderr and clips[0].name in done.stderr, done.stderr
+    (folder / clips[0].name).write_bytes(clips[0].read_bytes())
+    assert ipdata("build", **options).returncode == 0
+    assert keys <= {sample.key for sample in ShardSet(tmp_path / "set").samples()}
 
 
 def test_a_recipe_binds_also_where_the_receipts_are_lost(ipdata: Run, built: Path) -> None:

@@ -314,6 +314,10 @@ def other_size(manifest: dict[str, Any]) -> None:
     column["recipe_sha256"] = canonical.sha256_value(column["recipe"])
 
 
+def no_bound(manifest: dict[str, Any]) -> None:
+    manifest["columns"]["flow"]["encoding"]["bound_px"] = "20"
+
+
 def third_split(manifest: dict[str, Any]) -> None:
     manifest["splits"]["split3"] = manifest["splits"]["split1"]
     for shard in manifest["shards"]:
@@ -340,6 +344,7 @@ def third_split(manifest: dict[str, Any]) -> None:
         (lie("order", {"seed": 0, "videos_per_shard": 2, "grouped": False}), "if and only if the set is grouped"),
         (lie("dataset", {"name": ["made"]}), "dataset needs a name"),
         (lie("failed", [{"key": 5, "name": None, "stage": "source", "code": "empty"}]), "needs a key and a name"),
+        (no_bound, "the encoding of flow needs a positive bound_px"),
         (other_size, "64x48 px is not the recipe's size of column mv"),
         (lie("format", 2), "format 2, this version reads 1"),
         (lie("extra", 1), "fields of Manifest missing or unknown: extra"),
