@@ -88,7 +88,8 @@ class Output:
         """Keys of all samples that the output holds, by its receipts and, where those are lost, by its records."""
         keys = {key for receipt in self.receipts() for key in receipt.sources}
         for path in sorted((self.directory / "samples").glob("*.jsonl")):
-            keys |= {Sample.from_json(line, where=str(path)).key for line in path.read_bytes().splitlines()}
+            if self.receipt(path.stem) is None:
+                keys |= _keys_in(path)
         return keys
 
     def published_columns(self) -> set[str]:
@@ -114,6 +115,14 @@ class Output:
                 yield
             finally:
                 shutil.rmtree(self.temporary_dir, ignore_errors=True)
+
+
+def _keys_in(records: Path) -> set[str]:
+    """Keys of a file of records; none where it is damaged, since then it is to be built again."""
+    try:
+        return {Sample.from_json(line, where=str(records)).key for line in records.read_bytes().splitlines()}
+    except ValueError:
+        return set()
 
 
 def check_ours(directory: Path) -> None:

@@ -117,6 +117,7 @@ def test_a_damaged_shard_is_built_again(tmp_path: Path, reference: dict[str, str
     damaged[700] ^= 1
     tar.write_bytes(damaged)
     (out / "flow" / "00002.tar").unlink()
+    (out / "samples" / "00002.jsonl").write_bytes(b'{"torn')
     again = build(out, scheduler="none")
     assert "4 to extract" in again.stderr
     assert tree(out) == reference
