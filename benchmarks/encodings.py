@@ -59,7 +59,7 @@ def _material(clips: list[Path], recipe: BuildRecipe) -> tuple[list, list, list]
                 exact = residual(picture.rgb, previous.rgb, picture.mv)
                 residuals.append((stored_residual(picture.rgb, previous.rgb, picture.mv), exact))
                 if number % 4 == 0:
-                    flows.append(estimate(previous.luma, picture.luma))
+                    flows.append(estimate(previous.luma[None], picture.luma[None])[0])
     return iframes, residuals, flows
 
 

@@ -38,7 +38,7 @@ def clips() -> list[Path]:
 def luma_pairs(clip: Path, frames: tuple[int, ...] = (6, 18, 30, 42)) -> list[tuple[np.ndarray, np.ndarray]]:
     stream = transcode(clip, RECIPE.transcode, limit_frames=max(frames) + 1, path=executable())
     pictures = list(decode.pictures(stream))
-    return [(pictures[n - 1].luma, pictures[n].luma) for n in frames]
+    return [(pictures[n - 1].luma[None], pictures[n].luma[None]) for n in frames]
 
 
 def flow() -> tuple[list[Figure], str]:
@@ -55,7 +55,7 @@ def flow() -> tuple[list[Figure], str]:
             timed = side_by_side(lambda p=pair: ours(*p), lambda p=pair: opencv(*p), rounds=1)
             for side, new in zip(seconds, timed, strict=True):
                 side.extend(new)
-            fields = ours(*pair), opencv(*pair)
+            fields = ours(*pair)[0], opencv(*pair)[0]
             apart.append(np.linalg.norm(fields[0] - fields[1], axis=-1))
             stored = [store_flow(field, bound_px=RECIPE.flow.bound_px).astype(int) for field in fields]
             off.append((np.abs(stored[0] - stored[1]) > 1).mean())

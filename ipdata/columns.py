@@ -1,8 +1,9 @@
-"""Decoded pictures to the payloads of the columns, in one pass that holds two pictures at a time."""
+"""Decoded pictures to the payloads of the columns, in one pass."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
 import numpy as np
 
@@ -11,13 +12,9 @@ from ipdata.decode import Picture
 from ipdata.errors import VideoError
 from ipdata.flow import estimator
 from ipdata.recipe import BuildRecipe
-from ipdata.residual import stored_residual
-from shards.encodings import I16, Payload, encode_flow, encode_jpeg, encode_mv, join
+from ipdata.residual import definition_of
+from shards.encodings import I16, U8, Payload, encode_flow, encode_jpeg, encode_mv, join
 from shards.motion import grid_of
-from shards.schema import column_of
-
-# (picture, the one before it) -> encoded frame.
-FrameEncoder = Callable[[Picture, Picture], bytes]
 
 
 class Clock:
@@ -35,6 +32,16 @@ class Clock:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
 
+class ColumnEncoder(Protocol):
+    """Makes one column's payload of one video."""
+
+    def add(self, picture: Picture, previous: Picture) -> None:
+        """Take the next picture, and the one before it; the first, an I-frame, comes with itself."""
+
+    def payload(self) -> Payload:
+        """Everything that was added."""
+
+
 def encode_columns(
     m4v: bytes, columns: Sequence[str], recipe: BuildRecipe, clock: Clock
 ) -> tuple[str, dict[str, Payload]]:
@@ -42,22 +49,17 @@ def encode_columns(
 
     Raises: VideoError if the bitstream does not decode whole, or does not begin with an I-frame.
     """
-    encoders = {name: make(recipe) for name, make in FRAME_ENCODERS.items() if name in columns}
-    frames: dict[str, list[bytes]] = {name: [] for name in encoders}
-    mvs: list[I16] = []
+    encoders = {name: make(recipe) for name, make in ENCODERS.items() if name in columns}
     picture_types = ""
     for picture, previous in _pairs(m4v, clock):
         picture_types += picture.picture_type
-        if picture.mv is not None:
-            mvs.append(picture.mv)
-        for name, encode in encoders.items():
-            if picture.picture_type in column_of(name).picture_types:
-                with clock.stage(name):
-                    frames[name].append(encode(picture, previous))
-    payloads = {name: join(encoded) for name, encoded in frames.items()}
-    if "mv" in columns:
-        rows, blocks = grid_of(width=recipe.transcode.width, height=recipe.transcode.height)
-        payloads["mv"] = encode_mv(np.array(mvs, np.int16).reshape(-1, rows, blocks, 2))
+        for name, encoder in encoders.items():
+            with clock.stage(name):
+                encoder.add(picture, previous)
+    payloads = {}
+    for name, encoder in encoders.items():
+        with clock.stage(name):
+            payloads[name] = encoder.payload()
     if "video" in columns:
         payloads["video"] = join(decode.coded_pictures(m4v))
     return picture_types, {name: payloads[name] for name in columns}
@@ -78,33 +80,79 @@ def _pairs(m4v: bytes, clock: Clock) -> Iterator[tuple[Picture, Picture]]:
         previous = picture
 
 
-def _iframe(recipe: BuildRecipe) -> FrameEncoder:
-    quality, chroma = recipe.iframe.quality, recipe.iframe.chroma
-    return lambda picture, _: encode_jpeg(picture.rgb, quality=quality, chroma=chroma)
+class IframeEncoder:
+    def __init__(self, recipe: BuildRecipe) -> None:
+        self.settings = recipe.iframe
+        self.frames: list[bytes] = []
+
+    def add(self, picture: Picture, previous: Picture) -> None:
+        if picture.mv is None:
+            self.frames.append(encode_jpeg(picture.rgb, quality=self.settings.quality, chroma=self.settings.chroma))
+
+    def payload(self) -> Payload:
+        return join(self.frames)
 
 
-def _residual(recipe: BuildRecipe) -> FrameEncoder:
-    """Section 3.1 of the paper: the difference between the picture and the motion-compensated previous one."""
-    quality, chroma = recipe.residual.quality, recipe.residual.chroma
+class MvEncoder:
+    def __init__(self, recipe: BuildRecipe) -> None:
+        self.grid = grid_of(width=recipe.transcode.width, height=recipe.transcode.height)
+        self.mvs: list[I16] = []
 
-    def encode(picture: Picture, previous: Picture) -> bytes:
-        assert picture.mv is not None  # a P-frame
-        return encode_jpeg(stored_residual(picture.rgb, previous.rgb, picture.mv), quality=quality, chroma=chroma)
+    def add(self, picture: Picture, previous: Picture) -> None:
+        if picture.mv is not None:
+            self.mvs.append(picture.mv)
 
-    return encode
+    def payload(self) -> Payload:
+        return encode_mv(np.array(self.mvs, np.int16).reshape(-1, *self.grid, 2))
 
 
-def _flow(recipe: BuildRecipe) -> FrameEncoder:
+class ResidualEncoder:
+    """The difference between a picture and what motion compensation makes of an earlier one."""
+
+    def __init__(self, recipe: BuildRecipe) -> None:
+        self.settings = recipe.residual
+        self.store = definition_of(recipe.residual.definition)
+        self.frames: list[bytes] = []
+
+    def add(self, picture: Picture, previous: Picture) -> None:
+        if picture.mv is not None:
+            stored = self.store(picture, previous)
+            self.frames.append(encode_jpeg(stored, quality=self.settings.quality, chroma=self.settings.chroma))
+
+    def payload(self) -> Payload:
+        return join(self.frames)
+
+
+class FlowEncoder:
     """TV-L1 from the previous picture to this one, the interval that its motion vectors describe."""
-    estimate = estimator(recipe.flow, width=recipe.transcode.width, height=recipe.transcode.height)
-    bound_px, quality = recipe.flow.bound_px, recipe.flow.quality
-    return lambda picture, previous: encode_flow(
-        estimate(previous.luma, picture.luma), bound_px=bound_px, quality=quality
-    )
+
+    def __init__(self, recipe: BuildRecipe) -> None:
+        self.settings = recipe.flow
+        self.estimate = estimator(recipe.flow, width=recipe.transcode.width, height=recipe.transcode.height)
+        self.waiting: list[tuple[U8, U8]] = []
+        self.frames: list[bytes] = []
+
+    def add(self, picture: Picture, previous: Picture) -> None:
+        if picture.mv is not None:
+            self.waiting.append((previous.luma, picture.luma))
+            if len(self.waiting) == self.estimate.batch_pairs:
+                self._estimate_waiting()
+
+    def payload(self) -> Payload:
+        if self.waiting:
+            self._estimate_waiting()
+        return join(self.frames)
+
+    def _estimate_waiting(self) -> None:
+        previous, current = (np.stack(side) for side in zip(*self.waiting, strict=True))
+        self.waiting.clear()
+        for flow_px in self.estimate(previous, current):
+            self.frames.append(encode_flow(flow_px, bound_px=self.settings.bound_px, quality=self.settings.quality))
 
 
-FRAME_ENCODERS: dict[str, Callable[[BuildRecipe], FrameEncoder]] = {
-    "iframe": _iframe,
-    "residual": _residual,
-    "flow": _flow,
+ENCODERS: dict[str, Callable[[BuildRecipe], ColumnEncoder]] = {
+    "iframe": IframeEncoder,
+    "mv": MvEncoder,
+    "residual": ResidualEncoder,
+    "flow": FlowEncoder,
 }

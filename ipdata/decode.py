@@ -53,13 +53,27 @@ class Picture:
 
     @cached_property
     def rgb(self) -> U8:
-        """(H, W, 3): BT.601 studio range in integers, chroma samples repeated, luma below black taken as black."""
-        return cv2.cvtColor(self.i420, cv2.COLOR_YUV2RGB_I420)  # type: ignore[return-value]
+        """(H, W, 3)."""
+        return rgb_of(self.i420)
 
     @cached_property
     def luma(self) -> U8:
         """(H, W) grey, expanded to 0..255."""
         return _FULL_RANGE[self.i420[: self.i420.shape[0] * 2 // 3]]
+
+
+def rgb_of(i420: U8) -> U8:
+    """(H * 3 / 2, W) to (H, W, 3): BT.601 studio range in integers, chroma repeated, luma below black taken as black.
+
+    The one conversion of shared sets: the same bytes on every CPU.
+    """
+    return cv2.cvtColor(i420, cv2.COLOR_YUV2RGB_I420)  # type: ignore[return-value]
+
+
+def swscale_rgb_of(i420: U8) -> U8:
+    """The same with swscale's default, as CoViAR converts. Its bytes depend on the CPU: for comparisons only."""
+    rgb: Any = av.VideoFrame.from_ndarray(i420, format="yuv420p").to_ndarray(format="rgb24")
+    return rgb
 
 
 def libavcodec_version() -> str:

@@ -1,27 +1,49 @@
 """TV-L1 optical flow (Zach, Pock and Bischof 2007) between decoded pictures, behind one small seam."""
 
 from collections.abc import Callable
+from typing import Protocol
 
 import cv2
+import numpy as np
 
 from ipdata.recipe import Flow
 from shards.encodings import F32, U8
 
-# (previous luma, luma), both (H, W) uint8 -> (H, W, 2) float32 px, u to the right, v down: the interval that the
-# picture's motion vectors describe.
-FlowEstimator = Callable[[U8, U8], F32]
+
+class FlowEstimator(Protocol):
+    """A backend, ready for pictures of one size."""
+
+    batch_pairs: int  # how many pairs it likes at once
+
+    def __call__(self, previous: U8, current: U8) -> F32:
+        """(N, H, W) uint8 luma each, to (N, H, W, 2) float32 px: u to the right, v down, from previous to current."""
 
 
 def estimator(settings: Flow, *, width: int, height: int) -> FlowEstimator:
-    """The backend that the recipe names, with its parameters, for one thread. Backends never mix in a column."""
+    """The backend that the recipe names, with its parameters. Backends never mix in a column.
+
+    Raises: BuildError if this machine cannot run it.
+    """
     return BACKENDS[settings.backend](settings, width, height)
 
 
+class OneByOne:
+    """A backend that takes one pair at a time, on one thread."""
+
+    batch_pairs = 1
+
+    def __init__(self, flow_of: Callable[[U8, U8], F32]) -> None:
+        self.flow_of = flow_of
+
+    def __call__(self, previous: U8, current: U8) -> F32:
+        return np.stack([self.flow_of(*pair) for pair in zip(previous, current, strict=True)])
+
+
 def _numba(settings: Flow, width: int, height: int) -> FlowEstimator:
-    """Ours: the same bytes on every CPU, some twenty times faster."""
+    """Ours: the same bytes on every CPU, some twenty times faster than OpenCV."""
     from ipdata.tvl1 import TVL1  # Numba takes a second to import
 
-    return TVL1(settings, width=width, height=height)
+    return OneByOne(TVL1(settings, width=width, height=height))
 
 
 def _opencv(settings: Flow, width: int, height: int) -> FlowEstimator:
@@ -40,7 +62,7 @@ def _opencv(settings: Flow, width: int, height: int) -> FlowEstimator:
         medianFiltering=settings.median_px,
         useInitialFlow=False,
     )
-    return lambda previous, current: tvl1.calc(previous, current, None)
+    return OneByOne(lambda previous, current: tvl1.calc(previous, current, None))
 
 
 BACKENDS: dict[str, Callable[[Flow, int, int], FlowEstimator]] = {"numba": _numba, "opencv": _opencv}

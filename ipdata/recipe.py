@@ -79,7 +79,7 @@ class Iframe:
 
 @dataclass(frozen=True, kw_only=True)
 class Residual:
-    definition: Literal["previous"]
+    definition: Literal["previous", "accumulated", "codec"]
     quality: int
     chroma: Chroma
 

@@ -1,10 +1,113 @@
-"""The stored residual in one pass over the picture: what shards.motion and shards.encodings define, compiled."""
+"""The three definitions of the residual, compiled: what shards.motion and shards.encodings define, in one pass each."""
+
+from collections.abc import Callable
 
 import numpy as np
 
 from ipdata.compiled import compiled
-from shards.encodings import I16, U8, ZERO_LEVEL
+from ipdata.decode import Picture, rgb_of
+from ipdata.prediction import predicted_i420
+from shards.encodings import I16, I32, U8, ZERO_LEVEL
 from shards.motion import INTRA, MACROBLOCK_PX
+
+# (P-frame, the picture before it) -> clip(R + 128, 0, 255), (H, W, 3) uint8 RGB. Takes every P-frame of a video in
+# order: a definition may remember what it saw since the last I-frame.
+Definition = Callable[[Picture, Picture], U8]
+
+
+def definition_of(name: str) -> Definition:
+    """A definition by its name in the recipe, ready for one video."""
+    return DEFINITIONS[name]()
+
+
+class Previous:
+    """From the previous picture, with CoViAR's whole-pixel vectors: section 3.1 of the paper."""
+
+    def __call__(self, picture: Picture, previous: Picture) -> U8:
+        return stored_residual(picture.rgb, previous.rgb, vectors(picture))
+
+
+class Accumulated:
+    """From the I-frame, with the vectors since then added up: CoViAR's residual."""
+
+    def __call__(self, picture: Picture, previous: Picture) -> U8:
+        if previous.picture_type == "I":
+            self.iframe = previous.rgb
+            height, width = self.iframe.shape[:2]
+            self.source = np.arange(height * width, dtype=np.int32).reshape(height, width)
+        self.source = follow(self.source, vectors(picture))
+        return subtract_at(picture.rgb, self.iframe, self.source)
+
+
+class Codec:
+    """From the picture that the decoder predicted: half-pel vectors, alternating rounding, all three planes."""
+
+    rounding = 0
+
+    def __call__(self, picture: Picture, previous: Picture) -> U8:
+        self.rounding = 1 if previous.picture_type == "I" else 1 - self.rounding
+        predicted = rgb_of(predicted_i420(previous.i420, vectors(picture), rounding=self.rounding))
+        return subtract(picture.rgb, predicted)
+
+
+DEFINITIONS: dict[str, Callable[[], Definition]] = {
+    "previous": Previous,
+    "accumulated": Accumulated,
+    "codec": Codec,
+}
+
+
+def vectors(picture: Picture) -> I16:
+    assert picture.mv is not None  # a P-frame
+    return picture.mv
+
+
+def subtract(picture: U8, source: U8) -> U8:
+    """clip(picture - source + 128, 0, 255): (H, W, 3) uint8."""
+    out = np.empty_like(picture)
+    _subtract_span(picture.reshape(-1), source.reshape(-1), out.reshape(-1))
+    return out
+
+
+def subtract_at(picture: U8, reference: U8, source: I32) -> U8:
+    """clip(picture - reference[source] + 128, 0, 255), source (H, W) int32 positions in the flattened reference.
+
+    With `follow`ed sources equal, bit for bit, to store_residual(accumulated_residual(picture, reference, mvs)).
+    """
+    out = np.empty_like(picture)
+    _subtract_at(picture.reshape(-1, 3), reference.reshape(-1, 3), source.reshape(-1), out.reshape(-1, 3))
+    return out
+
+
+@compiled
+def _subtract_at(picture: U8, reference: U8, source: I32, out: U8) -> None:
+    for n in range(source.shape[0]):
+        for channel in range(3):
+            level = np.int16(picture[n, channel]) - np.int16(reference[source[n], channel]) + np.int16(ZERO_LEVEL)
+            out[n, channel] = np.uint8(min(max(level, np.int16(0)), np.int16(255)))
+
+
+@compiled
+def follow(source: I32, mv: I16) -> I32:
+    """Where each pixel's content stood in the I-frame, one picture later: new[dst] = old[dst - mv], (H, W) int32."""
+    height, width = source.shape
+    out = np.empty_like(source)
+    for row in range(mv.shape[0]):
+        for block in range(mv.shape[1]):
+            x_px, y_px = _whole_px(mv[row, block, 0]), _whole_px(mv[row, block, 1])
+            for y in range(row * MACROBLOCK_PX, min((row + 1) * MACROBLOCK_PX, height)):
+                for x in range(block * MACROBLOCK_PX, min((block + 1) * MACROBLOCK_PX, width)):
+                    inside = 0 <= x - x_px < width and 0 <= y - y_px < height
+                    out[y, x] = source[y - y_px, x - x_px] if inside else source[y, x]
+    return out
+
+
+@compiled
+def _whole_px(half_pels: int) -> int:
+    """Half-pels to whole px, truncated toward zero; intra macroblocks stand still."""
+    if half_pels == INTRA:
+        return 0
+    return half_pels // 2 if half_pels >= 0 else -(-half_pels // 2)
 
 
 def stored_residual(picture: U8, previous: U8, mv: I16) -> U8:
@@ -31,9 +134,7 @@ def _subtract(picture: U8, previous: U8, mv: I16, out: U8, channels: int) -> Non
             while block < mv.shape[1] and mv[row, block, 0] == x_half and mv[row, block, 1] == y_half:
                 block += 1
             right = min(block * MACROBLOCK_PX, width)
-            # Half-pels to whole px, truncated toward zero.
-            x_px = 0 if x_half == INTRA else (x_half // 2 if x_half >= 0 else -(-x_half // 2))
-            y_px = 0 if y_half == INTRA else (y_half // 2 if y_half >= 0 else -(-y_half // 2))
+            x_px, y_px = _whole_px(x_half), _whole_px(y_half)
             for y in range(row * MACROBLOCK_PX, min((row + 1) * MACROBLOCK_PX, height)):
                 first, last = left, left  # what stays inside the picture moves, the rest stands still
                 if 0 <= y - y_px < height:

@@ -20,6 +20,7 @@ from shards.errors import ShardError
 
 U8 = NDArray[np.uint8]
 I16 = NDArray[np.int16]
+I32 = NDArray[np.int32]
 F32 = NDArray[np.float32]
 
 ZERO_LEVEL = 128  # stored value of residual 0 and of flow 0

@@ -1,14 +1,15 @@
 """Motion-vector arithmetic: from stored macroblock vectors to per-pixel displacement and motion compensation.
 
 Stored vectors are (h, w, 2) int16, x and y in half-pels, one for each 16x16 macroblock, dst - src: content that moves
-right or down is positive. Intra macroblocks hold INTRA in both. Source of the per-pixel definition: CoViAR (Wu et al.
-2018), whose loader truncates to whole pixels and leaves out what crosses the picture's edge.
+right or down is positive. Intra macroblocks hold INTRA in both.
+Sources: of the per-pixel field CoViAR (Wu et al. 2018), whose loader truncates to whole pixels and leaves out what
+crosses the picture's edge; of `predict` MPEG-4 Part 2 (ISO/IEC 14496-2, section 7.6.2).
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shards.encodings import I16, U8
+from shards.encodings import I16, I32, U8
 
 MACROBLOCK_PX = 16
 INTRA = -32768
@@ -39,17 +40,28 @@ def field_px(mv: I16, *, width: int, height: int) -> I16:
     return np.where(inside[..., None], field, 0).astype(np.int16)
 
 
-def compensate(previous: U8, mv: I16) -> U8:
-    """The previous picture (H, W, C), each pixel fetched from where its macroblock's vector says it came from."""
-    height, width = previous.shape[:2]
-    field = field_px(mv, width=width, height=height)
+def fetch(reference: U8, field: I16) -> U8:
+    """The reference (H, W, C), each pixel taken from where the field (H, W, 2) in whole px says it came from."""
+    height, width = reference.shape[:2]
     x, y = np.arange(width), np.arange(height)[:, None]
-    return previous[y - field[..., 1], x - field[..., 0]]
+    return reference[y - field[..., 1], x - field[..., 0]]
+
+
+def compensate(previous: U8, mv: I16) -> U8:
+    """The previous picture (H, W, C), compensated by one picture's vectors in whole pixels."""
+    height, width = previous.shape[:2]
+    return fetch(previous, field_px(mv, width=width, height=height))
 
 
 def residual(picture: U8, previous: U8, mv: I16) -> I16:
     """R = picture - motion-compensated previous picture: (H, W, 3) int16, -255..255. Section 3.1 of the paper."""
     return picture.astype(np.int16) - compensate(previous, mv)
+
+
+def accumulated_residual(picture: U8, iframe: U8, mvs: I16) -> I16:
+    """R = picture - I-frame, compensated by all vectors since (P, h, w, 2): (H, W, 3) int16. As CoViAR defines it."""
+    height, width = picture.shape[:2]
+    return picture.astype(np.int16) - fetch(iframe, accumulate(mvs, width=width, height=height))
 
 
 def accumulate(mvs: I16, *, width: int, height: int) -> I16:
@@ -64,3 +76,46 @@ def accumulate(mvs: I16, *, width: int, height: int) -> I16:
         field = field_px(mv, width=width, height=height)
         source = source[y - field[..., 1], x - field[..., 0]]
     return position - source
+
+
+def predict(previous_i420: U8, mv: I16, *, rounding: int) -> U8:
+    """The picture that the decoder predicts before it adds what was coded: I420 (H * 3 / 2, W) from I420.
+
+    rounding is MPEG-4's vop_rounding_type: in ffmpeg's streams 1 in the first P-frame after an I-frame, then
+    alternating. Intra macroblocks, which the decoder does not predict, are taken from where they stand.
+    """
+    luma, blue, red = planes(previous_i420)
+    motion = np.where(mv == INTRA, 0, -mv.astype(np.int32))  # from the block to its source, half-pels of luma
+    # Chroma vectors are half as long; what lies between its half-pels counts as the half-pel.
+    in_chroma = 2 * (motion >> 2) + (motion & 3 != 0)
+    out = np.empty_like(previous_i420)
+    for plane, vectors, block_px, predicted in zip(
+        (luma, blue, red), (motion, in_chroma, in_chroma), (MACROBLOCK_PX, 8, 8), planes(out), strict=True
+    ):
+        predicted[:] = _predict_plane(plane, vectors, block_px=block_px, rounding=rounding)
+    return out
+
+
+def planes(i420: U8) -> tuple[U8, U8, U8]:
+    """Views of the luma (H, W) and the two chroma planes (H / 2, W / 2) of an I420 picture (H * 3 / 2, W)."""
+    height, width = i420.shape[0] * 2 // 3, i420.shape[1]
+    chroma = i420[height:].reshape(2, height // 2, width // 2)
+    return i420[:height], chroma[0], chroma[1]
+
+
+def _predict_plane(plane: U8, motion: I32, *, block_px: int, rounding: int) -> U8:
+    """Half-pel bilinear interpolation; beyond its edge a plane repeats its last pixels."""
+    height, width = plane.shape
+    whole, half = (v.repeat(block_px, 0).repeat(block_px, 1)[:height, :width] for v in (motion >> 1, motion & 1))
+    x, y = np.arange(width) + whole[..., 0], np.arange(height)[:, None] + whole[..., 1]
+    half_x, half_y = half[..., 0], half[..., 1]
+
+    def at(right: int, below: int) -> I32:
+        return plane[np.clip(y + below, 0, height - 1), np.clip(x + right, 0, width - 1)].astype(np.int32)
+
+    # Every case as the one of four pixels: (a + b + 1 - r) >> 1 is (2a + 2b + 2 - 2r) >> 2.
+    above, below = at(0, 0) + np.where(half_x, at(1, 0), at(0, 0)), at(0, 1) + np.where(half_x, at(1, 1), at(0, 1))
+    total = above + np.where(half_y, below, above)
+    both = half_x & half_y
+    rounded = np.where(both, 2 - rounding, 2 - 2 * rounding)
+    return np.where(half_x | half_y, (total + rounded) >> 2, total >> 2).astype(np.uint8)

@@ -1,26 +1,70 @@
 """Bit for bit what CoViAR's own C loader returns (commit 4f0857a, FFmpeg 5.1): whole arrays, no tolerance."""
 
+import platform
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ipdata import decode
-from shards.motion import accumulate, field_px
+from ipdata.decode import Picture, swscale_rgb_of
+from shards.motion import accumulate, accumulated_residual, field_px, residual
+
+STREAMS = ["road100", "cut50", "synth100"]
+DEFINED_COLUMNS = 336  # the loader leaves the last four of 340 undefined
+on_x86 = pytest.mark.skipif(
+    platform.machine() not in ("x86_64", "AMD64"), reason="swscale converts colours otherwise than on x86 with SIMD"
+)
 
 
-@pytest.mark.parametrize("stream", ["road100", "cut50", "synth100"])
+def gops_of(stream: Path) -> Iterator[tuple[int, Picture, list[Picture]]]:
+    """Frame number, picture, and the pictures of its GOP so far, itself among them."""
+    gop: list[Picture] = []
+    for number, picture in enumerate(decode.pictures(stream.read_bytes())):
+        gop = [*gop, picture] if picture.mv is not None else [picture]
+        yield number, picture, gop
+
+
+@pytest.mark.parametrize("stream", STREAMS)
 def test_motion_vectors_and_accumulated_ones(data: Path, stream: str) -> None:
     reference = np.load(data / "coviar_reference" / f"{stream}.npz")
-    pictures = list(decode.pictures((data / "coviar_reference" / f"{stream}.m4v").read_bytes()))
-    assert len(pictures) == len(reference["mv"]) + 1  # the loader drops a clip's last frame
-    gop: list[np.ndarray] = []
-    for picture, mv, accumulated in zip(pictures, reference["mv"], reference["mv_accumulated"], strict=False):
+    frames = 0
+    for number, picture, gop in gops_of(data / "coviar_reference" / f"{stream}.m4v"):
+        frames = number + 1
+        if number == len(reference["mv"]):  # the loader drops a clip's last frame
+            continue
+        mv, accumulated = reference["mv"][number], reference["mv_accumulated"][number]
         if picture.mv is None:
-            gop = []
             assert not mv.any() and not accumulated.any()
             continue
-        gop.append(picture.mv)
+        mvs = np.stack([each.mv for each in gop[1:]])
         assert np.array_equal(field_px(picture.mv, width=340, height=256), mv)
-        assert np.array_equal(accumulate(np.stack(gop), width=340, height=256), accumulated)
+        assert np.array_equal(accumulate(mvs, width=340, height=256), accumulated)
+    assert frames == len(reference["mv"]) + 1
     assert np.abs(reference["mv"]).max() > 3
+
+
+@on_x86
+@pytest.mark.parametrize("stream", STREAMS)
+def test_residuals_and_accumulated_ones(data: Path, stream: str) -> None:
+    """In swscale's default conversion, wherever the reference is defined: not where the source column is not."""
+    reference = np.load(data / "coviar_reference" / f"{stream}.npz")
+    frames = reference["residual_frames"].tolist()
+    compared = 0
+    for number, picture, gop in gops_of(data / "coviar_reference" / f"{stream}.m4v"):
+        if number not in frames:
+            continue
+        mvs = np.stack([each.mv for each in gop[1:]])
+        rgb, previous, iframe = (swscale_rgb_of(each.i420) for each in (picture, gop[-2], gop[0]))
+        pairs = {
+            "residual": (residual(rgb, previous, mvs[-1]), field_px(mvs[-1], width=340, height=256)),
+            "residual_accumulated": (accumulated_residual(rgb, iframe, mvs), accumulate(mvs, width=340, height=256)),
+        }
+        for name, (ours, field) in pairs.items():
+            theirs = reference[name][frames.index(number)][..., ::-1]  # BGR
+            defined = (np.arange(340) - field[..., 0] < DEFINED_COLUMNS)[:, :DEFINED_COLUMNS]
+            assert np.array_equal(ours[:, :DEFINED_COLUMNS][defined], theirs[defined]), f"{name} of frame {number}"
+            assert defined.mean() > 0.9
+            compared += 1
+    assert compared == 2 * len(frames) >= 20

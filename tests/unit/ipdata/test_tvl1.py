@@ -39,7 +39,7 @@ def test_it_agrees_with_opencv_on_real_clips(data: Path, pattern: str) -> None:
     opencv = estimator(replace(SETTINGS, backend="opencv"), width=340, height=256)
     errors_px, off = [], []
     for previous, current in pairs_of(next((data / "clips").glob(pattern)), (10, 30)):
-        mine, theirs = ours(previous, current), opencv(previous, current)
+        mine, theirs = ours(previous, current), opencv(previous[None], current[None])[0]
         errors_px.append(np.linalg.norm(mine - theirs, axis=-1).mean())
         stored = [store_flow(flow, bound_px=20).astype(int) for flow in (mine, theirs)]
         off.append((np.abs(stored[0] - stored[1]) > 1).mean())
