@@ -22,8 +22,14 @@ demo: install
 test: lint
 	$(BIN)/python -m pytest
 
-bench: install
+bench: install build/peers/installed
 	$(BIN)/python -m benchmarks.run
+
+# What is measured against: it brings an OpenCV of its own, so it gets an environment of its own.
+build/peers/installed:
+	$(PYTHON) -m venv build/peers
+	build/peers/bin/python -m pip install --quiet --disable-pip-version-check motion-vector-extractor==2.0.0
+	@touch $@
 
 lint: install-test
 	$(BIN)/ruff format --check .

@@ -64,11 +64,6 @@ def side_by_side(
     return ours_s, peer_s
 
 
-def on_one_core() -> None:
-    """Keep this process, and what it starts, on one core."""
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-
-
 def machine() -> dict[str, Any]:
     """Processor, cores, versions; no host name, no paths."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []

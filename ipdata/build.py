@@ -168,7 +168,9 @@ def _events(request: Request, output: Output, tasks: Sequence[ShardTask]) -> Ite
         return
     from ipdata import cluster  # Dask takes a second to import
 
-    with cluster.connect(request.scheduler, workers=request.workers, scratch=output.temporary_dir / "dask") as client:
+    gpu = any(cluster.needs_gpu(job) for task in tasks for job in task.jobs)
+    scratch = output.temporary_dir / "dask"
+    with cluster.connect(request.scheduler, workers=request.workers, gpu=gpu, scratch=scratch) as client:
         click.echo(f"Dask dashboard: {client.dashboard_link}", err=True)
         yield cluster.run_on(client, tasks, timeout_s=request.timeout_s)
 

@@ -1,28 +1,35 @@
-"""The same tasks on a Dask cluster: pack([extract(video) for video in shard]). The only module that imports Dask."""
+"""The same tasks on a Dask cluster: pack([extract(video) for video in shard]). The only module that imports Dask.
+
+Where flow is made on GPUs, a video takes two tasks: all else on any worker, then flow on one that has the resource GPU.
+"""
 
 import logging
 import signal
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import dask
-from distributed import Client, Future, KilledWorker, LocalCluster, as_completed
+from distributed import Client, Future, KilledWorker, LocalCluster, Scheduler, as_completed
 
 from ipdata.child import attempt_in_child
 from ipdata.errors import BuildError
+from ipdata.extract import Failed, Job, Outcome, without_flow
 from ipdata.pack import ShardTask, pack
 from ipdata.tasks import Event, summary
 
+GPU = "GPU"  # the Dask resource of workers that make flow there; a task takes one
 VIDEOS_AHEAD = 4  # a core: enough that no core waits, few enough that outcomes fit into memory
 
 
 @contextmanager
-def connect(scheduler: str | None, *, workers: int | None, scratch: Path) -> Iterator[Client]:
-    """A client of a running scheduler, or of a local cluster of processes, one thread each.
+def connect(scheduler: str | None, *, workers: int | None, gpu: bool, scratch: Path) -> Iterator[Client]:
+    """A client of a running scheduler, or of a local cluster of processes, one thread each, and one more for the GPU.
 
-    Raises: BuildError if the scheduler cannot be reached or has no workers.
+    Raises: BuildError if the scheduler cannot be reached or has no workers, or none with a GPU where one is needed.
     """
     quiet = {
         "logging.distributed": "critical",
@@ -33,7 +40,7 @@ def connect(scheduler: str | None, *, workers: int | None, scratch: Path) -> Ite
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is told once, by the build
     with dask.config.set(quiet):
         if scheduler is None:
-            with _local_cluster(workers, scratch) as cluster, Client(cluster) as client:
+            with _local_cluster(workers, gpu, scratch) as cluster, Client(cluster) as client:
                 yield client
             return
         try:
@@ -41,22 +48,41 @@ def connect(scheduler: str | None, *, workers: int | None, scratch: Path) -> Ite
         except (OSError, ValueError) as error:
             raise BuildError(f"--scheduler {scheduler}: no Dask scheduler answers there ({error})") from None
         with client:
+            if gpu and not any(has_gpu for has_gpu in _workers(client).values()):
+                cure = f"start one with `dask worker {scheduler} --nthreads 1 --resources GPU=1`"
+                raise BuildError(f"flow backend cuda: no worker of {scheduler} has the resource GPU; {cure}")
             yield client
 
 
-def _local_cluster(workers: int | None, scratch: Path) -> LocalCluster:
+def _local_cluster(workers: int | None, gpu: bool, scratch: Path) -> LocalCluster:
     """Processes of one thread each. They ignore Ctrl-C, which reaches the whole terminal: the driver ends them."""
     interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited by what is started here
     try:
-        return LocalCluster(
+        cluster = LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             processes=True,
             dashboard_address="127.0.0.1:0",
             local_directory=str(scratch),
         )
+        if gpu:
+            options = {**cluster.new_spec["options"], "resources": {GPU: 1}}
+            cluster.new_spec = {**cluster.new_spec, "options": options}
+            cluster.scale(len(cluster.workers) + 1)
+            cluster.wait_for_workers(len(cluster.worker_spec))
+        return cluster
     finally:
         signal.signal(signal.SIGINT, interrupt)
+
+
+def _workers(client: Client) -> dict[str, bool]:
+    """Addresses of the workers, and whether each has the resource GPU."""
+
+    def resources(dask_scheduler: Scheduler) -> dict[str, bool]:
+        return {address: bool(worker.resources.get(GPU)) for address, worker in dask_scheduler.workers.items()}
+
+    found: dict[str, bool] = client.run_on_scheduler(resources)
+    return found
 
 
 def cores(client: Client) -> int:
@@ -96,13 +122,33 @@ def run_on(client: Client, tasks: Sequence[ShardTask], *, timeout_s: float) -> I
 def _submit(client: Client, task: ShardTask, *, run: str, timeout_s: float) -> tuple[Future, list[Future]]:
     """The graph of one shard; earlier shards go first, so that they are published first."""
     priority = -int(task.plan.shard)
-    outcomes = [
-        client.submit(attempt_in_child, job, timeout_s, pure=False, priority=priority, key=f"extract-{job.key}-{run}")
-        for job in task.jobs
-    ]
+    on_gpu = any(needs_gpu(job) for job in task.jobs)
+    # Loosely: all but flow runs on workers without a GPU as long as there are any.
+    elsewhere = [address for address, has_gpu in _workers(client).items() if not has_gpu] if on_gpu else []
+    place: dict[str, Any] = {"workers": elsewhere, "allow_other_workers": True} if elsewhere else {}
+
+    def extracted(job: Job) -> Future:
+        key = f"extract-{job.key}-{run}"
+        part = without_flow(job) if needs_gpu(job) else job
+        outcome = client.submit(attempt_in_child, part, timeout_s, pure=False, priority=priority, key=key, **place)
+        if not needs_gpu(job):
+            return outcome
+        again = {"pure": False, "priority": priority + 0.5, "key": f"flow-{job.key}-{run}", "resources": {GPU: 1}}
+        return client.submit(extend_in_child, job, outcome, timeout_s, **again)
+
+    outcomes = [extracted(job) for job in task.jobs]
     summaries = [
         client.submit(summary, outcome, pure=False, priority=priority + 1, key=f"summary-{job.key}-{run}")
         for job, outcome in zip(task.jobs, outcomes, strict=True)
     ]
     packed = client.submit(pack, task, outcomes, pure=False, priority=priority, key=f"pack-{task.plan.shard}-{run}")
     return packed, summaries
+
+
+def needs_gpu(job: Job) -> bool:
+    return job.recipe.flow.backend == "cuda" and "flow" in job.columns
+
+
+def extend_in_child(job: Job, outcome: Outcome, timeout_s: float) -> Outcome:
+    """The rest of a job of which another worker did a part, unless that part failed."""
+    return outcome if isinstance(outcome, Failed) else attempt_in_child(replace(job, begun=outcome), timeout_s)

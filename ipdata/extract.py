@@ -3,7 +3,7 @@
 import errno
 import tempfile
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -14,7 +14,7 @@ from ipdata.datasets.base import Video
 from ipdata.errors import BuildError, VideoError
 from ipdata.recipe import BuildRecipe
 from ipdata.synthesis import Synthesis
-from ipdata.tools import tools_here
+from ipdata.tools import tools_here, tools_of
 from ipdata.transcode import executable, transcode
 from shards.canonical import sha256_file
 from shards.encodings import Payload
@@ -36,6 +36,7 @@ class Job:
     columns: tuple[str, ...]
     tools: dict[str, str]  # what the build was planned with; a worker with others refuses
     ffmpeg: str | None = None
+    begun: "Extracted | None" = None  # by another worker, with a video payload; only what it lacks is left to do
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +60,9 @@ def attempt(job: Job) -> Outcome:
 
     Raises: BuildError where this machine cannot extract any video.
     """
-    if tools_here(job.ffmpeg) != job.tools:
-        raise BuildError(f"this worker has {tools_here(job.ffmpeg)}, the build needs {job.tools}; install the same")
+    _check_tools(job)
     try:
-        return extract(job)
+        return extract(job) if job.begun is None else extend(job, job.begun)
     except BuildError:
         raise
     except VideoError as error:
@@ -71,6 +71,14 @@ def attempt(job: Job) -> Outcome:
         if isinstance(error, OSError) and error.errno in THIS_MACHINE:
             raise BuildError(f"{job.video.name} cannot be extracted here: {error}; mend that and run again") from None
         return failed(job, "worker", "error", traceback.format_exc())
+
+
+def _check_tools(job: Job) -> None:
+    here = tools_here(job.ffmpeg)
+    for column in job.columns:
+        ours, needed = (tools_of(column, job.recipe, tools) for tools in (here, job.tools))
+        if ours != needed:
+            raise BuildError(f"this worker has {ours}, column {column} needs {needed}; install the same")
 
 
 def failed(job: Job, stage: str, code: str, detail: str) -> Failed:
@@ -96,6 +104,25 @@ def extract(job: Job) -> Extracted:
     _check_pictures(picture_types, facts, job.recipe.transcode.gop)
     sample = _sample(job, facts, picture_types, sha256)
     return Extracted(sample=sample, payloads=payloads, seconds=clock.seconds)
+
+
+def extend(job: Job, begun: Extracted) -> Extracted:
+    """Add the job's columns that `begun` lacks, from its video payload; keep only the job's. Raises: VideoError."""
+    cv2.setNumThreads(1)
+    clock = Clock()
+    lacking = [column for column in job.columns if column not in begun.payloads]
+    _, payloads = encode_columns(begun.payloads["video"].data, lacking, job.recipe, clock)
+    payloads |= begun.payloads
+    seconds = {
+        stage: begun.seconds.get(stage, 0.0) + clock.seconds.get(stage, 0.0)
+        for stage in {*begun.seconds, *clock.seconds}
+    }
+    return Extracted(sample=begun.sample, payloads={name: payloads[name] for name in job.columns}, seconds=seconds)
+
+
+def without_flow(job: Job) -> Job:
+    """The part of a job that needs no GPU: everything but flow, and the video that flow is made from."""
+    return replace(job, columns=tuple(dict.fromkeys([*(c for c in job.columns if c != "flow"), "video"])))
 
 
 def source_sha256(source: Path | Synthesis) -> str:

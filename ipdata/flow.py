@@ -46,6 +46,13 @@ def _numba(settings: Flow, width: int, height: int) -> FlowEstimator:
     return OneByOne(TVL1(settings, width=width, height=height))
 
 
+def _cuda(settings: Flow, width: int, height: int) -> FlowEstimator:
+    """The same scheme on an NVIDIA GPU, many pairs at a time."""
+    from ipdata.tvl1_cuda import BatchTVL1  # needs the extra "cuda"
+
+    return BatchTVL1(settings, width=width, height=height)
+
+
 def _opencv(settings: Flow, width: int, height: int) -> FlowEstimator:
     """OpenCV's DualTVL1, the reference; its bytes depend on its version and the CPU."""
     tvl1 = cv2.optflow.DualTVL1OpticalFlow_create(  # type: ignore[attr-defined]
@@ -65,4 +72,4 @@ def _opencv(settings: Flow, width: int, height: int) -> FlowEstimator:
     return OneByOne(lambda previous, current: tvl1.calc(previous, current, None))
 
 
-BACKENDS: dict[str, Callable[[Flow, int, int], FlowEstimator]] = {"numba": _numba, "opencv": _opencv}
+BACKENDS: dict[str, Callable[[Flow, int, int], FlowEstimator]] = {"numba": _numba, "cuda": _cuda, "opencv": _opencv}

@@ -150,7 +150,9 @@ def identity(plan: Plan, columns: tuple[str, ...], tools: dict[str, str]) -> dic
     tables = ["transcode", "source", "shards", "limits"] + [t for t in [plan.listing.dataset] if t in recipe]
     tables += [column for column in columns if column in recipe]
     flat = {f"{table}.{key}": value for table in tables for key, value in recipe[table].items()}
-    flat |= {f"tools.{column}.{name}": v for column in columns for name, v in tools_of(column, tools).items()}
+    flat |= {
+        f"tools.{column}.{name}": v for column in columns for name, v in tools_of(column, plan.recipe, tools).items()
+    }
     flat["dataset"] = plan.listing.dataset
     return flat
 

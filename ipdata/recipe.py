@@ -88,7 +88,7 @@ class Residual:
 class Flow:
     """TV-L1 (Zach, Pock and Bischof 2007); parameters as OpenCV names and defaults them."""
 
-    backend: Literal["numba", "opencv"]
+    backend: Literal["numba", "cuda", "opencv"]
     bound_px: float
     quality: int
     tau: float

@@ -45,7 +45,7 @@ def manifest_of(output: Output, plan: Plan, columns: tuple[str, ...], tools: dic
         classes=list(plan.listing.classes),
         splits=_split_counts(plan, receipts),
         order=plan.order,
-        columns={column: plan.recipe.column(column, tools_of(column, tools)) for column in columns},
+        columns={column: plan.recipe.column(column, tools_of(column, plan.recipe, tools)) for column in columns},
         shards=infos,
         samples=sum(info.samples for info in infos),
         frames=sum(info.frames for info in infos),

@@ -5,6 +5,7 @@ from importlib import metadata
 import cv2
 
 from ipdata import __version__, decode, transcode
+from ipdata.recipe import BuildRecipe
 
 
 def tools_here(ffmpeg: str | None = None) -> dict[str, str]:
@@ -14,8 +15,16 @@ def tools_here(ffmpeg: str | None = None) -> dict[str, str]:
         "ipdata": __version__,
         "libavcodec": decode.libavcodec_version(),
         "numba": metadata.version("numba"),
+        "numba-cuda": _version_if_installed("numba-cuda"),
         "opencv": cv2.__version__,
     }
+
+
+def _version_if_installed(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "none"
 
 
 # What each column's bytes depend on, so that a new OpenCV does not stop a build of motion vectors.
@@ -24,10 +33,12 @@ DEPENDS = {
     "mv": ("ffmpeg", "ipdata", "libavcodec"),
     "iframe": ("ffmpeg", "ipdata", "libavcodec", "opencv"),
     "residual": ("ffmpeg", "ipdata", "libavcodec", "opencv"),
-    "flow": ("ffmpeg", "ipdata", "libavcodec", "numba", "opencv"),
+    "flow": ("ffmpeg", "ipdata", "libavcodec", "opencv"),
 }
+FLOW_DEPENDS = {"numba": ("numba",), "cuda": ("numba", "numba-cuda"), "opencv": ()}
 
 
-def tools_of(column: str, tools: dict[str, str]) -> dict[str, str]:
+def tools_of(column: str, recipe: BuildRecipe, tools: dict[str, str]) -> dict[str, str]:
     """The part of `tools` that a column depends on."""
-    return {name: tools[name] for name in DEPENDS[column]}
+    names = DEPENDS[column] + (FLOW_DEPENDS[recipe.flow.backend] if column == "flow" else ())
+    return {name: tools[name] for name in sorted(names)}

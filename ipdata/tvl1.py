@@ -104,16 +104,16 @@ def linearise(
 
 @compiled
 def iterate(
-    u: F32, v: F32, pu: F32, pv: F32, rho: F32, gx: F32, gy: F32, nsg: F32, changes: F32, settings: F32, count: int
+    u: F32, v: F32, pu: F32, pv: F32, rho: F32, gx: F32, gy: F32, nsg: F32, changes: F32, weights: F32, count: int
 ) -> bool:
     """Up to `count` primal and dual updates of one linearisation, in place; True if the flow came to rest.
 
     u and v are (h + 1, w + 1): the last row and column repeat the ones before, so that differences vanish there. pu
     and pv (2, h + 1, w + 1) are the dual variables of u and v in x and y; their first row and column are 0. changes
-    (w) is scratch. settings: tau / theta, lambda * theta, theta, the sum of squared changes at which flow is at rest.
+    (w) is scratch. weights: see weights_of.
     """
     height, width = rho.shape
-    step, reach, theta, at_rest = settings[0], settings[1], settings[2], settings[3]
+    step, reach, theta, at_rest = weights[0], weights[1], weights[2], weights[3]
     one = np.float32(1)
     pux, puy, pvx, pvy = pu[0], pu[1], pv[0], pv[1]
     for _ in range(count):
@@ -155,6 +155,24 @@ def iterate(
     return False
 
 
+def scale_sizes(settings: Flow, *, height: int, width: int) -> list[tuple[int, int]]:
+    """(height, width) of the pyramid's levels, finest first."""
+    sizes = [(height, width)]
+    while len(sizes) < settings.scales:
+        smaller = round(sizes[-1][0] * settings.scale_step), round(sizes[-1][1] * settings.scale_step)
+        if min(smaller) < MIN_SIDE_PX:
+            break
+        sizes.append(smaller)
+    return sizes
+
+
+def weights_of(settings: Flow, *, height: int, width: int) -> F32:
+    """tau / theta, lambda * theta, theta, and the sum of squared changes, px^2, at which such a flow is at rest."""
+    at_rest = settings.epsilon**2 * height * width
+    weights = settings.tau / settings.theta, settings.lambda_ * settings.theta, settings.theta, at_rest
+    return np.array(weights, np.float32)
+
+
 class Scale:
     """One level of the pyramid: its pictures and everything that solving it needs, allocated once."""
 
@@ -176,9 +194,7 @@ class Scale:
         """Improve the flow that stands here, from the two pictures that stand here."""
         interleave(self.i1, self.interleaved)
         self.pu[:], self.pv[:] = 0, 0
-        at_rest = settings.epsilon**2 * self.height * self.width
-        weights = (settings.tau / settings.theta, settings.lambda_ * settings.theta, settings.theta, at_rest)
-        numbers = np.array(weights, np.float32)
+        weights = weights_of(settings, height=self.height, width=self.width)
         changes = self.rows[0, : self.width]
         linear = self.rho, self.gx, self.gy, self.nsg
         for _ in range(settings.warps):
@@ -187,7 +203,7 @@ class Scale:
                 for plane in self.flow if settings.median_px > 1 else ():
                     plane[:] = cv2.medianBlur(np.ascontiguousarray(plane), settings.median_px)
                 count = settings.inner_iterations
-                if iterate(self.u, self.v, self.pu, self.pv, *linear, changes, numbers, count):
+                if iterate(self.u, self.v, self.pu, self.pv, *linear, changes, weights, count):
                     break
 
 
@@ -196,12 +212,7 @@ class TVL1:
 
     def __init__(self, settings: Flow, *, height: int, width: int) -> None:
         self.settings = settings
-        self.scales = [Scale(height, width)]
-        for _ in range(settings.scales - 1):
-            smaller = [round(side * settings.scale_step) for side in (self.scales[-1].height, self.scales[-1].width)]
-            if min(smaller) < MIN_SIDE_PX:
-                break
-            self.scales.append(Scale(*smaller))
+        self.scales = [Scale(*size) for size in scale_sizes(settings, height=height, width=width)]
 
     def __call__(self, previous: U8, current: U8) -> F32:
         """(H, W) uint8 luma each, to (H, W, 2) float32 px: u to the right, v down, from previous to current."""

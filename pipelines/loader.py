@@ -1,4 +1,7 @@
-"""The strict loader: TOML into nested frozen dataclasses; every key known, every type right, nothing guessed."""
+"""The strict loader: TOML into nested frozen dataclasses; every key known, every type right, nothing guessed.
+
+A recipe may begin with `base = "NAME"`: it then only says what differs from that packaged recipe.
+"""
 
 import math
 import tomllib
@@ -29,14 +32,35 @@ def load(schema: type[Recipe], kind: str, name_or_file: str, overrides: Sequence
 
     Raises: RecipeError.
     """
+    where, table = _table_of(kind, name_or_file)
+    for override in overrides:
+        _override(table, override)
+    return _build(schema, table, where=where, path="")
+
+
+def _table_of(kind: str, name_or_file: str) -> tuple[str, dict[str, Any]]:
+    """What to call the recipe in messages, and its keys with those of its base."""
     where, text = _text_of(kind, name_or_file)
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{where}: not TOML: {error}") from None
-    for override in overrides:
-        _override(table, override)
-    return _build(schema, table, where=where, path="")
+    if "base" not in table:
+        return where, table
+    base = table.pop("base")
+    if base not in names(kind) or base == name_or_file:
+        others = ", ".join(name for name in names(kind) if name != name_or_file)
+        raise RecipeError(f"{where}: base must be one of {others}, got {base!r}")
+    return where, _merged(_table_of(kind, base)[1], table)
+
+
+def _merged(base: dict[str, Any], table: dict[str, Any]) -> dict[str, Any]:
+    """`table` over `base`, table by table."""
+    merged = dict(base)
+    for key, value in table.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict)
+        merged[key] = _merged(base[key], value) if both else value
+    return merged
 
 
 def _text_of(kind: str, name_or_file: str) -> tuple[str, str]:

@@ -1,32 +1,41 @@
 """A Dask cluster that is already running: --scheduler ADDRESS, and a worker that is killed in the middle."""
 
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from built_sets import quick_options, tree
+from distributed import Client
+from numba import cuda
+
+from shards.reader import ShardSet
+
+SIMULATOR = {"NUMBA_ENABLE_CUDASIM": "1"}
 
 
-def start(*arguments: str | Path) -> subprocess.Popen[bytes]:
+def start(*arguments: str | Path, **environment: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", "distributed.cli." + str(arguments[0]), *map(str, arguments[1:])],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        env=os.environ | environment,
     )
 
 
-def worker(folder: Path) -> subprocess.Popen[bytes]:
+def worker(folder: Path, *more: str, **environment: str) -> subprocess.Popen[bytes]:
     scheduler = folder / "scheduler.json"
-    options = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", folder]
-    return start("dask_worker", "--scheduler-file", scheduler, *options)
+    options = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", folder, *more]
+    return start("dask_worker", "--scheduler-file", scheduler, *options, **environment)
 
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
-    """Address of a real scheduler, and its two worker processes."""
+    """Address of a real scheduler, and its two worker processes; a test may add more."""
     import json
 
     folder = tmp_path / "cluster"
@@ -95,3 +104,78 @@ def test_two_builds_on_one_scheduler_do_not_mix(
     for name in sizes:
         subprocess.run(arguments(f"{name}_alone", "none"), check=True, capture_output=True)
         assert tree(tmp_path / name) == tree(tmp_path / f"{name}_alone")
+
+
+def flow_options(out: Path, **changes: object) -> list[str]:
+    """A build with flow that Numba's CUDA simulator can do: tiny pictures, few iterations."""
+    small = ["transcode.width=32", "transcode.height=32", "flow.scales=1", "flow.warps=1", "flow.outer_iterations=1"]
+    small += ["flow.inner_iterations=2", "flow.median_px=1", "synthetic.frames=4"]
+    return [*quick_options(out, **changes), *(f"--set={change}" for change in small)]
+
+
+def payloads_of(out: Path, column: str) -> dict[str, bytes]:
+    shard_set = ShardSet(out)
+    return {sample.key: shard_set.read_bytes(sample.key, column) for sample in shard_set.samples()}
+
+
+def keys_run(address: str) -> dict[bool, set[str]]:
+    """Prefixes of the tasks that workers without and with the resource GPU ran."""
+
+    def started(dask_worker: Any) -> tuple[bool, set[str]]:
+        keys = {str(entry[0]) for entry in dask_worker.state.log if "executing" in entry[1:4]}
+        return bool(dask_worker.state.total_resources.get("GPU")), {key.split("-")[0] for key in keys}
+
+    with Client(address) as client:
+        found: dict[bool, set[str]] = {False: set(), True: set()}
+        for has_gpu, prefixes in client.run(started).values():
+            found[has_gpu] |= prefixes
+        return found
+
+
+def test_flow_goes_to_workers_with_a_gpu_and_the_rest_elsewhere(
+    tmp_path: Path, cluster: tuple[str, list[subprocess.Popen[bytes]]]
+) -> None:
+    """Only the worker that says it has a GPU has one, in the simulator, whose flow equals the kernel's for CPUs."""
+    address, workers = cluster
+    workers.append(worker(tmp_path / "cluster", "--resources", "GPU=1", **SIMULATOR))
+    with Client(address) as client:
+        client.wait_for_workers(3, timeout=60)
+    out, reference = tmp_path / "set", tmp_path / "reference"
+    on_gpu = flow_options(out, scheduler=address, flow_backend="cuda", columns="flow,mv")
+    subprocess.run([sys.executable, "-m", "ipdata.cli", *on_gpu], check=True, timeout=200)
+    ran = keys_run(address)
+    assert "flow" in ran[True] and "extract" not in ran[True]
+    assert "extract" in ran[False] and "flow" not in ran[False]
+
+    subprocess.run(
+        [sys.executable, "-m", "ipdata.cli", *flow_options(reference, scheduler="none", columns="flow,mv")], check=True
+    )
+    for column in ("flow", "mv"):
+        assert payloads_of(out, column) == payloads_of(reference, column)
+    assert ShardSet(out).manifest.columns["flow"].encoding["backend"] == "cuda"
+
+
+def test_a_local_cluster_has_one_worker_for_the_gpu(tmp_path: Path) -> None:
+    out = tmp_path / "set"
+    arguments = flow_options(out, workers=1, flow_backend="cuda", columns="flow", limit_videos=2)
+    subprocess.run([sys.executable, "-m", "ipdata.cli", *arguments], check=True, env=os.environ | SIMULATOR)
+    assert len(payloads_of(out, "flow")) == 2
+
+
+def test_flow_on_gpus_without_a_worker_that_has_one_is_refused(
+    tmp_path: Path, cluster: tuple[str, list[subprocess.Popen[bytes]]]
+) -> None:
+    address, _ = cluster
+    arguments = flow_options(tmp_path / "set", scheduler=address, flow_backend="cuda")
+    done = subprocess.run([sys.executable, "-m", "ipdata.cli", *arguments], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert f"dask worker {address} --nthreads 1 --resources GPU=1" in done.stderr
+
+
+@pytest.mark.skipif(cuda.is_available(), reason="this machine has a GPU")
+def test_without_a_gpu_a_build_that_needs_one_says_so(tmp_path: Path) -> None:
+    for where in ({"scheduler": "none"}, {"workers": 1}):
+        arguments = flow_options(tmp_path / "set", flow_backend="cuda", **where)
+        done = subprocess.run([sys.executable, "-m", "ipdata.cli", *arguments], capture_output=True, text=True)
+        assert done.returncode == 1 and "no CUDA GPU can be used here" in done.stderr, done.stderr
+        assert not (tmp_path / "set" / "manifest.json").exists()

@@ -2,7 +2,7 @@
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -169,7 +169,9 @@ def test_wrong_overrides_are_refused(read: Any, override: str, message: str) -> 
 
 def test_unknown_recipes_are_refused_with_those_there_are(tmp_path: Path) -> None:
     for name in ("nothing", str(tmp_path / "nothing.toml"), str(tmp_path)):
-        with pytest.raises(RecipeError, match=r"no recipe .*: neither a file nor one of default, small"):
+        with pytest.raises(
+            RecipeError, match=r"no recipe .*: neither a file nor one of compact, default, faithful, small"
+        ):
             load(Outer, "build", name)
 
 
@@ -197,3 +199,32 @@ def test_the_default_recipe_is_the_paper_s() -> None:
     recipe = load(BuildRecipe, "build", "default")
     assert (recipe.transcode.width, recipe.transcode.height, recipe.transcode.gop) == (340, 256, 12)
     assert (recipe.residual.definition, recipe.flow.bound_px) == ("previous", 20.0)
+
+
+def test_a_base_gives_what_the_recipe_does_not_say(tmp_path: Path) -> None:
+    from ipdata.recipe import BuildRecipe
+
+    own = tmp_path / "mine.toml"
+    own.write_text('base = "small"\n[residual]\nquality = 80\n')
+    mine, small = load(BuildRecipe, "build", str(own)), load(BuildRecipe, "build", "small")
+    assert mine == replace(small, residual=replace(small.residual, quality=80))
+    assert small.transcode.width == 112 and small.residual == load(BuildRecipe, "build", "default").residual
+
+
+@pytest.mark.parametrize("base", ['"nothing"', "3", '"/etc/passwd"', '["default"]'])
+def test_a_base_must_be_a_packaged_recipe(tmp_path: Path, base: str) -> None:
+    from ipdata.recipe import BuildRecipe
+
+    own = tmp_path / "mine.toml"
+    own.write_text(f"base = {base}\n")
+    with pytest.raises(RecipeError, match=r"mine\.toml: base must be one of compact, default, faithful, small, got"):
+        load(BuildRecipe, "build", str(own))
+
+
+def test_an_unknown_key_over_a_base_is_named(tmp_path: Path) -> None:
+    from ipdata.recipe import BuildRecipe
+
+    own = tmp_path / "mine.toml"
+    own.write_text('base = "default"\n[residual]\nqualty = 80\n')
+    with pytest.raises(RecipeError, match=r"mine\.toml: unknown key residual\.qualty"):
+        load(BuildRecipe, "build", str(own))

@@ -1,0 +1,47 @@
+"""TV-L1 on a real GPU, on real clips. Skipped, loudly, where there is none: the simulator's tests run everywhere."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from moving import recipe_of
+from numba import cuda
+
+from ipdata import decode
+from ipdata.flow import estimator
+from ipdata.transcode import executable, transcode
+from shards.encodings import store_flow
+
+pytestmark = pytest.mark.skipif(not cuda.is_available(), reason="no CUDA GPU can be used here")
+SETTINGS = recipe_of().flow
+CLIPS = ["hmdb51/cartwheel/*.avi", "kinetics/R6*.mp4", "ucf101/*/*g23*.avi"]
+
+
+def lumas_of(clip: Path, frames: int = 26) -> np.ndarray:
+    settings = recipe_of("transcode.width=340", "transcode.height=256").transcode
+    stream = transcode(clip, settings, limit_frames=frames, path=executable())
+    return np.stack([picture.luma for picture in decode.pictures(stream)])
+
+
+@pytest.mark.parametrize("pattern", CLIPS)
+@pytest.mark.parametrize("backend", ["numba", "opencv"])
+def test_it_agrees_with_the_other_backends(data: Path, pattern: str, backend: str) -> None:
+    """As a mean over a clip: at most 0.02 px endpoint difference, at most 0.5 % of stored values off by more than 1."""
+    lumas = lumas_of(next((data / "clips").glob(pattern)))
+    flows = [
+        estimator(replace(SETTINGS, backend=name), width=340, height=256)(lumas[:-1], lumas[1:])  # type: ignore[arg-type]
+        for name in ("cuda", backend)
+    ]
+    stored = [store_flow(flow, bound_px=20).astype(int) for flow in flows]
+    assert np.linalg.norm(flows[0] - flows[1], axis=-1).mean() <= 0.02
+    assert (np.abs(stored[0] - stored[1]) > 1).mean() <= 0.005
+
+
+def test_the_same_bytes_again_and_in_other_batches(data: Path) -> None:
+    lumas = lumas_of(next((data / "clips").glob(CLIPS[0])))
+    estimate = estimator(replace(SETTINGS, backend="cuda"), width=340, height=256)
+    first = estimate(lumas[:-1], lumas[1:])
+    assert np.array_equal(estimate(lumas[:-1], lumas[1:]), first)
+    estimate.batch_pairs = 7
+    assert np.array_equal(estimate(lumas[:-1], lumas[1:]), first)
