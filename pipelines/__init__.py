@@ -1,5 +1,5 @@
 """Recipes as data: TOML files, and the one strict loader that reads them."""
 
-from pipelines.loader import RecipeError, load, names
+from pipelines.loader import RecipeError, build, load, names
 
-__all__ = ["RecipeError", "load", "names"]
+__all__ = ["RecipeError", "build", "load", "names"]

@@ -38,6 +38,12 @@ def load(schema: type[Recipe], kind: str, name_or_file: str, overrides: Sequence
     return _build(schema, table, where=where, path="")
 
 
+def build(schema: type[Recipe], table: dict[str, Any], *, where: str) -> Recipe:
+    """A table that was stored, such as in a run's record, as strictly as a file. Raises: RecipeError."""
+    recipe: Recipe = _build(schema, table, where=where, path="")
+    return recipe
+
+
 def _table_of(kind: str, name_or_file: str) -> tuple[str, dict[str, Any]]:
     """What to call the recipe in messages, and its keys with those of its base."""
     where, text = _text_of(kind, name_or_file)
@@ -113,6 +119,9 @@ def _build(schema: Any, table: dict[str, Any], *, where: str, path: str) -> Any:
 def _value(expected: Any, value: Any, *, where: str, path: str) -> Any:
     if is_dataclass(expected) and isinstance(value, dict):
         return _build(expected, value, where=where, path=f"{path}.")
+    if get_origin(expected) is dict and isinstance(value, dict):  # tables, or values, under names of the recipe's own
+        item = get_args(expected)[1]
+        return {key: _value(item, entry, where=where, path=f"{path}.{key}") for key, entry in value.items()}
     if get_origin(expected) is tuple and isinstance(value, list):
         item = get_args(expected)[0]
         return tuple(_value(item, entry, where=where, path=f"{path}[{n}]") for n, entry in enumerate(value))
@@ -139,6 +148,8 @@ def _spell(expected: Any) -> str:
         return f"a list, each entry {_spell(get_args(expected)[0])}"
     if isinstance(expected, UnionType):
         return _spell(get_args(expected)[0])
+    if get_origin(expected) is dict:
+        return f"a table, each entry {_spell(get_args(expected)[1])}"
     if is_dataclass(expected):
         return f"a table of {', '.join(field.name for field in fields(expected))}"
     return {bool: "true or false", int: "a whole number", float: "a finite number", str: "a string"}[expected]

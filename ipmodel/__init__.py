@@ -1,0 +1,1 @@
+"""Shard sets to models: the paper's networks, their training and their evaluation."""

@@ -1,0 +1,5 @@
+"""`python -m ipmodel`, for torchrun."""
+
+from ipmodel.cli import main
+
+main()

@@ -1,0 +1,177 @@
+"""The command line: `ipmodel train`, `eval`, `fuse`, `info`.
+
+Exit status: 0 done; 1 refused, with nothing lost; 2 wrong usage; 75 stopped by SIGTERM, the same command goes on.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ipmodel.errors import ModelError
+from pipelines import RecipeError, load, names
+from shards.errors import ShardError
+
+REFUSED, RESUME = 1, 75
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+def main() -> None:
+    """Train the networks of the paper from a shard set, evaluate them, and fuse their scores."""
+
+
+def _errors_as_lines(run: Callable[[], int]) -> None:
+    try:
+        status = run()
+    except (ModelError, RecipeError, ShardError, OSError) as error:
+        click.echo(f"error: {error}", err=True)
+        status = REFUSED
+    sys.exit(status)
+
+
+def _run_of(out: Path, shards: Path, recipe: str, overrides: tuple[str, ...], init: tuple[str, ...]) -> Any:
+    from ipmodel.recipe import TrainRecipe
+    from ipmodel.runs import Run
+    from shards import ShardSet
+
+    imagenet = {}
+    for given in init:
+        name, separator, path = given.partition("=")
+        depth = name.removeprefix("resnet")
+        if not separator or not depth.isdecimal():
+            raise ModelError(f"--init {given!r}: expected resnetDEPTH=FILE, such as resnet18=resnet18.pth")
+        imagenet[int(depth)] = Path(path)
+    loaded = load(TrainRecipe, "train", recipe, overrides)
+    return Run(directory=out, shard_set=ShardSet(shards), recipe=loaded, imagenet=imagenet)
+
+
+@main.command()
+@click.option("--shards", type=click.Path(path_type=Path), required=True, help="the shard set")
+@click.option("--split", default="1", show_default=True)
+@click.option(
+    "--recipe", default="ip_tsn", show_default=True, help=f"name or TOML file; names: {', '.join(names('train'))}"
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="the run's directory")
+@click.option("--phase", help="only this one  [default: all, in order]")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="change a recipe key, such as phases.p_stream.epochs=3; repeatable",
+)
+@click.option("--init", multiple=True, metavar="resnetDEPTH=FILE", help="torchvision's ImageNet weights; repeatable")
+def train(
+    shards: Path,
+    split: str,
+    recipe: str,
+    out: Path,
+    phase: str | None,
+    overrides: tuple[str, ...],
+    init: tuple[str, ...],
+) -> None:
+    """Train all phases, or one; what is complete is not run again, what was stopped goes on."""
+
+    def run() -> int:
+        from ipmodel.engine import StoppedError, ranks
+        from ipmodel.runs import train_phases
+
+        opened = _run_of(out, shards, recipe, overrides, init)
+        phases = list(opened.recipe.phases)
+        if phase is not None and phase not in phases:
+            raise ModelError(f"no phase {phase!r} in recipe {recipe}; known: {', '.join(phases)}")
+        with ranks() as own:
+            opened.open(first=own.first)
+            try:
+                train_phases(opened, split=split, names=phases if phase is None else [phase], ranks=own)
+            except StoppedError:
+                click.echo("stopped and saved; the same command goes on", err=True)
+                return RESUME
+        return 0
+
+    _errors_as_lines(run)
+
+
+@main.command("eval")
+@click.argument("directory", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--shards", type=click.Path(path_type=Path), required=True, help="the shard set")
+@click.option("--splits", default="1", show_default=True, help="comma-separated, or all")
+def evaluate(directory: Path, shards: Path, splits: str) -> None:
+    """Top-1 of each stream and of their fusions on the test subset; writes RUN/eval.json and RUN/split-*/scores."""
+
+    def run() -> int:
+        from ipmodel.engine import ranks
+        from ipmodel.runs import reopen
+
+        opened = reopen(directory, shards)
+        chosen = list(opened.shard_set.manifest.splits) if splits == "all" else splits.split(",")
+        with ranks() as own:
+            figures = {split: _figures(opened, split, own) for split in chosen}
+            if own.first:
+                from ipmodel.report import table_of
+
+                (directory / "eval.json").write_text(json.dumps(figures, indent=1) + "\n")
+                click.echo(table_of(figures))
+        return 0
+
+    _errors_as_lines(run)
+
+
+def _figures(run: Any, split: str, own: Any) -> dict[str, dict[str, Any]]:
+    from ipmodel.evaluate import scores_of
+    from ipmodel.report import figures_of, with_fusions
+
+    streams = {name: scores_of(run, split=split, phase=phase, ranks=own) for name, phase in run.recipe.streams.items()}
+    tables = with_fusions(streams)
+    if own.first:
+        folder = run.directory / f"split-{split}" / "scores"
+        folder.mkdir(exist_ok=True)
+        for name, table in tables.items():
+            table.save(folder / f"{name}.npz")
+    return {name: figures_of(table) for name, table in tables.items()}
+
+
+@main.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--weights", help="comma-separated, one a file  [default: all 1]")
+@click.option("--softmax", is_flag=True, help="fuse softmax scores instead of raw logits")
+@click.option("--out", type=click.Path(path_type=Path), help="write the fused scores there")
+def fuse(files: tuple[Path, ...], weights: str | None, softmax: bool, out: Path | None) -> None:
+    """Fuse score files of the same videos, matched by name, and print the accuracy of each and of all."""
+
+    def run() -> int:
+        from ipmodel.fuse import fuse as fuse_tables
+        from ipmodel.fuse import load_scores
+
+        tables = [load_scores(path) for path in files]
+        try:
+            parsed = [float(part) for part in weights.split(",")] if weights else []
+        except ValueError:
+            raise ModelError(f"--weights {weights}: expected numbers, such as 2,1,1") from None
+        fused = fuse_tables(tables, parsed, softmax=softmax)
+        for path, table in zip(files, tables, strict=True):
+            click.echo(f"{100 * table.top1:6.2f} %  {path}")
+        click.echo(f"{100 * fused.top1:6.2f} %  fused, {len(fused.names)} videos")
+        if out is not None:
+            fused.save(out)
+        return 0
+
+    _errors_as_lines(run)
+
+
+@main.command()
+@click.option("--frames", default=16, show_default=True)
+@click.option("--size", "size_px", default=224, show_default=True, help="px")
+@click.option("--classes", default=51, show_default=True)
+def info(frames: int, size_px: int, classes: int) -> None:
+    """Parameters and multiply-adds of every network, beside the paper's figures."""
+    from ipmodel.info import info_table
+
+    click.echo(info_table(frames=frames, size_px=size_px, classes=classes))
+
+
+if __name__ == "__main__":
+    main()

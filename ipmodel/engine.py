@@ -1,0 +1,269 @@
+"""The training loop: one phase from its first step to its last, alone or under torchrun, resumable at any step."""
+
+import json
+import math
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+
+from ipmodel import checkpoint
+from ipmodel.data import Batch, Clips, Draw, loader, network_input
+from ipmodel.errors import ModelError
+from ipmodel.losses import classification_loss, distillation_loss
+from ipmodel.recipe import Input, Optimiser, Phase, TrainRecipe
+from ipmodel.resnet import ResNet, Scores
+from ipmodel.sampling import Batches
+
+STEM = ("data_bn.", "conv1.", "bn1.")
+CLASSIFIER = "fc."
+
+
+class StoppedError(Exception):
+    """SIGTERM came: the state is saved, the same command goes on."""
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those that train together."""
+
+    rank: int = 0
+    count: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set on one of them; every rank must ask."""
+        if self.count == 1:
+            return flag
+        votes = torch.tensor([int(flag)], device=self.device)
+        dist.all_reduce(votes, op=dist.ReduceOp.MAX)
+        return bool(votes.item())
+
+
+@contextmanager
+def ranks() -> Iterator[Ranks]:
+    """Join the others that torchrun started; alone where RANK is unset."""
+    cuda = torch.cuda.is_available()
+    if "RANK" not in os.environ:
+        yield Ranks(device=torch.device("cuda" if cuda else "cpu"))
+        return
+    local = int(os.environ.get("LOCAL_RANK", 0))
+    device = torch.device("cuda", local) if cuda else torch.device("cpu")
+    if cuda:
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if cuda else "gloo")
+    try:
+        yield Ranks(dist.get_rank(), dist.get_world_size(), device)
+    finally:
+        dist.destroy_process_group()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """All that training one phase takes."""
+
+    phase: Phase
+    recipe: TrainRecipe
+    clips: Clips
+    network: ResNet  # with the weights that it begins with
+    teacher: ResNet | None
+    directory: Path  # of the phase's checkpoints, log and network
+
+    @property
+    def input(self) -> Input:
+        return self.recipe.input
+
+    @property
+    def picture_px(self) -> tuple[int, int]:
+        return self.clips.samples[0].width, self.clips.samples[0].height
+
+
+def train(job: Job, ranks: Ranks) -> None:
+    """Train a phase to its end and publish its network.
+
+    Raises: StoppedError after SIGTERM, with the state saved; ModelError if the loss is not finite.
+    """
+    phase, recipe = job.phase, job.recipe
+    batches = Batches(samples=len(job.clips), batch=phase.batch, seed=recipe.seed, rank=ranks.rank, ranks=ranks.count)
+    steps = phase.epochs * batches.steps
+    network = channels_last(job.network.to(ranks.device)).train()
+    teacher = None if job.teacher is None else frozen(channels_last(job.teacher.to(ranks.device)))
+    optimiser = optimiser_of(network, phase.optimiser)
+    step = _restore(job, network, optimiser)
+    wrapped: nn.Module = DistributedDataParallel(network) if ranks.count > 1 else network
+    draws = _draws(batches, phase.epochs, first_step=step)
+    source = loader(job.clips, draws, workers=recipe.workers, pin=ranks.device.type == "cuda")
+    log = Log(job.directory / "log.jsonl", first=ranks.first)
+    saved_at = time.monotonic()
+    with _sigterm() as stopped:
+        while step < steps:
+            waiting = time.monotonic()
+            batch = {name: tensor.to(ranks.device, non_blocking=True) for name, tensor in next(source).items()}
+            ready = time.monotonic()
+            rate = set_rate(optimiser, phase.optimiser, epoch=step / batches.steps, epochs=phase.epochs)
+            terms = _accumulate_gradients(job, wrapped, teacher, batch)
+            loss = sum(terms.values())
+            if ranks.any(not math.isfinite(loss)):
+                where = f"phase {job.directory.name}, step {step}"
+                raise ModelError(f"{where}: the loss is not finite: {terms}; lower optimiser.rate, or look at the data")
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+            step += 1
+            log.write(
+                step=step,
+                epoch=step / batches.steps,
+                rate=rate,
+                loss=loss,
+                **terms,
+                seconds=time.monotonic() - waiting,
+                wait=ready - waiting,
+                clips=phase.batch,
+            )
+            stop = ranks.any(bool(stopped))
+            due = ranks.any(time.monotonic() - saved_at > 60 * recipe.checkpoint_minutes)
+            if ranks.first and (stop or due or step % batches.steps == 0) and step < steps:
+                state = {"optimiser": optimiser.state_dict()}
+                checkpoint.save(job.directory, checkpoint.Checkpoint(step, network.state_dict(), state))
+            if due:
+                saved_at = time.monotonic()
+            if stop and step < steps:
+                raise StoppedError
+    if ranks.first:
+        checkpoint.save_network(job.directory / checkpoint.FINAL, network.state_dict())
+        checkpoint.clear(job.directory)
+    ranks.any(False)  # nobody reads the network before it is there
+
+
+def _accumulate_gradients(job: Job, network: nn.Module, teacher: ResNet | None, batch: Batch) -> dict[str, float]:
+    """Forward and backward of a batch, in parts; the terms of the loss as means over it."""
+    totals: dict[str, float] = {}
+    clips = len(batch["label"])
+    share = -(-clips // job.phase.accumulate)
+    for start in range(0, clips, share):
+        part = {name: tensor[start : start + share] for name, tensor in batch.items()}
+        terms = _loss_terms(job, network, teacher, part)
+        weight = len(part["label"]) / clips
+        (weight * torch.stack(list(terms.values())).sum()).backward()
+        for name, term in terms.items():
+            totals[name] = totals.get(name, 0.0) + weight * term.item()
+    return totals
+
+
+def _loss_terms(job: Job, network: nn.Module, teacher: ResNet | None, batch: Batch) -> dict[str, Tensor]:
+    device = batch["label"].device
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
+        clip = network_input(batch, job.phase.modality, job.input, picture_px=job.picture_px)
+        scores: Scores = network(clip)
+        if teacher is not None:
+            with torch.no_grad():
+                flow = network_input(batch, "flow", job.input, picture_px=job.picture_px)
+                taught: Scores = teacher(flow)
+    scores = Scores(scores.logits.float(), scores.features.float())
+    terms = {"classification": classification_loss(scores, batch["label"])}
+    if teacher is not None:
+        taught = Scores(taught.logits.float(), taught.features.float())
+        terms |= distillation_loss(scores, taught, job.phase.distillation)
+    return terms
+
+
+def channels_last(network: ResNet) -> ResNet:
+    """On GPUs, weights in the layout that their convolutions want."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Conv3d) and module.weight.is_cuda:
+            two_d = isinstance(module, nn.Conv2d)
+            layout = torch.channels_last if two_d else torch.channels_last_3d
+            module.weight.data = module.weight.data.contiguous(memory_format=layout)
+    return network
+
+
+def frozen(network: ResNet) -> ResNet:
+    """A teacher: eval mode, so that its BatchNorms keep their statistics, and no gradients."""
+    return network.eval().requires_grad_(False)
+
+
+def optimiser_of(network: ResNet, settings: Optimiser) -> torch.optim.Optimizer:
+    """Three groups of rates, stem, body and classifier; no weight decay on biases and BatchNorms' shifts."""
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        stem = settings.stem_multiplier if name.startswith(STEM) else settings.body_multiplier
+        multiplier = 1.0 if name.startswith(CLASSIFIER) else stem
+        decay = 0.0 if name.endswith("bias") else settings.weight_decay
+        groups.setdefault((multiplier, decay), []).append(parameter)
+    parameters: list[dict[str, Any]] = [
+        {"params": members, "multiplier": multiplier, "weight_decay": decay}
+        for (multiplier, decay), members in groups.items()
+    ]
+    if settings.name == "adam":
+        return torch.optim.Adam(parameters, lr=settings.rate, eps=settings.epsilon)
+    return torch.optim.SGD(parameters, lr=settings.rate, momentum=settings.momentum)
+
+
+def set_rate(optimiser: torch.optim.Optimizer, settings: Optimiser, *, epoch: float, epochs: int) -> float:
+    """The rate at a time in epochs, given to every group with its multiplier; a function of the time alone."""
+    rate = settings.rate
+    if settings.schedule == "step":
+        rate *= settings.factor ** sum(int(epoch) >= step for step in settings.steps)
+    elif settings.schedule == "cosine":
+        rate *= 0.5 * (1 + math.cos(math.pi * epoch / epochs))
+    for group in optimiser.param_groups:
+        group["lr"] = rate * group["multiplier"]
+    return rate
+
+
+def _restore(job: Job, network: ResNet, optimiser: torch.optim.Optimizer) -> int:
+    """Go on from the newest checkpoint; the step that comes next."""
+    found = checkpoint.newest(job.directory)
+    if found is None:
+        return 0
+    network.load_state_dict(found.weights)
+    optimiser.load_state_dict(found.state["optimiser"])
+    return found.step
+
+
+def _draws(batches: Batches, epochs: int, *, first_step: int) -> Iterator[list[Draw]]:
+    """(epoch, sample) of this rank's steps, from one step on to the end."""
+    for epoch in range(first_step // batches.steps, epochs):
+        start = first_step % batches.steps if epoch == first_step // batches.steps else 0
+        for numbers in batches.of(epoch, first_step=start):
+            yield [(epoch, number) for number in numbers]
+
+
+@contextmanager
+def _sigterm() -> Iterator[list[int]]:
+    """A list that SIGTERM adds to, instead of ending the process."""
+    received: list[int] = []
+
+    def note(number: int, _: FrameType | None) -> None:
+        received.append(number)
+
+    before = signal.signal(signal.SIGTERM, note)
+    try:
+        yield received
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class Log:
+    """One JSON line a step."""
+
+    def __init__(self, path: Path, *, first: bool) -> None:
+        self.path = path if first else None
+
+    def write(self, **values: float) -> None:
+        if self.path is not None:
+            with self.path.open("a") as file:
+                file.write(json.dumps(values) + "\n")

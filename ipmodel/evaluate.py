@@ -1,0 +1,53 @@
+"""Scores of a network on a subset's videos: each video once, on any number of ranks."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import distributed as dist
+
+from ipmodel.data import Clips, ClipSettings, Draw, loader, network_input
+from ipmodel.engine import Ranks
+from ipmodel.fuse import ScoreTable
+from ipmodel.runs import Run, trained
+
+TEST_BATCH = 8  # clips
+
+
+@torch.inference_mode()
+def scores_of(run: Run, *, split: str, phase: str, ranks: Ranks, subset: str = "test") -> ScoreTable:
+    """What a phase's network says of a subset, from the middles of its segments and one centre crop."""
+    settings = run.recipe.phases[phase]
+    picked = ClipSettings(
+        modalities=(settings.modality,), segments=settings.segments, input=run.recipe.input, train=False
+    )
+    clips = Clips(run.shard_set, list(run.shard_set.samples(split=split, subset=subset)), picked)
+    network = trained(run, split=split, name=phase).to(ranks.device).eval()
+    numbers, logits = [], []
+    picture_px = clips.samples[0].width, clips.samples[0].height
+    for batch in loader(clips, _draws(len(clips), ranks), workers=run.recipe.workers):
+        batch = {name: tensor.to(ranks.device) for name, tensor in batch.items()}
+        with torch.autocast(ranks.device.type, dtype=torch.bfloat16, enabled=ranks.device.type == "cuda"):
+            clip = network_input(batch, settings.modality, run.recipe.input, picture_px=picture_px)
+            logits.append(network(clip).logits.double().cpu().numpy())
+        numbers.append(batch["number"].cpu().numpy())
+    classes = len(run.classes)
+    own = (np.concatenate(numbers or [np.empty(0, int)]), np.concatenate(logits or [np.empty((0, classes))]))
+    everyone = [own]
+    if ranks.count > 1:
+        everyone = [own] * ranks.count
+        dist.all_gather_object(everyone, own)
+    order = np.argsort(np.concatenate([numbers for numbers, _ in everyone]))
+    return ScoreTable(
+        names=[sample.name for sample in clips.samples],
+        labels=np.array([sample.class_id for sample in clips.samples], np.int64),
+        logits=np.concatenate([logits for _, logits in everyone])[order],
+        classes=run.classes,
+    )
+
+
+def _draws(samples: int, ranks: Ranks) -> Iterator[list[Draw]]:
+    """This rank's share of all samples, in batches; without collectives, so that shares may differ in length."""
+    own = range(ranks.rank, samples, ranks.count)
+    for start in range(0, len(own), TEST_BATCH):
+        yield [(0, number) for number in own[start : start + TEST_BATCH]]

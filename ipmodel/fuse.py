@@ -1,0 +1,126 @@
+"""Late fusion: streams' scores of the same videos, added with weights. Pure numpy; takes other projects' scores too."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ipmodel.errors import ModelError
+
+F64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """What one network says of some videos."""
+
+    names: list[str]
+    labels: NDArray[np.int64]  # (N,) class ids
+    logits: F64  # (N, K)
+    classes: tuple[str, ...] = ()  # names of the K classes, where they are known
+
+    def __post_init__(self) -> None:
+        videos = len(self.names)
+        if self.labels.shape != (videos,) or self.logits.ndim != 2 or len(self.logits) != videos:
+            raise ModelError(f"scores of {videos} videos: labels {self.labels.shape}, logits {self.logits.shape}")
+        if not np.isfinite(self.logits).all():
+            raise ModelError("scores hold values that are not finite; the network that made them is broken")
+        if self.classes and len(self.classes) != self.logits.shape[1]:
+            raise ModelError(f"{len(self.classes)} class names for {self.logits.shape[1]} scores a video")
+        if videos and not 0 <= self.labels.min() <= self.labels.max() < self.logits.shape[1]:
+            raise ModelError(
+                f"labels reach from {self.labels.min()} to {self.labels.max()}, of {self.logits.shape[1]} classes"
+            )
+
+    @property
+    def top1(self) -> float:
+        """Share of videos whose highest score is their class's."""
+        return self.top(1)
+
+    def top(self, count: int) -> float:
+        """Share of videos whose class is among the `count` highest scores."""
+        own = np.take_along_axis(self.logits, self.labels[:, None], axis=1)
+        higher = (self.logits > own).sum(axis=1)
+        # Equal scores count in the order of classes, as argmax has it.
+        ids = np.arange(self.logits.shape[1])
+        tied = ((self.logits == own) & (ids < self.labels[:, None])).sum(axis=1)
+        return float(np.mean(higher + tied < count))
+
+    def confusion(self) -> NDArray[np.int64]:
+        """(K, K) counts: rows are the true classes, columns the highest scores."""
+        matrix = np.zeros((self.logits.shape[1],) * 2, np.int64)
+        np.add.at(matrix, (self.labels, self.logits.argmax(axis=1)), 1)
+        return matrix
+
+    def save(self, path: Path) -> None:
+        """An .npz without pickles: names, labels, scores, classes."""
+        names, classes = np.array(self.names, np.str_), np.array(self.classes, np.str_)
+        with path.open("wb") as file:
+            np.savez(file, names=names, labels=self.labels, scores=self.logits, classes=classes)
+
+
+def load_scores(path: Path) -> ScoreTable:
+    """A file of ScoreTable.save, or one with `scores`, `labels` and `names` alone. Raises: ModelError."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            found = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError) as error:
+        raise ModelError(f"{path}: no score file (.npz): {error}") from None
+    missing = [name for name in ("scores", "labels", "names") if name not in found]
+    if missing:
+        raise ModelError(
+            f"{path}: no {', '.join(missing)}; a score file has scores (videos, classes), labels and names"
+        )
+    names = [str(name) for name in found["names"]]
+    classes = tuple(str(name) for name in found.get("classes", []))
+    return ScoreTable(names, found["labels"].astype(np.int64), found["scores"].astype(np.float64), classes)
+
+
+def plain(name: str) -> str:
+    """What video names are matched by: projects spell characters other than these differently."""
+    return re.sub(r"[^A-Za-z0-9./_]", "_", name)
+
+
+def fuse(tables: Sequence[ScoreTable], weights: Sequence[float] = (), *, softmax: bool = False) -> ScoreTable:
+    """Weighted sum of logits, or of their softmax, over videos matched by name; in the first table's order.
+
+    Raises: ModelError if videos, labels or classes differ.
+    """
+    weights = weights or [1.0] * len(tables)
+    if not tables or len(weights) != len(tables):
+        raise ModelError(f"{len(tables)} score files and {len(weights)} weights; give each file one")
+    first = tables[0]
+    rows = _rows(first)
+    total = np.zeros_like(first.logits)
+    for number, (table, weight) in enumerate(zip(tables, weights, strict=True), 1):
+        if table.classes and first.classes and table.classes != first.classes:
+            raise ModelError(f"score file {number} has other classes than the first, or in another order")
+        if table.logits.shape[1] != first.logits.shape[1]:
+            raise ModelError(f"score file {number} has {table.logits.shape[1]} classes, not {first.logits.shape[1]}")
+        own = _rows(table)
+        different = own.keys() ^ rows.keys()
+        if different:
+            raise ModelError(f"score file {number}: {len(different)} videos are not in both, such as {min(different)}")
+        order = [own[name] for name in rows]
+        if (table.labels[order] != first.labels).any():
+            raise ModelError(f"score file {number} labels videos otherwise than the first")
+        total += weight * (_softmax(table.logits) if softmax else table.logits)[order]
+    return ScoreTable(first.names, first.labels, total, first.classes)
+
+
+def _rows(table: ScoreTable) -> dict[str, int]:
+    """Row of each video by its plain name. Raises ModelError if two have one name."""
+    rows: dict[str, int] = {}
+    for number, name in enumerate(table.names):
+        if rows.setdefault(plain(name), number) != number:
+            raise ModelError(f"two videos of one score file are called {plain(name)}")
+    return rows
+
+
+def _softmax(logits: F64) -> F64:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    softened: F64 = powers / powers.sum(axis=1, keepdims=True)
+    return softened

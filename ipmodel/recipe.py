@@ -1,0 +1,129 @@
+"""The training recipe: phases as data (section 4.2.1 of the paper), and everything that decides a run's result."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ipmodel.losses import Distillation
+from ipmodel.resnet import Architecture, Stage
+
+# What a network sees: I-frames, motion vectors, residuals, both stacked, optical flow; and the columns that takes.
+Modality = Literal["i", "mv", "r", "mr", "flow"]
+COLUMNS: dict[Modality, tuple[str, ...]] = {
+    "i": ("iframe",),
+    "mv": ("mv",),
+    "r": ("residual",),
+    "mr": ("mv", "residual"),
+    "flow": ("flow",),
+}
+CHANNELS: dict[Modality, int] = {"i": 3, "mv": 2, "r": 3, "mr": 5, "flow": 2}
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimiser:
+    """Adam or SGD, with a rate that falls at steps or along a cosine."""
+
+    name: Literal["adam", "sgd"] = "adam"
+    rate: float = 1e-3
+    epsilon: float = 1e-3  # Adam's
+    momentum: float = 0.9  # SGD's
+    weight_decay: float = 1e-4  # none on biases
+    schedule: Literal["step", "cosine", "constant"] = "step"
+    steps: tuple[int, ...] = ()  # epochs at which the rate falls by `factor`
+    factor: float = 0.1
+    stem_multiplier: float = 1.0  # of the rate for conv1, bn1 and the BatchNorm on the input
+    body_multiplier: float = 1.0  # for everything else but the classifier
+
+    def __post_init__(self) -> None:
+        _require(self.rate > 0, f"rate must be positive, got {self.rate}")
+        _require(tuple(sorted(self.steps)) == self.steps, f"steps must rise, got {list(self.steps)}")
+        _require(min(self.stem_multiplier, self.body_multiplier) >= 0, "multipliers must not be negative")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """One training of one network."""
+
+    modality: Modality
+    depth: Literal[18, 34, 50, 101, 152] = 18
+    last_2d_stage: Stage = "conv5"
+    init: str = ""  # a phase whose network this one begins with, inflated where this one is 3D; else from scratch
+    inflation: Literal["mean", "centre"] = "mean"
+    teacher: str = ""  # a phase whose network, frozen, is distilled into this one
+    distillation: Distillation = field(default_factory=Distillation)
+    segments: int = 16  # snippets a clip
+    epochs: int
+    batch: int  # clips, over all ranks
+    accumulate: int = 1  # parts that a rank's batch is computed in
+    optimiser: Optimiser = field(default_factory=Optimiser)
+
+    def __post_init__(self) -> None:
+        _require(min(self.segments, self.epochs, self.batch, self.accumulate) >= 1, "counts must be at least 1")
+        _require(
+            self.batch % self.accumulate == 0, f"batch {self.batch} does not divide by accumulate {self.accumulate}"
+        )
+
+    @property
+    def architecture(self) -> Architecture:
+        return Architecture(
+            depth=self.depth,
+            channels=CHANNELS[self.modality],
+            last_2d_stage=self.last_2d_stage,
+            input_norm=self.modality != "i",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """What a network's input looks like. The defaults are CoViAR's."""
+
+    resize_px: int = 256  # the picture is squashed to a square of this side
+    crop_px: int = 224  # what the network sees
+    scales: tuple[float, ...] = (1.0, 0.875, 0.75)  # sides of training's crops, as shares of the square's
+    iframe_scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
+    flip: bool = True  # mirror half of the training clips
+    colour_jitter: float = 0.0  # of I-frames in training: brightness, contrast, saturation by up to this share
+    motion_bound_px: float = 20.0  # motion vectors beyond it are clipped
+
+    def __post_init__(self) -> None:
+        _require(16 <= self.crop_px <= self.resize_px, f"crop_px must be 16 to resize_px, got {self.crop_px}")
+        _require(bool(self.scales and self.iframe_scales), "there must be a scale to crop at")
+        _require(all(0 < s <= 1 for s in self.scales + self.iframe_scales), "scales must lie in (0, 1]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRecipe:
+    input: Input = field(default_factory=Input)
+    phases: dict[str, Phase]
+    streams: dict[str, str] = field(default_factory=dict)  # what is reported: stream name to phase name
+    seed: int = 0
+    deterministic: bool = False
+    workers: int = 2  # loader processes a rank
+    checkpoint_minutes: float = 10.0  # at most this long between two, within an epoch too
+
+    def __post_init__(self) -> None:
+        _require(bool(self.phases), "there must be a phase")
+        earlier: list[str] = []
+        for name, phase in self.phases.items():
+            for role in ("init", "teacher"):
+                other = getattr(phase, role)
+                _require(other in ("", *earlier), f"phases.{name}.{role} must name an earlier phase, got {other!r}")
+            earlier.append(name)
+        for stream, name in self.streams.items():
+            _require(name in self.phases, f"streams.{stream} must name a phase, got {name!r}")
+
+    def needed_for(self, name: str) -> list[str]:
+        """The phases to run for one, itself last. Raises ValueError if there is no such phase."""
+        _require(name in self.phases, f"no phase {name!r}; known: {', '.join(self.phases)}")
+        return [phase for phase in self.phases if phase in {*self._ancestors(name), name}]
+
+    def _ancestors(self, name: str) -> Iterator[str]:
+        for other in (self.phases[name].init, self.phases[name].teacher):
+            if other:
+                yield other
+                yield from self._ancestors(other)

@@ -1,0 +1,161 @@
+"""A run: its directory, what it was trained on, and its phases in order; a complete one is not run again.
+
+RUN/run.json, and for each split RUN/split-<name>/<phase>/ with log.jsonl, checkpoints, and at last network.safetensors.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ipmodel import checkpoint
+from ipmodel.data import Clips, ClipSettings
+from ipmodel.engine import Job, Ranks, frozen, train
+from ipmodel.errors import ModelError
+from ipmodel.recipe import Modality, Phase, TrainRecipe
+from ipmodel.resnet import ResNet
+from ipmodel.weights import from_imagenet, inflate
+from pipelines import build
+from shards import ShardSet
+
+RUN = "run.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Where a run lies, and what decides its networks."""
+
+    directory: Path
+    shard_set: ShardSet
+    recipe: TrainRecipe
+    imagenet: dict[int, Path]  # ImageNet weights by depth, for phases that begin from scratch
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return tuple(self.shard_set.manifest.classes)
+
+    def phase_dir(self, split: str, phase: str) -> Path:
+        return self.directory / f"split-{split}" / phase
+
+    def network_file(self, split: str, phase: str) -> Path:
+        return self.phase_dir(split, phase) / checkpoint.FINAL
+
+    def identity(self) -> dict[str, Any]:
+        recipe = asdict(self.recipe)
+        for name in ("workers", "checkpoint_minutes"):  # no result depends on them
+            recipe.pop(name)
+        return {
+            "recipe": recipe,
+            "manifest_sha256": self.shard_set.manifest.sha256,
+            "classes": list(self.classes),
+            "imagenet": {str(depth): path.name for depth, path in self.imagenet.items()},
+        }
+
+    def open(self, *, first: bool) -> None:
+        """Begin the run's directory, or check that it is this run's.
+
+        Raises: ModelError that names what differs.
+        """
+        path, own = self.directory / RUN, json.loads(json.dumps(self.identity()))
+        if path.is_file():
+            begun = json.loads(path.read_text())
+            different = sorted(_differences(begun, own))
+            if different:
+                raise ModelError(
+                    f"{self.directory} was begun with another {', '.join(different[:5])}; use another --out"
+                )
+        elif first:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            temporary = self.directory / f"tmp-{RUN}"
+            temporary.write_text(json.dumps(own, indent=1) + "\n")
+            temporary.rename(path)
+
+
+def reopen(directory: Path, shards: Path) -> Run:
+    """A run as it was begun, on its shard set.
+
+    Raises: ModelError if there is no run, or the set's classes are not those it was trained on.
+    """
+    path = directory / RUN
+    if not path.is_file():
+        raise ModelError(f"{directory} is no run: it has no {RUN}; `ipmodel train --out {directory}` makes one")
+    begun = json.loads(path.read_text())
+    run = Run(
+        directory=directory,
+        shard_set=ShardSet(shards),
+        recipe=build(TrainRecipe, begun["recipe"], where=str(path)),
+        imagenet={},
+    )
+    if list(run.classes) != begun["classes"]:
+        own = f"{len(run.classes)} classes, {directory} was trained on {len(begun['classes'])}, or on others"
+        raise ModelError(f"{shards} has {own}; give the set that it was trained on")
+    return run
+
+
+def _differences(a: Any, b: Any, path: str = "") -> list[str]:
+    """Dotted names of what differs."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        keys = a.keys() | b.keys()
+        return [name for key in keys for name in _differences(a.get(key), b.get(key), f"{path}.{key}".lstrip("."))]
+    return [] if a == b else [path]
+
+
+def train_phases(run: Run, *, split: str, names: list[str], ranks: Ranks) -> None:
+    """Train these phases, in their order, those that are complete left out."""
+    for name in names:
+        if not run.network_file(split, name).is_file():
+            train(job_of(run, split=split, name=name), ranks)
+
+
+def job_of(run: Run, *, split: str, name: str) -> Job:
+    """A phase with its network as it begins, its teacher, and its clips.
+
+    Raises: ModelError if what it builds on is not there.
+    """
+    phase, recipe = run.recipe.phases[name], run.recipe
+    teacher = None
+    modalities: tuple[Modality, ...] = (phase.modality,)
+    if phase.teacher:
+        taught = recipe.phases[phase.teacher]
+        if taught.modality != "flow":
+            raise ModelError(f"phases.{name}.teacher must be a flow network, {phase.teacher} sees {taught.modality}")
+        teacher = frozen(trained(run, split=split, name=phase.teacher))
+        modalities = (phase.modality, "flow")
+    settings = ClipSettings(modalities=modalities, segments=phase.segments, input=recipe.input, seed=recipe.seed)
+    samples = list(run.shard_set.samples(split=split, subset="train"))
+    directory = run.phase_dir(split, name)
+    directory.mkdir(parents=True, exist_ok=True)
+    return Job(
+        phase=phase,
+        recipe=recipe,
+        clips=Clips(run.shard_set, samples, settings),
+        network=_beginning(run, split=split, name=name, phase=phase),
+        teacher=teacher,
+        directory=directory,
+    )
+
+
+def trained(run: Run, *, split: str, name: str) -> ResNet:
+    """The network of a complete phase."""
+    network = ResNet(run.recipe.phases[name].architecture, len(run.classes))
+    path = run.network_file(split, name)
+    if not path.is_file():
+        raise ModelError(f"{path} is not there; train its phase first: `ipmodel train --phase {name}`")
+    network.load_state_dict(checkpoint.load_network(path))
+    return network
+
+
+def _beginning(run: Run, *, split: str, name: str, phase: Phase) -> ResNet:
+    """A phase's network before its first step."""
+    number = list(run.recipe.phases).index(name)
+    torch.manual_seed(int(np.random.default_rng([run.recipe.seed, number]).integers(2**31)))
+    network = ResNet(phase.architecture, len(run.classes))
+    if phase.init:
+        earlier = trained(run, split=split, name=phase.init)
+        network.load_state_dict(inflate(earlier.state_dict(), network, phase.inflation))
+    elif phase.depth in run.imagenet:
+        network.load_state_dict(from_imagenet(run.imagenet[phase.depth], network))
+    return network

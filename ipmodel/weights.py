@@ -1,0 +1,68 @@
+"""Weights from elsewhere: ImageNet's to other inputs and classes, and a 2D network's to a 2D-3D one (section 4.2.1)."""
+
+import pickle
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ipmodel.errors import ModelError
+from ipmodel.resnet import ResNet
+
+Inflation = Literal["mean", "centre"]
+State = dict[str, Tensor]
+
+
+def inflate(state: State, network: ResNet, mode: Inflation = "mean") -> State:
+    """A 2D network's weights for a 2D-3D one: 2D stages are copied, 3D stages get each kernel along time.
+
+    "mean": the 2D kernel, divided by the kernel's depth, at every time (Carreira and Zisserman 2017); "centre": whole,
+    at the middle one, zero elsewhere. With either, a clip that stands still gives the 2D network's features.
+
+    Raises: ModelError if the networks differ in more than dimensions.
+    """
+    inflated = {}
+    for key, target in network.state_dict().items():
+        if key not in state:
+            raise ModelError(f"no weight {key} to inflate; the two networks must differ in last_2d_stage alone")
+        source = state[key]
+        inflated[key] = _along_time(source, target.shape[2], mode) if target.dim() == source.dim() + 1 else source
+        if inflated[key].shape != target.shape:
+            raise ModelError(f"{key}: {tuple(source.shape)} cannot be inflated to {tuple(target.shape)}")
+    return inflated
+
+
+def _along_time(kernel: Tensor, depth: int, mode: Inflation) -> Tensor:
+    """(out, in, h, w) to (out, in, depth, h, w)."""
+    if mode == "mean":
+        return kernel.unsqueeze(2).repeat(1, 1, depth, 1, 1) / depth
+    inflated = kernel.new_zeros(*kernel.shape[:2], depth, *kernel.shape[2:])
+    inflated[:, :, depth // 2] = kernel
+    return inflated
+
+
+def from_imagenet(path: Path, network: ResNet) -> State:
+    """torchvision's weights for a network with other inputs and classes: all but fc, conv1 for as many channels.
+
+    A conv1 for other than 3 channels holds the mean of the RGB filters in each (TSN, Wang et al. 2016).
+
+    Raises: ModelError if the file is not of this depth.
+    """
+    try:
+        state: State = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        raise ModelError(f"{path}: no torchvision weights: {str(error).splitlines()[0]}") from None
+    own = network.state_dict()
+    taken = {key: own[key] for key in own if key.startswith(("fc.", "data_bn."))}
+    for key in own.keys() - taken.keys():
+        if key not in state:
+            raise ModelError(f"{path}: no weight {key}; is it a ResNet-{network.architecture.depth}?")
+        taken[key] = state[key]
+    channels = network.architecture.channels
+    if channels != 3:
+        taken["conv1.weight"] = state["conv1.weight"].mean(dim=1, keepdim=True).repeat(1, channels, 1, 1)
+    for key, weight in taken.items():
+        if weight.shape != own[key].shape:
+            raise ModelError(f"{path}: {key} is {tuple(weight.shape)}, not {tuple(own[key].shape)}")
+    return taken

@@ -1,0 +1,168 @@
+"""Training and evaluation through the command line, on a small synthetic set: resumed, divided over ranks, refused."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from training import QUICK, build_set, command, ipmodel, train_options
+
+from ipmodel.checkpoint import FINAL, load_network
+from ipmodel.fuse import load_scores
+from shards import ShardSet
+
+PHASES = ("of_2d", "p_stream", "i_stream")
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a set, a recipe, and a run that was trained without interruption."""
+    folder = tmp_path_factory.mktemp("training")
+    (folder / "quick.toml").write_text(QUICK)
+    build_set(folder / "set")
+    done = ipmodel(*train_options(folder / "set", folder / "run", folder / "quick.toml"))
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def networks(run: Path) -> dict[str, bytes]:
+    return {phase: (run / "split-1" / phase / FINAL).read_bytes() for phase in PHASES}
+
+
+def log_of(run: Path, phase: str) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run / "split-1" / phase / "log.jsonl").read_text().splitlines()]
+
+
+def test_a_complete_phase_is_not_run_again_and_a_missing_one_is(quick: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(quick / "run", tmp_path / "run")
+    before = networks(run)
+    (run / "split-1" / "p_stream" / FINAL).unlink()
+    assert ipmodel(*train_options(quick / "set", run, quick / "quick.toml")).returncode == 0
+    assert networks(run) == before
+    assert len(log_of(run, "of_2d")) == 2 and len(log_of(run, "p_stream")) == 8  # two epochs of two steps, twice
+    assert not list(run.rglob("step-*"))
+
+
+def test_seeds_decide(quick: Path, tmp_path: Path) -> None:
+    options = train_options(quick / "set", tmp_path / "run", quick / "quick.toml", "--phase=of_2d", "--set=seed=1")
+    assert ipmodel(*options).returncode == 0
+    assert (tmp_path / "run/split-1/of_2d" / FINAL).read_bytes() != networks(quick / "run")["of_2d"]
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
+def test_killed_and_resumed_the_weights_are_those_of_an_uninterrupted_run(
+    quick: Path, tmp_path: Path, sent: signal.Signals
+) -> None:
+    """In the middle of an epoch for SIGTERM, which saves; SIGKILL loses what came after the last checkpoint."""
+    run = tmp_path / "run"
+    more = [] if sent == signal.SIGTERM else ["--set=checkpoint_minutes=0.0"]
+    options = train_options(quick / "set", run, quick / "quick.toml", *more)
+    log = run / "split-1" / "p_stream" / "log.jsonl"
+    process = subprocess.Popen(command(*options), stderr=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    deadline = time.monotonic() + 120
+    while not (log.exists() and log.read_text().count("\n") >= 1):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(sent)
+    status = process.wait(timeout=60)
+    assert status == (75 if sent == signal.SIGTERM else -signal.SIGKILL)
+    assert not (run / "split-1" / "p_stream" / FINAL).exists()
+    done = ipmodel(*options)
+    assert done.returncode == 0, done.stderr
+    assert networks(run) == networks(quick / "run")
+    if sent == signal.SIGTERM:
+        assert [line["step"] for line in log_of(run, "p_stream")] == [1, 2, 3, 4]  # none twice
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_ranks_train_on_the_batches_of_one_and_evaluate_each_video_once(
+    quick: Path, tmp_path: Path, ranks: int
+) -> None:
+    run = tmp_path / "run"
+    done = ipmodel(*train_options(quick / "set", run, quick / "quick.toml"), ranks=ranks)
+    assert done.returncode == 0, done.stderr
+    for phase in PHASES:
+        alone, together = log_of(quick / "run", phase), log_of(run, phase)
+        assert [line["step"] for line in together] == [line["step"] for line in alone]
+    done = ipmodel("eval", run, f"--shards={quick / 'set'}", ranks=ranks)
+    assert done.returncode == 0, done.stderr
+    names = {sample.name for sample in ShardSet(quick / "set").samples(split="1", subset="test")}
+    scores = load_scores(run / "split-1/scores/i+p.npz")
+    assert len(scores.names) == len(names) == 8 and set(scores.names) == names
+
+
+def test_scores_do_not_depend_on_the_number_of_ranks(quick: Path, tmp_path: Path) -> None:
+    found = []
+    for ranks in (0, 3):
+        run = shutil.copytree(quick / "run", tmp_path / f"run{ranks}")
+        done = ipmodel("eval", run, f"--shards={quick / 'set'}", "--splits=all", ranks=ranks)
+        assert done.returncode == 0, done.stderr
+        found.append(load_scores(run / "split-1/scores/p.npz"))
+        figures = json.loads((run / "eval.json").read_text())["1"]
+        assert set(figures) == {"i", "p", "of", "i+p", "i+of"}
+        assert figures["i+p"]["videos"] == 8 and np.sum(figures["i+p"]["confusion"]) == 8
+    assert found[0].names == found[1].names
+    np.testing.assert_allclose(found[0].logits, found[1].logits, atol=1e-4)  # batches are cut otherwise
+
+
+def test_gradient_accumulation_and_workers_change_no_batch(quick: Path, tmp_path: Path) -> None:
+    options = train_options(quick / "set", tmp_path / "run", quick / "quick.toml", "--set=workers=3", "--phase=of_2d")
+    assert ipmodel(*options).returncode == 0
+    assert (tmp_path / "run/split-1/of_2d" / FINAL).read_bytes() == networks(quick / "run")["of_2d"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--phase=nothing"], "no phase 'nothing' in recipe"),
+        (["--phase=p_stream"], "train its phase first: `ipmodel train --phase of_2d`"),
+        (["--split=7"], "unknown split"),
+        (["--set=phases.of_2d.batch=60"], "16 samples are fewer than a global batch of 60"),
+        (["--set=phases.of_2d.optimiser.rate=1e30", "--set=phases.of_2d.epochs=9"], "the loss is not finite"),
+        (["--init=resnet18=/nothing.pth"], "no torchvision weights"),
+        (["--init=18"], "expected resnetDEPTH=FILE"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(quick: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
+    done = ipmodel(*train_options(quick / "set", tmp_path / "run", quick / "quick.toml", *arguments))
+    assert done.returncode == 1 and message in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr and not list(tmp_path.rglob(FINAL))
+
+
+def test_a_run_goes_on_with_its_own_recipe_and_set_only(quick: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(quick / "run", tmp_path / "run")
+    other = ipmodel(*train_options(quick / "set", run, quick / "quick.toml", "--set=phases.p_stream.epochs=7"))
+    assert other.returncode == 1 and "was begun with another recipe.phases.p_stream.epochs" in other.stderr
+    build_set(tmp_path / "three", "--limit-videos=6")
+    elsewhere = ipmodel("eval", run, f"--shards={tmp_path / 'three'}")
+    assert elsewhere.returncode in (0, 1) and "Traceback" not in elsewhere.stderr
+    assert ipmodel("eval", tmp_path, f"--shards={quick / 'set'}").stderr.startswith(f"error: {tmp_path} is no run")
+
+
+def test_the_teachers_column_must_be_there(quick: Path, tmp_path: Path) -> None:
+    build_set(tmp_path / "set", "--columns=iframe,mv,residual,video")
+    done = ipmodel(*train_options(tmp_path / "set", tmp_path / "run", quick / "quick.toml"))
+    assert done.returncode == 1 and "has no column flow; add it with `ipdata build --columns" in done.stderr
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_damaged_shard_ends_the_run_with_its_name(quick: Path, tmp_path: Path, workers: int) -> None:
+    damaged = shutil.copytree(quick / "set", tmp_path / "set")
+    for path in (damaged / "flow").glob("*.tar"):
+        data = bytearray(path.read_bytes())
+        data[: len(data) // 2] = bytes(len(data) // 2)
+        path.write_bytes(data)
+    options = train_options(damaged, tmp_path / "run", quick / "quick.toml", f"--set=workers={workers}")
+    done = ipmodel(*options)
+    assert done.returncode == 1 and "the shard is damaged, verify it" in done.stderr, done.stderr
+    assert not list(tmp_path.rglob(FINAL))
+
+
+def test_the_teacher_stays_as_it_was(quick: Path) -> None:
+    weights = load_network(quick / "run/split-1/of_2d" / FINAL)
+    assert weights["bn1.num_batches_tracked"].item() == 2  # two steps of its own, none as a teacher

@@ -1,0 +1,66 @@
+"""Sets and runs that the training tests share."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+# One 2D phase, then one with a 3D network and a teacher: each a few steps of a second.
+QUICK = """
+deterministic = true
+workers = 0
+
+[input]
+resize_px = 32
+crop_px = 32
+flip = false
+
+[phases.of_2d]
+modality = "flow"
+segments = 2
+epochs = 1
+batch = 6
+
+[phases.p_stream]
+modality = "mr"
+last_2d_stage = "conv4"
+teacher = "of_2d"
+segments = 3
+epochs = 2
+batch = 6
+accumulate = 2
+
+[phases.i_stream]
+modality = "i"
+segments = 1
+epochs = 1
+batch = 6
+
+[streams]
+i = "i_stream"
+p = "p_stream"
+of = "of_2d"
+"""
+
+
+def build_set(out: Path, *options: str) -> None:
+    """24 synthetic videos of four classes in shards of 5: 16 to train on, 8 to test."""
+    arguments = ["build", "--dataset=synthetic", f"--out={out}", "--classes=move_left,move_right,warm,cool"]
+    arguments += ["--set=synthetic.frames=14", "--set=shards.videos_per_shard=5", "--scheduler=none"]
+    arguments += ["--set=transcode.width=48", "--set=transcode.height=48", "--set=flow.warps=1", *options]
+    subprocess.run([sys.executable, "-m", "ipdata.cli", *arguments], check=True, capture_output=True)
+
+
+def command(*arguments: str | Path, ranks: int = 0) -> list[str]:
+    """An `ipmodel` command, under torchrun if there are to be ranks."""
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)] if ranks else []
+    return [sys.executable, *torchrun, "-m", "ipmodel", *map(str, arguments)]
+
+
+def train_options(shards: Path, out: Path, recipe: Path, *more: str) -> list[str]:
+    return ["train", f"--shards={shards}", f"--recipe={recipe}", f"--out={out}", *more]
+
+
+def ipmodel(*arguments: str | Path, ranks: int = 0) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(command(*arguments, ranks=ranks), capture_output=True, text=True, env=environment)

@@ -1,0 +1,103 @@
+"""Late fusion, on made-up scores and on CoViAR's published ones."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ipmodel.errors import ModelError
+from ipmodel.fuse import ScoreTable, fuse, load_scores
+
+STREAMS = {"i": "iframe", "mv": "mv", "r": "residual", "flow": "flow"}
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        ({"i": 1}, 51.72),
+        ({"mv": 1}, 39.54),
+        ({"r": 1}, 43.46),
+        ({"flow": 1}, 52.09),
+        ({"i": 2, "mv": 1, "r": 1}, 59.43),
+        ({"i": 2, "mv": 1, "r": 1, "flow": 1}, 63.09),
+        ({"i": 1, "flow": 1}, 63.07),
+    ],
+)
+def test_published_scores_give_the_published_accuracies(data: Path, weights: dict[str, float], expected: float) -> None:
+    """Mean of HMDB51's three splits, raw logits, videos matched by name."""
+    shares = []
+    for split in (1, 2, 3):
+        files = [data / "scores" / f"hmdb51_coviar__{STREAMS[s]}__split{split}__{STREAMS[s]}.npz" for s in weights]
+        shares.append(fuse([load_scores(file) for file in files], list(weights.values())).top1)
+    assert 100 * np.mean(shares) == pytest.approx(expected, abs=0.01)
+
+
+def table(**changes: object) -> ScoreTable:
+    values = {"names": ["a", "b", "c"], "labels": np.array([0, 1, 2]), "logits": np.eye(3), "classes": ("x", "y", "z")}
+    return ScoreTable(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def test_videos_are_matched_by_name_and_not_by_row() -> None:
+    other = table(names=["c", "a", "b"], labels=np.array([2, 0, 1]), logits=np.roll(np.eye(3), 1, axis=0) * 10)
+    fused = fuse([table(), other], [1, 0.5])
+    assert np.array_equal(fused.logits, 6 * np.eye(3)) and fused.names == ["a", "b", "c"]
+    spelled = table(names=["clip/a (1).avi", "b", "c"])
+    assert fuse([spelled, table(names=["clip/a__1_.avi", "b", "c"])]).top1 == 1
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (table(names=["a", "b", "d"]), "2 videos are not in both, such as c"),
+        (table(labels=np.array([0, 2, 1])), "labels videos otherwise"),
+        (table(classes=("x", "z", "y")), "has other classes"),
+        (table(logits=np.ones((3, 4)), classes=()), "has 4 classes, not 3"),
+        (table(names=["a", "a", "c"]), "two videos of one score file are called a"),
+    ],
+)
+def test_tables_that_do_not_belong_together_are_refused(other: ScoreTable, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        fuse([table(), other])
+
+
+def test_broken_tables_are_refused() -> None:
+    for wrong, message in [
+        ({"logits": np.full((3, 3), np.nan)}, "not finite"),
+        ({"labels": np.array([0, 1])}, "scores of 3 videos"),
+        ({"labels": np.array([0, 1, 3])}, "labels reach from 0 to 3"),
+        ({"classes": ("x",)}, "1 class names for 3"),
+    ]:
+        with pytest.raises(ModelError, match=message):
+            table(**wrong)
+    with pytest.raises(ModelError, match="give each file one"):
+        fuse([table()], [1, 2])
+
+
+def test_softmax_bounds_a_stream_that_shouts() -> None:
+    loud = table(logits=100 * np.roll(np.eye(3), 1, axis=1))
+    assert fuse([table(logits=3 * np.eye(3)), loud]).top1 == 0
+    assert fuse([table(logits=9 * np.eye(3)), loud], [1.1, 1], softmax=True).top1 == 1
+
+
+def test_top_and_confusion() -> None:
+    scores = table(logits=np.array([[3, 2, 1], [3, 2, 1], [3, 2, 1.0]]))
+    assert [scores.top(count) for count in (1, 2, 3)] == pytest.approx([1 / 3, 2 / 3, 1])
+    assert scores.confusion().tolist() == [[1, 0, 0], [1, 0, 0], [1, 0, 0]]
+    assert table(logits=np.zeros((3, 3))).top1 == pytest.approx(1 / 3)  # equal scores are no success
+
+
+def test_files_come_back_and_others_are_refused(tmp_path: Path) -> None:
+    table().save(tmp_path / "a.npz")
+    back = load_scores(tmp_path / "a.npz")
+    assert back.names == ["a", "b", "c"] and back.classes == ("x", "y", "z") and back.top1 == 1
+    np.savez(tmp_path / "pickled.npz", scores=np.eye(3), labels=np.arange(3), names=np.array([{}, {}, {}]))
+    np.savez(tmp_path / "few.npz", scores=np.eye(3))
+    (tmp_path / "text.npz").write_text("no scores")
+    for name, message in [
+        ("pickled.npz", "no score file"),
+        ("few.npz", "no labels, names"),
+        ("text.npz", "no score file"),
+        ("absent.npz", "no score file"),
+    ]:
+        with pytest.raises(ModelError, match=message):
+            load_scores(tmp_path / name)

@@ -1,0 +1,49 @@
+"""Training recipes as data."""
+
+import pytest
+
+from ipmodel.recipe import TrainRecipe
+from pipelines import RecipeError, load, names
+
+
+@pytest.mark.parametrize("name", names("train"))
+def test_every_packaged_recipe_has_the_papers_phases(name: str) -> None:
+    recipe = load(TrainRecipe, "train", name)
+    p_stream, plain = recipe.phases["p_stream"], recipe.phases["p_plain"]
+    assert recipe.needed_for("p_stream") == ["mr_2d", "of_2d", "mr_2d_distilled", "of_2d_3d", "mr_2d_3d", "p_stream"]
+    assert recipe.needed_for("p_plain") == ["mr_2d", "p_plain"]
+    assert p_stream.last_2d_stage == plain.last_2d_stage == "conv3" and p_stream.distillation.feature_weight == 50
+    assert p_stream.architecture.channels == 5 and recipe.phases["of_2d_3d"].architecture.channels == 2
+    assert set(recipe.streams) == {"i", "p", "p_plain", "of"}
+
+
+def test_the_paper_at_full_size() -> None:
+    recipe = load(TrainRecipe, "train", "ip_tsn")
+    assert recipe.phases["i_stream"].depth == 152 and recipe.phases["p_stream"].segments == 16
+    assert (recipe.input.resize_px, recipe.input.crop_px) == (256, 224)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("phases.p_stream.teacher=later", "phases.p_stream.teacher must name an earlier phase, got 'later'"),
+        ("phases.mr_2d.init=p_stream", "must name an earlier phase"),
+        ("streams.i=nothing", "streams.i must name a phase"),
+        ("phases.mr_2d.depth=20", "phases.mr_2d.depth must be one of 18, 34, 50, 101, 152, got 20"),
+        ("phases.mr_2d.epochs=0", "phases.mr_2d: counts must be at least 1"),
+        ("phases.mr_2d.epocs=3", "unknown key phases.mr_2d.epocs"),
+        ("phases.new.modality=mr", "missing key phases.new.epochs"),
+        ("phases.mr_2d.optimiser.steps=[9, 3]", "steps must rise"),
+        ("phases=3", "phases must be a table, each entry a table of modality"),
+        ("input.scales=[1.5]", "scales must lie in"),
+    ],
+)
+def test_wrong_recipes_are_refused(override: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load(TrainRecipe, "train", "tiny", [override])
+
+
+def test_table_3s_rows_are_recipes() -> None:
+    changes = ["phases.p_stream.distillation.feature_weight=25", "phases.p_stream.distillation.soft_label_weight=25"]
+    settings = load(TrainRecipe, "train", "ip_tsn", changes).phases["p_stream"].distillation
+    assert (settings.feature_weight, settings.soft_label_weight, settings.temperature) == (25, 25, 8)

@@ -1,0 +1,63 @@
+"""Weights from 2D networks and from ImageNet."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from ipmodel.errors import ModelError
+from ipmodel.resnet import Architecture, ResNet
+from ipmodel.weights import from_imagenet, inflate
+
+
+def trained_2d(depth: int = 18, channels: int = 5) -> ResNet:
+    """A network whose BatchNorms have seen something."""
+    torch.manual_seed(0)
+    network = ResNet(Architecture(depth=depth, channels=channels, input_norm=True), 6).train()  # type: ignore[arg-type]
+    for _ in range(3):
+        network(torch.rand(4, channels, 2, 32, 32))
+    return network.eval()
+
+
+@pytest.mark.parametrize("mode", ["mean", "centre"])
+@pytest.mark.parametrize("stage", ["conv1", "conv3", "conv4"])
+@pytest.mark.parametrize("depth", [18, 50])
+def test_a_clip_that_stands_still_gives_the_2d_features(mode: str, stage: str, depth: int) -> None:
+    flat = trained_2d(depth)
+    deep = ResNet(Architecture(depth=depth, channels=5, last_2d_stage=stage, input_norm=True), 6).eval()  # type: ignore[arg-type]
+    deep.load_state_dict(inflate(flat.state_dict(), deep, mode))  # type: ignore[arg-type]
+    frame = torch.rand(2, 5, 1, 32, 32)
+    still = frame.expand(-1, -1, 9, -1, -1)
+    torch.testing.assert_close(deep(still).features, flat(frame).features, rtol=1e-3, atol=1e-4)
+
+
+def test_networks_of_other_inputs_cannot_be_inflated() -> None:
+    deep = ResNet(Architecture(depth=18, channels=2, last_2d_stage="conv3", input_norm=True), 6)
+    with pytest.raises(ModelError, match="cannot be inflated"):
+        inflate(trained_2d().state_dict(), deep)
+    with pytest.raises(ModelError, match="no weight data_bn"):
+        inflate(ResNet(Architecture(depth=18, channels=2), 6).state_dict(), deep)
+
+
+def test_imagenet_weights_for_five_channels(tmp_path: Path) -> None:
+    models = pytest.importorskip("torchvision", reason="its weights are what is loaded").models
+    theirs = models.resnet18().state_dict()
+    torch.save(theirs, tmp_path / "resnet18.pth")
+    network = ResNet(Architecture(depth=18, channels=5, input_norm=True), 6)
+    own_fc = network.fc.weight.clone()
+    network.load_state_dict(from_imagenet(tmp_path / "resnet18.pth", network))
+    for channel in range(5):
+        assert torch.equal(network.conv1.weight[:, channel], theirs["conv1.weight"].mean(1))
+    assert torch.equal(network.layer4[1].conv2.weight, theirs["layer4.1.conv2.weight"])
+    assert torch.equal(network.fc.weight, own_fc)
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    network = ResNet(Architecture(depth=34, channels=3), 6)
+    torch.save(ResNet(Architecture(depth=18, channels=3), 6).state_dict(), tmp_path / "resnet18.pth")
+    with pytest.raises(ModelError, match="is it a ResNet-34"):
+        from_imagenet(tmp_path / "resnet18.pth", network)
+    (tmp_path / "text.pth").write_text("no weights")
+    for name in ("text.pth", "absent.pth"):
+        with pytest.raises(ModelError, match="no torchvision weights"):
+            from_imagenet(tmp_path / name, network)
