@@ -29,11 +29,11 @@ def transcode_alone() -> None:
 def builds() -> list[Figure]:
     without_flow = ("--scheduler=none", "--columns=iframe,mv,residual,video")
     first = side_by_side(lambda: build(*without_flow), transcode_alone, rounds=3)
-    few = ("--limit-videos=4", "--limit-frames=37", "--scheduler=none")
-    second = side_by_side(lambda: build(*few), lambda: build(*few, "--flow-backend=opencv"), rounds=1, warm_up=False)
-    some = ("--limit-videos=24", "--limit-frames=60")
+    few = ("--limit-videos=2", "--limit-frames=37", "--scheduler=none")
+    second = side_by_side(lambda: build(*few), lambda: build(*few, "--flow-backend=opencv"), rounds=3, warm_up=False)
+    some = ("--limit-videos=12", "--limit-frames=60")
     two, one = (lambda n=n: build(*some, f"--workers={n}") for n in (2, 1))
-    third = side_by_side(two, one, rounds=1, warm_up=False)
+    third = side_by_side(two, one, rounds=3, warm_up=False)
     return [
         Figure(
             what="build without flow, 40 clips of UT-Interaction, one process",
@@ -44,7 +44,7 @@ def builds() -> list[Figure]:
             slower_than=2.5,
         ),
         Figure(
-            what="build with flow, 4 clips of 37 frames, one process",
+            what="build with flow, 2 clips of 37 frames, one process",
             ours_s=second[0],
             peer="the same with OpenCV's flow",
             peer_s=second[1],
@@ -52,7 +52,7 @@ def builds() -> list[Figure]:
             faster_than=12,
         ),
         Figure(
-            what="build with flow, 24 clips of 60 frames, 2 workers",
+            what="build with flow, 12 clips of 60 frames, 2 workers",
             ours_s=third[0],
             peer="1 worker",
             peer_s=third[1],

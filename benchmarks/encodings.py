@@ -133,7 +133,7 @@ def encodings_table(material: Material) -> str:
 
 def recipes_table(material: Material) -> str:
     """Bytes of each column for one frame of video, an I-frame and 11 P-frames sharing them, and what decoding takes."""
-    rows = ["| recipe | iframe | residual | flow | together, KB a video frame | encode, ms | decode, ms |"]
+    rows = ["| recipe | iframe | residual | flow | the three together, KB a video frame | encode, ms | decode, ms |"]
     rows.append("| --- " * 7 + "|")
     for name in RECIPES:
         recipe = load(BuildRecipe, "build", name)

@@ -1,6 +1,7 @@
 """`ipdata build`: list, plan, extract what is not done, publish shard by shard, and the manifest last."""
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -65,6 +66,14 @@ class StrictError(BuildError):
     """--strict, and a video failed or is missing."""
 
 
+def check_gpu_packages(request: Request, tools: dict[str, str]) -> None:
+    """Where flow is made on GPUs, the driver needs their packages too: their versions belong to the set."""
+    wanted = request.recipe.flow.backend == "cuda" and "flow" in request.columns
+    if wanted and tools["numba-cuda"] == "none" and not os.environ.get("NUMBA_ENABLE_CUDASIM"):
+        cure = "install it here and on the workers: `pip install '.[build,cuda]'`"
+        raise BuildError(f"flow backend cuda: the package numba-cuda is not installed; {cure}")
+
+
 def plan_of(request: Request) -> Plan:
     """List the dataset and plan its shards; reads names and lists, no video. Raises BuildError, ShardError."""
     dataset = dataset_of(request.dataset)
@@ -83,6 +92,7 @@ def build(request: Request) -> Result:
     """
     check_ours(request.out)
     tools = tools_here(request.ffmpeg)
+    check_gpu_packages(request, tools)
     plan = plan_of(request)
     output = Output(request.out)
     with output.locked():

@@ -65,6 +65,7 @@ class Child:
             how = signal.Signals(-status).name if status < 0 else f"status {status}"
             return failed(job, "worker", "crash", f"the extracting process ended with {how}")
         if isinstance(answer, BuildError):
+            self.kill()  # what is broken may be in this process, such as its hold of a GPU
             raise answer
         outcome: Outcome = answer
         return outcome

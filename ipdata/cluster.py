@@ -5,6 +5,7 @@ Where flow is made on GPUs, a video takes two tasks: all else on any worker, the
 
 import logging
 import signal
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from ipdata.pack import ShardTask, pack
 from ipdata.tasks import Event, summary
 
 GPU = "GPU"  # the Dask resource of workers that make flow there; a task takes one
+WAIT_S = 60.0  # for workers that come back, before a build that needs them gives up
+POLL_S = 0.05
 VIDEOS_AHEAD = 4  # a core: enough that no core waits, few enough that outcomes fit into memory
 
 
@@ -34,6 +37,8 @@ def connect(scheduler: str | None, *, workers: int | None, gpu: bool, scratch: P
     quiet = {
         "logging.distributed": "critical",
         "distributed.admin.large-graph-warning-threshold": "1 GB",
+        # Else idle workers take videos that were meant for others: a local cluster's worker with a GPU, above all.
+        "distributed.scheduler.work-stealing": not gpu,
         # Before Python 3.11.8 and 3.12.1, sys._current_frames(), which the profiler calls, can deadlock a worker.
         "distributed.worker.profile.enabled": False,
     }
@@ -68,8 +73,7 @@ def _local_cluster(workers: int | None, gpu: bool, scratch: Path) -> LocalCluste
         if gpu:
             options = {**cluster.new_spec["options"], "resources": {GPU: 1}}
             cluster.new_spec = {**cluster.new_spec, "options": options}
-            cluster.scale(len(cluster.workers) + 1)
-            cluster.wait_for_workers(len(cluster.worker_spec))
+            cluster.scale(len(cluster.workers) + 1)  # run_on waits for it, and not for ever
         return cluster
     finally:
         signal.signal(signal.SIGINT, interrupt)
@@ -110,7 +114,7 @@ def run_on(client: Client, tasks: Sequence[ShardTask], *, timeout_s: float) -> I
                 packed, summaries = _submit(client, task, run=run, timeout_s=timeout_s)
                 videos_in_flight[packed] = len(summaries)
                 running.update([*summaries, packed])
-            future = next(running)
+            future = _next(running, client, gpu=any(map(needs_gpu, _jobs(tasks))))
             videos_in_flight.pop(future, None)
             yield future.result()
     except KilledWorker as error:
@@ -119,13 +123,42 @@ def run_on(client: Client, tasks: Sequence[ShardTask], *, timeout_s: float) -> I
         client.cancel(list(videos_in_flight))  # a build that stops must not go on publishing
 
 
+def _next(running: as_completed, client: Client, *, gpu: bool) -> Future:
+    """The next future that is done.
+
+    Raises: BuildError if the cluster has had no worker, or none for a part of the work, for WAIT_S.
+    """
+    lacking_since: float | None = None
+    checked = time.monotonic()
+    while not running.has_ready():
+        time.sleep(POLL_S)
+        now = time.monotonic()
+        if now - checked < WAIT_S / 10:
+            continue
+        checked = now
+        lacking = _lacking(client, gpu=gpu)
+        lacking_since = None if not lacking else lacking_since or now
+        if lacking_since is not None and now - lacking_since > WAIT_S:
+            raise BuildError(f"the cluster has had no worker {lacking}for {WAIT_S:g} s; start some, and run this again")
+    return next(running)
+
+
+def _lacking(client: Client, *, gpu: bool) -> str:
+    """What kind of worker there is none of; empty if nothing is lacking."""
+    workers = _workers(client)
+    if not workers:
+        return "at all "
+    return "with the resource GPU " if gpu and not any(workers.values()) else ""
+
+
 def _submit(client: Client, task: ShardTask, *, run: str, timeout_s: float) -> tuple[Future, list[Future]]:
     """The graph of one shard; earlier shards go first, so that they are published first."""
     priority = -int(task.plan.shard)
-    on_gpu = any(needs_gpu(job) for job in task.jobs)
-    # Loosely: all but flow runs on workers without a GPU as long as there are any.
-    elsewhere = [address for address, has_gpu in _workers(client).items() if not has_gpu] if on_gpu else []
-    place: dict[str, Any] = {"workers": elsewhere, "allow_other_workers": True} if elsewhere else {}
+    # Loosely, so that work goes on if all of these die: an idle worker with a GPU may then take a video too.
+    elsewhere = [address for address, has_gpu in _workers(client).items() if not has_gpu]
+    place: dict[str, Any] = {}
+    if elsewhere and any(map(needs_gpu, task.jobs)):
+        place = {"workers": elsewhere, "allow_other_workers": True}
 
     def extracted(job: Job) -> Future:
         key = f"extract-{job.key}-{run}"
@@ -143,6 +176,10 @@ def _submit(client: Client, task: ShardTask, *, run: str, timeout_s: float) -> t
     ]
     packed = client.submit(pack, task, outcomes, pure=False, priority=priority, key=f"pack-{task.plan.shard}-{run}")
     return packed, summaries
+
+
+def _jobs(tasks: Sequence[ShardTask]) -> Iterator[Job]:
+    return (job for task in tasks for job in task.jobs)
 
 
 def needs_gpu(job: Job) -> bool:

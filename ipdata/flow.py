@@ -1,6 +1,7 @@
 """TV-L1 optical flow (Zach, Pock and Bischof 2007) between decoded pictures, behind one small seam."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Protocol
 
 import cv2
@@ -46,8 +47,9 @@ def _numba(settings: Flow, width: int, height: int) -> FlowEstimator:
     return OneByOne(TVL1(settings, width=width, height=height))
 
 
+@lru_cache(maxsize=1)
 def _cuda(settings: Flow, width: int, height: int) -> FlowEstimator:
-    """The same scheme on an NVIDIA GPU, many pairs at a time."""
+    """The same scheme on an NVIDIA GPU, many pairs at a time; its memory there stays for the next video."""
     from ipdata.tvl1_cuda import BatchTVL1  # needs the extra "cuda"
 
     return BatchTVL1(settings, width=width, height=height)

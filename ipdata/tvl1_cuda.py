@@ -2,10 +2,12 @@
 
 A block solves one scale of its pair from beginning to end, so that each pair stops when it comes to rest, and the host
 waits for nothing in between. A thread owns columns and walks down them: neighbouring threads read neighbouring floats,
-and squared changes add up in the order of ipdata.tvl1.
+and squared changes add up column by column, as in ipdata.tvl1.
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -82,9 +84,9 @@ def solve(i0: Any, i1: Any, u: Any, v: Any, dual: Any, linear: Any, spare: Any, 
 
 @cuda.jit(device=True)
 def clear(planes: Any) -> None:
-    for plane in range(planes.shape[0]):
-        for y in range(planes.shape[1]):
-            for x in range(cuda.threadIdx.x, planes.shape[2], cuda.blockDim.x):
+    for x in range(cuda.threadIdx.x, planes.shape[2], cuda.blockDim.x):
+        for plane in range(planes.shape[0]):
+            for y in range(planes.shape[1]):
                 planes[plane, y, x] = 0
 
 
@@ -115,8 +117,8 @@ def linearise(i0: Any, i1: Any, u: Any, v: Any, linear: Any) -> None:
     height, width = i0.shape
     across, down = cuda.local.array(4, float32), cuda.local.array(4, float32)
     sampled = cuda.local.array(3, float32)
-    for y in range(height):
-        for x in range(cuda.threadIdx.x, width, cuda.blockDim.x):
+    for x in range(cuda.threadIdx.x, width, cuda.blockDim.x):
+        for y in range(height):
             column, beyond_x = locate(float32(x) + u[y, x], width - 1)
             row, beyond_y = locate(float32(y) + v[y, x], height - 1)
             cubic_weights(beyond_x, across)
@@ -142,15 +144,15 @@ def median(plane: Any, spare: Any, radius: int) -> None:
     height, width = plane.shape
     values = cuda.local.array(MAX_TAPS, float32)
     cuda.syncthreads()
-    for y in range(height):
-        for x in range(cuda.threadIdx.x, width, cuda.blockDim.x):
+    for x in range(cuda.threadIdx.x, width, cuda.blockDim.x):
+        for y in range(height):
             if radius == 1:
                 spare[y, x] = median_at(plane, y, x, 1, values)
             else:
                 spare[y, x] = median_at(plane, y, x, 2, values)
     cuda.syncthreads()
-    for y in range(height):
-        for x in range(cuda.threadIdx.x, width, cuda.blockDim.x):
+    for x in range(cuda.threadIdx.x, width, cuda.blockDim.x):
+        for y in range(height):
             plane[y, x] = spare[y, x]
     cuda.syncthreads()
 
@@ -284,29 +286,47 @@ def zeros(*shape: int) -> Any:
     return cuda.to_device(np.zeros(shape, np.float32))
 
 
+@contextmanager
+def _errors_of_the_machine() -> Iterator[None]:
+    """No memory, no compiler, a driver too old, a lost device: none of it is a video's fault."""
+    try:
+        yield
+    except BuildError:
+        raise
+    except Exception as error:
+        cure = "see that its driver, memory and CUDA packages are well, or use --flow-backend numba"
+        raise BuildError(f"the GPU failed ({type(error).__name__}: {error}); {cure}") from error
+
+
 class BatchTVL1:
     """Flow between many pairs of pictures of one size at once; its memory on the GPU is allocated once."""
 
     def __init__(self, settings: Flow, *, height: int, width: int) -> None:
         """Raises: BuildError if no CUDA GPU can be used, or it has too little memory."""
         if not cuda.is_available():
-            raise BuildError('flow backend cuda: no CUDA GPU can be used here; it needs one, and the extra "cuda"')
-        sizes = scale_sizes(settings, height=height, width=width)
-        pair_bytes = FLOATS_A_PIXEL * np.dtype(np.float32).itemsize * sum((h + 8) * (w + 8) for h, w in sizes)
-        free_bytes = cuda.current_context().get_memory_info()[0]
-        self.batch_pairs = int(min(BATCH_PAIRS, MEMORY_SHARE * free_bytes / pair_bytes))
-        if self.batch_pairs < 1:
-            raise BuildError(f"flow backend cuda: {free_bytes} free bytes on the GPU; a pair takes {pair_bytes}")
-        counts = (settings.warps, settings.outer_iterations, settings.inner_iterations, settings.median_px)
-        self.counts = cuda.to_device(np.array(counts, np.int32))
-        self.step = 1 / settings.scale_step
-        self.scales = [GpuScale(settings, self.batch_pairs, *size) for size in sizes]
+            cure = "run on a machine with one, on a cluster (--scheduler), or with --flow-backend numba"
+            raise BuildError(f'no CUDA GPU can be used here; it needs one, and the extra "cuda": {cure}')
+        with _errors_of_the_machine():
+            sizes = scale_sizes(settings, height=height, width=width)
+            pair_bytes = FLOATS_A_PIXEL * np.dtype(np.float32).itemsize * sum((h + 8) * (w + 8) for h, w in sizes)
+            free_bytes = cuda.current_context().get_memory_info()[0]
+            self.batch_pairs = int(min(BATCH_PAIRS, MEMORY_SHARE * free_bytes / pair_bytes))
+            if self.batch_pairs < 1:
+                raise BuildError(f"{free_bytes} bytes are free on the GPU, and a pair of pictures takes {pair_bytes}")
+            counts = (settings.warps, settings.outer_iterations, settings.inner_iterations, settings.median_px)
+            self.counts = cuda.to_device(np.array(counts, np.int32))
+            self.step = 1 / settings.scale_step
+            self.scales = [GpuScale(settings, self.batch_pairs, *size) for size in sizes]
 
     def __call__(self, previous: U8, current: U8) -> F32:
-        """(N, H, W) uint8 luma each, to (N, H, W, 2) float32 px: u to the right, v down, from previous to current."""
+        """(N, H, W) uint8 luma each, to (N, H, W, 2) float32 px: u to the right, v down, from previous to current.
+
+        Raises: BuildError if the GPU fails, which is no fault of the pictures.
+        """
         starts = range(0, len(previous), self.batch_pairs)
         batches = [(previous[n : n + self.batch_pairs], current[n : n + self.batch_pairs]) for n in starts]
-        return np.concatenate([self._solve(*batch) for batch in batches])
+        with _errors_of_the_machine():
+            return np.concatenate([self._solve(*batch) for batch in batches])
 
     def _solve(self, previous: U8, current: U8) -> F32:
         pairs = len(previous)
