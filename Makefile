@@ -1,4 +1,4 @@
-# make demo: a first shard set from synthetic videos. make test: everything that is checked. See README.md.
+# make demo: a first shard set from synthetic videos, and the networks trained on it. make test: everything that is checked. See README.md.
 
 PYTHON ?= python3
 VENV := .venv
@@ -12,9 +12,12 @@ demo: install
 	$(BIN)/ipshards verify $(DEMO)
 	$(BIN)/ipshards show $(DEMO) move_left_000 --out $(DEMO)-move_left.png
 	$(BIN)/ipshards show $(DEMO) rotate_cw_000 --out $(DEMO)-rotate_cw.png
+	$(BIN)/ipmodel train --shards $(DEMO) --recipe tiny --out $(DEMO)-run
+	$(BIN)/ipmodel eval $(DEMO)-run --shards $(DEMO)
 	@echo
 	@echo "The shard set lies in $(DEMO). What to look at next:"
 	@echo "  $(DEMO)-move_left.png, $(DEMO)-rotate_cw.png   what was extracted, for two of its videos"
+	@echo "  $(DEMO)-run/split-1/curves.png, .../scores/*.png     how it trained, and what it takes for what"
 	@echo "  $(BIN)/ipshards info $(DEMO) --keys          what the set holds"
 	@echo "  $(DEMO)/README.md                             how to read it, with and without this package"
 	@echo "  $(BIN)/ipdata datasets                       how to build HMDB51, UCF101, Kinetics, or your own videos"
@@ -48,12 +51,12 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[build]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[build,train]'
 	@touch $@
 
 $(VENV)/installed-test: pyproject.toml | $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[build,test,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[build,train,test,dev]'
 	@touch $@
 
 clean:
-	rm -rf $(DEMO) $(DEMO)-*.png .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(DEMO) $(DEMO)-*.png $(DEMO)-run .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 from benchmarks.harness import DATA, Figure, side_by_side
 from benchmarks.material import RECIPE
@@ -12,12 +13,16 @@ VIDEOS = DATA / "ut_interaction"
 CLASSES = ("hug", "push")
 
 
+def build_into(out: Path, *options: str) -> None:
+    chosen = ["--dataset=folder", f"--source={VIDEOS}", f"--classes={','.join(CLASSES)}", f"--out={out}"]
+    command = [sys.executable, "-m", "ipdata.cli", "build", *chosen, *options]
+    subprocess.run(command, check=True, capture_output=True)
+
+
 def build(*options: str) -> None:
     """Into a folder that is thrown away."""
     with tempfile.TemporaryDirectory() as folder:
-        chosen = ["--dataset=folder", f"--source={VIDEOS}", f"--classes={','.join(CLASSES)}", f"--out={folder}/set"]
-        command = [sys.executable, "-m", "ipdata.cli", "build", *chosen, *options]
-        subprocess.run(command, check=True, capture_output=True)
+        build_into(Path(folder) / "set", *options)
 
 
 def transcode_alone() -> None:

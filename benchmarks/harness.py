@@ -14,7 +14,7 @@ from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 DATA = Path(os.environ.get("IPTSN_DATA", Path(__file__).parents[2] / "shared" / "data"))
-PACKAGES = ("av", "dask", "imageio-ffmpeg", "numba", "numpy", "opencv-contrib-python-headless")
+PACKAGES = ("av", "dask", "imageio-ffmpeg", "numba", "numpy", "opencv-contrib-python-headless", "torch")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from benchmarks.builds import builds
 from benchmarks.encodings import codec_table, encodings_table, material_of, recipes_table
 from benchmarks.flow import flow
 from benchmarks.harness import write
+from benchmarks.loading import loading
 from benchmarks.material import clips
 from benchmarks.motion import motion
 
@@ -18,7 +19,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     with one_core():
         flow_figure, agreement = flow()
-        figures = [flow_figure, *motion()]
+        figures = [flow_figure, *motion(), *loading()]
         material = material_of(clips())
         tables = {
             "Agreement of TV-L1 with OpenCV's field, four pairs a clip": agreement,

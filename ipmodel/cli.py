@@ -122,6 +122,7 @@ def evaluate(directory: Path, shards: Path, splits: str) -> None:
 
 def _figures(run: Any, split: str, own: Any) -> dict[str, dict[str, Any]]:
     from ipmodel.evaluate import scores_of
+    from ipmodel.plots import plot_confusion, plot_curves
     from ipmodel.report import figures_of, with_fusions
 
     streams = {name: scores_of(run, split=split, phase=phase, ranks=own) for name, phase in run.recipe.streams.items()}
@@ -131,6 +132,8 @@ def _figures(run: Any, split: str, own: Any) -> dict[str, dict[str, Any]]:
         folder.mkdir(exist_ok=True)
         for name, table in tables.items():
             table.save(folder / f"{name}.npz")
+            plot_confusion(table, name, folder / f"{name}.png")
+        plot_curves(folder.parent, folder.parent / "curves.png")
     return {name: figures_of(table) for name, table in tables.items()}
 
 

@@ -1,6 +1,5 @@
 """The training loop: one phase from its first step to its last, alone or under torchrun, resumable at any step."""
 
-import json
 import math
 import os
 import signal
@@ -20,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ipmodel import checkpoint
 from ipmodel.data import Batch, Clips, Draw, loader, network_input
 from ipmodel.errors import ModelError
+from ipmodel.log import Log, Progress
 from ipmodel.losses import classification_loss, distillation_loss
 from ipmodel.recipe import Input, Optimiser, Phase, TrainRecipe
 from ipmodel.resnet import ResNet, Scores
@@ -107,7 +107,8 @@ def train(job: Job, ranks: Ranks) -> None:
     wrapped: nn.Module = DistributedDataParallel(network) if ranks.count > 1 else network
     draws = _draws(batches, phase.epochs, first_step=step)
     source = loader(job.clips, draws, workers=recipe.workers, pin=ranks.device.type == "cuda")
-    log = Log(job.directory / "log.jsonl", first=ranks.first)
+    log = Log(job.directory, first_step=step, enabled=ranks.first)
+    progress = Progress(job.directory.name, steps=steps, first_step=step, enabled=ranks.first)
     saved_at = time.monotonic()
     with _sigterm() as stopped:
         while step < steps:
@@ -123,16 +124,11 @@ def train(job: Job, ranks: Ranks) -> None:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
             step += 1
+            seconds, wait_s = time.monotonic() - waiting, ready - waiting
             log.write(
-                step=step,
-                epoch=step / batches.steps,
-                rate=rate,
-                loss=loss,
-                **terms,
-                seconds=time.monotonic() - waiting,
-                wait=ready - waiting,
-                clips=phase.batch,
+                step=step, epoch=step / batches.steps, rate=rate, loss=loss, seconds=seconds, wait_s=wait_s, **terms
             )
+            progress.update(step=step, loss=loss, clips=phase.batch, wait_s=wait_s)
             stop = ranks.any(bool(stopped))
             due = ranks.any(time.monotonic() - saved_at > 60 * recipe.checkpoint_minutes)
             if ranks.first and (stop or due or step % batches.steps == 0) and step < steps:
@@ -142,6 +138,7 @@ def train(job: Job, ranks: Ranks) -> None:
                 saved_at = time.monotonic()
             if stop and step < steps:
                 raise StoppedError
+    log.close()
     if ranks.first:
         checkpoint.save_network(job.directory / checkpoint.FINAL, network.state_dict())
         checkpoint.clear(job.directory)
@@ -255,15 +252,3 @@ def _sigterm() -> Iterator[list[int]]:
         yield received
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-class Log:
-    """One JSON line a step."""
-
-    def __init__(self, path: Path, *, first: bool) -> None:
-        self.path = path if first else None
-
-    def write(self, **values: float) -> None:
-        if self.path is not None:
-            with self.path.open("a") as file:
-                file.write(json.dumps(values) + "\n")
