@@ -27,7 +27,10 @@ def _errors_as_lines(run: Callable[[], int]) -> None:
     try:
         status = run()
     except (ModelError, RecipeError, ShardError, OSError) as error:
-        click.echo(f"error: {error}", err=True)
+        text = str(error)
+        if "Original Traceback" in text:  # of a loader's worker: its last line is the error's own
+            text = text.strip().splitlines()[-1].partition("Error: ")[2]
+        click.echo(f"error: {text}", err=True)
         status = REFUSED
     sys.exit(status)
 

@@ -98,6 +98,9 @@ def train(job: Job, ranks: Ranks) -> None:
     Raises: StoppedError after SIGTERM, with the state saved; ModelError if the loss is not finite.
     """
     phase, recipe = job.phase, job.recipe
+    if recipe.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic with it alone
+    torch.use_deterministic_algorithms(recipe.deterministic)
     batches = Batches(samples=len(job.clips), batch=phase.batch, seed=recipe.seed, rank=ranks.rank, ranks=ranks.count)
     steps = phase.epochs * batches.steps
     network = channels_last(job.network.to(ranks.device)).train()

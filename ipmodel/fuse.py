@@ -111,6 +111,13 @@ def fuse(tables: Sequence[ScoreTable], weights: Sequence[float] = (), *, softmax
     return ScoreTable(first.names, first.labels, total, first.classes)
 
 
+def only(table: ScoreTable, names: set[str]) -> ScoreTable:
+    """The rows of some videos, by their plain names."""
+    chosen = [row for row, name in enumerate(table.names) if plain(name) in names]
+    kept = [table.names[row] for row in chosen]
+    return ScoreTable(kept, table.labels[chosen], table.logits[chosen], table.classes)
+
+
 def _rows(table: ScoreTable) -> dict[str, int]:
     """Row of each video by its plain name. Raises ModelError if two have one name."""
     rows: dict[str, int] = {}

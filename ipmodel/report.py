@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ipmodel.fuse import ScoreTable, fuse
+from ipmodel.fuse import ScoreTable, fuse, only, plain
 
 # What is reported beside each stream alone, by stream name: the paper's I+P, I+OF, and I+P without distillation.
 FUSIONS = (("i", "p"), ("i", "of"), ("i", "p_plain"))
@@ -12,8 +12,13 @@ TOP5 = 5
 
 
 def with_fusions(streams: dict[str, ScoreTable]) -> dict[str, ScoreTable]:
-    """The streams, and each fusion of those that are there: raw logits, 1:1."""
-    fused = {"+".join(pair): fuse([streams[name] for name in pair]) for pair in FUSIONS if set(pair) <= streams.keys()}
+    """The streams, and each fusion of those that are there: raw logits, 1:1, over the videos that both can see."""
+    fused = {}
+    for pair in FUSIONS:
+        if set(pair) <= streams.keys():
+            tables = [streams[name] for name in pair]
+            common = set.intersection(*({plain(name) for name in table.names} for table in tables))
+            fused["+".join(pair)] = fuse([only(table, common) for table in tables])
     return {**streams, **fused}
 
 

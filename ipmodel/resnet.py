@@ -133,9 +133,8 @@ class SteadyConv3d(nn.Conv3d):
     """
 
     def forward(self, clip_BCTHW: Tensor) -> Tensor:
-        reach = self.kernel_size[0] // 2
-        if reach:
-            clip_BCTHW = F.pad(clip_BCTHW, (0, 0, 0, 0, reach, reach), mode="replicate")
+        if self.kernel_size[0] == 3:
+            clip_BCTHW = torch.cat([clip_BCTHW[:, :, :1], clip_BCTHW, clip_BCTHW[:, :, -1:]], dim=2)
         padding = (0, *self.padding[1:])
         return F.conv3d(clip_BCTHW, self.weight, self.bias, self.stride, padding)
 

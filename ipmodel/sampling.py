@@ -7,6 +7,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from ipmodel.errors import ModelError
+
 
 def random_positions(frames: int, segments: int, rng: np.random.Generator) -> list[int]:
     """One position drawn uniformly from each of `segments` equal parts of `frames`; short videos repeat frames."""
@@ -44,7 +46,7 @@ class Batches:
     Every rank has as many steps, no sample comes twice in an epoch, and together the ranks see the same batches,
     however many they are.
 
-    Raises: ValueError if there are fewer samples than a global batch, or the ranks cannot divide it evenly.
+    Raises: ModelError if there are fewer samples than a global batch, or the ranks cannot divide it evenly.
     """
 
     samples: int
@@ -55,11 +57,11 @@ class Batches:
 
     def __post_init__(self) -> None:
         if self.samples < self.batch:
-            raise ValueError(
+            raise ModelError(
                 f"{self.samples} samples are fewer than a global batch of {self.batch}; make batch smaller"
             )
         if self.batch % self.ranks:
-            raise ValueError(f"a global batch of {self.batch} cannot be divided over {self.ranks} ranks evenly")
+            raise ModelError(f"a global batch of {self.batch} cannot be divided over {self.ranks} ranks evenly")
 
     @property
     def steps(self) -> int:

@@ -101,3 +101,22 @@ def test_pipelines_needs_the_standard_library_alone() -> None:
     done = run_without([*HEAVY, "numpy", "cv2", "click"], code)
     assert done.returncode == 0, done.stderr
     assert "default" in done.stdout
+
+
+def test_training_needs_nothing_of_the_build() -> None:
+    modules = sorted(path.stem for path in files_of("ipmodel") if not path.stem.startswith("__"))
+    code = "\n".join(f"import ipmodel.{module}" for module in modules)
+    done = run_without([name for name in HEAVY if name != "torch"], code)
+    assert done.returncode == 0, done.stderr
+
+
+def test_fusing_scores_needs_no_torch() -> None:
+    done = run_without(HEAVY, "import ipmodel.cli, ipmodel.fuse, ipmodel.report")
+    assert done.returncode == 0, done.stderr
+
+
+def test_building_needs_no_torch() -> None:
+    modules = sorted(path.stem for path in files_of("ipdata") if not path.stem.startswith("__"))
+    code = "\n".join(f"import ipdata.{module}" for module in modules)
+    done = run_without(["torch", "webdataset"], code)
+    assert done.returncode == 0, done.stderr

@@ -160,6 +160,7 @@ def test_a_damaged_shard_ends_the_run_with_its_name(quick: Path, tmp_path: Path,
     options = train_options(damaged, tmp_path / "run", quick / "quick.toml", f"--set=workers={workers}")
     done = ipmodel(*options)
     assert done.returncode == 1 and "the shard is damaged, verify it" in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr
     assert not list(tmp_path.rglob(FINAL))
 
 

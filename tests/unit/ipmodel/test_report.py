@@ -1,0 +1,44 @@
+"""What an evaluation says of its scores."""
+
+import numpy as np
+import pytest
+
+from ipmodel.fuse import ScoreTable
+from ipmodel.report import figures_of, table_of, with_fusions
+
+CLASSES = ("x", "y", "z")
+
+
+def stream(logits: list[list[float]], names: tuple[str, ...] = ("a", "b", "c")) -> ScoreTable:
+    labels = np.array([ord(name[0]) - ord("a") for name in names], np.int64)
+    return ScoreTable(list(names), labels, np.array(logits, np.float64), CLASSES)
+
+
+I_STREAM = stream([[2, 0, 0], [0, 0, 1], [0, 3, 0]])  # right, wrong, wrong
+P_STREAM = stream([[0, 1, 0], [0, 5, 0], [0, 1, 1]])  # wrong, right, a tie that counts as wrong
+
+
+def test_fusions_of_the_streams_that_are_there() -> None:
+    tables = with_fusions({"i": I_STREAM, "p": P_STREAM})
+    assert list(tables) == ["i", "p", "i+p"]
+    assert [round(tables[name].top1, 3) for name in tables] == [0.333, 0.333, 0.667]
+
+
+def test_fusions_are_over_videos_that_both_streams_can_see() -> None:
+    """A video of one frame has no P-frames."""
+    tables = with_fusions({"i": I_STREAM, "p": stream([[0, 5, 0], [0, 1, 1]], ("b", "c"))})
+    assert tables["i+p"].names == ["b", "c"] and tables["i+p"].top1 == 0.5
+    assert figures_of(tables["i+p"])["videos"] == 2 and figures_of(tables["i"])["videos"] == 3
+
+
+def test_figures() -> None:
+    figures = figures_of(I_STREAM)
+    assert figures["top1"] == pytest.approx(1 / 3) and figures["top5"] == 1
+    assert figures["per_class"] == {"x": 1.0, "y": 0.0, "z": 0.0}
+    assert figures["confusion"] == [[1, 0, 0], [0, 0, 1], [0, 1, 0]]
+
+
+def test_the_table_has_splits_and_their_mean() -> None:
+    right, wrong = stream(np.eye(3).tolist()), stream(np.roll(np.eye(3), 1, axis=1).tolist())
+    lines = table_of({"1": {"i": figures_of(right)}, "2": {"i": figures_of(wrong)}}).splitlines()
+    assert lines[1].split() == ["i", "100.00", "0.00", "50.00", "6"]
