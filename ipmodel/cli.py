@@ -112,7 +112,7 @@ def evaluate(directory: Path, shards: Path, splits: str) -> None:
         opened = reopen(directory, shards)
         chosen = list(opened.shard_set.manifest.splits) if splits == "all" else splits.split(",")
         with ranks() as own:
-            figures = {split: _figures(opened, split, own) for split in chosen}
+            figures = {opened.split_dir(split).name: _figures(opened, split, own) for split in chosen}
             if own.first:
                 from ipmodel.report import table_of
 
@@ -131,7 +131,7 @@ def _figures(run: Any, split: str, own: Any) -> dict[str, dict[str, Any]]:
     streams = {name: scores_of(run, split=split, phase=phase, ranks=own) for name, phase in run.recipe.streams.items()}
     tables = with_fusions(streams)
     if own.first:
-        folder = run.directory / f"split-{split}" / "scores"
+        folder = run.split_dir(split) / "scores"
         folder.mkdir(exist_ok=True)
         for name, table in tables.items():
             table.save(folder / f"{name}.npz")

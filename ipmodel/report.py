@@ -45,7 +45,7 @@ def table_of(figures: dict[str, dict[str, dict[str, Any]]]) -> str:
     splits = list(figures)
     names = list(figures[splits[0]])
     widths = max(len(name) for name in names)
-    head = [f"{'top-1, %':{widths}}", *(f"split {split:>4}" for split in splits), "      mean", "videos"]
+    head = [f"{'top-1, %':{widths}}", *(f"{split:>10}" for split in splits), "      mean", "videos"]
     lines = ["  ".join(head)]
     for name in names:
         shares = [figures[split][name]["top1"] for split in splits]

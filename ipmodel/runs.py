@@ -37,8 +37,13 @@ class Run:
     def classes(self) -> tuple[str, ...]:
         return tuple(self.shard_set.manifest.classes)
 
+    def split_dir(self, split: str) -> Path:
+        """Of a split, also by its short name, "1" for "split1". Raises: ShardError if the set has no such split."""
+        name = self.shard_set.manifest.split_name(split)
+        return self.directory / f"split-{name.removeprefix('split')}"
+
     def phase_dir(self, split: str, phase: str) -> Path:
-        return self.directory / f"split-{split}" / phase
+        return self.split_dir(split) / phase
 
     def network_file(self, split: str, phase: str) -> Path:
         return self.phase_dir(split, phase) / checkpoint.FINAL

@@ -61,6 +61,6 @@ def train_options(shards: Path, out: Path, recipe: Path, *more: str) -> list[str
     return ["train", f"--shards={shards}", f"--recipe={recipe}", f"--out={out}", *more]
 
 
-def ipmodel(*arguments: str | Path, ranks: int = 0) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+def ipmodel(*arguments: str | Path, ranks: int = 0, threads: int = 1) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     return subprocess.run(command(*arguments, ranks=ranks), capture_output=True, text=True, env=environment)

@@ -116,7 +116,7 @@ def test_fusing_scores_needs_no_torch() -> None:
 
 
 def test_building_needs_no_torch() -> None:
-    modules = sorted(path.stem for path in files_of("ipdata") if not path.stem.startswith("__"))
-    code = "\n".join(f"import ipdata.{module}" for module in modules)
+    modules = sorted(path.stem for path in (REPOSITORY / "ipdata").glob("*.py") if not path.stem.startswith("__"))
+    code = "\n".join(f"import ipdata.{module}" for module in [*modules, "datasets"])
     done = run_without(["torch", "webdataset"], code)
     assert done.returncode == 0, done.stderr
