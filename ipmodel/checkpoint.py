@@ -4,8 +4,8 @@ A checkpoint is a directory `step-00000042` of weights.safetensors, state.pt (re
 sha256.json, which is written last. The two newest stay: a torn one is passed over for the one before.
 """
 
+import io
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +13,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialise
 from torch import Tensor
 
 from ipmodel.errors import ModelError
-from shards.canonical import sha256_file
+from shards.canonical import publish, sha256_bytes, sha256_file, sync_directory, write_synced
 
 KEPT = 2
 WEIGHTS, STATE, DIGESTS, FINAL = "weights.safetensors", "state.pt", "sha256.json", "network.safetensors"
@@ -37,15 +38,17 @@ def save(directory: Path, checkpoint: Checkpoint) -> None:
     temporary = directory / f"tmp-{name}"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    save_file(_contiguous(checkpoint.weights), temporary / WEIGHTS)
-    torch.save(checkpoint.state, temporary / STATE)
-    digests = {file: sha256_file(temporary / file) for file in (WEIGHTS, STATE)}
-    (temporary / DIGESTS).write_text(json.dumps(digests))
-    for path in (*temporary.iterdir(), temporary):
-        _sync(path)
+    state = io.BytesIO()
+    torch.save(checkpoint.state, state)
+    files = {WEIGHTS: _serialised(checkpoint.weights), STATE: state.getvalue()}
+    for file, data in files.items():
+        write_synced(temporary / file, data)
+    digests = {file: sha256_bytes(data) for file, data in files.items()}
+    write_synced(temporary / DIGESTS, json.dumps(digests).encode())
+    sync_directory(temporary)
     shutil.rmtree(directory / name, ignore_errors=True)
     temporary.rename(directory / name)
-    _sync(directory)
+    sync_directory(directory)
     for old in _found(directory)[:-KEPT]:
         shutil.rmtree(old)
 
@@ -71,10 +74,8 @@ def clear(directory: Path) -> None:
 
 def save_network(path: Path, weights: dict[str, Tensor]) -> None:
     temporary = path.with_name(f"tmp-{path.name}")
-    save_file(_contiguous(weights), temporary)
-    _sync(temporary)
-    temporary.rename(path)
-    _sync(path.parent)
+    write_synced(temporary, _serialised(weights))
+    publish(temporary, path)
 
 
 def load_network(path: Path) -> dict[str, Tensor]:
@@ -89,13 +90,6 @@ def _found(directory: Path) -> list[Path]:
     return sorted(directory.glob(f"{PREFIX}*"))
 
 
-def _contiguous(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _serialised(weights: dict[str, Tensor]) -> bytes:
+    data: bytes = serialise({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()})
+    return data
