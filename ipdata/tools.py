@@ -41,4 +41,4 @@ FLOW_DEPENDS = {"numba": ("numba",), "cuda": ("numba", "numba-cuda"), "opencv": 
 def tools_of(column: str, recipe: BuildRecipe, tools: dict[str, str]) -> dict[str, str]:
     """The part of `tools` that a column depends on."""
     names = DEPENDS[column] + (FLOW_DEPENDS[recipe.flow.backend] if column == "flow" else ())
-    return {name: tools[name] for name in sorted(names)}
+    return {name: tools.get(name, "none") for name in sorted(names)}

@@ -65,19 +65,23 @@ def cut(image: U8, crop: Crop, crop_px: int) -> U8:
 
 def iframe_input(images_BTHWC: Tensor) -> Tensor:
     """uint8 RGB to (B, 3, T, H, W): ImageNet's mean and deviation."""
-    mean, std = (torch.tensor(v, device=images_BTHWC.device) for v in (IMAGENET_MEAN, IMAGENET_STD))
-    return _channels_first((images_BTHWC.float() / LEVELS - mean) / std)
+    return _normalised(images_BTHWC, IMAGENET_MEAN, IMAGENET_STD)
 
 
 def residual_input(stored_BTHWC: Tensor) -> Tensor:
     """Stored levels to (B, 3, T, H, W): centred, over ImageNet's deviation."""
-    std = torch.tensor(IMAGENET_STD, device=stored_BTHWC.device)
-    return _channels_first((stored_BTHWC.float() / LEVELS - 0.5) / std)
+    return _normalised(stored_BTHWC, (0.5, 0.5, 0.5), IMAGENET_STD)
+
+
+def _normalised(images_BTHWC: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+    """(x / 255 - mean) / std, channels first; in as few passes over the floats as it takes."""
+    means, stds = (torch.tensor(values, device=images_BTHWC.device) for values in (mean, std))
+    return images_BTHWC.float().mul_(1 / (LEVELS * stds)).sub_(means / stds).permute(0, 4, 1, 2, 3)
 
 
 def flow_input(stored_BTHWC: Tensor, flips_B: Tensor) -> Tensor:
     """Stored levels, u and v, to (B, 2, T, H, W), centred; a mirrored clip moves the other way in x."""
-    return _mirror_x(_channels_first(stored_BTHWC.float() - GREY), flips_B) / LEVELS + (GREY / LEVELS - 0.5)
+    return _motion(stored_BTHWC.float().sub_(GREY).permute(0, 4, 1, 2, 3), flips_B)
 
 
 def mv_input(
@@ -87,26 +91,34 @@ def mv_input(
 
     boxes_B4: left, top, width, height of each clip's crop in px of the picture, (width, height) = picture_px.
     """
-    field = _levels(_field_px(mv_BThwc, picture_px), settings.motion_bound_px)  # (B, T, H, W, 2), 0 is no motion
+    field = _level_field(mv_BThwc, picture_px, settings.motion_bound_px)
     cut_out = _cut_on_device(field, boxes_B4, flips_B, settings.crop_px)
-    return _mirror_x(cut_out, flips_B) / LEVELS + (GREY / LEVELS - 0.5)
+    return _motion(cut_out, flips_B)
 
 
-def _field_px(mv_BThwc: Tensor, picture_px: tuple[int, int]) -> Tensor:
-    """shards.motion.field_px for a batch: whole px, truncated toward zero; 0 where the source lies outside."""
+def _level_field(mv_BThwc: Tensor, picture_px: tuple[int, int], bound_px: float) -> Tensor:
+    """trunc(v * 127.5 / bound) of shards.motion.field_px, clipped to 8 bits: (B, T, H, W, 2) int8, 0 is no motion.
+
+    Whole px, truncated toward zero; 0 where the source lies outside. What is equal for all rows or columns of a
+    macroblock is computed once for them: whether a source lies outside in x, and in y.
+    """
     width, height = picture_px
-    intra = mv_BThwc == INTRA
-    whole = torch.div(mv_BThwc.int(), 2, rounding_mode="trunc").masked_fill(intra, 0)
-    field = whole.repeat_interleave(MACROBLOCK_PX, 2).repeat_interleave(MACROBLOCK_PX, 3)[:, :, :height, :width]
-    x = torch.arange(width, device=field.device) - field[..., 0]
-    y = torch.arange(height, device=field.device)[:, None] - field[..., 1]
-    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    return field * inside[..., None]
+    whole = torch.div(mv_BThwc.int(), 2, rounding_mode="trunc").masked_fill(mv_BThwc == INTRA, 0)
+    levels = (whole * (127.5 / bound_px)).trunc().clamp(-GREY, LEVELS - GREY).to(torch.int8)
+    from_x = torch.arange(width, device=whole.device) - _wider(whole[..., 0], width)  # (B, T, h, W)
+    from_y = torch.arange(height, device=whole.device)[:, None] - _taller(whole[..., 1], height)  # (B, T, H, w)
+    inside_x, inside_y = (from_x >= 0) & (from_x < width), (from_y >= 0) & (from_y < height)
+    rows = _wider(levels.movedim(-1, 2), width) * inside_x[:, :, None]  # (B, T, 2, h, W)
+    field = _taller(rows, height) * _wider(inside_y, width)[:, :, None]  # (B, T, 2, H, W)
+    return field.movedim(2, -1)
 
 
-def _levels(field_px: Tensor, bound_px: float) -> Tensor:
-    """trunc(v * 127.5 / bound), clipped to what 8 bits around 128 hold."""
-    return (field_px * (127.5 / bound_px)).trunc().clamp(-GREY, LEVELS - GREY)
+def _wider(blocks: Tensor, width: int) -> Tensor:
+    return blocks.repeat_interleave(MACROBLOCK_PX, -1)[..., :width]
+
+
+def _taller(blocks: Tensor, height: int) -> Tensor:
+    return blocks.repeat_interleave(MACROBLOCK_PX, -2)[..., :height, :]
 
 
 def _cut_on_device(field_BTHWC: Tensor, boxes_B4: Tensor, flips_B: Tensor, crop_px: int) -> Tensor:
@@ -125,11 +137,8 @@ def _cut_on_device(field_BTHWC: Tensor, boxes_B4: Tensor, flips_B: Tensor, crop_
     return out.unflatten(1, (frames, 2)).transpose(1, 2)
 
 
-def _mirror_x(motion_BCTHW: Tensor, flips_B: Tensor) -> Tensor:
-    """Negate the first channel of mirrored clips."""
-    sign = torch.where(flips_B, -1.0, 1.0)[:, None, None, None]
-    return torch.stack([motion_BCTHW[:, 0] * sign, motion_BCTHW[:, 1]], dim=1)
-
-
-def _channels_first(x_BTHWC: Tensor) -> Tensor:
-    return x_BTHWC.permute(0, 4, 1, 2, 3)
+def _motion(levels_BCTHW: Tensor, flips_B: Tensor) -> Tensor:
+    """(x + 128) / 255 - .5 of levels around 0, in place; of mirrored clips the first channel is negated before."""
+    sign = torch.where(flips_B, -1.0, 1.0)
+    scale = torch.stack([sign, torch.ones_like(sign)], dim=1)[:, :, None, None, None] / LEVELS
+    return levels_BCTHW.mul_(scale).add_(GREY / LEVELS - 0.5)

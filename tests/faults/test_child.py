@@ -59,7 +59,7 @@ def test_one_child_serves_many_videos() -> None:
 
 def test_a_worker_with_other_tools_refuses() -> None:
     job = replace(job_with(Synthesis(**SPEC)), tools={"ffmpeg": "4.2"})
-    with pytest.raises(BuildError, match=r"this worker has .* the build needs \{'ffmpeg': '4.2'\}"):
+    with pytest.raises(BuildError, match=r"this worker has .* column mv needs \{'ffmpeg': '4.2',"):
         attempt_in_child(job, 60)
 
 
