@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import click
 import numpy as np
 import torch
 from torch import distributed as dist
@@ -22,6 +23,8 @@ def scores_of(run: Run, *, split: str, phase: str, ranks: Ranks, subset: str = "
         modalities=(settings.modality,), segments=settings.segments, input=run.recipe.input, train=False
     )
     clips = Clips(run.shard_set, list(run.shard_set.samples(split=split, subset=subset)), picked)
+    if clips.excluded and ranks.first:
+        click.echo(f"{phase}: {len(clips.excluded)} videos have nothing for it, such as {clips.excluded[0]}", err=True)
     network = trained(run, split=split, name=phase).to(ranks.device).eval()
     numbers, logits = [], []
     picture_px = clips.samples[0].width, clips.samples[0].height

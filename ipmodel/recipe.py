@@ -1,6 +1,5 @@
 """The training recipe: phases as data (section 4.2.1 of the paper), and everything that decides a run's result."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -116,14 +115,3 @@ class TrainRecipe:
             earlier.append(name)
         for stream, name in self.streams.items():
             _require(name in self.phases, f"streams.{stream} must name a phase, got {name!r}")
-
-    def needed_for(self, name: str) -> list[str]:
-        """The phases to run for one, itself last. Raises ValueError if there is no such phase."""
-        _require(name in self.phases, f"no phase {name!r}; known: {', '.join(self.phases)}")
-        return [phase for phase in self.phases if phase in {*self._ancestors(name), name}]
-
-    def _ancestors(self, name: str) -> Iterator[str]:
-        for other in (self.phases[name].init, self.phases[name].teacher):
-            if other:
-                yield other
-                yield from self._ancestors(other)

@@ -10,8 +10,17 @@ from pipelines import RecipeError, load, names
 def test_every_packaged_recipe_has_the_papers_phases(name: str) -> None:
     recipe = load(TrainRecipe, "train", name)
     p_stream, plain = recipe.phases["p_stream"], recipe.phases["p_plain"]
-    assert recipe.needed_for("p_stream") == ["mr_2d", "of_2d", "mr_2d_distilled", "of_2d_3d", "mr_2d_3d", "p_stream"]
-    assert recipe.needed_for("p_plain") == ["mr_2d", "p_plain"]
+    builds_on = {name: (phase.init, phase.teacher) for name, phase in recipe.phases.items()}
+    assert builds_on == {
+        "mr_2d": ("", ""),
+        "of_2d": ("", ""),
+        "mr_2d_distilled": ("mr_2d", "of_2d"),
+        "of_2d_3d": ("of_2d", ""),
+        "mr_2d_3d": ("mr_2d_distilled", ""),
+        "p_stream": ("mr_2d_3d", "of_2d_3d"),
+        "i_stream": ("", ""),
+        "p_plain": ("mr_2d", ""),
+    }
     assert p_stream.last_2d_stage == plain.last_2d_stage == "conv3" and p_stream.distillation.feature_weight == 50
     assert p_stream.architecture.channels == 5 and recipe.phases["of_2d_3d"].architecture.channels == 2
     assert set(recipe.streams) == {"i", "p", "p_plain", "of"}
