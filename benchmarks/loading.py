@@ -2,6 +2,7 @@
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,7 +12,8 @@ from benchmarks.builds import build_into
 from benchmarks.harness import Figure, side_by_side
 from ipdata import decode
 from ipdata.residual import definition_of
-from ipmodel.data import Clips, ClipSettings, collate, network_input
+from ipmodel.data import Clips, ClipSettings, collate
+from ipmodel.inputs import network_input
 from ipmodel.recipe import Input, Modality
 from ipmodel.sampling import middle_positions
 from ipmodel.transforms import centre_crop, cut
@@ -33,7 +35,7 @@ def loading() -> list[Figure]:
         picture_px = samples[0].width, samples[0].height
 
         def from_columns(*modalities: Modality) -> None:
-            settings = ClipSettings(modalities=modalities, segments=SEGMENTS, input=INPUT, train=False)
+            settings = ClipSettings(modalities=modalities, segments=SEGMENTS, input=INPUT, test_crops=1)
             clips = Clips(shard_set, samples, settings)
             for number in range(len(clips)):
                 batch = collate([clips[0, number]])
@@ -68,9 +70,10 @@ def loading() -> list[Figure]:
     ]
 
 
-def _clip_from_video(m4v: bytes, picture_px: tuple[int, int]) -> dict[str, np.ndarray]:
+def _clip_from_video(m4v: bytes, picture_px: tuple[int, int]) -> dict[str, Any]:
     """MV and R of the P-frames that a test clip needs, nothing else converted."""
-    encode, crop = definition_of("previous"), centre_crop(INPUT)
+    encode = definition_of("previous")
+    window = centre_crop(INPUT).window(width=picture_px[0], height=picture_px[1])
     coded = decode.coded_pictures(m4v)
     p_frames = [number for number in range(len(coded)) if number % 12]
     wanted = {p_frames[position] for position in middle_positions(len(p_frames), SEGMENTS)}
@@ -78,7 +81,6 @@ def _clip_from_video(m4v: bytes, picture_px: tuple[int, int]) -> dict[str, np.nd
     for number, picture in enumerate(decode.pictures(m4v)):
         if number in wanted and previous is not None:
             mvs.append(picture.mv)
-            residuals.append(cut(encode(picture, previous), crop, INPUT.crop_px))
+            residuals.append(cut(encode(picture, previous), window, INPUT.crop_px))
         previous = picture
-    box = np.array(crop.box_px(width=picture_px[0], height=picture_px[1]), np.float32)
-    return {"mv": np.stack(mvs), "residual": np.stack(residuals), "box": box, "flip": np.False_, "label": np.int64(0)}
+    return {"mv": np.stack(mvs), "residual": np.stack(residuals), "window": window}

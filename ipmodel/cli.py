@@ -100,43 +100,52 @@ def train(
 
 @main.command("eval")
 @click.argument("directory", metavar="RUN", type=click.Path(path_type=Path))
-@click.option("--shards", type=click.Path(path_type=Path), required=True, help="the shard set")
+@click.option("--shards", type=click.Path(path_type=Path), help="the shard set  [default: the one it was trained on]")
 @click.option("--splits", default="1", show_default=True, help="comma-separated, or all")
-def evaluate(directory: Path, shards: Path, splits: str) -> None:
-    """Top-1 of each stream and of their fusions on the test subset; writes RUN/eval.json and RUN/split-*/scores."""
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="change how it is tested, such as phases.i_stream.test_crops=10; repeatable",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="where results are written  [default: RUN]")
+def evaluate(directory: Path, shards: Path | None, splits: str, overrides: tuple[str, ...], out: Path | None) -> None:
+    """Top-1 of each stream and of their fusions on the test subset; writes eval.json and split-*/scores."""
 
     def run() -> int:
         from ipmodel.engine import ranks
         from ipmodel.runs import reopen
 
-        opened = reopen(directory, shards)
+        opened, results = reopen(directory, shards, overrides), out or directory
         chosen = list(opened.shard_set.manifest.splits) if splits == "all" else splits.split(",")
         with ranks() as own:
-            figures = {opened.split_dir(split).name: _figures(opened, split, own) for split in chosen}
+            figures = {opened.split_dir(split).name: _figures(opened, split, own, results) for split in chosen}
             if own.first:
-                from ipmodel.report import table_of
+                from ipmodel.report import coverage_of, table_of
 
-                (directory / "eval.json").write_text(json.dumps(figures, indent=1) + "\n")
+                (results / "eval.json").write_text(json.dumps(figures, indent=1) + "\n")
                 click.echo(table_of(figures))
+                click.echo(coverage_of(opened.shard_set.manifest))
         return 0
 
     _errors_as_lines(run)
 
 
-def _figures(run: Any, split: str, own: Any) -> dict[str, dict[str, Any]]:
+def _figures(run: Any, split: str, own: Any, results: Path) -> dict[str, dict[str, Any]]:
     from ipmodel.evaluate import scores_of
     from ipmodel.plots import plot_confusion, plot_curves
     from ipmodel.report import figures_of, with_fusions
 
     streams = {name: scores_of(run, split=split, phase=phase, ranks=own) for name, phase in run.recipe.streams.items()}
-    tables = with_fusions(streams)
+    tables = with_fusions(streams, run.recipe.fusions)
     if own.first:
-        folder = run.split_dir(split) / "scores"
-        folder.mkdir(exist_ok=True)
+        folder = results / run.split_dir(split).name / "scores"
+        folder.mkdir(parents=True, exist_ok=True)
         for name, table in tables.items():
             table.save(folder / f"{name}.npz")
             plot_confusion(table, name, folder / f"{name}.png")
-        plot_curves(folder.parent, folder.parent / "curves.png")
+        plot_curves(run.split_dir(split), folder.parent / "curves.png")
     return {name: figures_of(table) for name, table in tables.items()}
 
 

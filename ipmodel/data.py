@@ -10,28 +10,18 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from ipmodel.errors import ModelError
+from ipmodel.inputs import Batch
 from ipmodel.recipe import COLUMNS, Input, Modality
 from ipmodel.sampling import middle_positions, random_positions, rng_of
-from ipmodel.transforms import (
-    U8,
-    Crop,
-    centre_crop,
-    cut,
-    flow_input,
-    iframe_input,
-    mv_input,
-    random_crop,
-    residual_input,
-)
+from ipmodel.transforms import U8, Crop, Window, cut, evaluation_crops, jitter, random_crop
 from shards import Sample, ShardSet
 from shards.schema import column_of
 
-Draw = tuple[int, int]  # (epoch, sample number)
-Batch = dict[str, Tensor]
+Draw = tuple[int, int]  # (epoch, sample number); in evaluation (crop, sample number)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +32,7 @@ class ClipSettings:
     segments: int
     input: Input
     seed: int = 0
-    train: bool = True
+    test_crops: int = 0  # none: training's, drawn at random
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -50,7 +40,7 @@ class ClipSettings:
 
 
 class Clips(Dataset[dict[str, Any]]):
-    """The samples of one subset as clips, by (epoch, number)."""
+    """The samples of one subset as clips, by Draw."""
 
     def __init__(self, shard_set: ShardSet, samples: Sequence[Sample], settings: ClipSettings) -> None:
         """Raises: ModelError if the set lacks a column or has no such samples."""
@@ -72,49 +62,54 @@ class Clips(Dataset[dict[str, Any]]):
         return len(self.samples)
 
     def __getitem__(self, draw: Draw) -> dict[str, Any]:
-        """Arrays of one clip: the columns' frames, uint8 and cut, mv whole; its box, flip, label and number."""
-        epoch, number = draw
+        """One clip: columns as (T, C, S, S) uint8, cut, but mv as (T, h, w, 2) int16; its window, label and number."""
+        turn, number = draw
         sample, settings = self.samples[number], self.settings
-        rng = rng_of(settings.seed, epoch, number)
-        scales = settings.input.iframe_scales if settings.modalities == ("i",) else settings.input.scales
-        crop = random_crop(settings.input, scales, rng) if settings.train else centre_crop(settings.input)
-        clip: dict[str, Any] = {"label": sample.class_id, "number": number, "flip": crop.flip}
-        clip["box"] = np.array(crop.box_px(width=sample.width, height=sample.height), np.float32)
+        rng = rng_of(settings.seed, turn, number)
+        window = self._crop(turn, rng).window(width=sample.width, height=sample.height)
+        clip: dict[str, Any] = {"window": window, "label": sample.class_id, "number": number}
         drawn: dict[str, list[int]] = {}  # by picture types: mv, residual and flow of a clip are of the same frames
         for column in settings.columns:
             kind = column_of(column).picture_types
             if kind not in drawn:
-                frames = len(sample.frame_numbers(column))
-                drawn[kind] = (
-                    random_positions(frames, settings.segments, rng)
-                    if settings.train
-                    else middle_positions(frames, settings.segments)
-                )
-            clip[column] = self._read(sample, column, drawn[kind], crop)
-        if "iframe" in clip and settings.train and settings.input.colour_jitter:
+                drawn[kind] = self._positions(len(sample.frame_numbers(column)), rng)
+            clip[column] = self._read(sample, column, drawn[kind], window)
+        if "iframe" in clip and self._training and settings.input.colour_jitter:
             clip["iframe"] = jitter(clip["iframe"], settings.input.colour_jitter, rng)
         return clip
 
-    def _read(self, sample: Sample, column: str, positions: list[int], crop: Crop) -> np.ndarray:
+    @property
+    def _training(self) -> bool:
+        return self.settings.test_crops == 0
+
+    def _crop(self, turn: int, rng: np.random.Generator) -> Crop:
+        settings = self.settings
+        if not self._training:
+            return evaluation_crops(settings.input, settings.test_crops)[turn]
+        scales = settings.input.iframe_scales if settings.modalities == ("i",) else settings.input.scales
+        return random_crop(settings.input, scales, rng)
+
+    def _positions(self, frames: int, rng: np.random.Generator) -> list[int]:
+        segments = self.settings.segments
+        return random_positions(frames, segments, rng) if self._training else middle_positions(frames, segments)
+
+    def _read(self, sample: Sample, column: str, positions: list[int], window: Window) -> U8 | NDArray[np.int16]:
         frames = self.shard_set.read(sample.key, column, positions, stored=True)
         if column == "mv":
-            return frames  # (T, h, w, 2): cut on the device
-        return np.stack([cut(frame, crop, self.settings.input.crop_px) for frame in frames])
-
-
-def jitter(images: U8, amount: float, rng: np.random.Generator) -> U8:
-    """Brightness, contrast and saturation of a clip, each by a factor of 1 - amount to 1 + amount."""
-    brightness, contrast, saturation = rng.uniform(1 - amount, 1 + amount, 3)
-    x = images.astype(np.float32) * brightness
-    grey = (x @ np.array([0.299, 0.587, 0.114], np.float32))[..., None]
-    x = grey + saturation * (x - grey)
-    x = grey.mean() + contrast * (x - grey.mean())
-    return np.clip(np.rint(x), 0, 255).astype(np.uint8)
+            return frames  # enlarged and cut on the device
+        return np.stack([cut(frame, window, self.settings.input.crop_px) for frame in frames])
 
 
 def collate(clips: Sequence[dict[str, Any]]) -> Batch:
-    """One tensor for each name, clips first."""
-    return {name: torch.from_numpy(np.stack([clip[name] for clip in clips])) for name in clips[0]}
+    """One tensor for each name, clips first; their windows as a list."""
+    names = [name for name in clips[0] if name != "window"]
+    batch: Batch = {name: torch.from_numpy(np.stack([clip[name] for clip in clips])) for name in names}
+    return batch | {"windows": [clip["window"] for clip in clips]}
+
+
+def on_device(batch: Batch, device: torch.device) -> Batch:
+    """All but the windows, which the host looks at."""
+    return {name: value if name == "windows" else value.to(device, non_blocking=True) for name, value in batch.items()}
 
 
 def loader(clips: Clips, batches: Iterable[list[Draw]], *, workers: int, pin: bool = False) -> Iterator[Batch]:
@@ -133,15 +128,3 @@ def loader(clips: Clips, batches: Iterable[list[Draw]], *, workers: int, pin: bo
 def _one_thread(_: int) -> None:
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-
-
-def network_input(batch: Batch, modality: Modality, settings: Input, *, picture_px: tuple[int, int]) -> Tensor:
-    """A modality of a batch, on the batch's device, as (B, C, T, H, W) float32."""
-    if modality == "i":
-        return iframe_input(batch["iframe"])
-    if modality == "r":
-        return residual_input(batch["residual"])
-    if modality == "flow":
-        return flow_input(batch["flow"], batch["flip"])
-    mv = mv_input(batch["mv"], batch["box"], batch["flip"], picture_px=picture_px, settings=settings)
-    return mv if modality == "mv" else torch.cat([mv, residual_input(batch["residual"])], dim=1)

@@ -17,8 +17,9 @@ from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from ipmodel import checkpoint
-from ipmodel.data import Batch, Clips, Draw, loader, network_input
+from ipmodel.data import Clips, Draw, loader, on_device
 from ipmodel.errors import ModelError
+from ipmodel.inputs import Batch, network_input
 from ipmodel.log import Log, Progress
 from ipmodel.losses import classification_loss, distillation_loss
 from ipmodel.recipe import Input, Optimiser, Phase, TrainRecipe
@@ -101,10 +102,14 @@ def train(job: Job, ranks: Ranks) -> None:
     if recipe.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic with it alone
     torch.use_deterministic_algorithms(recipe.deterministic)
+    torch.backends.cudnn.benchmark = not recipe.deterministic
     batches = Batches(samples=len(job.clips), batch=phase.batch, seed=recipe.seed, rank=ranks.rank, ranks=ranks.count)
     steps = phase.epochs * batches.steps
     network = channels_last(job.network.to(ranks.device)).train()
     teacher = None if job.teacher is None else frozen(channels_last(job.teacher.to(ranks.device)))
+    for compiled in (network, teacher) if recipe.compile else ():
+        if compiled is not None:
+            compiled.compile()
     optimiser = optimiser_of(network, phase.optimiser)
     step = _restore(job, network, optimiser)
     wrapped: nn.Module = DistributedDataParallel(network) if ranks.count > 1 else network
@@ -116,10 +121,10 @@ def train(job: Job, ranks: Ranks) -> None:
     with _sigterm() as stopped:
         while step < steps:
             waiting = time.monotonic()
-            batch = {name: tensor.to(ranks.device, non_blocking=True) for name, tensor in next(source).items()}
+            batch = on_device(next(source), ranks.device)
             ready = time.monotonic()
             rate = set_rate(optimiser, phase.optimiser, epoch=step / batches.steps, epochs=phase.epochs)
-            terms = _accumulate_gradients(job, wrapped, teacher, batch)
+            terms = accumulate_gradients(job, wrapped, teacher, batch)
             loss = sum(terms.values())
             if ranks.any(not math.isfinite(loss)):
                 where = f"phase {job.directory.name}, step {step}"
@@ -134,7 +139,7 @@ def train(job: Job, ranks: Ranks) -> None:
             progress.update(step=step, loss=loss, clips=phase.batch, wait_s=wait_s)
             stop = ranks.any(bool(stopped))
             due = ranks.any(time.monotonic() - saved_at > 60 * recipe.checkpoint_minutes)
-            if ranks.first and (stop or due or step % batches.steps == 0) and step < steps:
+            if ranks.first and (stop or due) and step < steps:
                 state = {"optimiser": optimiser.state_dict()}
                 checkpoint.save(job.directory, checkpoint.Checkpoint(step, network.state_dict(), state))
             if due:
@@ -148,13 +153,13 @@ def train(job: Job, ranks: Ranks) -> None:
     ranks.any(False)  # nobody reads the network before it is there
 
 
-def _accumulate_gradients(job: Job, network: nn.Module, teacher: ResNet | None, batch: Batch) -> dict[str, float]:
+def accumulate_gradients(job: Job, network: nn.Module, teacher: ResNet | None, batch: Batch) -> dict[str, float]:
     """Forward and backward of a batch, in parts; the terms of the loss as means over it."""
     totals: dict[str, float] = {}
     clips = len(batch["label"])
     share = -(-clips // job.phase.accumulate)
     for start in range(0, clips, share):
-        part = {name: tensor[start : start + share] for name, tensor in batch.items()}
+        part = {name: values[start : start + share] for name, values in batch.items()}
         terms = _loss_terms(job, network, teacher, part)
         weight = len(part["label"]) / clips
         (weight * torch.stack(list(terms.values())).sum()).backward()

@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from torch import distributed as dist
 
-from ipmodel.data import Clips, ClipSettings, Draw, loader, network_input
-from ipmodel.engine import Ranks
+from ipmodel.data import Clips, ClipSettings, Draw, loader, on_device
+from ipmodel.engine import Ranks, channels_last
 from ipmodel.fuse import ScoreTable
+from ipmodel.inputs import network_input
 from ipmodel.runs import Run, trained
 
 TEST_BATCH = 8  # clips
@@ -17,19 +18,23 @@ TEST_BATCH = 8  # clips
 
 @torch.inference_mode()
 def scores_of(run: Run, *, split: str, phase: str, ranks: Ranks, subset: str = "test") -> ScoreTable:
-    """What a phase's network says of a subset, from the middles of its segments and one centre crop."""
+    """What a phase's network says of a subset, from the middles of its segments: the mean over its crops."""
     settings = run.recipe.phases[phase]
     picked = ClipSettings(
-        modalities=(settings.modality,), segments=settings.segments, input=run.recipe.input, train=False
+        modalities=(settings.modality,),
+        segments=settings.test_segments or settings.segments,
+        input=run.recipe.input,
+        test_crops=settings.test_crops,
     )
     clips = Clips(run.shard_set, list(run.shard_set.samples(split=split, subset=subset)), picked)
     if clips.excluded and ranks.first:
         click.echo(f"{phase}: {len(clips.excluded)} videos have nothing for it, such as {clips.excluded[0]}", err=True)
-    network = trained(run, split=split, name=phase).to(ranks.device).eval()
+    network = channels_last(trained(run, split=split, name=phase).to(ranks.device)).eval()
     numbers, logits = [], []
     picture_px = clips.samples[0].width, clips.samples[0].height
-    for batch in loader(clips, _draws(len(clips), ranks), workers=run.recipe.workers):
-        batch = {name: tensor.to(ranks.device) for name, tensor in batch.items()}
+    draws = _draws(len(clips), settings.test_crops, ranks)
+    for host_batch in loader(clips, draws, workers=run.recipe.workers, pin=ranks.device.type == "cuda"):
+        batch = on_device(host_batch, ranks.device)
         with torch.autocast(ranks.device.type, dtype=torch.bfloat16, enabled=ranks.device.type == "cuda"):
             clip = network_input(batch, settings.modality, run.recipe.input, picture_px=picture_px)
             logits.append(network(clip).logits.double().cpu().numpy())
@@ -40,17 +45,19 @@ def scores_of(run: Run, *, split: str, phase: str, ranks: Ranks, subset: str = "
     if ranks.count > 1:
         everyone = [own] * ranks.count
         dist.all_gather_object(everyone, own)
-    order = np.argsort(np.concatenate([numbers for numbers, _ in everyone]))
+    summed = np.zeros((len(clips), classes))
+    for numbers_of, logits_of in everyone:
+        np.add.at(summed, numbers_of, logits_of)
     return ScoreTable(
         names=[sample.name for sample in clips.samples],
         labels=np.array([sample.class_id for sample in clips.samples], np.int64),
-        logits=np.concatenate([logits for _, logits in everyone])[order],
+        logits=summed / settings.test_crops,
         classes=run.classes,
     )
 
 
-def _draws(samples: int, ranks: Ranks) -> Iterator[list[Draw]]:
+def _draws(samples: int, crops: int, ranks: Ranks) -> Iterator[list[Draw]]:
     """This rank's share of all samples, in batches; without collectives, so that shares may differ in length."""
-    own = range(ranks.rank, samples, ranks.count)
+    own = [(crop, number) for number in range(ranks.rank, samples, ranks.count) for crop in range(crops)]
     for start in range(0, len(own), TEST_BATCH):
-        yield [(0, number) for number in own[start : start + TEST_BATCH]]
+        yield own[start : start + TEST_BATCH]

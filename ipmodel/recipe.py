@@ -56,6 +56,8 @@ class Phase:
     teacher: str = ""  # a phase whose network, frozen, is distilled into this one
     distillation: Distillation = field(default_factory=Distillation)
     segments: int = 16  # snippets a clip
+    test_segments: int = 0  # of a test clip; 0: as in training
+    test_crops: Literal[1, 10] = 1  # the middle, or with the corners, and mirrored; their scores are averaged
     epochs: int
     batch: int  # clips, over all ranks
     accumulate: int = 1  # parts that a rank's batch is computed in
@@ -63,6 +65,7 @@ class Phase:
 
     def __post_init__(self) -> None:
         _require(min(self.segments, self.epochs, self.batch, self.accumulate) >= 1, "counts must be at least 1")
+        _require(self.test_segments >= 0, f"test_segments must not be negative, got {self.test_segments}")
         _require(
             self.batch % self.accumulate == 0, f"batch {self.batch} does not divide by accumulate {self.accumulate}"
         )
@@ -100,10 +103,12 @@ class TrainRecipe:
     input: Input = field(default_factory=Input)
     phases: dict[str, Phase]
     streams: dict[str, str] = field(default_factory=dict)  # what is reported: stream name to phase name
+    fusions: dict[str, dict[str, float]] = field(default_factory=dict)  # what else is: the weights of streams' logits
     seed: int = 0
     deterministic: bool = False
+    compile: bool = False  # networks by torch.compile: a minute or more to begin, then faster; other roundings
     workers: int = 2  # loader processes a rank
-    checkpoint_minutes: float = 10.0  # at most this long between two, within an epoch too
+    checkpoint_minutes: float = 5.0  # between two; what a killed run loses at most
 
     def __post_init__(self) -> None:
         _require(bool(self.phases), "there must be a phase")
@@ -115,3 +120,8 @@ class TrainRecipe:
             earlier.append(name)
         for stream, name in self.streams.items():
             _require(name in self.phases, f"streams.{stream} must name a phase, got {name!r}")
+        for fusion, weights in self.fusions.items():
+            unknown = ", ".join(weights.keys() - self.streams.keys())
+            _require(not unknown, f"fusions.{fusion} must name streams, got {unknown}")
+            _require(fusion not in self.streams, f"{fusion} is both a stream and a fusion")
+            _require(len(weights) > 1, f"fusions.{fusion} must weigh at least two streams")

@@ -5,20 +5,18 @@ from typing import Any
 import numpy as np
 
 from ipmodel.fuse import ScoreTable, fuse, only, plain
+from shards.manifest import Manifest
 
-# What is reported beside each stream alone, by stream name: the paper's I+P, I+OF, and I+P without distillation.
-FUSIONS = (("i", "p"), ("i", "of"), ("i", "p_plain"))
 TOP5 = 5
 
 
-def with_fusions(streams: dict[str, ScoreTable]) -> dict[str, ScoreTable]:
-    """The streams, and each fusion of those that are there: raw logits, 1:1, over the videos that both can see."""
+def with_fusions(streams: dict[str, ScoreTable], fusions: dict[str, dict[str, float]]) -> dict[str, ScoreTable]:
+    """The streams, and weighted sums of their raw logits, over the videos that all of them can see."""
     fused = {}
-    for pair in FUSIONS:
-        if set(pair) <= streams.keys():
-            tables = [streams[name] for name in pair]
-            common = set.intersection(*({plain(name) for name in table.names} for table in tables))
-            fused["+".join(pair)] = fuse([only(table, common) for table in tables])
+    for fusion, weights in fusions.items():
+        tables = [streams[name] for name in weights]
+        common = set.intersection(*({plain(name) for name in table.names} for table in tables))
+        fused[fusion] = fuse([only(table, common) for table in tables], list(weights.values()))
     return {**streams, **fused}
 
 
@@ -38,6 +36,13 @@ def figures_of(table: ScoreTable) -> dict[str, Any]:
         "per_class": per_class,
         "confusion": confusion.tolist(),
     }
+
+
+def coverage_of(manifest: Manifest) -> str:
+    """How many of the dataset's videos the set holds; the rest is in no figure."""
+    listed = manifest.samples + len(manifest.failed) + len(manifest.missing)
+    without = f"{len(manifest.failed)} failed, {len(manifest.missing)} missing"
+    return f"the set holds {manifest.samples} of {listed} videos of {manifest.dataset['name']} ({without})"
 
 
 def table_of(figures: dict[str, dict[str, dict[str, Any]]]) -> str:

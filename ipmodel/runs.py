@@ -4,6 +4,7 @@ RUN/run.json, and for each split RUN/split-<name>/<phase>/ with log.jsonl, check
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from pipelines import build
 from shards import ShardSet
 
 RUN = "run.json"
+OUTSIDE = ("streams", "fusions", "workers", "checkpoint_minutes")  # keys that no network depends on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +50,10 @@ class Run:
     def network_file(self, split: str, phase: str) -> Path:
         return self.phase_dir(split, phase) / checkpoint.FINAL
 
-    def identity(self) -> dict[str, Any]:
-        recipe = asdict(self.recipe)
-        for name in ("workers", "checkpoint_minutes"):  # no result depends on them
-            recipe.pop(name)
+    def record(self) -> dict[str, Any]:
         return {
-            "recipe": recipe,
+            "shards": str(self.shard_set.directory.resolve()),
+            "recipe": asdict(self.recipe),
             "manifest_sha256": self.shard_set.manifest.sha256,
             "classes": list(self.classes),
             "imagenet": {str(depth): path.name for depth, path in self.imagenet.items()},
@@ -64,10 +64,10 @@ class Run:
 
         Raises: ModelError that names what differs.
         """
-        path, own = self.directory / RUN, json.loads(json.dumps(self.identity()))
+        path, own = self.directory / RUN, json.loads(json.dumps(self.record()))
         if path.is_file():
             begun = json.loads(path.read_text())
-            different = sorted(_differences(begun, own))
+            different = sorted(_differences(_identity(begun), _identity(own)))
             if different:
                 raise ModelError(
                     f"{self.directory} was begun with another {', '.join(different[:5])}; use another --out"
@@ -79,21 +79,33 @@ class Run:
             temporary.rename(path)
 
 
-def reopen(directory: Path, shards: Path) -> Run:
-    """A run as it was begun, on its shard set.
+def _identity(record: dict[str, Any]) -> dict[str, Any]:
+    """What decides a run's networks, of its record: not where the set lies, nor what is done with the networks."""
+    recipe = {key: value for key, value in record["recipe"].items() if key not in OUTSIDE}
+    phases = {
+        name: {key: value for key, value in phase.items() if not key.startswith("test_")}
+        for name, phase in recipe["phases"].items()
+    }
+    return {**record, "shards": "", "recipe": {**recipe, "phases": phases}}
 
-    Raises: ModelError if there is no run, or the set's classes are not those it was trained on.
+
+def reopen(directory: Path, shards: Path | None = None, overrides: Sequence[str] = ()) -> Run:
+    """A run as it was begun, on the set that it was trained on unless another is given.
+
+    Raises: ModelError if there is no run, the set's classes are not those it was trained on, or an override changes
+    what the networks are.
     """
     path = directory / RUN
     if not path.is_file():
         raise ModelError(f"{directory} is no run: it has no {RUN}; `ipmodel train --out {directory}` makes one")
     begun = json.loads(path.read_text())
-    run = Run(
-        directory=directory,
-        shard_set=ShardSet(shards),
-        recipe=build(TrainRecipe, begun["recipe"], where=str(path)),
-        imagenet={},
-    )
+    shards = shards or Path(begun["shards"])
+    recipe = build(TrainRecipe, begun["recipe"], where=str(path), overrides=overrides)
+    different = _differences(_identity(begun), _identity({**begun, "recipe": json.loads(json.dumps(asdict(recipe)))}))
+    if different:
+        cure = f"only test_segments and test_crops of phases, {', '.join(OUTSIDE)} can be changed now"
+        raise ModelError(f"--set {different[0].removeprefix('recipe.')}: {directory} was trained with another; {cure}")
+    run = Run(directory=directory, shard_set=ShardSet(shards), recipe=recipe, imagenet={})
     if list(run.classes) != begun["classes"]:
         own = f"{len(run.classes)} classes, {directory} was trained on {len(begun['classes'])}, or on others"
         raise ModelError(f"{shards} has {own}; give the set that it was trained on")

@@ -6,6 +6,7 @@ A recipe may begin with `base = "NAME"`: it then only says what differs from tha
 import math
 import tomllib
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import MISSING, fields, is_dataclass
 from importlib import resources
 from pathlib import Path
@@ -33,13 +34,17 @@ def load(schema: type[Recipe], kind: str, name_or_file: str, overrides: Sequence
     Raises: RecipeError.
     """
     where, table = _table_of(kind, name_or_file)
+    return build(schema, table, where=where, overrides=overrides)
+
+
+def build(schema: type[Recipe], table: dict[str, Any], *, where: str, overrides: Sequence[str] = ()) -> Recipe:
+    """A table that was stored, such as in a run's record, with overrides, as strictly as a file.
+
+    Raises: RecipeError.
+    """
+    table = deepcopy(table)
     for override in overrides:
         _override(table, override)
-    return _build(schema, table, where=where, path="")
-
-
-def build(schema: type[Recipe], table: dict[str, Any], *, where: str) -> Recipe:
-    """A table that was stored, such as in a run's record, as strictly as a file. Raises: RecipeError."""
     recipe: Recipe = _build(schema, table, where=where, path="")
     return recipe
 

@@ -19,14 +19,14 @@ P_STREAM = stream([[0, 1, 0], [0, 5, 0], [0, 1, 1]])  # wrong, right, a tie that
 
 
 def test_fusions_of_the_streams_that_are_there() -> None:
-    tables = with_fusions({"i": I_STREAM, "p": P_STREAM})
-    assert list(tables) == ["i", "p", "i+p"]
-    assert [round(tables[name].top1, 3) for name in tables] == [0.333, 0.333, 0.667]
+    tables = with_fusions({"i": I_STREAM, "p": P_STREAM}, {"i+p": {"i": 1, "p": 1}, "mostly i": {"i": 9, "p": 1}})
+    assert list(tables) == ["i", "p", "i+p", "mostly i"]
+    assert [round(tables[name].top1, 3) for name in tables] == [0.333, 0.333, 0.667, 0.333]
 
 
 def test_fusions_are_over_videos_that_both_streams_can_see() -> None:
     """A video of one frame has no P-frames."""
-    tables = with_fusions({"i": I_STREAM, "p": stream([[0, 5, 0], [0, 1, 1]], ("b", "c"))})
+    tables = with_fusions({"i": I_STREAM, "p": stream([[0, 5, 0], [0, 1, 1]], ("b", "c"))}, {"i+p": {"p": 1, "i": 1}})
     assert tables["i+p"].names == ["b", "c"] and tables["i+p"].top1 == 0.5
     assert figures_of(tables["i+p"])["videos"] == 2 and figures_of(tables["i"])["videos"] == 3
 

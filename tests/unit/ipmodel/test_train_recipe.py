@@ -45,6 +45,11 @@ def test_the_paper_at_full_size() -> None:
         ("phases.mr_2d.optimiser.steps=[9, 3]", "steps must rise"),
         ("phases=3", "phases must be a table, each entry a table of modality"),
         ("input.scales=[1.5]", "scales must lie in"),
+        ("phases.i_stream.test_crops=5", "test_crops must be one of 1, 10, got 5"),
+        ("phases.i_stream.test_segments=-1", "test_segments must not be negative"),
+        ("fusions.both.nothing=1", "fusions.both must name streams, got nothing"),
+        ("fusions.alone.i=1", "must weigh at least two streams"),
+        ("fusions.i={i=1, p=1}", "i is both a stream and a fusion"),
     ],
 )
 def test_wrong_recipes_are_refused(override: str, message: str) -> None:

@@ -6,31 +6,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ipmodel.data import collate
+from ipmodel.inputs import IMAGENET_MEAN, IMAGENET_STD, network_input
 from ipmodel.recipe import Input
 from ipmodel.sampling import rng_of
-from ipmodel.transforms import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    Crop,
-    centre_crop,
-    cut,
-    flow_input,
-    iframe_input,
-    mv_input,
-    random_crop,
-    residual_input,
-)
+from ipmodel.transforms import Crop, centre_crop, cut, evaluation_crops, jitter, random_crop
 from shards.motion import INTRA, enlarge, field_px, grid_of
 
 WHOLE = Crop(left=0, top=0, side=1)
 
 
 def mv_of(mv: np.ndarray, crop: Crop, *, width: int, height: int, crop_px: int) -> np.ndarray:
-    """mv_input of one clip of one frame: (2, crop, crop)."""
-    box = torch.tensor([crop.box_px(width=width, height=height)], dtype=torch.float32)
-    given_mv, flip = torch.from_numpy(mv)[None, None], torch.tensor([crop.flip])
+    """The network's input of one clip of one frame: (2, crop, crop)."""
+    batch = collate([{"mv": mv[None], "window": crop.window(width=width, height=height)}])
     chosen = Input(resize_px=max(crop_px, 16), crop_px=crop_px)
-    return mv_input(given_mv, box, flip, picture_px=(width, height), settings=chosen)[0, :, 0].numpy()
+    return network_input(batch, "mv", chosen, picture_px=(width, height))[0, :, 0].numpy()
 
 
 @settings(max_examples=40, deadline=None)
@@ -46,15 +36,16 @@ def test_whole_square_vectors_are_coviars_field(side: int, seed: int, reach: int
 
 @pytest.mark.parametrize("flip", [False, True])
 def test_vectors_and_pictures_are_cut_alike(flip: bool) -> None:
-    """Macroblocks drawn as a picture come out of `cut` where their vectors come out of the device's crop."""
-    width, height, crop_px = 112, 84, 48
+    """Macroblocks drawn as a picture come out of `cut` where their vectors come out on the device."""
+    width, height, crop_px = 113, 85, 48
     rng = np.random.default_rng(3)
     mv = (2 * rng.integers(-9, 10, (*grid_of(width=width, height=height), 2))).astype(np.int16)
     field = field_px(mv, width=width, height=height)
     picture = (np.trunc(field[..., 1] * (127.5 / 20)) + 128).astype(np.uint8)  # y: a mirror does not negate it
     crop = Crop(left=0.2, top=0.1, side=0.75, flip=flip)
     seen = (mv_of(mv, crop, width=width, height=height, crop_px=crop_px)[1] + 0.5) * 255
-    assert np.abs(seen - cut(picture, crop, crop_px)).mean() < 0.6  # OpenCV samples at 1/32 px and rounds
+    expected = cut(picture[..., None].repeat(3, -1), crop.window(width=width, height=height), crop_px)
+    assert np.abs(seen - expected[1]).max() <= 1  # it rounds to whole levels
 
 
 def test_a_mirrored_clip_moves_the_other_way() -> None:
@@ -67,26 +58,54 @@ def test_a_mirrored_clip_moves_the_other_way() -> None:
     zero = 128 / 255 - 0.5
     np.testing.assert_allclose(mirrored[0] - zero, -(plain[0] - zero), atol=1e-5)
     np.testing.assert_allclose(mirrored[1], plain[1], atol=1e-5)
-    stored = torch.randint(0, 256, (2, 3, 8, 8, 2), dtype=torch.uint8)
-    left, right = flow_input(stored, torch.tensor([False, False])), flow_input(stored, torch.tensor([True, True]))
-    torch.testing.assert_close(right[:, 0] - zero, -(left[:, 0] - zero))
-    torch.testing.assert_close(right[:, 1], left[:, 1])
+    stored = np.random.default_rng(0).integers(0, 256, (3, 2, 32, 32)).astype(np.uint8)
+    clips = [{"flow": stored, "window": WHOLE._replace(flip=flip).window(width=32, height=32)} for flip in (0, 1)]
+    left, right = network_input(collate(clips), "flow", Input(resize_px=32, crop_px=32), picture_px=(32, 32))
+    torch.testing.assert_close(right[0] - zero, -(left[0] - zero))
+    torch.testing.assert_close(right[1], left[1])
 
 
 def test_levels() -> None:
-    stored = torch.tensor([0, 128, 255], dtype=torch.uint8).expand(1, 1, 1, 1, 3)
+    levels = np.array([0, 128, 255], np.uint8)[None, :, None, None].repeat(32, 2).repeat(32, 3)
+    batch = collate([{"residual": levels, "iframe": levels, "mv": np.zeros((1, 2, 2, 2), np.int16), "window": None}])
+    batch["windows"] = [WHOLE.window(width=32, height=32)]
     scaled = torch.tensor([0, 128 / 255, 1])
     std, mean = torch.tensor(IMAGENET_STD), torch.tensor(IMAGENET_MEAN)
-    torch.testing.assert_close(residual_input(stored).flatten(), (scaled - 0.5) / std)
-    torch.testing.assert_close(iframe_input(stored).flatten(), (scaled - mean) / std)
+    seen = {
+        modality: network_input(batch, modality, Input(resize_px=32, crop_px=32), picture_px=(32, 32))[0, :, 0, 5, 7]
+        for modality in ("r", "i", "mr")
+    }
+    torch.testing.assert_close(seen["r"], (scaled - 0.5) / std)
+    torch.testing.assert_close(seen["i"], (scaled - mean) / std)
+    torch.testing.assert_close(seen["mr"], torch.cat([torch.full((2,), 128 / 255 - 0.5), (scaled - 0.5) / std]))
+
+
+def test_jitter_is_one_for_a_clip_and_keeps_grey_grey() -> None:
+    clip = np.random.default_rng(1).integers(60, 190, (2, 1, 9, 9)).astype(np.uint8).repeat(3, 1)
+    seen = jitter(clip, 0.2, np.random.default_rng(2))
+    assert seen.shape == clip.shape and seen.dtype == np.uint8
+    assert np.abs(seen[:, :1].astype(int) - seen).max() <= 1 and not np.array_equal(seen, clip)
+    slope, offset = np.polyfit(clip.ravel().astype(float), seen.ravel().astype(float), 1)
+    assert np.abs(slope * clip + offset - seen).max() < 1  # brightness and contrast of all frames alike
 
 
 def test_the_test_crop_is_the_middle() -> None:
     crop = centre_crop(Input(resize_px=256, crop_px=224))
-    assert crop.box_px(width=256, height=256) == (16, 16, 224, 224)
-    picture = np.arange(256, dtype=np.uint8)[None].repeat(256, 0)
-    assert np.array_equal(cut(picture, crop, 224), picture[16:240, 16:240])
-    assert np.array_equal(cut(picture, WHOLE, 256), picture)
+    window = crop.window(width=256, height=256)
+    assert window == (16, 16, 224, 224, False)
+    picture = np.arange(256, dtype=np.uint8)[None, :, None].repeat(256, 0).repeat(3, 2)
+    assert np.array_equal(cut(picture, window, 224)[0], picture[16:240, 16:240, 0])
+    assert np.array_equal(cut(picture, WHOLE.window(width=256, height=256), 256)[2], picture[..., 2])
+
+
+def test_ten_crops_are_the_corners_and_the_middle_and_their_mirrors() -> None:
+    chosen = Input(resize_px=256, crop_px=224)
+    windows = [crop.window(width=340, height=256) for crop in evaluation_crops(chosen, 10)]
+    assert [window[:4] for window in windows[:5]] == [
+        (21, 16, 298, 224), (0, 0, 298, 224), (0, 32, 298, 224), (42, 0, 298, 224), (42, 32, 298, 224)
+    ]  # fmt: skip
+    assert [window._replace(flip=True) for window in windows[:5]] == windows[5:]
+    assert evaluation_crops(chosen, 1) == [centre_crop(chosen)]
 
 
 def test_train_crops_stay_inside_and_use_all_scales_and_both_sides() -> None:
