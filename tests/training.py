@@ -40,6 +40,10 @@ batch = 6
 i = "i_stream"
 p = "p_stream"
 of = "of_2d"
+
+[fusions]
+"i+p" = { i = 1, p = 1 }
+"i+of" = { i = 1, of = 1 }
 """
 
 
