@@ -4,6 +4,7 @@ RUN/run.json, and for each split RUN/split-<name>/<phase>/ with log.jsonl, check
 """
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -74,7 +75,7 @@ class Run:
                 )
         elif first:
             self.directory.mkdir(parents=True, exist_ok=True)
-            temporary = self.directory / f"tmp-{RUN}"
+            temporary = self.directory / f"tmp-{os.getpid()}-{RUN}"  # splits may begin side by side
             temporary.write_text(json.dumps(own, indent=1) + "\n")
             temporary.rename(path)
 
