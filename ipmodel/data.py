@@ -3,6 +3,7 @@
 What a clip looks like depends on (seed, epoch, sample) alone, never on the worker or rank that makes it.
 """
 
+import signal
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -119,12 +120,13 @@ def loader(clips: Clips, batches: Iterable[list[Draw]], *, workers: int, pin: bo
         batch_sampler=batches,
         num_workers=workers,
         collate_fn=collate,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_begin_worker,
         pin_memory=pin,
     )
     return iter(source)
 
 
-def _one_thread(_: int) -> None:
+def _begin_worker(_: int) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # schedulers send it to all; the engine decides when loading ends
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
