@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ipmodel.resnet import STAGES, Architecture, ResNet, multiply_adds
+from ipmodel.resnet import STAGES, Architecture, InputNorm, ResNet, multiply_adds
 
 
 @pytest.mark.parametrize("depth", [18, 34, 50, 152])
@@ -52,3 +52,21 @@ def test_3d_stages_see_the_order_of_frames_and_2d_ones_do_not() -> None:
         network = ResNet(Architecture(depth=18, channels=2, last_2d_stage=stage), 7).eval()  # type: ignore[arg-type]
         forwards, backwards = network(clip).logits, network(clip.flip(2)).logits
         assert torch.allclose(forwards, backwards, atol=1e-4) != sees
+
+
+def test_the_inputs_batchnorm_is_pytorchs() -> None:
+    torch.manual_seed(0)
+    own, theirs = InputNorm(5), torch.nn.BatchNorm2d(5)
+    theirs.load_state_dict(own.state_dict())
+    for _ in range(3):
+        x, y = 3 * torch.randn(4, 5, 6, 7) + 2, torch.randn(4, 5, 6, 7)
+        seen, expected = own(x), theirs(x)
+        torch.testing.assert_close(seen, expected, atol=1e-5, rtol=1e-5)
+        for norm, output in ((own, seen), (theirs, expected)):
+            norm.zero_grad()
+            (output * y).sum().backward()
+        for name, parameter in own.named_parameters():
+            torch.testing.assert_close(parameter.grad, theirs.get_parameter(name).grad, atol=1e-4, rtol=1e-4)
+    for name, value in own.state_dict().items():
+        torch.testing.assert_close(value, theirs.state_dict()[name])
+    torch.testing.assert_close(own.eval()(x), theirs.eval()(x), atol=1e-5, rtol=1e-5)
