@@ -16,6 +16,7 @@ from pipelines import RecipeError, load, names
 from shards.errors import ShardError
 
 REFUSED, RESUME = 1, 75
+SHARDS = click.option("--shards", metavar="SET", required=True, help="the shard set: a directory or a URL")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -35,7 +36,7 @@ def _errors_as_lines(run: Callable[[], int]) -> None:
     sys.exit(status)
 
 
-def _run_of(out: Path, shards: Path, recipe: str, overrides: tuple[str, ...], init: tuple[str, ...]) -> Any:
+def _run_of(out: Path, shards: str, recipe: str, overrides: tuple[str, ...], init: tuple[str, ...]) -> Any:
     from ipmodel.recipe import TrainRecipe
     from ipmodel.runs import Run
     from shards import ShardSet
@@ -52,7 +53,7 @@ def _run_of(out: Path, shards: Path, recipe: str, overrides: tuple[str, ...], in
 
 
 @main.command()
-@click.option("--shards", type=click.Path(path_type=Path), required=True, help="the shard set")
+@SHARDS
 @click.option("--split", default="1", show_default=True)
 @click.option(
     "--recipe", default="ip_tsn", show_default=True, help=f"name or TOML file; names: {', '.join(names('train'))}"
@@ -68,7 +69,7 @@ def _run_of(out: Path, shards: Path, recipe: str, overrides: tuple[str, ...], in
 )
 @click.option("--init", multiple=True, metavar="resnetDEPTH=FILE", help="torchvision's ImageNet weights; repeatable")
 def train(
-    shards: Path,
+    shards: str,
     split: str,
     recipe: str,
     out: Path,
@@ -100,9 +101,9 @@ def train(
 
 @main.command("eval")
 @click.argument("directory", metavar="RUN", type=click.Path(path_type=Path))
-@click.option("--shards", type=click.Path(path_type=Path), required=True, help="the shard set")
+@SHARDS
 @click.option("--splits", default="1", show_default=True, help="comma-separated, or all")
-def evaluate(directory: Path, shards: Path, splits: str) -> None:
+def evaluate(directory: Path, shards: str, splits: str) -> None:
     """Top-1 of each stream and of their fusions on the test subset; writes RUN/eval.json and RUN/split-*/scores."""
 
     def run() -> int:

@@ -79,7 +79,7 @@ class Run:
             temporary.rename(path)
 
 
-def reopen(directory: Path, shards: Path) -> Run:
+def reopen(directory: Path, shards: str) -> Run:
     """A run as it was begun, on its shard set.
 
     Raises: ModelError if there is no run, or the set's classes are not those it was trained on.
