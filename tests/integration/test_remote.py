@@ -144,8 +144,9 @@ def test_what_passes_is_asked_for_again(
         monkeypatch.setattr(remote, "STALL_S", 1.0)
     path = f"set/{mv_tar(local)}"
     served.faults[path] = list(faults)
-    far = ShardSet(f"{served.url}/set")
+    far, began = ShardSet(f"{served.url}/set"), time.monotonic()
     np.testing.assert_array_equal(far.read(KEYS[0], "mv"), local.read(KEYS[0], "mv"))
+    assert time.monotonic() - began < serving.STALLED_S / 2
     assert served.asked.count(path) == len(faults) + 1
     assert_sound(cache)
 

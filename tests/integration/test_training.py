@@ -134,6 +134,18 @@ def test_from_a_url_the_weights_are_the_same(quick: Path, tmp_path: Path, monkey
     assert json.loads((run / "eval.json").read_text())["split-1"]["i+p"]["videos"] == 8
 
 
+def test_a_file_that_a_server_lacks_ends_the_run_with_its_url(
+    quick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IPTSN_CACHE", str(tmp_path / "cache"))
+    shutil.copytree(quick / "set", tmp_path / "set", ignore=shutil.ignore_patterns("*.tar"))
+    with serving(tmp_path) as served:
+        url = f"{served.url}/set"
+        done = ipmodel(*train_options(url, tmp_path / "run", quick / "quick.toml", "--set=workers=2"))
+    assert done.returncode == 1 and done.stderr.splitlines()[-1].startswith(f"error: {url}/flow/"), done.stderr
+    assert "not found there" in done.stderr and "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
