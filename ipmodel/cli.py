@@ -35,7 +35,7 @@ def _errors_as_lines(run: Callable[[], int]) -> None:
     sys.exit(status)
 
 
-def _run_of(out: Path, shards: Path, recipe: str, overrides: tuple[str, ...], init: tuple[str, ...]) -> Any:
+def _run_of(out: Path, shards: str, recipe: str, overrides: tuple[str, ...], init: tuple[str, ...]) -> Any:
     from ipmodel.recipe import TrainRecipe
     from ipmodel.runs import Run
     from shards import ShardSet
@@ -52,7 +52,7 @@ def _run_of(out: Path, shards: Path, recipe: str, overrides: tuple[str, ...], in
 
 
 @main.command()
-@click.option("--shards", type=click.Path(path_type=Path), required=True, help="the shard set")
+@click.option("--shards", metavar="SET", required=True, help="the shard set: a directory or a URL")
 @click.option("--split", default="1", show_default=True)
 @click.option(
     "--recipe", default="ip_tsn", show_default=True, help=f"name or TOML file; names: {', '.join(names('train'))}"
@@ -68,7 +68,7 @@ def _run_of(out: Path, shards: Path, recipe: str, overrides: tuple[str, ...], in
 )
 @click.option("--init", multiple=True, metavar="resnetDEPTH=FILE", help="torchvision's ImageNet weights; repeatable")
 def train(
-    shards: Path,
+    shards: str,
     split: str,
     recipe: str,
     out: Path,
@@ -100,7 +100,7 @@ def train(
 
 @main.command("eval")
 @click.argument("directory", metavar="RUN", type=click.Path(path_type=Path))
-@click.option("--shards", type=click.Path(path_type=Path), help="the shard set  [default: the one it was trained on]")
+@click.option("--shards", metavar="SET", help="the shard set, a directory or URL  [default: the one it was trained on]")
 @click.option("--splits", default="1", show_default=True, help="comma-separated, or all")
 @click.option(
     "--set",
@@ -110,7 +110,7 @@ def train(
     help="change how it is tested, such as phases.i_stream.test_crops=10; repeatable",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="where results are written  [default: RUN]")
-def evaluate(directory: Path, shards: Path | None, splits: str, overrides: tuple[str, ...], out: Path | None) -> None:
+def evaluate(directory: Path, shards: str | None, splits: str, overrides: tuple[str, ...], out: Path | None) -> None:
     """Top-1 of each stream and of their fusions on the test subset; writes eval.json and split-*/scores."""
 
     def run() -> int:

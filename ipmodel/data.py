@@ -48,12 +48,12 @@ class Clips(Dataset[dict[str, Any]]):
         missing = [column for column in settings.columns if column not in shard_set.columns]
         if missing:
             cure = f"add it with `ipdata build --columns {','.join([*shard_set.columns, *missing])}`"
-            raise ModelError(f"{shard_set.directory} has no column {', '.join(missing)}; {cure}")
+            raise ModelError(f"{shard_set.location} has no column {', '.join(missing)}; {cure}")
         self.shard_set, self.settings = shard_set, settings
         self.samples = [sample for sample in samples if self._frames(sample)]
         self.excluded = [sample.name for sample in samples if not self._frames(sample)]  # no P-frames
         if not self.samples:
-            raise ModelError(f"{shard_set.directory} has no samples for {settings.modalities} in this subset")
+            raise ModelError(f"{shard_set.location} has no samples for {settings.modalities} in this subset")
 
     def _frames(self, sample: Sample) -> int:
         """How many there are to draw from, in the column that has fewest."""

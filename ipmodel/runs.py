@@ -22,6 +22,7 @@ from ipmodel.resnet import ResNet
 from ipmodel.weights import from_imagenet, inflate
 from pipelines import build
 from shards import ShardSet
+from shards.remote import is_url
 
 RUN = "run.json"
 OUTSIDE = ("streams", "fusions", "workers", "checkpoint_minutes")  # keys that no network depends on
@@ -52,8 +53,9 @@ class Run:
         return self.phase_dir(split, phase) / checkpoint.FINAL
 
     def record(self) -> dict[str, Any]:
+        location = self.shard_set.location
         return {
-            "shards": str(self.shard_set.directory.resolve()),
+            "shards": location if is_url(location) else str(Path(location).resolve()),
             "recipe": asdict(self.recipe),
             "manifest_sha256": self.shard_set.manifest.sha256,
             "classes": list(self.classes),
@@ -90,7 +92,7 @@ def _identity(record: dict[str, Any]) -> dict[str, Any]:
     return {**record, "shards": "", "recipe": {**recipe, "phases": phases}}
 
 
-def reopen(directory: Path, shards: Path | None = None, overrides: Sequence[str] = ()) -> Run:
+def reopen(directory: Path, shards: str | None = None, overrides: Sequence[str] = ()) -> Run:
     """A run as it was begun, on the set that it was trained on unless another is given.
 
     Raises: ModelError if there is no run, the set's classes are not those it was trained on, or an override changes
@@ -100,7 +102,7 @@ def reopen(directory: Path, shards: Path | None = None, overrides: Sequence[str]
     if not path.is_file():
         raise ModelError(f"{directory} is no run: it has no {RUN}; `ipmodel train --out {directory}` makes one")
     begun = json.loads(path.read_text())
-    shards = shards or Path(begun["shards"])
+    shards = shards or begun["shards"]
     recipe = build(TrainRecipe, begun["recipe"], where=str(path), overrides=overrides)
     different = _differences(_identity(begun), _identity({**begun, "recipe": json.loads(json.dumps(asdict(recipe)))}))
     if different:

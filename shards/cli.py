@@ -12,10 +12,11 @@ from shards.errors import ShardError
 from shards.manifest import Manifest
 from shards.reader import ShardSet
 from shards.readme import printable
+from shards.remote import is_url
 from shards.sheet import sheet_of
 from shards.verify import verify as problems_of
 
-SET = click.argument("set_dir", metavar="SET", type=click.Path(path_type=Path))
+SET = click.argument("location", metavar="SET")  # not click.Path: it would make one slash of a URL's two
 PICTURES = (".png", ".jpg", ".jpeg")
 LISTED = 5  # candidates named for an ambiguous key
 
@@ -41,9 +42,9 @@ def main() -> None:
 @SET
 @click.option("--keys", is_flag=True, help="List every key with its class and number of frames.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
-def info(set_dir: Path, keys: bool, as_json: bool) -> None:
+def info(location: str, keys: bool, as_json: bool) -> None:
     """What a set holds, what made it, and how large it is."""
-    shard_set = ShardSet(set_dir)
+    shard_set = ShardSet(location)
     facts = describe(shard_set.manifest)
     if keys:
         facts["keys"] = [{"key": s.key, "class": s.class_name, "frames": s.frames} for s in shard_set.samples()]
@@ -53,8 +54,13 @@ def info(set_dir: Path, keys: bool, as_json: bool) -> None:
 @main.command()
 @SET
 @click.option("--quick", is_flag=True, help="Only manifest, records, indexes and sizes, not every byte of the tars.")
-def verify(set_dir: Path, quick: bool) -> None:
-    """Check that a set is whole and is what its manifest says; exit with 1 if not."""
+def verify(location: str, quick: bool) -> None:
+    """Check that a set in a directory is whole and is what its manifest says; exit with 1 if not."""
+    if is_url(location):
+        raise ShardError(
+            f"{location}: a set is verified on a local disk; copy it there. Reading verifies what it fetches"
+        )
+    set_dir = Path(location)
     problems = 0
     for problem in problems_of(set_dir, quick=quick):
         problems += 1
@@ -71,9 +77,9 @@ def verify(set_dir: Path, quick: bool) -> None:
 @click.argument("key")
 @click.option("--out", type=click.Path(path_type=Path), help="Picture to write (.png, .jpg); default: KEY.png here.")
 @click.option("--frames", type=click.IntRange(1, 64), default=8, show_default=True, help="P-frames to show, evenly.")
-def show(set_dir: Path, key: str, out: Path | None, frames: int) -> None:
+def show(location: str, key: str, out: Path | None, frames: int) -> None:
     """Draw a sample's I-frames, motion vectors, residuals and flow as one picture. KEY may be shortened."""
-    shard_set = ShardSet(set_dir)
+    shard_set = ShardSet(location)
     key = full_key(shard_set, key)
     out = Path(f"{key}.png") if out is None else out
     if out.suffix.lower() not in PICTURES:
@@ -92,7 +98,7 @@ def full_key(shard_set: ShardSet, prefix: str) -> str:
     if prefix in found:
         return prefix
     if not found:
-        raise ShardError(f"{shard_set.directory}: no key begins with {prefix!r}; `ipshards info --keys` lists them")
+        raise ShardError(f"{shard_set.location}: no key begins with {prefix!r}; `ipshards info --keys` lists them")
     if len(found) > 1:
         more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
         raise ShardError(f"{prefix!r} may be {', '.join(found[:LISTED])}{more}; give more of the key")

@@ -12,14 +12,28 @@ from numpy.typing import NDArray
 from shards import encodings
 from shards.errors import ShardError
 from shards.manifest import Manifest, ShardInfo, index_path, samples_path, tar_path
+from shards.remote import RemoteFiles, is_url
 from shards.schema import SUBSETS, Sample
 from shards.writer import IndexEntry, read_index
 
 
-class ShardSet:
-    """A set on a local disk.
+class LocalFiles:
+    """The files of a set in a directory."""
 
-    Opening reads the manifest alone; records and indexes are read shard by shard when they are asked for, and kept.
+    def __init__(self, directory: str | Path) -> None:
+        self._directory = Path(directory)
+        self.location = str(self._directory)
+        self.manifest = Manifest.read(self._directory)
+
+    def path(self, relative: str) -> Path:
+        return self._directory / relative
+
+
+class ShardSet:
+    """A set in a directory or at a URL, such as "https://host/path/set" or "s3://bucket/set".
+
+    Opening reads the manifest alone; records and indexes are read shard by shard when they are asked for, and kept. Of
+    a set at a URL, files are fetched when they are first needed, whole, and kept in the cache.
 
     Example:
         shard_set = ShardSet("shards/hmdb51")
@@ -27,9 +41,10 @@ class ShardSet:
             mv = shard_set.read(sample.key, "mv", [0, 5, 10])  # (3, h, w, 2) int16 half-pels
     """
 
-    def __init__(self, directory: str | Path) -> None:
-        self.directory = Path(directory)
-        self.manifest = Manifest.read(self.directory)
+    def __init__(self, location: str | Path) -> None:
+        """Raises: ShardError if no sound manifest is there."""
+        self._files = RemoteFiles(str(location)) if is_url(location) else LocalFiles(location)
+        self.location, self.manifest = self._files.location, self._files.manifest
         self._samples: dict[str, list[Sample]] = {}
         self._indexes: dict[tuple[str, str], dict[str, IndexEntry]] = {}
 
@@ -60,10 +75,11 @@ class ShardSet:
     def samples_of(self, shard: str) -> list[Sample]:
         """The records of one shard."""
         if shard not in self._samples:
-            path = self.directory / samples_path(shard)
-            lines = self._read_file(path).splitlines()
+            relative = samples_path(shard)
+            lines = self._read_file(relative).splitlines()
+            where = self._name(relative)
             self._samples[shard] = [
-                Sample.from_json(line, where=f"{path}, line {n}") for n, line in enumerate(lines, 1)
+                Sample.from_json(line, where=f"{where}, line {n}") for n, line in enumerate(lines, 1)
             ]
         return self._samples[shard]
 
@@ -98,13 +114,13 @@ class ShardSet:
         for position in wanted:
             if not 0 <= position < count:
                 raise ShardError(f"{key}: {column} has positions 0 to {count - 1}, not {position}")
-        return self._pread(self.directory / tar_path(column, shard), [entry.frame(position) for position in wanted])
+        return self._pread(tar_path(column, shard), [entry.frame(position) for position in wanted])
 
     def read_bytes(self, key: str, column: str) -> bytes:
         """The whole payload of a sample: an .m4v bitstream, an .npy file, or JPEG images one after another."""
         shard, entry = self._entry(key, column)
         offset, size = entry.payload
-        return self._pread(self.directory / tar_path(column, shard), [(offset, size)])[0]
+        return self._pread(tar_path(column, shard), [(offset, size)])[0]
 
     def _check_choice(self, split: str | None, subset: str | None) -> str:
         if split is None or subset is None:
@@ -120,22 +136,22 @@ class ShardSet:
 
     def _located(self, key: str) -> tuple[str, Sample]:
         if key not in self._locations:
-            raise ShardError(f"{self.directory}: no sample {key!r}; `ipshards info --keys` lists them")
+            raise ShardError(f"{self.location}: no sample {key!r}; `ipshards info --keys` lists them")
         return self._locations[key]
 
     def _entry(self, key: str, column: str) -> tuple[str, IndexEntry]:
         shard, _ = self._located(key)
         entries = self._index(shard, column)
         if key not in entries:
-            raise ShardError(f"{self.directory / index_path(column, shard)}: lacks {key}; verify the set")
+            raise ShardError(f"{self._name(index_path(column, shard))}: lacks {key}; verify the set")
         return shard, entries[key]
 
     def _index(self, shard: str, column: str) -> dict[str, IndexEntry]:
         if column not in self.manifest.columns:
-            raise ShardError(f"{self.directory}: no column {column!r}; this set has {', '.join(self.columns)}")
+            raise ShardError(f"{self.location}: no column {column!r}; this set has {', '.join(self.columns)}")
         if (shard, column) not in self._indexes:
-            path = self.directory / index_path(column, shard)
-            entries = read_index(self._read_file(path), column=column, where=str(path))
+            relative = index_path(column, shard)
+            entries = read_index(self._read_file(relative), column=column, where=self._name(relative))
             self._indexes[shard, column] = {entry.key: entry for entry in entries}
         return self._indexes[shard, column]
 
@@ -152,21 +168,28 @@ class ShardSet:
             return np.empty((0, -(-sample.height // 16), -(-sample.width // 16), 2), np.int16)
         return np.empty((0, sample.height, sample.width, 2 if column == "flow" else 3), np.uint8)
 
-    def _read_file(self, path: Path) -> bytes:
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            raise ShardError(f"{path}: {error.strerror}; the set is incomplete, verify it") from None
+    def _name(self, relative: str) -> str:
+        return f"{self.location}/{relative}"
 
-    def _pread(self, path: Path, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+    def _read_file(self, relative: str) -> bytes:
         try:
-            descriptor = os.open(path, os.O_RDONLY)
+            return self._files.path(relative).read_bytes()
         except OSError as error:
-            raise ShardError(f"{path}: {error.strerror}; the set is incomplete, verify it") from None
+            raise self._incomplete(relative, error) from None
+
+    def _pread(self, relative: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        try:
+            descriptor = os.open(self._files.path(relative), os.O_RDONLY)
+        except OSError as error:
+            raise self._incomplete(relative, error) from None
         try:
             total_bytes = os.fstat(descriptor).st_size
             if any(offset + size > total_bytes for offset, size in ranges):
-                raise ShardError(f"{path}: shorter than its index says; the shard is cut, verify the set")
+                name = self._name(relative)
+                raise ShardError(f"{name}: shorter than its index says; the shard is cut, verify the set")
             return [os.pread(descriptor, size, offset) for offset, size in ranges]
         finally:
             os.close(descriptor)
+
+    def _incomplete(self, relative: str, error: OSError) -> ShardError:
+        return ShardError(f"{self._name(relative)}: {error.strerror}; the set is incomplete, verify it")

@@ -67,7 +67,7 @@ def read(shard_set: ShardSet, key: str, *, frames: int) -> Frames:
     sample = shard_set.sample(key)
     have = [column for column in SHOWN if column in shard_set.columns]
     if not have:
-        raise ShardError(f"{shard_set.directory}: has none of the columns {', '.join(SHOWN)}; nothing to show")
+        raise ShardError(f"{shard_set.location}: has none of the columns {', '.join(SHOWN)}; nothing to show")
     inter, intra = sample.frame_numbers("mv"), sample.frame_numbers("iframe")
     by_p = bool(inter) and have != ["iframe"]
     if not by_p and "iframe" not in have:

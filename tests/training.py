@@ -61,7 +61,7 @@ def command(*arguments: str | Path, ranks: int = 0) -> list[str]:
     return [sys.executable, *torchrun, "-m", "ipmodel", *map(str, arguments)]
 
 
-def train_options(shards: Path, out: Path, recipe: Path, *more: str) -> list[str]:
+def train_options(shards: Path | str, out: Path, recipe: Path, *more: str) -> list[str]:
     return ["train", f"--shards={shards}", f"--recipe={recipe}", f"--out={out}", *more]
 
 

@@ -17,7 +17,14 @@ MAY_IMPORT = {
     "ipmodel": {"shards", "pipelines"},
 }
 EXCEPTION = ("ipmodel/predict.py", "ipdata.extract")  # inside a function, for those who installed the build's tools
-ONE_FILE_EACH = {"av": {"av"}, "dask": {"dask", "distributed"}, "ffmpeg": {"ffmpeg"}, "imageio": {"imageio_ffmpeg"}}
+ONE_FILE_EACH = {
+    "av": ("ipdata/", {"av"}),
+    "dask": ("ipdata/", {"dask", "distributed"}),
+    "ffmpeg": ("ipdata/", {"ffmpeg"}),
+    "imageio": ("ipdata/", {"imageio_ffmpeg"}),
+    "fsspec": ("shards/remote.py", {"fsspec", "aiohttp", "s3fs"}),
+}
+REMOTE = ["fsspec", "aiohttp", "s3fs"]
 HEAVY = "torch dask distributed av ffmpeg imageio_ffmpeg numba webdataset".split()
 
 
@@ -56,15 +63,16 @@ def test_packages_import_only_what_they_may(package: str) -> None:
 
 @pytest.mark.parametrize("tool", ONE_FILE_EACH)
 def test_a_foreign_tool_is_imported_in_one_file(tool: str) -> None:
+    place, modules = ONE_FILE_EACH[tool]
     users = {
         path.relative_to(REPOSITORY).as_posix()
         for package in OURS
         for path in files_of(package)
         for module, _ in imports_of(ast.parse(path.read_text("utf-8")))
-        if module.split(".")[0] in ONE_FILE_EACH[tool]
+        if module.split(".")[0] in modules
     }
     assert len(users) == 1, users
-    assert next(iter(users)).startswith("ipdata/")
+    assert next(iter(users)).startswith(place)
 
 
 def run_without(blocked: list[str], code: str) -> subprocess.CompletedProcess[str]:
@@ -92,8 +100,16 @@ def test_the_block_blocks() -> None:
 def test_shards_needs_no_heavy_package() -> None:
     modules = sorted(path.stem for path in files_of("shards") if path.stem != "__init__")
     code = "import shards\n" + "\n".join(f"import shards.{module}" for module in modules)
-    done = run_without(HEAVY, code)
+    done = run_without([*HEAVY, *REMOTE], code)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("blocked", "url"), [(REMOTE, "https://host/set"), (["s3fs"], "s3://bucket/set")])
+def test_a_set_at_a_url_names_the_extra_that_it_needs(blocked: list[str], url: str) -> None:
+    done = run_without(blocked, f"import shards\nshards.ShardSet({url!r})")
+    error = done.stderr.splitlines()[-1]
+    assert f"ShardError: {url}/manifest.json: reading it needs packages that are missing" in error
+    assert "`pip install 'ip-tsn[remote]'`" in error
 
 
 def test_pipelines_needs_the_standard_library_alone() -> None:

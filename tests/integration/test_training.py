@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from serving import serving
 from training import QUICK, build_set, command, ipmodel, train_options
 
 from ipmodel.checkpoint import FINAL, load_network
@@ -114,6 +115,35 @@ def test_gradient_accumulation_and_workers_change_no_batch(quick: Path, tmp_path
     options = train_options(quick / "set", tmp_path / "run", quick / "quick.toml", "--set=workers=3", "--phase=of_2d")
     assert ipmodel(*options).returncode == 0
     assert (tmp_path / "run/split-1/of_2d" / FINAL).read_bytes() == networks(quick / "run")["of_2d"]
+
+
+def test_from_a_url_the_weights_are_the_same(quick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With an empty cache, and two loader processes that are forked after the first connection."""
+    monkeypatch.setenv("IPTSN_CACHE", str(tmp_path / "cache"))
+    run = shutil.copytree(quick / "run", tmp_path / "run")
+    (run / "split-1/of_2d" / FINAL).unlink()
+    with serving(quick) as served:
+        url = f"{served.url}/set"
+        done = ipmodel(*train_options(url, run, quick / "quick.toml", "--phase=of_2d", "--set=workers=2"))
+        assert done.returncode == 0, done.stderr
+        assert networks(run) == networks(quick / "run")
+        tars = [path for path in served.asked if path.endswith(".tar")]
+        assert tars and len(set(tars)) == len(tars) and {path.split("/")[1] for path in tars} == {"flow"}
+        done = ipmodel("eval", run, f"--shards={url}")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((run / "eval.json").read_text())["split-1"]["i+p"]["videos"] == 8
+
+
+def test_a_file_that_a_server_lacks_ends_the_run_with_its_url(
+    quick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IPTSN_CACHE", str(tmp_path / "cache"))
+    shutil.copytree(quick / "set", tmp_path / "set", ignore=shutil.ignore_patterns("*.tar"))
+    with serving(tmp_path) as served:
+        url = f"{served.url}/set"
+        done = ipmodel(*train_options(url, tmp_path / "run", quick / "quick.toml", "--set=workers=2"))
+    assert done.returncode == 1 and done.stderr.splitlines()[-1].startswith(f"error: {url}/flow/"), done.stderr
+    assert "not found there" in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

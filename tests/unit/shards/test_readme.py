@@ -1,6 +1,7 @@
 """README.md of a set: the same wherever it is made, and no name from outside breaks it."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import yaml
@@ -27,10 +28,10 @@ def test_every_column_is_a_config_of_one_split(made: ShardSet) -> None:
         assert names == ["json", "cls", COLUMNS[info["config_name"]].payload, "__key__", "__url__"]
 
 
-def test_it_is_a_function_of_the_manifest_alone(made: ShardSet) -> None:
+def test_it_is_a_function_of_the_manifest_alone(made_dir: Path, made: ShardSet) -> None:
     again = Manifest.from_json(made.manifest.to_json())
     assert readme.render(again) == readme.render(made.manifest)
-    assert (made.directory / "README.md").read_text("utf-8") == readme.render(made.manifest)
+    assert (made_dir / "README.md").read_text("utf-8") == readme.render(made.manifest)
 
 
 def test_it_says_what_is_there_and_what_is_not(made: ShardSet) -> None:

@@ -1,0 +1,101 @@
+"""A cache of files by the hash of their content: received once, verified as they arrive, shared by all processes."""
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from shards import canonical
+from shards.errors import ShardError
+from shards.manifest import FileInfo
+
+VARIABLE = "IPTSN_CACHE"
+
+
+class NotReceivedError(Exception):
+    """A file did not arrive; `retries` is how often asking again is worth it."""
+
+    def __init__(self, reason: str, *, retries: int) -> None:
+        super().__init__(reason)
+        self.retries = retries
+
+
+def cache_dir() -> Path:
+    """$IPTSN_CACHE, else ip-tsn in the user's directory of caches."""
+    caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(os.environ.get(VARIABLE) or f"{caches}/ip-tsn").expanduser()
+
+
+def cached(expected: FileInfo, receive: Callable[[], Iterable[bytes]]) -> Path:
+    """The file with this hash; what is not there yet is received by one process, while others wait for it.
+
+    Raises: NotReceivedError if other bytes arrive, ShardError if the cache cannot be written. Nothing is left then.
+    """
+    path = cache_dir() / expected.sha256[:2] / expected.sha256
+    if _is_there(path, expected):
+        return path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{path.name}.part")
+        with _alone(part) as file:
+            if not _is_there(path, expected):
+                _fill(file, receive(), expected)
+                canonical.publish(part, path)
+    except OSError as error:
+        cure = f"make room, or name another directory in ${VARIABLE}"
+        raise ShardError(f"{path}: cannot be written to the cache ({error.strerror}); {cure}") from None
+    return path
+
+
+def _is_there(path: Path, expected: FileInfo) -> bool:
+    try:
+        return path.stat().st_size == expected.bytes
+    except OSError:
+        return False
+
+
+@contextmanager
+def _alone(part: Path) -> Iterator[BinaryIO]:
+    """The temporary file, empty, for one process and thread at a time; it is gone afterwards, renamed or removed.
+
+    The file is its own lock. Who dies leaves it unlocked, and the next one begins it anew.
+    """
+    while True:
+        with part.open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                if _lies_at(part, file):  # else who had it before has renamed or removed it
+                    file.truncate(0)
+                    yield file
+                    return
+            finally:
+                if _lies_at(part, file):
+                    part.unlink()
+                fcntl.flock(file, fcntl.LOCK_UN)  # closing would leave it to a process forked meanwhile
+
+
+def _lies_at(path: Path, file: BinaryIO) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
+
+
+def _fill(file: BinaryIO, chunks: Iterable[bytes], expected: FileInfo) -> None:
+    """Write and sync what arrives. Raises NotReceivedError if it is not what is expected."""
+    digest, received_bytes = hashlib.sha256(), 0
+    for chunk in chunks:
+        received_bytes += len(chunk)
+        if received_bytes > expected.bytes:
+            raise NotReceivedError(f"more than the {expected.bytes} bytes of the manifest arrived", retries=1)
+        digest.update(chunk)
+        file.write(chunk)
+    if received_bytes != expected.bytes:
+        raise NotReceivedError(f"{received_bytes} of {expected.bytes} bytes arrived", retries=1)
+    if digest.hexdigest() != expected.sha256:
+        raise NotReceivedError("the bytes that arrived do not have the sha256 of the manifest", retries=1)
+    file.flush()
+    os.fsync(file.fileno())

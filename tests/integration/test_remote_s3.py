@@ -1,0 +1,85 @@
+"""A set in an S3 bucket is the set in the directory; a real server of the S3 protocol runs on the loopback."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import made_sets
+import numpy as np
+import pytest
+import s3fs
+from moto.server import ThreadedMotoServer
+
+from shards import ShardError, ShardSet, remote
+
+KEYS = [scene.key for scene in made_sets.scenes()]
+ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
+    directory = tmp_path_factory.mktemp("made") / "set"
+    made_sets.make_set(directory)
+    return ShardSet(directory)
+
+
+@pytest.fixture(scope="module")
+def bucket(local: ShardSet) -> Iterator[str]:
+    """The URL of a bucket that holds the set, named as a user would: by the environment alone."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in ENVIRONMENT.items():
+            environment.setenv(name, value)
+        environment.setenv("AWS_ENDPOINT_URL", "http://{}:{}".format(*server.get_host_and_port()))
+        files = s3fs.S3FileSystem(skip_instance_cache=True)
+        files.mkdir("bucket")
+        files.put(local.location, "bucket/sets/made", recursive=True)
+        yield "s3://bucket"
+    server.stop()
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(remote, "WAITS_S", (0.01, 0.02, 0.03))
+    monkeypatch.setenv("IPTSN_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_arrays_and_bytes_are_those_of_the_directory(bucket: str, local: ShardSet) -> None:
+    far = ShardSet(f"{bucket}/sets/made")
+    assert far.manifest == local.manifest and list(far.samples()) == list(local.samples())
+    for key in KEYS:
+        assert far.read_bytes(key, "video") == local.read_bytes(key, "video")
+        for column in ("iframe", "mv", "residual", "flow"):
+            np.testing.assert_array_equal(far.read(key, column), local.read(key, column))
+
+
+def test_a_file_of_many_chunks_arrives(
+    bucket: str, local: ShardSet, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "CHUNK_BYTES", 1000)  # each a request of its own
+    np.testing.assert_array_equal(
+        ShardSet(f"{bucket}/sets/made").read(KEYS[0], "residual"), local.read(KEYS[0], "residual")
+    )
+
+
+@pytest.mark.parametrize("damage", ["corrupted", "shortened", "lengthened"])
+def test_other_bytes_are_refused_and_nothing_is_left(bucket: str, local: ShardSet, cache: Path, damage: str) -> None:
+    files = s3fs.S3FileSystem(skip_instance_cache=True)
+    files.put(local.location, f"bucket/{damage}", recursive=True)
+    sound = Path(local.location, "flow/00000.tar").read_bytes()
+    wrong = {"corrupted": sound[:-1] + b"!", "shortened": sound[: len(sound) // 2], "lengthened": b"!" + sound}
+    files.pipe(f"bucket/{damage}/flow/00000.tar", wrong[damage])
+    far = ShardSet(f"{bucket}/{damage}")
+    key = next(far.samples()).key
+    with pytest.raises(ShardError, match=f"^{bucket}/{damage}/flow/00000.tar: .*(arrived|sha256|fetched)"):
+        far.read(key, "flow")
+    index_and_records = 1 + len(far.manifest.shards)
+    assert len([path for path in cache.rglob("*") if path.is_file()]) == index_and_records
+    np.testing.assert_array_equal(far.read(key, "mv"), local.read(key, "mv"))
+
+
+@pytest.mark.parametrize("place", ["bucket/nothing", "no-such-bucket/set"])
+def test_no_set_at_the_url(bucket: str, place: str) -> None:
+    with pytest.raises(ShardError, match=f"^s3://{place}/manifest.json: not found there; check the URL"):
+        ShardSet(f"s3://{place}")
