@@ -1,6 +1,6 @@
 """TV-L1 on a GPU: pairs a second at 340x256, by how many go at once. Run it with `python -m benchmarks.flow_on_gpu`.
 
-Takes the real clips in $IPTSN_DATA where they lie; writes benchmarks/results/<date>-gpu.json.
+Takes the real clips in $IPTSN_DATA where they lie; writes benchmarks/results/<date>-flow-gpu.json.
 """
 
 import json
@@ -46,7 +46,7 @@ def main() -> None:
         "mean_endpoint_difference_px": apart,
     }
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{date.today().isoformat()}-gpu.json").write_text(json.dumps(result, indent=1) + "\n")
+    (RESULTS / f"{date.today().isoformat()}-flow-gpu.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
 def agreement(previous: np.ndarray, current: np.ndarray) -> float:

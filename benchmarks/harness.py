@@ -65,14 +65,15 @@ def side_by_side(
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores, versions; no host name, no paths."""
+    """Processor, cores, versions of what is installed; no host name, no paths."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    installed = {distribution.name for distribution in metadata.distributions()}
     names = {line.split(":")[1].strip() for line in lines if line.startswith("model name")}
     return {
         "processor": ", ".join(sorted(names)) or platform.processor(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
-        **{package: metadata.version(package) for package in PACKAGES},
+        **{package: metadata.version(package) for package in PACKAGES if package in installed},
     }
 
 

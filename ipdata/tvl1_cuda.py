@@ -10,6 +10,7 @@ twice; so every product that a sum follows is a `product`, which is never fused.
 
 import math
 import operator
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from numba import config, cuda, float32, float64
+from numba.core.errors import NumbaPerformanceWarning
 from numba.cuda import libdevice
 
 from ipdata.errors import BuildError
@@ -30,6 +32,9 @@ FLOATS_A_PIXEL = 17  # of each scale: see GpuScale
 MAX_THREADS = 512  # of a block; wider pictures give a thread several columns
 WARP = 32  # threads that run in step
 MAX_TAPS = 25  # pixels below a median filter of 5x5
+
+# A grid of few blocks is no mistake here: a pair is one block.
+warnings.filterwarnings("ignore", message=".*Grid size", category=NumbaPerformanceWarning)
 
 product, product64 = libdevice.fmul_rn, libdevice.dmul_rn
 if config.ENABLE_CUDASIM:  # type: ignore[attr-defined]  # Python, which fuses nothing

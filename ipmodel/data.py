@@ -3,6 +3,8 @@
 What a clip looks like depends on (seed, epoch, sample) alone, never on the worker or rank that makes it.
 """
 
+import atexit
+import multiprocessing
 import signal
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -115,6 +117,8 @@ def on_device(batch: Batch, device: torch.device) -> Batch:
 
 def loader(clips: Clips, batches: Iterable[list[Draw]], *, workers: int, pin: bool = False) -> Iterator[Batch]:
     """Batches of clips in the given order, made by worker processes."""
+    atexit.unregister(_kill_workers)
+    atexit.register(_kill_workers)
     source: DataLoader[dict[str, Any]] = DataLoader(
         clips,
         batch_sampler=batches,
@@ -124,6 +128,12 @@ def loader(clips: Clips, batches: Iterable[list[Draw]], *, workers: int, pin: bo
         pin_memory=pin,
     )
     return iter(source)
+
+
+def _kill_workers() -> None:
+    """At the end of a program that failed: multiprocessing would wait for them, and they do not heed its SIGTERM."""
+    for child in multiprocessing.active_children():
+        child.kill()
 
 
 def _begin_worker(_: int) -> None:

@@ -46,6 +46,14 @@ class Ranks:
     def first(self) -> bool:
         return self.rank == 0
 
+    def mean(self, terms: dict[str, float]) -> dict[str, float]:
+        """Of each term over all ranks; every rank must ask, with the same terms."""
+        if self.count == 1:
+            return terms
+        values = torch.tensor(list(terms.values()), dtype=torch.float64, device=self.device)
+        dist.all_reduce(values)
+        return dict(zip(terms, (values / self.count).tolist(), strict=True))
+
     def any(self, flag: bool) -> bool:
         """Whether the flag is set on one of them; every rank must ask."""
         if self.count == 1:
@@ -124,9 +132,9 @@ def train(job: Job, ranks: Ranks) -> None:
             batch = on_device(next(source), ranks.device)
             ready = time.monotonic()
             rate = set_rate(optimiser, phase.optimiser, epoch=step / batches.steps, epochs=phase.epochs)
-            terms = accumulate_gradients(job, wrapped, teacher, batch)
+            terms = ranks.mean(accumulate_gradients(job, wrapped, teacher, batch))
             loss = sum(terms.values())
-            if ranks.any(not math.isfinite(loss)):
+            if not math.isfinite(loss):
                 where = f"phase {job.directory.name}, step {step}"
                 raise ModelError(f"{where}: the loss is not finite: {terms}; lower optimiser.rate, or look at the data")
             optimiser.step()

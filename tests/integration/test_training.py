@@ -39,6 +39,18 @@ def log_of(run: Path, phase: str) -> list[dict[str, float]]:
     return [json.loads(line) for line in (run / "split-1" / phase / "log.jsonl").read_text().splitlines()]
 
 
+def one_thread() -> dict[str, str]:
+    return os.environ | {"OMP_NUM_THREADS": "1"}
+
+
+def wait_for_a_step(process: subprocess.Popen[bytes], phase_dir: Path) -> None:
+    deadline = time.monotonic() + 120
+    log = phase_dir / "log.jsonl"
+    while not (log.exists() and log.read_text().count("\n") >= 1):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.005)
+
+
 def test_a_complete_phase_is_not_run_again_and_a_missing_one_is(quick: Path, tmp_path: Path) -> None:
     run = shutil.copytree(quick / "run", tmp_path / "run")
     before = networks(run)
@@ -59,37 +71,53 @@ def test_seeds_decide(quick: Path, tmp_path: Path) -> None:
 def test_killed_and_resumed_the_weights_are_those_of_an_uninterrupted_run(
     quick: Path, tmp_path: Path, sent: signal.Signals
 ) -> None:
-    """In the middle of an epoch for SIGTERM, which saves; SIGKILL loses what came after the last checkpoint."""
+    """SIGTERM, to all processes as schedulers send it, saves; SIGKILL loses what came after the last checkpoint.
+
+    In the middle of an epoch, and resumed with another number of loader processes.
+    """
     run = tmp_path / "run"
     more = [] if sent == signal.SIGTERM else ["--set=checkpoint_minutes=0.0"]
-    options = train_options(quick / "set", run, quick / "quick.toml", *more)
-    log = run / "split-1" / "p_stream" / "log.jsonl"
-    process = subprocess.Popen(command(*options), stderr=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    deadline = time.monotonic() + 120
-    while not (log.exists() and log.read_text().count("\n") >= 1):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.005)
-    process.send_signal(sent)
+    options = train_options(quick / "set", run, quick / "quick.toml", "--set=workers=2", *more)
+    process = subprocess.Popen(command(*options), stderr=subprocess.DEVNULL, env=one_thread(), start_new_session=True)
+    wait_for_a_step(process, run / "split-1" / "p_stream")
+    os.killpg(process.pid, sent)
     status = process.wait(timeout=60)
     assert status == (75 if sent == signal.SIGTERM else -signal.SIGKILL)
     assert not (run / "split-1" / "p_stream" / FINAL).exists()
-    done = ipmodel(*options)
+    done = ipmodel(*train_options(quick / "set", run, quick / "quick.toml", *more))
     assert done.returncode == 0, done.stderr
     assert networks(run) == networks(quick / "run")
     if sent == signal.SIGTERM:
         assert [line["step"] for line in log_of(run, "p_stream")] == [1, 2, 3, 4]  # none twice
 
 
-@pytest.mark.parametrize("ranks", [2, 3])
+def test_a_run_of_one_rank_goes_on_with_two(quick: Path, tmp_path: Path) -> None:
+    """From the middle of an epoch: the first steps are one rank's, the rest are two ranks', none is twice."""
+    run = tmp_path / "run"
+    options = train_options(quick / "set", run, quick / "quick.toml", "--set=workers=1")
+    process = subprocess.Popen(command(*options), stderr=subprocess.DEVNULL, env=one_thread())
+    wait_for_a_step(process, run / "split-1" / "p_stream")
+    process.terminate()
+    assert process.wait(timeout=60) == 75
+    before = log_of(run, "p_stream")
+    done = ipmodel(*options, ranks=2)
+    assert done.returncode == 0, done.stderr
+    after = log_of(run, "p_stream")
+    assert 1 <= len(before) < 4 and after[: len(before)] == before
+    assert [line["step"] for line in after] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 4])
 def test_ranks_train_on_the_batches_of_one_and_evaluate_each_video_once(
     quick: Path, tmp_path: Path, ranks: int
 ) -> None:
+    """Shards of 5, 5, 5 and 1 videos, which no number of ranks divides evenly."""
     run = tmp_path / "run"
-    done = ipmodel(*train_options(quick / "set", run, quick / "quick.toml"), ranks=ranks)
+    batches = [f"--set=phases.{phase}.batch=12" for phase in PHASES]
+    done = ipmodel(*train_options(quick / "set", run, quick / "quick.toml", *batches), ranks=ranks)
     assert done.returncode == 0, done.stderr
-    for phase in PHASES:
-        alone, together = log_of(quick / "run", phase), log_of(run, phase)
-        assert [line["step"] for line in together] == [line["step"] for line in alone]
+    for phase, epochs in zip(PHASES, (1, 2, 1), strict=True):
+        assert [line["step"] for line in log_of(run, phase)] == list(range(1, epochs + 1))
     done = ipmodel("eval", run, f"--shards={quick / 'set'}", ranks=ranks)
     assert done.returncode == 0, done.stderr
     names = {sample.name for sample in ShardSet(quick / "set").samples(split="1", subset="test")}
@@ -112,7 +140,9 @@ def test_scores_do_not_depend_on_the_number_of_ranks(quick: Path, tmp_path: Path
 
 
 def test_gradient_accumulation_and_workers_change_no_batch(quick: Path, tmp_path: Path) -> None:
-    options = train_options(quick / "set", tmp_path / "run", quick / "quick.toml", "--set=workers=3", "--phase=of_2d")
+    """More loader processes than the set has shards."""
+    assert len(ShardSet(quick / "set").shards(split="1", subset="train")) < 6
+    options = train_options(quick / "set", tmp_path / "run", quick / "quick.toml", "--set=workers=6", "--phase=of_2d")
     assert ipmodel(*options).returncode == 0
     assert (tmp_path / "run/split-1/of_2d" / FINAL).read_bytes() == networks(quick / "run")["of_2d"]
 
@@ -164,6 +194,25 @@ def test_what_cannot_be_trained_is_refused(quick: Path, tmp_path: Path, argument
     assert "Traceback" not in done.stderr and not list(tmp_path.rglob(FINAL))
 
 
+def test_how_it_is_tested_can_be_changed_and_nothing_else(quick: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(quick / "run", tmp_path / "run")
+    changes = ["--set=phases.i_stream.test_crops=10", "--set=phases.p_stream.test_segments=2"]
+    changes += ["--set=fusions.more={i=2, p=1, of=1}"]
+    for out, more in (("plain", []), ("other", changes)):
+        done = ipmodel("eval", run, f"--out={tmp_path / out}", *more)  # the set that it was trained on
+        assert done.returncode == 0, done.stderr
+    plain, other = (
+        {path.stem: load_scores(path) for path in (tmp_path / out / "split-1/scores").glob("*.npz")}
+        for out in ("plain", "other")
+    )
+    assert np.array_equal(plain["of"].logits, other["of"].logits) and other.keys() - plain.keys() == {"more"}
+    for changed in ("i", "p"):
+        assert np.abs(plain[changed].logits - other[changed].logits).max() > 1e-4
+    assert not (run / "eval.json").exists()
+    refused = ipmodel("eval", run, "--set=phases.i_stream.segments=2")
+    assert refused.returncode == 1 and "phases.i_stream.segments" in refused.stderr and "only test_" in refused.stderr
+
+
 def test_a_run_goes_on_with_its_own_recipe_and_set_only(quick: Path, tmp_path: Path) -> None:
     run = shutil.copytree(quick / "run", tmp_path / "run")
     other = ipmodel(*train_options(quick / "set", run, quick / "quick.toml", "--set=phases.p_stream.epochs=7"))
@@ -191,6 +240,16 @@ def test_a_damaged_shard_ends_the_run_with_its_name(quick: Path, tmp_path: Path,
     done = ipmodel(*options)
     assert done.returncode == 1 and "the shard is damaged, verify it" in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
+    assert not list(tmp_path.rglob(FINAL))
+
+
+def test_a_damaged_shard_ends_all_ranks(quick: Path, tmp_path: Path) -> None:
+    """Those that wait for the one that stopped are ended too."""
+    damaged = shutil.copytree(quick / "set", tmp_path / "set")
+    path = sorted((damaged / "flow").glob("*.tar"))[0]
+    path.write_bytes(bytes(path.stat().st_size))
+    done = ipmodel(*train_options(damaged, tmp_path / "run", quick / "quick.toml"), ranks=2)
+    assert done.returncode != 0 and "the shard is damaged, verify it" in done.stderr
     assert not list(tmp_path.rglob(FINAL))
 
 

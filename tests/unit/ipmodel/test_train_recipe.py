@@ -1,14 +1,22 @@
 """Training recipes as data."""
 
+import re
+from dataclasses import asdict
+from pathlib import Path
+
 import pytest
 
 from ipmodel.recipe import TrainRecipe
 from pipelines import RecipeError, load, names
 
 
-@pytest.mark.parametrize("name", names("train"))
+@pytest.mark.parametrize("name", [name for name in names("train") if name != "coviar"])
 def test_every_packaged_recipe_has_the_papers_phases(name: str) -> None:
     recipe = load(TrainRecipe, "train", name)
+    if name == "i_2d_3d":
+        extra = recipe.phases.pop("i_2d_3d")
+        assert (extra.init, extra.architecture.channels, extra.last_2d_stage) == ("i_stream", 3, "conv3")
+        assert recipe.streams.pop("i_2d") == "i_stream" and recipe.phases["i_stream"].depth == extra.depth == 18
     p_stream, plain = recipe.phases["p_stream"], recipe.phases["p_plain"]
     builds_on = {name: (phase.init, phase.teacher) for name, phase in recipe.phases.items()}
     assert builds_on == {
@@ -57,7 +65,33 @@ def test_wrong_recipes_are_refused(override: str, message: str) -> None:
         load(TrainRecipe, "train", "tiny", [override])
 
 
-def test_table_3s_rows_are_recipes() -> None:
-    changes = ["phases.p_stream.distillation.feature_weight=25", "phases.p_stream.distillation.soft_label_weight=25"]
-    settings = load(TrainRecipe, "train", "ip_tsn", changes).phases["p_stream"].distillation
-    assert (settings.feature_weight, settings.soft_label_weight, settings.temperature) == (25, 25, 8)
+def test_coviars_networks_are_a_recipe() -> None:
+    """The upper rows of Table 2: all 2D; of them one has a teacher."""
+    recipe = load(TrainRecipe, "train", "coviar")
+    assert {phase.last_2d_stage for phase in recipe.phases.values()} == {"conv5"}
+    channels = {name: phase.architecture.channels for name, phase in recipe.phases.items()}
+    assert channels == {"i": 3, "mv": 2, "r": 3, "of": 2, "mr": 5, "mr_of_t": 5}
+    assert {name: phase.teacher for name, phase in recipe.phases.items() if phase.teacher} == {"mr_of_t": "of"}
+    assert list(recipe.fusions["i+mv+r+mr_of_t"].values()) == [2, 1, 1, 1]
+
+
+def documented_changes() -> list[list[str]]:
+    """Every `--set ...` of docs/reproduction.md that stands in a table."""
+    page = Path(__file__).parents[3] / "docs" / "reproduction.md"
+    cells = re.findall(r"`((?:--set \S+ ?)+)`", page.read_text())
+    return [cell.replace("--set ", "").split() for cell in cells]
+
+
+@pytest.mark.parametrize("changes", documented_changes(), ids=" ".join)
+def test_the_papers_tables_are_recipes(changes: list[str]) -> None:
+    base, changed = (asdict(load(TrainRecipe, "train", "ip_tsn", overrides)) for overrides in ((), changes))
+    for change in changes:
+        key, _, value = change.partition("=")
+        before, after = base, changed
+        for part in key.split("."):
+            before, after = before[part], after[part]
+        assert before != after and str(after).removesuffix(".0") == value
+
+
+def test_tables_3_to_5_are_documented() -> None:
+    assert len(documented_changes()) == 5
