@@ -132,6 +132,7 @@ def loader(clips: Clips, batches: Iterable[list[Draw]], *, workers: int, pin: bo
 
 def _kill_workers() -> None:
     """At the end of a program that failed: multiprocessing would wait for them, and they do not heed its SIGTERM."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else the DataLoader complains of each
     for child in multiprocessing.active_children():
         child.kill()
 

@@ -246,8 +246,8 @@ def test_a_damaged_shard_ends_the_run_with_its_name(quick: Path, tmp_path: Path,
 def test_a_damaged_shard_ends_all_ranks(quick: Path, tmp_path: Path) -> None:
     """Those that wait for the one that stopped are ended too."""
     damaged = shutil.copytree(quick / "set", tmp_path / "set")
-    path = sorted((damaged / "flow").glob("*.tar"))[0]
-    path.write_bytes(bytes(path.stat().st_size))
+    for path in (damaged / "flow").glob("*.tar"):
+        path.write_bytes(bytes(path.stat().st_size))
     done = ipmodel(*train_options(damaged, tmp_path / "run", quick / "quick.toml"), ranks=2)
     assert done.returncode != 0 and "the shard is damaged, verify it" in done.stderr
     assert not list(tmp_path.rglob(FINAL))
