@@ -20,8 +20,9 @@ from torch import Tensor
 
 from benchmarks.harness import RESULTS
 from ipmodel.data import Clips, ClipSettings, collate, loader, on_device
-from ipmodel.engine import Job, accumulate_gradients, channels_last, frozen, optimiser_of
+from ipmodel.engine import Job, accumulate_gradients, channels_last, frozen
 from ipmodel.inputs import Batch, network_input
+from ipmodel.optimiser import optimiser_of
 from ipmodel.recipe import Modality, Phase, TrainRecipe
 from ipmodel.resnet import ResNet, multiply_adds
 from pipelines import load

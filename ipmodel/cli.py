@@ -79,7 +79,8 @@ def train(
     """Train all phases, or one; what is complete is not run again, what was stopped goes on."""
 
     def run() -> int:
-        from ipmodel.engine import StoppedError, ranks
+        from ipmodel.engine import StoppedError
+        from ipmodel.ranks import ranks
         from ipmodel.runs import train_phases
 
         opened = _run_of(out, shards, recipe, overrides, init)
@@ -114,7 +115,7 @@ def evaluate(directory: Path, shards: str | None, splits: str, overrides: tuple[
     """Top-1 of each stream and of their fusions on the test subset; writes eval.json and split-*/scores."""
 
     def run() -> int:
-        from ipmodel.engine import ranks
+        from ipmodel.ranks import ranks
         from ipmodel.runs import reopen
 
         opened, results = reopen(directory, shards, overrides), out or directory

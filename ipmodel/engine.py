@@ -6,14 +6,12 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from ipmodel import checkpoint
@@ -22,63 +20,15 @@ from ipmodel.errors import ModelError
 from ipmodel.inputs import Batch, network_input
 from ipmodel.log import Log, Progress
 from ipmodel.losses import classification_loss, distillation_loss
-from ipmodel.recipe import Input, Optimiser, Phase, TrainRecipe
+from ipmodel.optimiser import optimiser_of, set_rate
+from ipmodel.ranks import Ranks
+from ipmodel.recipe import Input, Phase, TrainRecipe
 from ipmodel.resnet import ResNet, Scores
 from ipmodel.sampling import Batches
-
-STEM = ("data_bn.", "conv1.", "bn1.")
-CLASSIFIER = "fc."
 
 
 class StoppedError(Exception):
     """SIGTERM came: the state is saved, the same command goes on."""
-
-
-@dataclass(frozen=True)
-class Ranks:
-    """This process among those that train together."""
-
-    rank: int = 0
-    count: int = 1
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-
-    @property
-    def first(self) -> bool:
-        return self.rank == 0
-
-    def mean(self, terms: dict[str, float]) -> dict[str, float]:
-        """Of each term over all ranks; every rank must ask, with the same terms."""
-        if self.count == 1:
-            return terms
-        values = torch.tensor(list(terms.values()), dtype=torch.float64, device=self.device)
-        dist.all_reduce(values)
-        return dict(zip(terms, (values / self.count).tolist(), strict=True))
-
-    def any(self, flag: bool) -> bool:
-        """Whether the flag is set on one of them; every rank must ask."""
-        if self.count == 1:
-            return flag
-        votes = torch.tensor([int(flag)], device=self.device)
-        dist.all_reduce(votes, op=dist.ReduceOp.MAX)
-        return bool(votes.item())
-
-
-@contextmanager
-def ranks() -> Iterator[Ranks]:
-    """Join the others that torchrun started; alone where RANK is unset."""
-    cuda = torch.cuda.is_available()
-    if "RANK" not in os.environ:
-        yield Ranks(device=torch.device("cuda" if cuda else "cpu"))
-        return
-    local = int(os.environ.get("LOCAL_RANK", 0))
-    device = torch.device("cuda", local) if cuda else torch.device("cpu")
-    if cuda:
-        torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if cuda else "gloo")
-    try:
-        yield Ranks(dist.get_rank(), dist.get_world_size(), device)
-    finally:
-        dist.destroy_process_group()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,35 +156,6 @@ def channels_last(network: ResNet) -> ResNet:
 def frozen(network: ResNet) -> ResNet:
     """A teacher: eval mode, so that its BatchNorms keep their statistics, and no gradients."""
     return network.eval().requires_grad_(False)
-
-
-def optimiser_of(network: ResNet, settings: Optimiser) -> torch.optim.Optimizer:
-    """Three groups of rates, stem, body and classifier; no weight decay on biases and BatchNorms' shifts."""
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in network.named_parameters():
-        stem = settings.stem_multiplier if name.startswith(STEM) else settings.body_multiplier
-        multiplier = 1.0 if name.startswith(CLASSIFIER) else stem
-        decay = 0.0 if name.endswith("bias") else settings.weight_decay
-        groups.setdefault((multiplier, decay), []).append(parameter)
-    parameters: list[dict[str, Any]] = [
-        {"params": members, "multiplier": multiplier, "weight_decay": decay}
-        for (multiplier, decay), members in groups.items()
-    ]
-    if settings.name == "adam":
-        return torch.optim.Adam(parameters, lr=settings.rate, eps=settings.epsilon)
-    return torch.optim.SGD(parameters, lr=settings.rate, momentum=settings.momentum)
-
-
-def set_rate(optimiser: torch.optim.Optimizer, settings: Optimiser, *, epoch: float, epochs: int) -> float:
-    """The rate at a time in epochs, given to every group with its multiplier; a function of the time alone."""
-    rate = settings.rate
-    if settings.schedule == "step":
-        rate *= settings.factor ** sum(int(epoch) >= step for step in settings.steps)
-    elif settings.schedule == "cosine":
-        rate *= 0.5 * (1 + math.cos(math.pi * epoch / epochs))
-    for group in optimiser.param_groups:
-        group["lr"] = rate * group["multiplier"]
-    return rate
 
 
 def _restore(job: Job, network: ResNet, optimiser: torch.optim.Optimizer) -> int:

@@ -8,9 +8,10 @@ import torch
 from torch import distributed as dist
 
 from ipmodel.data import Clips, ClipSettings, Draw, loader, on_device
-from ipmodel.engine import Ranks, channels_last
+from ipmodel.engine import channels_last
 from ipmodel.fuse import ScoreTable
 from ipmodel.inputs import network_input
+from ipmodel.ranks import Ranks
 from ipmodel.runs import Run, trained
 
 TEST_BATCH = 8  # clips

@@ -15,8 +15,9 @@ import torch
 
 from ipmodel import checkpoint
 from ipmodel.data import Clips, ClipSettings
-from ipmodel.engine import Job, Ranks, frozen, train
+from ipmodel.engine import Job, frozen, train
 from ipmodel.errors import ModelError
+from ipmodel.ranks import Ranks
 from ipmodel.recipe import Modality, Phase, TrainRecipe
 from ipmodel.resnet import ResNet
 from ipmodel.weights import from_imagenet, inflate

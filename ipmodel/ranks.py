@@ -1,0 +1,56 @@
+"""The processes that train together: alone, or as many as torchrun started."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import distributed as dist
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those that train together."""
+
+    rank: int = 0
+    count: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def mean(self, terms: dict[str, float]) -> dict[str, float]:
+        """Of each term over all ranks; every rank must ask, with the same terms."""
+        if self.count == 1:
+            return terms
+        values = torch.tensor(list(terms.values()), dtype=torch.float64, device=self.device)
+        dist.all_reduce(values)
+        return dict(zip(terms, (values / self.count).tolist(), strict=True))
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set on one of them; every rank must ask."""
+        if self.count == 1:
+            return flag
+        votes = torch.tensor([int(flag)], device=self.device)
+        dist.all_reduce(votes, op=dist.ReduceOp.MAX)
+        return bool(votes.item())
+
+
+@contextmanager
+def ranks() -> Iterator[Ranks]:
+    """Join the others that torchrun started; alone where RANK is unset."""
+    cuda = torch.cuda.is_available()
+    if "RANK" not in os.environ:
+        yield Ranks(device=torch.device("cuda" if cuda else "cpu"))
+        return
+    local = int(os.environ.get("LOCAL_RANK", 0))
+    device = torch.device("cuda", local) if cuda else torch.device("cpu")
+    if cuda:
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if cuda else "gloo")
+    try:
+        yield Ranks(dist.get_rank(), dist.get_world_size(), device)
+    finally:
+        dist.destroy_process_group()
