@@ -33,7 +33,7 @@ class Checkpoint:
 
 
 def save(directory: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint, and drop all but the newest."""
+    """Write a checkpoint, and drop older ones but the newest, and later ones: they were torn, or training went back."""
     name = f"{PREFIX}{checkpoint.step:08d}"
     temporary = directory / f"tmp-{name}"
     shutil.rmtree(temporary, ignore_errors=True)
@@ -49,8 +49,9 @@ def save(directory: Path, checkpoint: Checkpoint) -> None:
     shutil.rmtree(directory / name, ignore_errors=True)
     temporary.rename(directory / name)
     sync_directory(directory)
-    for old in _found(directory)[:-KEPT]:
-        shutil.rmtree(old)
+    earlier = [path for path in _found(directory) if path.name <= name]
+    for path in set(_found(directory)) - set(earlier[-KEPT:]):
+        shutil.rmtree(path)
 
 
 def newest(directory: Path) -> Checkpoint | None:
@@ -61,9 +62,15 @@ def newest(directory: Path) -> Checkpoint | None:
             if all(sha256_file(path / file) == digests[file] for file in (WEIGHTS, STATE)):
                 state = torch.load(path / STATE, map_location="cpu", weights_only=True)
                 return Checkpoint(int(path.name.removeprefix(PREFIX)), load_file(path / WEIGHTS), state)
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             continue  # torn: the one before
     return None
+
+
+def sweep(directory: Path) -> None:
+    """Remove what a killed process left half-written."""
+    for path in directory.glob("tmp-*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def clear(directory: Path) -> None:
@@ -83,11 +90,11 @@ def load_network(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise ModelError(f"{path}: no network can be read ({error}); train its phase again") from None
+        raise ModelError(f"{path}: no network can be read ({error}); delete it, and train its phase again") from None
 
 
 def _found(directory: Path) -> list[Path]:
-    return sorted(directory.glob(f"{PREFIX}*"))
+    return sorted(path for path in directory.glob(f"{PREFIX}*") if path.is_dir())
 
 
 def _serialised(weights: dict[str, Tensor]) -> bytes:

@@ -1,21 +1,23 @@
 """The command line: `ipmodel train`, `eval`, `fuse`, `info`.
 
-Exit status: 0 done; 1 refused, with nothing lost; 2 wrong usage; 75 stopped by SIGTERM, the same command goes on.
+Exit status: 0 done; 1 refused, with nothing lost; 2 wrong usage; 75 stopped by SIGTERM, with the state saved; 130
+interrupted. After 75 and 130 the same command goes on. torchrun makes a 1 of all of them.
 """
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ipmodel.errors import ModelError
+from ipmodel.stop import StoppedError, sigterm_noted
 from pipelines import RecipeError, load, names
 from shards.errors import ShardError
 
-REFUSED, RESUME = 1, 75
+REFUSED, RESUME, INTERRUPTED = 1, 75, 130
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -32,6 +34,14 @@ def _errors_as_lines(run: Callable[[], int]) -> None:
             text = text.strip().splitlines()[-1].partition("Error: ")[2]
         click.echo(f"error: {text}", err=True)
         status = REFUSED
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        click.echo(f"error: {error} If memory was short, use fewer: --set workers=1", err=True)
+        status = REFUSED
+    except KeyboardInterrupt:
+        click.echo("interrupted; the same command goes on from the last checkpoint", err=True)
+        status = INTERRUPTED
     sys.exit(status)
 
 
@@ -78,8 +88,7 @@ def train(
 ) -> None:
     """Train all phases, or one; what is complete is not run again, what was stopped goes on."""
 
-    def run() -> int:
-        from ipmodel.engine import StoppedError
+    def run(stopped: Sequence[int]) -> int:
         from ipmodel.ranks import ranks
         from ipmodel.runs import train_phases
 
@@ -89,14 +98,17 @@ def train(
             raise ModelError(f"no phase {phase!r} in recipe {recipe}; known: {', '.join(phases)}")
         with ranks() as own:
             opened.open(first=own.first)
+            chosen = phases if phase is None else [phase]
             try:
-                train_phases(opened, split=split, names=phases if phase is None else [phase], ranks=own)
+                train_phases(opened, split=split, names=chosen, ranks=own, stopped=stopped)
             except StoppedError:
-                click.echo("stopped and saved; the same command goes on", err=True)
+                if own.first:
+                    click.echo("stopped and saved; the same command goes on", err=True)
                 return RESUME
         return 0
 
-    _errors_as_lines(run)
+    with sigterm_noted() as stopped:
+        _errors_as_lines(lambda: run(stopped))
 
 
 @main.command("eval")
@@ -119,7 +131,10 @@ def evaluate(directory: Path, shards: str | None, splits: str, overrides: tuple[
         from ipmodel.runs import reopen
 
         opened, results = reopen(directory, shards, overrides), out or directory
-        chosen = list(opened.shard_set.manifest.splits) if splits == "all" else splits.split(",")
+        all_splits = list(opened.shard_set.manifest.splits)
+        chosen = all_splits if splits == "all" else [split.strip() for split in splits.split(",")]
+        if not opened.recipe.streams:
+            raise ModelError(f"the recipe of {directory} names no streams to report; --set streams.p=PHASE does")
         with ranks() as own:
             figures = {opened.split_dir(split).name: _figures(opened, split, own, results) for split in chosen}
             if own.first:
@@ -179,9 +194,9 @@ def fuse(files: tuple[Path, ...], weights: str | None, softmax: bool, out: Path 
 
 
 @main.command()
-@click.option("--frames", default=16, show_default=True)
-@click.option("--size", "size_px", default=224, show_default=True, help="px")
-@click.option("--classes", default=51, show_default=True)
+@click.option("--frames", type=click.IntRange(1), default=16, show_default=True)
+@click.option("--size", "size_px", type=click.IntRange(16), default=224, show_default=True, help="px")
+@click.option("--classes", type=click.IntRange(1), default=51, show_default=True)
 def info(frames: int, size_px: int, classes: int) -> None:
     """Parameters and multiply-adds of every network, beside the paper's figures."""
     from ipmodel.info import info_table

@@ -54,6 +54,9 @@ class Clips(Dataset[dict[str, Any]]):
         self.shard_set, self.settings = shard_set, settings
         self.samples = [sample for sample in samples if self._frames(sample)]
         self.excluded = [sample.name for sample in samples if not self._frames(sample)]  # no P-frames
+        sizes = {(sample.width, sample.height) for sample in self.samples}
+        if len(sizes) > 1:
+            raise ModelError(f"{shard_set.location} has pictures of {len(sizes)} sizes; build it with one")
         if not self.samples:
             raise ModelError(f"{shard_set.location} has no samples for {settings.modalities} in this subset")
 

@@ -2,13 +2,10 @@
 
 import math
 import os
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 import torch
 from torch import Tensor, nn
@@ -25,10 +22,9 @@ from ipmodel.ranks import Ranks
 from ipmodel.recipe import Input, Phase, TrainRecipe
 from ipmodel.resnet import ResNet, Scores
 from ipmodel.sampling import Batches
+from ipmodel.stop import StoppedError
 
-
-class StoppedError(Exception):
-    """SIGTERM came: the state is saved, the same command goes on."""
+DIVERGED = "lower optimiser.rate, or look at the data"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,14 +43,20 @@ class Job:
         return self.recipe.input
 
     @property
+    def where(self) -> str:
+        return f"phase {self.directory.name}"
+
+    @property
     def picture_px(self) -> tuple[int, int]:
         return self.clips.samples[0].width, self.clips.samples[0].height
 
 
-def train(job: Job, ranks: Ranks) -> None:
+def train(job: Job, ranks: Ranks, stopped: Sequence[int] = ()) -> None:
     """Train a phase to its end and publish its network.
 
-    Raises: StoppedError after SIGTERM, with the state saved; ModelError if the loss is not finite.
+    stopped: not empty once SIGTERM came, see ipmodel.stop.
+
+    Raises: StoppedError then, with the state saved; ModelError if the loss or a weight is not finite.
     """
     phase, recipe = job.phase, job.recipe
     if recipe.deterministic:
@@ -76,39 +78,45 @@ def train(job: Job, ranks: Ranks) -> None:
     log = Log(job.directory, first_step=step, enabled=ranks.first)
     progress = Progress(job.directory.name, steps=steps, first_step=step, enabled=ranks.first)
     saved_at = time.monotonic()
-    with _sigterm() as stopped:
-        while step < steps:
-            waiting = time.monotonic()
-            batch = on_device(next(source), ranks.device)
-            ready = time.monotonic()
-            rate = set_rate(optimiser, phase.optimiser, epoch=step / batches.steps, epochs=phase.epochs)
-            terms = ranks.mean(accumulate_gradients(job, wrapped, teacher, batch))
-            loss = sum(terms.values())
-            if not math.isfinite(loss):
-                where = f"phase {job.directory.name}, step {step}"
-                raise ModelError(f"{where}: the loss is not finite: {terms}; lower optimiser.rate, or look at the data")
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
-            step += 1
-            seconds, wait_s = time.monotonic() - waiting, ready - waiting
-            log.write(
-                step=step, epoch=step / batches.steps, rate=rate, loss=loss, seconds=seconds, wait_s=wait_s, **terms
-            )
-            progress.update(step=step, loss=loss, clips=phase.batch, wait_s=wait_s)
-            stop = ranks.any(bool(stopped))
-            due = ranks.any(time.monotonic() - saved_at > 60 * recipe.checkpoint_minutes)
-            if ranks.first and (stop or due) and step < steps:
-                state = {"optimiser": optimiser.state_dict()}
-                checkpoint.save(job.directory, checkpoint.Checkpoint(step, network.state_dict(), state))
-            if due:
-                saved_at = time.monotonic()
-            if stop and step < steps:
-                raise StoppedError
+    while step < steps:
+        waiting = time.monotonic()
+        batch = on_device(next(source), ranks.device)
+        ready = time.monotonic()
+        rate = set_rate(optimiser, phase.optimiser, epoch=step / batches.steps, epochs=phase.epochs)
+        terms = ranks.mean(accumulate_gradients(job, wrapped, teacher, batch))
+        loss = sum(terms.values())
+        if not math.isfinite(loss):
+            raise ModelError(f"{job.where}, step {step}: the loss is not finite: {terms}; {DIVERGED}")
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        step += 1
+        seconds, wait_s = time.monotonic() - waiting, ready - waiting
+        log.write(step=step, epoch=step / batches.steps, rate=rate, loss=loss, seconds=seconds, wait_s=wait_s, **terms)
+        progress.update(step=step, loss=loss, clips=phase.batch, wait_s=wait_s)
+        stop = ranks.any(bool(stopped))
+        due = ranks.any(time.monotonic() - saved_at > 60 * recipe.checkpoint_minutes)
+        if ranks.first and (stop or due) and step < steps:
+            state = {"optimiser": optimiser.state_dict()}
+            checkpoint.save(job.directory, checkpoint.Checkpoint(step, _finite(job, network), state))
+        if due:
+            saved_at = time.monotonic()
+        if stop and step < steps:
+            raise StoppedError
     log.close()
     if ranks.first:
-        checkpoint.save_network(job.directory / checkpoint.FINAL, network.state_dict())
+        checkpoint.save_network(job.directory / checkpoint.FINAL, _finite(job, network))
         checkpoint.clear(job.directory)
-    ranks.any(False)  # nobody reads the network before it is there
+    if ranks.any(bool(stopped)):  # and nobody reads the network before it is there
+        raise StoppedError
+
+
+def _finite(job: Job, network: ResNet) -> dict[str, Tensor]:
+    """The weights to save. Raises: ModelError if the last step made some of them infinite or NaN."""
+    weights = network.state_dict()
+    broken = [name for name, weight in weights.items() if not weight.isfinite().all()]
+    if broken:
+        raise ModelError(f"{job.where}: {len(broken)} weights are not finite, such as {broken[0]}; {DIVERGED}")
+    return weights
 
 
 def accumulate_gradients(job: Job, network: nn.Module, teacher: ResNet | None, batch: Batch) -> dict[str, float]:
@@ -174,18 +182,3 @@ def _draws(batches: Batches, epochs: int, *, first_step: int) -> Iterator[list[D
         start = first_step % batches.steps if epoch == first_step // batches.steps else 0
         for numbers in batches.of(epoch, first_step=start):
             yield [(epoch, number) for number in numbers]
-
-
-@contextmanager
-def _sigterm() -> Iterator[list[int]]:
-    """A list that SIGTERM adds to, instead of ending the process."""
-    received: list[int] = []
-
-    def note(number: int, _: FrameType | None) -> None:
-        received.append(number)
-
-    before = signal.signal(signal.SIGTERM, note)
-    try:
-        yield received
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -1,9 +1,12 @@
 """Late fusion: streams' scores of the same videos, added with weights. Pure numpy; takes other projects' scores too."""
 
+import math
 import re
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,14 +69,16 @@ def load_scores(path: Path) -> ScoreTable:
     """A file of ScoreTable.save, or one with `scores`, `labels` and `names` alone. Raises: ModelError."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            found = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError) as error:
+            found = {name: np.atleast_1d(file[name]) for name in file.files}
+    except (OSError, ValueError, EOFError, TypeError, AttributeError, BadZipFile, zlib.error) as error:
         raise ModelError(f"{path}: no score file (.npz): {error}") from None
     missing = [name for name in ("scores", "labels", "names") if name not in found]
     if missing:
         raise ModelError(
             f"{path}: no {', '.join(missing)}; a score file has scores (videos, classes), labels and names"
         )
+    if found["scores"].dtype.kind not in "fiu" or found["labels"].dtype.kind not in "iu":
+        raise ModelError(f"{path}: scores must be numbers and labels whole numbers")
     names = [str(name) for name in found["names"]]
     classes = tuple(str(name) for name in found.get("classes", []))
     return ScoreTable(names, found["labels"].astype(np.int64), found["scores"].astype(np.float64), classes)
@@ -93,14 +98,20 @@ def fuse(tables: Sequence[ScoreTable], weights: Sequence[float] = (), *, softmax
     if not tables or len(weights) != len(tables):
         raise ModelError(f"{len(tables)} score files and {len(weights)} weights; give each file one")
     first = tables[0]
-    rows = _rows(first)
+    if not all(math.isfinite(weight) for weight in weights) or not any(weights):
+        raise ModelError(f"weights must be finite and not all 0, got {', '.join(map(str, weights))}")
+    if not first.names:
+        raise ModelError("there are no videos to fuse scores of")
+    exact = all(set(table.names) == set(first.names) for table in tables)
+    spelling = str if exact else plain
+    rows = _rows(first, spelling)
     total = np.zeros_like(first.logits)
     for number, (table, weight) in enumerate(zip(tables, weights, strict=True), 1):
         if table.classes and first.classes and table.classes != first.classes:
             raise ModelError(f"score file {number} has other classes than the first, or in another order")
         if table.logits.shape[1] != first.logits.shape[1]:
             raise ModelError(f"score file {number} has {table.logits.shape[1]} classes, not {first.logits.shape[1]}")
-        own = _rows(table)
+        own = _rows(table, spelling)
         different = own.keys() ^ rows.keys()
         if different:
             raise ModelError(f"score file {number}: {len(different)} videos are not in both, such as {min(different)}")
@@ -112,18 +123,18 @@ def fuse(tables: Sequence[ScoreTable], weights: Sequence[float] = (), *, softmax
 
 
 def only(table: ScoreTable, names: set[str]) -> ScoreTable:
-    """The rows of some videos, by their plain names."""
-    chosen = [row for row, name in enumerate(table.names) if plain(name) in names]
+    """The rows of some videos."""
+    chosen = [row for row, name in enumerate(table.names) if name in names]
     kept = [table.names[row] for row in chosen]
     return ScoreTable(kept, table.labels[chosen], table.logits[chosen], table.classes)
 
 
-def _rows(table: ScoreTable) -> dict[str, int]:
-    """Row of each video by its plain name. Raises ModelError if two have one name."""
+def _rows(table: ScoreTable, spelling: Callable[[str], str]) -> dict[str, int]:
+    """Row of each video by its name in that spelling. Raises ModelError if two have one name."""
     rows: dict[str, int] = {}
     for number, name in enumerate(table.names):
-        if rows.setdefault(plain(name), number) != number:
-            raise ModelError(f"two videos of one score file are called {plain(name)}")
+        if rows.setdefault(spelling(name), number) != number:
+            raise ModelError(f"two videos of one score file are called {spelling(name)}")
     return rows
 
 

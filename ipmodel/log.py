@@ -3,11 +3,21 @@
 import json
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
 LINE, EVENTS = "log.jsonl", "tensorboard"
 PLAIN_INTERVAL_S = 10.0
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    """The steps of a log; lines that a crash tore are left out."""
+    lines = []
+    for text in path.read_text(errors="replace").splitlines():
+        with suppress(ValueError):
+            lines.append(json.loads(text))
+    return [line for line in lines if isinstance(line, dict) and "step" in line]
 
 
 class Log:
@@ -26,9 +36,8 @@ class Log:
     def _drop_lost(self, first_step: int) -> None:
         """Steps after the checkpoint that training goes on from are made again; a torn last line too."""
         if self._path.is_file():
-            kept = [line for line in self._path.read_text().splitlines(keepends=True) if line.endswith("\n")]
-            kept = [line for line in kept if json.loads(line)["step"] <= first_step]
-            self._path.write_text("".join(kept))
+            kept = [line for line in lines_of(self._path) if line["step"] <= first_step]
+            self._path.write_text("".join(json.dumps(line) + "\n" for line in kept))
 
     def write(self, *, step: int, **values: float) -> None:
         if self._events is None:

@@ -1,13 +1,12 @@
 """Pictures of a run: the loss of each phase over its epochs, and who is taken for whom."""
 
-import json
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 
 from ipmodel.fuse import ScoreTable
-from ipmodel.log import LINE
+from ipmodel.log import LINE, lines_of
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -20,7 +19,7 @@ def plot_curves(split_dir: Path, out: Path) -> None:
     logs = sorted(split_dir.glob(f"*/{LINE}"), key=lambda path: path.stat().st_mtime)
     figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
     for path in logs:
-        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        lines = lines_of(path)
         axes.plot([line["epoch"] for line in lines], [line["classification"] for line in lines], label=path.parent.name)
     axes.set(xlabel="epoch", ylabel="cross-entropy of a training batch", yscale="log")
     if logs:

@@ -1,10 +1,11 @@
 """The training recipe: phases as data (section 4.2.1 of the paper), and everything that decides a run's result."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
 from ipmodel.losses import Distillation
-from ipmodel.resnet import Architecture, Stage
+from ipmodel.resnet import STAGES, Architecture, Stage, features_of
 
 # What a network sees: I-frames, motion vectors, residuals, both stacked, optical flow; and the columns that takes.
 Modality = Literal["i", "mv", "r", "mr", "flow"]
@@ -39,7 +40,8 @@ class Optimiser:
     body_multiplier: float = 1.0  # for everything else but the classifier
 
     def __post_init__(self) -> None:
-        _require(self.rate > 0, f"rate must be positive, got {self.rate}")
+        _require(min(self.rate, self.epsilon, self.factor) > 0, "rate, epsilon and factor must be positive")
+        _require(min(self.momentum, self.weight_decay, *self.steps, 0) >= 0, "nothing else may be negative")
         _require(tuple(sorted(self.steps)) == self.steps, f"steps must rise, got {list(self.steps)}")
         _require(min(self.stem_multiplier, self.body_multiplier) >= 0, "multipliers must not be negative")
 
@@ -95,7 +97,9 @@ class Input:
     def __post_init__(self) -> None:
         _require(16 <= self.crop_px <= self.resize_px, f"crop_px must be 16 to resize_px, got {self.crop_px}")
         _require(bool(self.scales and self.iframe_scales), "there must be a scale to crop at")
-        _require(all(0 < s <= 1 for s in self.scales + self.iframe_scales), "scales must lie in (0, 1]")
+        _require(all(0.1 <= s <= 1 for s in self.scales + self.iframe_scales), "scales must lie in [0.1, 1]")
+        _require(0 <= self.colour_jitter <= 1, f"colour_jitter must lie in [0, 1], got {self.colour_jitter}")
+        _require(self.motion_bound_px > 0, f"motion_bound_px must be positive, got {self.motion_bound_px}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,11 +116,16 @@ class TrainRecipe:
 
     def __post_init__(self) -> None:
         _require(bool(self.phases), "there must be a phase")
+        _require(min(self.seed, self.workers, self.checkpoint_minutes) >= 0, "seed, workers, minutes: not negative")
+        for name in (*self.phases, *self.streams, *self.fusions):
+            _require(bool(re.fullmatch(r"\w[\w.+ -]*", name)), f"{name!r} is no name: letters, digits, _ . + - alone")
         earlier: list[str] = []
         for name, phase in self.phases.items():
             for role in ("init", "teacher"):
                 other = getattr(phase, role)
                 _require(other in ("", *earlier), f"phases.{name}.{role} must name an earlier phase, got {other!r}")
+            self._check_init(name, phase)
+            self._check_teacher(name, phase)
             earlier.append(name)
         for stream, name in self.streams.items():
             _require(name in self.phases, f"streams.{stream} must name a phase, got {name!r}")
@@ -125,3 +134,22 @@ class TrainRecipe:
             _require(not unknown, f"fusions.{fusion} must name streams, got {unknown}")
             _require(fusion not in self.streams, f"{fusion} is both a stream and a fusion")
             _require(len(weights) > 1, f"fusions.{fusion} must weigh at least two streams")
+
+    def _check_init(self, name: str, phase: Phase) -> None:
+        if not phase.init:
+            return
+        first = self.phases[phase.init]
+        same = (first.modality, first.depth) == (phase.modality, phase.depth)
+        _require(same, f"phases.{name}.init must be of the same modality and depth, {phase.init} is not")
+        more_2d = STAGES.index(first.last_2d_stage) >= STAGES.index(phase.last_2d_stage)
+        _require(more_2d, f"phases.{name}.init must not be 3D where it is 2D, {phase.init} is")
+
+    def _check_teacher(self, name: str, phase: Phase) -> None:
+        if not phase.teacher:
+            return
+        teacher = self.phases[phase.teacher]
+        _require(teacher.modality == "flow", f"phases.{name}.teacher must see flow, {phase.teacher} does not")
+        same = features_of(teacher.depth) == features_of(phase.depth)
+        _require(
+            same, f"phases.{name}.teacher must have as many features, {phase.teacher} has {features_of(teacher.depth)}"
+        )

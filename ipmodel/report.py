@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ipmodel.fuse import ScoreTable, fuse, only, plain
+from ipmodel.fuse import ScoreTable, fuse, only
 from shards.manifest import Manifest
 
 TOP5 = 5
@@ -15,7 +15,7 @@ def with_fusions(streams: dict[str, ScoreTable], fusions: dict[str, dict[str, fl
     fused = {}
     for fusion, weights in fusions.items():
         tables = [streams[name] for name in weights]
-        common = set.intersection(*({plain(name) for name in table.names} for table in tables))
+        common = set.intersection(*(set(table.names) for table in tables))
         fused[fusion] = fuse([only(table, common) for table in tables], list(weights.values()))
     return {**streams, **fused}
 

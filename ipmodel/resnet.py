@@ -77,6 +77,11 @@ class ResNet(nn.Module):
         return Scores(self.fc(features_BF), features_BF)
 
 
+def features_of(depth: int) -> int:
+    """How many features a network of this depth has."""
+    return WIDTHS["conv5"] * DEPTHS[depth][0].expansion
+
+
 class InputNorm(nn.Module):
     """nn.BatchNorm2d for few channels with many pixels each, written so that a GPU sums them with all its threads.
 

@@ -3,11 +3,14 @@
 RUN/run.json, and for each split RUN/split-<name>/<phase>/ with log.jsonl, checkpoints, and at last network.safetensors.
 """
 
+import fcntl
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from sys import stderr
 from typing import Any
 
 import numpy as np
@@ -20,7 +23,9 @@ from ipmodel.errors import ModelError
 from ipmodel.ranks import Ranks
 from ipmodel.recipe import Modality, Phase, TrainRecipe
 from ipmodel.resnet import ResNet
-from ipmodel.weights import from_imagenet, inflate
+from ipmodel.sampling import Batches
+from ipmodel.stop import StoppedError
+from ipmodel.weights import from_imagenet, inflate, weights_sha256
 from pipelines import build
 from shards import ShardSet
 from shards.remote import is_url
@@ -53,6 +58,16 @@ class Run:
     def network_file(self, split: str, phase: str) -> Path:
         return self.phase_dir(split, phase) / checkpoint.FINAL
 
+    def _check_imagenet(self) -> None:
+        from_scratch = {name: phase for name, phase in self.recipe.phases.items() if not phase.init}
+        for name, phase in from_scratch.items():
+            if phase.optimiser.body_multiplier < 1 and phase.depth not in self.imagenet:
+                slow = f"phases.{name} begins without weights, at {phase.optimiser.body_multiplier:g} of its rate"
+                raise ModelError(f"{slow}: give --init resnet{phase.depth}=FILE, or use the recipe ip_tsn_scratch")
+        unused = sorted(self.imagenet.keys() - {phase.depth for phase in from_scratch.values()})
+        if unused:
+            raise ModelError(f"--init resnet{unused[0]}: no phase of the recipe begins with a ResNet-{unused[0]}")
+
     def record(self) -> dict[str, Any]:
         location = self.shard_set.location
         return {
@@ -60,17 +75,18 @@ class Run:
             "recipe": asdict(self.recipe),
             "manifest_sha256": self.shard_set.manifest.sha256,
             "classes": list(self.classes),
-            "imagenet": {str(depth): path.name for depth, path in self.imagenet.items()},
+            "imagenet": {str(depth): weights_sha256(path) for depth, path in self.imagenet.items()},
         }
 
     def open(self, *, first: bool) -> None:
         """Begin the run's directory, or check that it is this run's.
 
-        Raises: ModelError that names what differs.
+        Raises: ModelError that names what differs, or weights that are missing or of no use.
         """
+        self._check_imagenet()
         path, own = self.directory / RUN, json.loads(json.dumps(self.record()))
         if path.is_file():
-            begun = json.loads(path.read_text())
+            begun = _read_record(path)
             different = sorted(_differences(_identity(begun), _identity(own)))
             if different:
                 raise ModelError(
@@ -93,6 +109,19 @@ def _identity(record: dict[str, Any]) -> dict[str, Any]:
     return {**record, "shards": "", "recipe": {**recipe, "phases": phases}}
 
 
+def _read_record(path: Path) -> dict[str, Any]:
+    """A run's record; keys that the recipe has got since have their defaults. Raises: ModelError if it is damaged."""
+    try:
+        begun: dict[str, Any] = json.loads(path.read_text())
+        recipe = build(TrainRecipe, begun["recipe"], where=str(path))
+        missing = {"shards", "manifest_sha256", "classes", "imagenet"} - begun.keys()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path}: no record of a run ({error}); use another --out") from None
+    if missing:
+        raise ModelError(f"{path}: no record of a run: it lacks {', '.join(sorted(missing))}; use another --out")
+    return {**begun, "recipe": json.loads(json.dumps(asdict(recipe)))}
+
+
 def reopen(directory: Path, shards: str | None = None, overrides: Sequence[str] = ()) -> Run:
     """A run as it was begun, on the set that it was trained on unless another is given.
 
@@ -102,7 +131,7 @@ def reopen(directory: Path, shards: str | None = None, overrides: Sequence[str] 
     path = directory / RUN
     if not path.is_file():
         raise ModelError(f"{directory} is no run: it has no {RUN}; `ipmodel train --out {directory}` makes one")
-    begun = json.loads(path.read_text())
+    begun = _read_record(path)
     shards = shards or begun["shards"]
     recipe = build(TrainRecipe, begun["recipe"], where=str(path), overrides=overrides)
     different = _differences(_identity(begun), _identity({**begun, "recipe": json.loads(json.dumps(asdict(recipe)))}))
@@ -124,11 +153,40 @@ def _differences(a: Any, b: Any, path: str = "") -> list[str]:
     return [] if a == b else [path]
 
 
-def train_phases(run: Run, *, split: str, names: list[str], ranks: Ranks) -> None:
-    """Train these phases, in their order, those that are complete left out."""
-    for name in names:
-        if not run.network_file(split, name).is_file():
-            train(job_of(run, split=split, name=name), ranks)
+def train_phases(run: Run, *, split: str, names: Sequence[str], ranks: Ranks, stopped: Sequence[int] = ()) -> None:
+    """Train these phases, in their order, those that are complete left out.
+
+    Raises: ModelError before the first step if one of them cannot be trained on this set; what train raises.
+    """
+    left = [name for name in names if not run.network_file(split, name).is_file()]
+    for name in left:
+        phase, clips = run.recipe.phases[name], _clips_of(run, split=split, name=name)
+        Batches(samples=len(clips), batch=phase.batch, seed=0, ranks=ranks.count)
+        if clips.excluded and ranks.first:
+            print(
+                f"{name}: {len(clips.excluded)} videos have no frames for it, such as {clips.excluded[0]}", file=stderr
+            )
+    for name in left:
+        if ranks.any(bool(stopped)):
+            raise StoppedError
+        directory = run.phase_dir(split, name)
+        directory.mkdir(parents=True, exist_ok=True)
+        with _alone_in(directory) if ranks.first else nullcontext():
+            checkpoint.sweep(directory)
+            train(job_of(run, split=split, name=name), ranks, stopped)
+
+
+@contextmanager
+def _alone_in(directory: Path) -> Iterator[None]:
+    """Raises: ModelError if another process trains this phase."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise ModelError(f"{directory}: another process trains this phase; wait for it, or use another --out") from None
+    finally:
+        os.close(descriptor)
 
 
 def job_of(run: Run, *, split: str, name: str) -> Job:
@@ -137,26 +195,22 @@ def job_of(run: Run, *, split: str, name: str) -> Job:
     Raises: ModelError if what it builds on is not there.
     """
     phase, recipe = run.recipe.phases[name], run.recipe
-    teacher = None
-    modalities: tuple[Modality, ...] = (phase.modality,)
-    if phase.teacher:
-        taught = recipe.phases[phase.teacher]
-        if taught.modality != "flow":
-            raise ModelError(f"phases.{name}.teacher must be a flow network, {phase.teacher} sees {taught.modality}")
-        teacher = frozen(trained(run, split=split, name=phase.teacher))
-        modalities = (phase.modality, "flow")
-    settings = ClipSettings(modalities=modalities, segments=phase.segments, input=recipe.input, seed=recipe.seed)
-    samples = list(run.shard_set.samples(split=split, subset="train"))
-    directory = run.phase_dir(split, name)
-    directory.mkdir(parents=True, exist_ok=True)
     return Job(
         phase=phase,
         recipe=recipe,
-        clips=Clips(run.shard_set, samples, settings),
+        clips=_clips_of(run, split=split, name=name),
         network=_beginning(run, split=split, name=name, phase=phase),
-        teacher=teacher,
-        directory=directory,
+        teacher=frozen(trained(run, split=split, name=phase.teacher)) if phase.teacher else None,
+        directory=run.phase_dir(split, name),
     )
+
+
+def _clips_of(run: Run, *, split: str, name: str) -> Clips:
+    """What a phase trains on. Raises: ModelError if the set lacks it."""
+    phase, recipe = run.recipe.phases[name], run.recipe
+    modalities: tuple[Modality, ...] = (phase.modality, "flow") if phase.teacher else (phase.modality,)
+    settings = ClipSettings(modalities=modalities, segments=phase.segments, input=recipe.input, seed=recipe.seed)
+    return Clips(run.shard_set, list(run.shard_set.samples(split=split, subset="train")), settings)
 
 
 def trained(run: Run, *, split: str, name: str) -> ResNet:
@@ -165,7 +219,10 @@ def trained(run: Run, *, split: str, name: str) -> ResNet:
     path = run.network_file(split, name)
     if not path.is_file():
         raise ModelError(f"{path} is not there; train its phase first: `ipmodel train --phase {name}`")
-    network.load_state_dict(checkpoint.load_network(path))
+    try:
+        network.load_state_dict(checkpoint.load_network(path))
+    except RuntimeError:
+        raise ModelError(f"{path} is another network than the recipe's; delete it, and train its phase again") from None
     return network
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ipmodel.errors import ModelError
 from ipmodel.resnet import ResNet
+from shards.canonical import sha256_file
 
 Inflation = Literal["mean", "centre"]
 State = dict[str, Tensor]
@@ -23,9 +24,10 @@ def inflate(state: State, network: ResNet, mode: Inflation = "mean") -> State:
     Raises: ModelError if the networks differ in more than dimensions.
     """
     inflated = {}
+    different = network.state_dict().keys() ^ state.keys()
+    if different:
+        raise ModelError(f"only one of the networks has {min(different)}; they must differ in last_2d_stage alone")
     for key, target in network.state_dict().items():
-        if key not in state:
-            raise ModelError(f"no weight {key} to inflate; the two networks must differ in last_2d_stage alone")
         source = state[key]
         inflated[key] = _along_time(source, target.shape[2], mode) if target.dim() == source.dim() + 1 else source
         if inflated[key].shape != target.shape:
@@ -42,6 +44,14 @@ def _along_time(kernel: Tensor, depth: int, mode: Inflation) -> Tensor:
     return inflated
 
 
+def weights_sha256(path: Path) -> str:
+    """Raises: ModelError if the file cannot be read."""
+    try:
+        return sha256_file(path)
+    except OSError as error:
+        raise ModelError(f"{path}: no torchvision weights: {error.strerror}") from None
+
+
 def from_imagenet(path: Path, network: ResNet) -> State:
     """torchvision's weights for a network with other inputs and classes: all but fc, conv1 for as many channels.
 
@@ -53,6 +63,8 @@ def from_imagenet(path: Path, network: ResNet) -> State:
         state: State = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
         raise ModelError(f"{path}: no torchvision weights: {str(error).splitlines()[0]}") from None
+    if not isinstance(state, dict):
+        raise ModelError(f"{path}: no torchvision weights, but a {type(state).__name__}")
     own = network.state_dict()
     taken = {key: own[key] for key in own if key.startswith(("fc.", "data_bn."))}
     for key in own.keys() - taken.keys():

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from serving import serving
 from training import QUICK, build_set, command, ipmodel, train_options
 
-from ipmodel.checkpoint import FINAL, load_network
+from ipmodel.checkpoint import FINAL
 from ipmodel.fuse import load_scores
 from shards import ShardSet
 
@@ -84,8 +85,11 @@ def test_killed_and_resumed_the_weights_are_those_of_an_uninterrupted_run(
     status = process.wait(timeout=60)
     assert status == (75 if sent == signal.SIGTERM else -signal.SIGKILL)
     assert not (run / "split-1" / "p_stream" / FINAL).exists()
+    assert list((run / "split-1" / "p_stream").glob("step-*"))  # what it goes on from
+    before = log_of(run, "p_stream")[0]
     done = ipmodel(*train_options(quick / "set", run, quick / "quick.toml", *more))
     assert done.returncode == 0, done.stderr
+    assert log_of(run, "p_stream")[0] == before  # not made again
     assert networks(run) == networks(quick / "run")
     if sent == signal.SIGTERM:
         assert [line["step"] for line in log_of(run, "p_stream")] == [1, 2, 3, 4]  # none twice
@@ -123,6 +127,41 @@ def test_ranks_train_on_the_batches_of_one_and_evaluate_each_video_once(
     names = {sample.name for sample in ShardSet(quick / "set").samples(split="1", subset="test")}
     scores = load_scores(run / "split-1/scores/i+p.npz")
     assert len(scores.names) == len(names) == 8 and set(scores.names) == names
+
+
+SAME_WEIGHTS = """
+import sys
+from pathlib import Path
+import torch
+from torch import distributed
+from ipmodel.engine import train
+from ipmodel.ranks import ranks
+from ipmodel.recipe import TrainRecipe
+from ipmodel.runs import Run, job_of
+from pipelines import load
+from shards import ShardSet
+
+recipe = load(TrainRecipe, "train", sys.argv[1])
+run = Run(directory=Path(sys.argv[3]), shard_set=ShardSet(sys.argv[2]), recipe=recipe, imagenet={})
+with ranks() as own:
+    run.phase_dir("1", "of_2d").mkdir(parents=True, exist_ok=True)
+    job = job_of(run, split="1", name="of_2d")
+    train(job, own)
+    weights = torch.cat([parameter.detach().flatten() for parameter in job.network.parameters()])
+    others = [torch.empty_like(weights) for _ in range(own.count)]
+    distributed.all_gather(others, weights)
+    assert own.count == 2 and torch.equal(*others)
+"""
+
+
+def test_ranks_have_one_network(quick: Path, tmp_path: Path) -> None:
+    """Trained on halves of each batch, their weights are equal to the bit."""
+    script = tmp_path / "same.py"
+    script.write_text(SAME_WEIGHTS)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", script]
+    command = [*map(str, torchrun), str(quick / "quick.toml"), str(quick / "set"), str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, env=one_thread())
+    assert done.returncode == 0, done.stderr
 
 
 def test_scores_do_not_depend_on_the_number_of_ranks(quick: Path, tmp_path: Path) -> None:
@@ -186,6 +225,9 @@ def test_a_file_that_a_server_lacks_ends_the_run_with_its_url(
         (["--set=phases.of_2d.optimiser.rate=1e30", "--set=phases.of_2d.epochs=9"], "the loss is not finite"),
         (["--init=resnet18=/nothing.pth"], "no torchvision weights"),
         (["--init=18"], "expected resnetDEPTH=FILE"),
+        (["--init=resnet50=/nothing.pth"], "no phase of the recipe begins with a ResNet-50"),
+        (["--set=phases.i_stream.optimiser.body_multiplier=0.01"], "give --init resnet18=FILE, or use the recipe"),
+        (["--set=phases.i_stream.batch=60"], "16 samples are fewer than a global batch of 60"),  # before any training
     ],
 )
 def test_what_cannot_be_trained_is_refused(quick: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
@@ -208,6 +250,8 @@ def test_how_it_is_tested_can_be_changed_and_nothing_else(quick: Path, tmp_path:
     assert np.array_equal(plain["of"].logits, other["of"].logits) and other.keys() - plain.keys() == {"more"}
     for changed in ("i", "p"):
         assert np.abs(plain[changed].logits - other[changed].logits).max() > 1e-4
+    sizes = [np.abs(table["i"].logits).mean() for table in (plain, other)]
+    assert 0.3 < sizes[0] / sizes[1] < 3  # ten crops' mean, not their sum
     assert not (run / "eval.json").exists()
     refused = ipmodel("eval", run, "--set=phases.i_stream.segments=2")
     assert refused.returncode == 1 and "phases.i_stream.segments" in refused.stderr and "only test_" in refused.stderr
@@ -217,9 +261,9 @@ def test_a_run_goes_on_with_its_own_recipe_and_set_only(quick: Path, tmp_path: P
     run = shutil.copytree(quick / "run", tmp_path / "run")
     other = ipmodel(*train_options(quick / "set", run, quick / "quick.toml", "--set=phases.p_stream.epochs=7"))
     assert other.returncode == 1 and "was begun with another recipe.phases.p_stream.epochs" in other.stderr
-    build_set(tmp_path / "three", "--limit-videos=6")
+    build_set(tmp_path / "three", "--classes=move_left,warm,cool")
     elsewhere = ipmodel("eval", run, f"--shards={tmp_path / 'three'}")
-    assert elsewhere.returncode in (0, 1) and "Traceback" not in elsewhere.stderr
+    assert elsewhere.returncode == 1 and f"3 classes, {run} was trained on 4" in elsewhere.stderr
     assert ipmodel("eval", tmp_path, f"--shards={quick / 'set'}").stderr.startswith(f"error: {tmp_path} is no run")
 
 
@@ -253,6 +297,38 @@ def test_a_damaged_shard_ends_all_ranks(quick: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.rglob(FINAL))
 
 
-def test_the_teacher_stays_as_it_was(quick: Path) -> None:
-    weights = load_network(quick / "run/split-1/of_2d" / FINAL)
-    assert weights["bn1.num_batches_tracked"].item() == 2  # two steps of its own, none as a teacher
+def test_sigterm_between_phases_stops_too(quick: Path, tmp_path: Path) -> None:
+    """In a phase's last step, and while the next one begins: what is complete stays, the rest is not begun."""
+    run = tmp_path / "run"
+    options = train_options(quick / "set", run, quick / "quick.toml")
+    process = subprocess.Popen(command(*options), stderr=subprocess.PIPE, text=True, env=one_thread())
+    deadline = time.monotonic() + 120
+    while not (run / "split-1/of_2d" / FINAL).exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.005)
+    process.terminate()
+    process.terminate()
+    said = process.communicate(timeout=60)[1]
+    assert process.returncode == 75 and "stopped and saved" in said
+    assert not (run / "split-1/i_stream").exists()
+    assert ipmodel(*options).returncode == 0 and networks(run) == networks(quick / "run")
+
+
+def test_two_processes_do_not_train_one_phase(quick: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    options = train_options(quick / "set", run, quick / "quick.toml", "--set=phases.of_2d.epochs=400", "--phase=of_2d")
+    first = subprocess.Popen(command(*options), stderr=subprocess.DEVNULL, env=one_thread())
+    wait_for_a_step(first, run / "split-1/of_2d")
+    second = ipmodel(*options)
+    first.terminate()
+    assert second.returncode == 1 and "another process trains this phase" in second.stderr
+    assert first.wait(timeout=60) == 75
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", '{"recipe": {}}', '{"recipe": 3}'])
+def test_a_damaged_record_is_refused(quick: Path, tmp_path: Path, damage: str) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/run.json").write_text(damage)
+    for arguments in (train_options(quick / "set", tmp_path / "run", quick / "quick.toml"), ["eval", tmp_path / "run"]):
+        done = ipmodel(*arguments)
+        assert done.returncode == 1 and "run.json" in done.stderr and "Traceback" not in done.stderr

@@ -55,3 +55,23 @@ def test_a_network_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"torn")
     with pytest.raises(ModelError, match="train its phase again"):
         checkpoint.load_network(path)
+
+
+def test_later_ones_that_are_torn_do_not_push_out_a_whole_one(tmp_path: Path) -> None:
+    for step in (10, 20):
+        save(tmp_path, step)
+        (tmp_path / f"step-000000{step}" / checkpoint.WEIGHTS).write_bytes(b"")
+    assert checkpoint.newest(tmp_path) is None
+    (tmp_path / "step-note").write_text("no checkpoint")
+    save(tmp_path, 3)
+    found = checkpoint.newest(tmp_path)
+    assert found is not None and found.step == 3
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000003", "step-note"]
+
+
+def test_what_a_killed_process_left_half_written_is_swept(tmp_path: Path) -> None:
+    save(tmp_path, 1)
+    (tmp_path / "tmp-step-00000002").mkdir()
+    (tmp_path / "tmp-network.safetensors").write_text("half")
+    checkpoint.sweep(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000001"]

@@ -101,3 +101,35 @@ def test_files_come_back_and_others_are_refused(tmp_path: Path) -> None:
     ]:
         with pytest.raises(ModelError, match=message):
             load_scores(tmp_path / name)
+
+
+def test_names_that_differ_in_other_letters_alone_are_matched_exactly() -> None:
+    names = ["视频一.mp4", "视频二.mp4", "a b.mp4"]
+    fused = fuse([table(names=names), table(names=names[::-1], labels=np.array([2, 1, 0]), logits=np.eye(3)[::-1])])
+    assert fused.names == names and np.array_equal(fused.logits, 2 * np.eye(3))
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "an array", "words"])
+def test_damaged_files_are_refused(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "scores.npz"
+    table().save(path)
+    data = bytearray(path.read_bytes())
+    if damage == "cut":
+        path.write_bytes(data[: len(data) // 2])
+    elif damage == "flipped":
+        data[100:140] = bytes(40)
+        path.write_bytes(data)
+    elif damage == "an array":
+        with path.open("wb") as file:
+            np.save(file, np.eye(3))
+    else:
+        with path.open("wb") as file:
+            np.savez(file, names=["a"], labels=["x"], scores=[["1"]])
+    with pytest.raises(ModelError, match=str(path)):
+        load_scores(path)
+
+
+@pytest.mark.parametrize("weights", [[0.0, 0.0], [1.0, float("nan")]])
+def test_weights_that_say_nothing_are_refused(weights: list[float]) -> None:
+    with pytest.raises(ModelError, match="weights must be finite and not all 0"):
+        fuse([table(), table()], weights)

@@ -35,7 +35,7 @@ def test_networks_of_other_inputs_cannot_be_inflated() -> None:
     deep = ResNet(Architecture(depth=18, channels=2, last_2d_stage="conv3", input_norm=True), 6)
     with pytest.raises(ModelError, match="cannot be inflated"):
         inflate(trained_2d().state_dict(), deep)
-    with pytest.raises(ModelError, match="no weight data_bn"):
+    with pytest.raises(ModelError, match="only one of the networks has data_bn"):
         inflate(ResNet(Architecture(depth=18, channels=2), 6).state_dict(), deep)
 
 
