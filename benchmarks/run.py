@@ -13,8 +13,8 @@ from benchmarks.harness import write
 from benchmarks.loading import loading
 from benchmarks.material import clips
 from benchmarks.motion import motion
+from benchmarks.training import BATCH, training_table
 from benchmarks.training import RECIPE as TRAINED
-from benchmarks.training import training_table
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
             "Recipes": recipes_table(material),
             "The codec residual": codec_table(clips()),
         }
-    tables[f"Training on this machine, recipe `{TRAINED}`"] = training_table()
+    tables[f"Training on this machine, recipe `{TRAINED}`, batches of {BATCH}, one loader process"] = training_table()
     figures += builds()
     print(write(figures, tables))
     for figure in figures:
