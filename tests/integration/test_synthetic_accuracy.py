@@ -28,7 +28,8 @@ def test_streams_tell_what_they_can_see_and_fused_tell_more(tmp_path: Path) -> N
     def accuracy(stream: str, classes: tuple[str, ...]) -> float:
         return float(np.mean([figures[stream]["per_class"][name] for name in classes]))
 
-    assert accuracy("p", MOTION) > 0.6 and accuracy("i", MOTION) < 0.4, done.stdout
+    # Guessing among the six gives 0.17, of 18 videos with a deviation of 0.09; what was seen lies between 0.1 and 0.4.
+    assert accuracy("p", MOTION) > 0.6 and accuracy("i", MOTION) < 0.5, done.stdout
     assert accuracy("i", APPEARANCE) > 0.9 and accuracy("p", APPEARANCE) < 0.9, done.stdout
     assert figures["i+p"]["top1"] > max(figures["i"]["top1"], figures["p"]["top1"]), done.stdout
     for picture in ("curves.png", "scores/i+p.png"):
