@@ -163,28 +163,32 @@ def train_phases(run: Run, *, split: str, names: Sequence[str], ranks: Ranks, st
         phase, clips = run.recipe.phases[name], _clips_of(run, split=split, name=name)
         Batches(samples=len(clips), batch=phase.batch, seed=0, ranks=ranks.count)
         if clips.excluded and ranks.first:
-            print(
-                f"{name}: {len(clips.excluded)} videos have no frames for it, such as {clips.excluded[0]}", file=stderr
-            )
+            example = clips.excluded[0]
+            print(f"{name}: {len(clips.excluded)} videos have no frames for it, such as {example}", file=stderr)
     for name in left:
         if ranks.any(bool(stopped)):
             raise StoppedError
         directory = run.phase_dir(split, name)
         directory.mkdir(parents=True, exist_ok=True)
         with _alone_in(directory) if ranks.first else nullcontext():
-            checkpoint.sweep(directory)
             train(job_of(run, split=split, name=name), ranks, stopped)
 
 
 @contextmanager
 def _alone_in(directory: Path) -> Iterator[None]:
-    """Raises: ModelError if another process trains this phase."""
+    """Nobody else trains this phase meanwhile, and what a killed process left half-written is gone.
+
+    Raises: ModelError if another process trains it.
+    """
     descriptor = os.open(directory, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            cure = "wait for it, or use another --out"
+            raise ModelError(f"{directory}: another process trains this phase; {cure}") from None
+        checkpoint.sweep(directory)
         yield
-    except BlockingIOError:
-        raise ModelError(f"{directory}: another process trains this phase; wait for it, or use another --out") from None
     finally:
         os.close(descriptor)
 
