@@ -171,7 +171,7 @@ def _figures(run: Any, split: str, own: Any, results: Path) -> dict[str, dict[st
 @click.option("--softmax", is_flag=True, help="fuse softmax scores instead of raw logits")
 @click.option("--out", type=click.Path(path_type=Path), help="write the fused scores there")
 def fuse(files: tuple[Path, ...], weights: str | None, softmax: bool, out: Path | None) -> None:
-    """Fuse score files of the same videos, matched by name, and print the accuracy of each and of all."""
+    """Fuse score files of the same videos, matched by key or name, and print the accuracy of each and of all."""
 
     def run() -> int:
         from ipmodel.fuse import fuse as fuse_tables

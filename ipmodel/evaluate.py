@@ -54,6 +54,7 @@ def scores_of(run: Run, *, split: str, phase: str, ranks: Ranks, subset: str = "
         labels=np.array([sample.class_id for sample in clips.samples], np.int64),
         logits=summed / settings.test_crops,
         classes=run.classes,
+        keys=[sample.key for sample in clips.samples],
     )
 
 

@@ -3,8 +3,8 @@
 import math
 import re
 import zlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -24,11 +24,14 @@ class ScoreTable:
     labels: NDArray[np.int64]  # (N,) class ids
     logits: F64  # (N, K)
     classes: tuple[str, ...] = ()  # names of the K classes, where they are known
+    keys: list[str] = field(default_factory=list)  # of the shard set's samples, where they are known
 
     def __post_init__(self) -> None:
         videos = len(self.names)
         if self.labels.shape != (videos,) or self.logits.ndim != 2 or len(self.logits) != videos:
             raise ModelError(f"scores of {videos} videos: labels {self.labels.shape}, logits {self.logits.shape}")
+        if self.keys and len(self.keys) != videos:
+            raise ModelError(f"scores of {videos} videos have {len(self.keys)} keys")
         if not np.isfinite(self.logits).all():
             raise ModelError("scores hold values that are not finite; the network that made them is broken")
         if self.classes and len(self.classes) != self.logits.shape[1]:
@@ -59,29 +62,36 @@ class ScoreTable:
         return matrix
 
     def save(self, path: Path) -> None:
-        """An .npz without pickles: names, labels, scores, classes."""
-        names, classes = np.array(self.names, np.str_), np.array(self.classes, np.str_)
+        """An .npz without pickles: keys, names, labels, scores, classes."""
+        words = {"keys": self.keys, "names": self.names, "classes": self.classes}
         with path.open("wb") as file:
-            np.savez(file, names=names, labels=self.labels, scores=self.logits, classes=classes)
+            np.savez(
+                file,
+                labels=self.labels,
+                scores=self.logits,
+                **{name: np.array(values, np.str_) for name, values in words.items()},  # type: ignore[arg-type]
+            )
 
 
 def load_scores(path: Path) -> ScoreTable:
-    """A file of ScoreTable.save, or one with `scores`, `labels` and `names` alone. Raises: ModelError."""
+    """A file of ScoreTable.save, or one with `scores`, `labels` and `names` or `keys` alone. Raises: ModelError."""
     try:
         with np.load(path, allow_pickle=False) as file:
             found = {name: np.atleast_1d(file[name]) for name in file.files}
     except (OSError, ValueError, EOFError, TypeError, AttributeError, BadZipFile, zlib.error) as error:
         raise ModelError(f"{path}: no score file (.npz): {error}") from None
+    if "keys" in found:
+        found.setdefault("names", found["keys"])
     missing = [name for name in ("scores", "labels", "names") if name not in found]
     if missing:
         raise ModelError(
-            f"{path}: no {', '.join(missing)}; a score file has scores (videos, classes), labels and names"
+            f"{path}: no {', '.join(missing)}; a score file has scores (videos, classes), labels, and names or keys"
         )
     if found["scores"].dtype.kind not in "fiu" or found["labels"].dtype.kind not in "iu":
         raise ModelError(f"{path}: scores must be numbers and labels whole numbers")
-    names = [str(name) for name in found["names"]]
-    classes = tuple(str(name) for name in found.get("classes", []))
-    return ScoreTable(names, found["labels"].astype(np.int64), found["scores"].astype(np.float64), classes)
+    names, keys, classes = ([str(word) for word in found.get(name, [])] for name in ("names", "keys", "classes"))
+    labels, logits = found["labels"].astype(np.int64), found["scores"].astype(np.float64)
+    return ScoreTable(names, labels, logits, tuple(classes), keys)
 
 
 def plain(name: str) -> str:
@@ -90,7 +100,7 @@ def plain(name: str) -> str:
 
 
 def fuse(tables: Sequence[ScoreTable], weights: Sequence[float] = (), *, softmax: bool = False) -> ScoreTable:
-    """Weighted sum of logits, or of their softmax, over videos matched by name; in the first table's order.
+    """Weighted sum of logits, or of their softmax, over videos matched by key or name; in the first table's order.
 
     Raises: ModelError if videos, labels or classes differ.
     """
@@ -102,16 +112,14 @@ def fuse(tables: Sequence[ScoreTable], weights: Sequence[float] = (), *, softmax
         raise ModelError(f"weights must be finite and not all 0, got {', '.join(map(str, weights))}")
     if not first.names:
         raise ModelError("there are no videos to fuse scores of")
-    exact = all(set(table.names) == set(first.names) for table in tables)
-    spelling = str if exact else plain
-    rows = _rows(first, spelling)
+    rows_by_identity = [_rows(identities) for identities in _identities(tables)]
+    rows = rows_by_identity[0]
     total = np.zeros_like(first.logits)
-    for number, (table, weight) in enumerate(zip(tables, weights, strict=True), 1):
+    for number, (table, own, weight) in enumerate(zip(tables, rows_by_identity, weights, strict=True), 1):
         if table.classes and first.classes and table.classes != first.classes:
             raise ModelError(f"score file {number} has other classes than the first, or in another order")
         if table.logits.shape[1] != first.logits.shape[1]:
             raise ModelError(f"score file {number} has {table.logits.shape[1]} classes, not {first.logits.shape[1]}")
-        own = _rows(table, spelling)
         different = own.keys() ^ rows.keys()
         if different:
             raise ModelError(f"score file {number}: {len(different)} videos are not in both, such as {min(different)}")
@@ -119,22 +127,32 @@ def fuse(tables: Sequence[ScoreTable], weights: Sequence[float] = (), *, softmax
         if (table.labels[order] != first.labels).any():
             raise ModelError(f"score file {number} labels videos otherwise than the first")
         total += weight * (_softmax(table.logits) if softmax else table.logits)[order]
-    return ScoreTable(first.names, first.labels, total, first.classes)
+    return ScoreTable(first.names, first.labels, total, first.classes, first.keys)
 
 
 def only(table: ScoreTable, names: set[str]) -> ScoreTable:
     """The rows of some videos."""
     chosen = [row for row, name in enumerate(table.names) if name in names]
-    kept = [table.names[row] for row in chosen]
-    return ScoreTable(kept, table.labels[chosen], table.logits[chosen], table.classes)
+    kept, keys = ([words[row] for row in chosen if words] for words in (table.names, table.keys))
+    return ScoreTable(kept, table.labels[chosen], table.logits[chosen], table.classes, keys)
 
 
-def _rows(table: ScoreTable, spelling: Callable[[str], str]) -> dict[str, int]:
-    """Row of each video by its name in that spelling. Raises ModelError if two have one name."""
+def _identities(tables: Sequence[ScoreTable]) -> list[list[str]]:
+    """What videos are matched by: keys if all tables have them; else names, in plain letters where they differ."""
+    if all(table.keys for table in tables):
+        return [table.keys for table in tables]
+    names = [table.names for table in tables]
+    if all(set(own) == set(names[0]) for own in names):
+        return names
+    return [[plain(name) for name in own] for own in names]
+
+
+def _rows(identities: Sequence[str]) -> dict[str, int]:
+    """Row of each video. Raises ModelError if two are the same."""
     rows: dict[str, int] = {}
-    for number, name in enumerate(table.names):
-        if rows.setdefault(spelling(name), number) != number:
-            raise ModelError(f"two videos of one score file are called {spelling(name)}")
+    for number, identity in enumerate(identities):
+        if rows.setdefault(identity, number) != number:
+            raise ModelError(f"two videos of one score file are called {identity}")
     return rows
 
 

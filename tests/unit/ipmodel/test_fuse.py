@@ -45,6 +45,19 @@ def test_videos_are_matched_by_name_and_not_by_row() -> None:
     assert fuse([spelled, table(names=["clip/a__1_.avi", "b", "c"])]).top1 == 1
 
 
+def test_keys_go_before_names_where_all_tables_have_them(tmp_path: Path) -> None:
+    order = [2, 0, 1]
+    keyed = table(keys=["a-1", "b-2", "c-3"])
+    renamed = ScoreTable([*"xyz"], np.array(order), np.eye(3)[order], keys=["c-3", "a-1", "b-2"])
+    fused = fuse([keyed, renamed])
+    assert np.array_equal(fused.logits, 2 * np.eye(3)) and fused.names == ["a", "b", "c"] and fused.keys == keyed.keys
+    np.savez(tmp_path / "keys.npz", scores=renamed.logits, labels=renamed.labels, keys=np.array(renamed.keys))
+    assert np.array_equal(fuse([keyed, load_scores(tmp_path / "keys.npz")]).logits, fused.logits)
+    assert np.array_equal(fuse([keyed, table()]).logits, fused.logits)  # one has names alone
+    with pytest.raises(ModelError, match="3 videos have 2 keys"):
+        table(keys=["a-1", "b-2"])
+
+
 @pytest.mark.parametrize(
     ("other", "message"),
     [
@@ -89,7 +102,7 @@ def test_top_and_confusion() -> None:
 def test_files_come_back_and_others_are_refused(tmp_path: Path) -> None:
     table().save(tmp_path / "a.npz")
     back = load_scores(tmp_path / "a.npz")
-    assert back.names == ["a", "b", "c"] and back.classes == ("x", "y", "z") and back.top1 == 1
+    assert back.names == ["a", "b", "c"] and back.keys == [] and back.classes == ("x", "y", "z") and back.top1 == 1
     np.savez(tmp_path / "pickled.npz", scores=np.eye(3), labels=np.arange(3), names=np.array([{}, {}, {}]))
     np.savez(tmp_path / "few.npz", scores=np.eye(3))
     (tmp_path / "text.npz").write_text("no scores")
