@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ipmodel.errors import ModelError
 from ipmodel.inputs import Batch
+from ipmodel.memory import keep_memory
 from ipmodel.recipe import COLUMNS, Input, Modality
 from ipmodel.sampling import middle_positions, random_positions, rng_of
 from ipmodel.transforms import U8, Crop, Window, cut, evaluation_crops, jitter, random_crop
@@ -100,9 +101,9 @@ class Clips(Dataset[dict[str, Any]]):
         return random_positions(frames, segments, rng) if self._training else middle_positions(frames, segments)
 
     def _read(self, sample: Sample, column: str, positions: list[int], window: Window) -> U8 | NDArray[np.int16]:
-        frames = self.shard_set.read(sample.key, column, positions, stored=True)
+        frames = self.shard_set.stored_frames(sample.key, column, positions)
         if column == "mv":
-            return frames  # enlarged and cut on the device
+            return np.stack(list(frames))  # enlarged and cut on the device
         return np.stack([cut(frame, window, self.settings.input.crop_px) for frame in frames])
 
 
@@ -144,3 +145,4 @@ def _begin_worker(_: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # schedulers send it to all; the engine decides when loading ends
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
+    keep_memory()

@@ -60,11 +60,12 @@ def motion_levels(mv_BThwc: Tensor, picture_px: tuple[int, int], bound_px: float
     width, height = picture_px
     whole = torch.div(mv_BThwc.int(), 2, rounding_mode="trunc").masked_fill(mv_BThwc == INTRA, 0)
     levels = (whole * (127.5 / bound_px)).trunc().clamp(-GREY, LEVELS - GREY).to(torch.int8)
-    from_x = torch.arange(width, device=whole.device) - _wider(whole[..., 0], width)  # (B, T, h, W)
-    from_y = torch.arange(height, device=whole.device)[:, None] - _taller(whole[..., 1], height)  # (B, T, H, w)
+    columns, rows = (torch.arange(side, dtype=torch.int32, device=whole.device) for side in (width, height))
+    from_x = columns - _wider(whole[..., 0], width)  # (B, T, h, W)
+    from_y = rows[:, None] - _taller(whole[..., 1], height)  # (B, T, H, w)
     inside_x, inside_y = (from_x >= 0) & (from_x < width), (from_y >= 0) & (from_y < height)
-    rows = _wider(levels.movedim(-1, 2), width) * inside_x[:, :, None]  # (B, T, 2, h, W)
-    return _taller(rows, height) * _wider(inside_y, width)[:, :, None]
+    wide = _wider(levels.movedim(-1, 2), width) * inside_x[:, :, None]  # (B, T, 2, h, W)
+    return _taller(wide, height).mul_(_wider(inside_y, width)[:, :, None])
 
 
 def _wider(blocks: Tensor, width: int) -> Tensor:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import distributed as dist
 
+from ipmodel.memory import keep_memory
+
 
 @dataclass(frozen=True)
 class Ranks:
@@ -41,6 +43,7 @@ class Ranks:
 @contextmanager
 def ranks() -> Iterator[Ranks]:
     """Join the others that torchrun started; alone where RANK is unset."""
+    keep_memory()
     cuda = torch.cuda.is_available()
     if "RANK" not in os.environ:
         yield Ranks(device=torch.device("cuda" if cuda else "cpu"))

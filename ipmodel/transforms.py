@@ -65,10 +65,10 @@ def random_crop(settings: Input, scales: tuple[float, ...], rng: np.random.Gener
 def cut(image: U8, window: Window, crop_px: int) -> U8:
     """A window of an (H, W, C) picture, resized bilinearly: (C, crop_px, crop_px)."""
     part = image[window.top : window.top + window.height, window.left : window.left + window.width]
-    parts = cv2.split(part) if part.shape[2] == 2 else [part]  # OpenCV resizes pairs slowly
+    parts = [part[..., 0], part[..., 1]] if part.shape[2] == 2 else [part]  # OpenCV resizes pairs slowly
     resized = [cv2.resize(part, (crop_px, crop_px), interpolation=cv2.INTER_LINEAR) for part in parts]
-    planes = resized if len(resized) > 1 else cv2.split(resized[0])
-    stacked: U8 = np.stack([cv2.flip(plane, 1) if window.flip else plane for plane in planes])
+    mirrored = [cv2.flip(part, 1) if window.flip else part for part in resized]
+    stacked: U8 = np.stack(mirrored if len(mirrored) > 1 else cv2.split(mirrored[0]))
     return stacked
 
 

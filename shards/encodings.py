@@ -132,12 +132,12 @@ def encode_flow(flow_px: F32, *, bound_px: float, quality: int) -> bytes:
 
 
 def decode_flow(data: bytes) -> U8:
-    """Stored levels (H, W, 2) uint8; restore_flow gives px."""
+    """Stored levels (H, W, 2) uint8, a view of two planes; restore_flow gives px."""
     planes = decode_jpeg(data, grey=True)
     height, odd = divmod(planes.shape[0], 2)
     if odd:
         raise ShardError(f"a flow image of {planes.shape[0]} rows has not two equal planes; the shard is damaged")
-    return np.stack([planes[:height], planes[height:]], axis=-1)
+    return planes.reshape(2, height, -1).transpose(1, 2, 0)
 
 
 def encode_mv(mv: I16) -> Payload:

@@ -96,15 +96,20 @@ class ShardSet:
 
         Raises: ShardError for an unknown key, column or position, and for damaged bytes.
         """
+        frames = list(self.stored_frames(key, column, positions))
+        array = np.stack(frames) if frames else self._no_frames(column, self._located(key)[1])
+        return array if stored else self._restore(column, array)
+
+    def stored_frames(self, key: str, column: str, positions: Sequence[int] | None = None) -> Iterator[NDArray]:
+        """The frames of `read` with `stored`, decoded one by one: who keeps a part of each need not hold all of them.
+
+        Raises: ShardError as `read` does, when the frame is reached.
+        """
         if column == "video":
             raise ShardError("video is a bitstream, not an array; read_bytes gives it")
         _, sample = self._located(key)
-        frames = [
-            encodings.decode_frame(column, data, width=sample.width, height=sample.height)
-            for data in self.read_frames(key, column, positions)
-        ]
-        array = np.stack(frames) if frames else self._no_frames(column, sample)
-        return array if stored else self._restore(column, array)
+        for data in self.read_frames(key, column, positions):
+            yield encodings.decode_frame(column, data, width=sample.width, height=sample.height)
 
     def read_frames(self, key: str, column: str, positions: Sequence[int] | None = None) -> list[bytes]:
         """The encoded frames at positions of a column: JPEG images, raw motion vectors, or pictures of the video."""

@@ -1,5 +1,6 @@
 """What a clip is made of: the same frames and the same crop of every column, drawn anew for each sample and epoch."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,14 +30,14 @@ def clips_of(shard_set: ShardSet, **changes: object) -> Clips:
 
 def positions_of(clips: Clips, draw: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]:
     """Which frames of each column a clip reads."""
-    read, seen = ShardSet.read, {}
+    read, seen = ShardSet.stored_frames, {}
 
-    def noted(self: ShardSet, key: str, column: str, positions: list[int], **options: bool) -> np.ndarray:
+    def noted(self: ShardSet, key: str, column: str, positions: list[int]) -> Iterator[np.ndarray]:
         seen[column] = list(positions)
-        return read(self, key, column, positions, **options)
+        return read(self, key, column, positions)
 
     with monkeypatch.context() as patched:
-        patched.setattr(ShardSet, "read", noted)
+        patched.setattr(ShardSet, "stored_frames", noted)
         clips[draw]
     return seen
 
