@@ -24,6 +24,7 @@ from ipdata.tasks import Event, summary
 
 GPU = "GPU"  # the Dask resource of workers that make flow there; a task takes one
 WAIT_S = 60.0  # for workers that come back, before a build that needs them gives up
+RESULT_S = 10.0  # for the result of a task that is done
 POLL_S = 0.05
 VIDEOS_AHEAD = 4  # a core: enough that no core waits, few enough that outcomes fit into memory
 
@@ -115,8 +116,15 @@ def run_on(client: Client, tasks: Sequence[ShardTask], *, timeout_s: float) -> I
                 videos_in_flight[packed] = len(summaries)
                 running.update([*summaries, packed])
             future = _next(running, client, gpu=any(map(needs_gpu, _jobs(tasks))))
+            try:
+                event: Event = future.result(timeout=RESULT_S)
+            except TimeoutError:
+                if future.status == "error":
+                    raise
+                running.add(future)  # lost with its worker, and made again
+                continue
             videos_in_flight.pop(future, None)
-            yield future.result()
+            yield event
     except KilledWorker as error:
         raise BuildError(f"Dask workers died again and again ({error}); give them more memory, or use fewer") from None
     finally:

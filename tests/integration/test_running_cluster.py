@@ -6,13 +6,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
 from built_sets import quick_options, tree
 from click.testing import CliRunner
-from distributed import Client
+from distributed import Client, Future, as_completed
 from numba import cuda
 
 import ipdata.cli
@@ -198,17 +197,22 @@ def test_a_build_whose_last_worker_with_a_gpu_dies_gives_up_and_can_go_on(
     out = tmp_path / "set"
     monkeypatch.setenv(*next(iter(SIMULATOR.items())))
     monkeypatch.setattr(ipdata.cluster, "WAIT_S", 2.0)
-    log = out / ".build" / "log.jsonl"
+    monkeypatch.setattr(ipdata.cluster, "RESULT_S", 1.0)
+    next_done = ipdata.cluster._next
 
-    def kill_after_the_first_video() -> None:
-        while not (log.exists() and log.read_text()):
-            time.sleep(0.05)
+    def then_kill(running: as_completed, client: Client, *, gpu: bool) -> Future:
+        """Between a task's end and its result, which is lost with the worker."""
+        done = next_done(running, client, gpu=gpu)
         gpu_worker.kill()
+        while any(ipdata.cluster._workers(client).values()):
+            time.sleep(0.05)
+        return done
 
-    Thread(target=kill_after_the_first_video, daemon=True).start()
+    monkeypatch.setattr(ipdata.cluster, "_next", then_kill)
     arguments = flow_options(out, scheduler=address, flow_backend="cuda", columns="flow")
     done = CliRunner().invoke(ipdata.cli.main, arguments)
     assert done.exit_code == 1 and "no worker with the resource GPU" in done.output, done.output
+    monkeypatch.setattr(ipdata.cluster, "_next", next_done)
     workers.append(worker(tmp_path / "cluster", "--resources", "GPU=1", **SIMULATOR))
     with Client(address) as client:
         client.wait_for_workers(3, timeout=60)
