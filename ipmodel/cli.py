@@ -4,6 +4,7 @@ Exit status: 0 done; 1 refused, with nothing lost; 2 wrong usage; 75 stopped by 
 interrupted. After 75 and 130 the same command goes on. torchrun makes a 1 of all of them.
 """
 
+import errno
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -15,9 +16,11 @@ import click
 from ipmodel.errors import ModelError
 from ipmodel.stop import StoppedError, sigterm_noted
 from pipelines import RecipeError, load, names
+from shards.canonical import write_published
 from shards.errors import ShardError
 
 REFUSED, RESUME, INTERRUPTED = 1, 75, 130
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -32,12 +35,18 @@ def _errors_as_lines(run: Callable[[], int]) -> None:
         text = str(error)
         if "Original Traceback" in text:  # of a loader's worker: its last line is the error's own
             text = text.strip().splitlines()[-1].partition("Error: ")[2]
+        if isinstance(error, OSError) and error.errno in FULL:
+            text += "; make room, then the same command goes on from the last checkpoint"
         click.echo(f"error: {text}", err=True)
         status = REFUSED
     except RuntimeError as error:
-        if not str(error).startswith("DataLoader worker"):
+        if str(error).startswith("DataLoader worker"):
+            text = f"{error} If memory was short, use fewer: --set workers=1"
+        elif "gloo" in str(error) or type(error).__name__ == "DistBackendError":
+            text = "another process of this training ended; its own error says why"
+        else:
             raise
-        click.echo(f"error: {error} If memory was short, use fewer: --set workers=1", err=True)
+        click.echo(f"error: {text}", err=True)
         status = REFUSED
     except KeyboardInterrupt:
         click.echo("interrupted; the same command goes on from the last checkpoint", err=True)
@@ -89,15 +98,15 @@ def train(
     """Train all phases, or one; what is complete is not run again, what was stopped goes on."""
 
     def run(stopped: Sequence[int]) -> int:
+        from ipmodel.phases import train_phases
         from ipmodel.ranks import ranks
-        from ipmodel.runs import train_phases
 
         opened = _run_of(out, shards, recipe, overrides, init)
         phases = list(opened.recipe.phases)
         if phase is not None and phase not in phases:
             raise ModelError(f"no phase {phase!r} in recipe {recipe}; known: {', '.join(phases)}")
         with ranks() as own:
-            opened.open(first=own.first)
+            opened.check()
             chosen = phases if phase is None else [phase]
             try:
                 train_phases(opened, split=split, names=chosen, ranks=own, stopped=stopped)
@@ -128,21 +137,26 @@ def evaluate(directory: Path, shards: str | None, splits: str, overrides: tuple[
 
     def run() -> int:
         from ipmodel.ranks import ranks
-        from ipmodel.runs import reopen
+        from ipmodel.runs import check_trained, reopen
 
         opened, results = reopen(directory, shards, overrides), out or directory
         all_splits = list(opened.shard_set.manifest.splits)
         chosen = all_splits if splits == "all" else [split.strip() for split in splits.split(",")]
         if not opened.recipe.streams:
             raise ModelError(f"the recipe of {directory} names no streams to report; --set streams.p=PHASE does")
+        for split in chosen:
+            for phase in opened.recipe.streams.values():
+                check_trained(opened, split=split, name=phase)
         with ranks() as own:
             figures = {opened.split_dir(split).name: _figures(opened, split, own, results) for split in chosen}
             if own.first:
                 from ipmodel.report import coverage_of, table_of
 
-                (results / "eval.json").write_text(json.dumps(figures, indent=1) + "\n")
-                click.echo(table_of(figures))
+                write_published(results / "eval.json", json.dumps(figures, indent=1).encode(), temporary_dir=results)
+                click.echo(table_of(figures, "top1"))
+                click.echo(table_of(figures, "top5"))
                 click.echo(coverage_of(opened.shard_set.manifest))
+                click.echo(f"accuracy per class and confusion matrices: {results / 'eval.json'}, split-*/scores/*.png")
         return 0
 
     _errors_as_lines(run)
@@ -151,12 +165,13 @@ def evaluate(directory: Path, shards: str | None, splits: str, overrides: tuple[
 def _figures(run: Any, split: str, own: Any, results: Path) -> dict[str, dict[str, Any]]:
     from ipmodel.evaluate import scores_of
     from ipmodel.plots import plot_confusion, plot_curves
+    from ipmodel.recipe import SCORES
     from ipmodel.report import figures_of, with_fusions
 
     streams = {name: scores_of(run, split=split, phase=phase, ranks=own) for name, phase in run.recipe.streams.items()}
     tables = with_fusions(streams, run.recipe.fusions)
     if own.first:
-        folder = results / run.split_dir(split).name / "scores"
+        folder = results / run.split_dir(split).name / SCORES
         folder.mkdir(parents=True, exist_ok=True)
         for name, table in tables.items():
             table.save(folder / f"{name}.npz")

@@ -12,7 +12,7 @@ from ipmodel.engine import channels_last
 from ipmodel.fuse import ScoreTable
 from ipmodel.inputs import network_input
 from ipmodel.ranks import Ranks
-from ipmodel.runs import Run, trained
+from ipmodel.runs import Run, check_files, trained
 
 TEST_BATCH = 8  # clips
 
@@ -27,6 +27,7 @@ def scores_of(run: Run, *, split: str, phase: str, ranks: Ranks, subset: str = "
         input=run.recipe.input,
         test_crops=settings.test_crops,
     )
+    check_files(run, picked.columns, split=split, subset=subset, ranks=ranks)
     clips = Clips(run.shard_set, list(run.shard_set.samples(split=split, subset=subset)), picked)
     if clips.excluded and ranks.first:
         click.echo(f"{phase}: {len(clips.excluded)} videos have nothing for it, such as {clips.excluded[0]}", err=True)

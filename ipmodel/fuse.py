@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -29,7 +30,8 @@ class ScoreTable:
     def __post_init__(self) -> None:
         videos = len(self.names)
         if self.labels.shape != (videos,) or self.logits.ndim != 2 or len(self.logits) != videos:
-            raise ModelError(f"scores of {videos} videos: labels {self.labels.shape}, logits {self.logits.shape}")
+            shapes = f"labels {self.labels.shape}, scores {self.logits.shape}"
+            raise ModelError(f"scores of {videos} videos must be (videos, classes) and labels (videos,), got {shapes}")
         if self.keys and len(self.keys) != videos:
             raise ModelError(f"scores of {videos} videos have {len(self.keys)} keys")
         if not np.isfinite(self.logits).all():
@@ -78,7 +80,9 @@ def load_scores(path: Path) -> ScoreTable:
     try:
         with np.load(path, allow_pickle=False) as file:
             found = {name: np.atleast_1d(file[name]) for name in file.files}
-    except (OSError, ValueError, EOFError, TypeError, AttributeError, BadZipFile, zlib.error) as error:
+    except TypeError:  # an .npy
+        raise ModelError(f"{path}: no score file (.npz), but a single array") from None
+    except (OSError, ValueError, EOFError, AttributeError, BadZipFile, zlib.error) as error:
         raise ModelError(f"{path}: no score file (.npz): {error}") from None
     if "keys" in found:
         found.setdefault("names", found["keys"])
@@ -89,9 +93,16 @@ def load_scores(path: Path) -> ScoreTable:
         )
     if found["scores"].dtype.kind not in "fiu" or found["labels"].dtype.kind not in "iu":
         raise ModelError(f"{path}: scores must be numbers and labels whole numbers")
-    names, keys, classes = ([str(word) for word in found.get(name, [])] for name in ("names", "keys", "classes"))
+    names, keys, classes = (_words(found.get(name, np.empty(0, np.str_))) for name in ("names", "keys", "classes"))
     labels, logits = found["labels"].astype(np.int64), found["scores"].astype(np.float64)
-    return ScoreTable(names, labels, logits, tuple(classes), keys)
+    try:
+        return ScoreTable(names, labels, logits, tuple(classes), keys)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from None
+
+
+def _words(array: NDArray[Any]) -> list[str]:
+    return [word.decode() if isinstance(word, bytes) else str(word) for word in array]
 
 
 def plain(name: str) -> str:
@@ -115,9 +126,10 @@ def fuse(tables: Sequence[ScoreTable], weights: Sequence[float] = (), *, softmax
     rows_by_identity = [_rows(identities) for identities in _identities(tables)]
     rows = rows_by_identity[0]
     total = np.zeros_like(first.logits)
+    classes = next((table.classes for table in tables if table.classes), ())
     for number, (table, own, weight) in enumerate(zip(tables, rows_by_identity, weights, strict=True), 1):
-        if table.classes and first.classes and table.classes != first.classes:
-            raise ModelError(f"score file {number} has other classes than the first, or in another order")
+        if table.classes and table.classes != classes:
+            raise ModelError(f"score file {number} has other classes than those before, or in another order")
         if table.logits.shape[1] != first.logits.shape[1]:
             raise ModelError(f"score file {number} has {table.logits.shape[1]} classes, not {first.logits.shape[1]}")
         different = own.keys() ^ rows.keys()
@@ -127,7 +139,7 @@ def fuse(tables: Sequence[ScoreTable], weights: Sequence[float] = (), *, softmax
         if (table.labels[order] != first.labels).any():
             raise ModelError(f"score file {number} labels videos otherwise than the first")
         total += weight * (_softmax(table.logits) if softmax else table.logits)[order]
-    return ScoreTable(first.names, first.labels, total, first.classes, first.keys)
+    return ScoreTable(first.names, first.labels, total, classes, first.keys)
 
 
 def only(table: ScoreTable, names: set[str]) -> ScoreTable:

@@ -16,6 +16,7 @@ COLUMNS: dict[Modality, tuple[str, ...]] = {
     "mr": ("mv", "residual"),
     "flow": ("flow",),
 }
+SCORES = "scores"  # the folder of score files, beside those of phases
 CHANNELS: dict[Modality, int] = {"i": 3, "mv": 2, "r": 3, "mr": 5, "flow": 2}
 
 
@@ -84,7 +85,7 @@ class Phase:
 
 @dataclass(frozen=True, kw_only=True)
 class Input:
-    """What a network's input looks like. The defaults are CoViAR's."""
+    """What a network's input looks like. Sizes and scales are CoViAR's; docs/decisions.md says how crops differ."""
 
     resize_px: int = 256  # the picture is squashed to a square of this side
     crop_px: int = 224  # what the network sees
@@ -116,7 +117,9 @@ class TrainRecipe:
 
     def __post_init__(self) -> None:
         _require(bool(self.phases), "there must be a phase")
-        _require(min(self.seed, self.workers, self.checkpoint_minutes) >= 0, "seed, workers, minutes: not negative")
+        for key in ("seed", "workers", "checkpoint_minutes"):
+            _require(getattr(self, key) >= 0, f"{key} must not be negative, got {getattr(self, key)}")
+        _require(SCORES not in self.phases, f"a phase cannot be called {SCORES}: its folder is that of score files")
         for name in (*self.phases, *self.streams, *self.fusions):
             _require(bool(re.fullmatch(r"\w[\w.+ -]*", name)), f"{name!r} is no name: letters, digits, _ . + - alone")
         earlier: list[str] = []

@@ -45,15 +45,17 @@ def coverage_of(manifest: Manifest) -> str:
     return f"the set holds {manifest.samples} of {listed} videos of {manifest.dataset['name']} ({without})"
 
 
-def table_of(figures: dict[str, dict[str, dict[str, Any]]]) -> str:
+def table_of(figures: dict[str, dict[str, dict[str, Any]]], measure: str = "top1") -> str:
     """A line for each stream and fusion; figures by split, then by name. The mean is over splits."""
     splits = list(figures)
     names = list(figures[splits[0]])
     widths = max(len(name) for name in names)
-    head = [f"{'top-1, %':{widths}}", *(f"{split:>10}" for split in splits), "      mean", "videos"]
+    title = f"{measure.replace('top', 'top-')}, %"
+    widths = max(widths, len(title))
+    head = [f"{title:{widths}}", *(f"{split:>10}" for split in splits), "      mean", "videos"]
     lines = ["  ".join(head)]
     for name in names:
-        shares = [figures[split][name]["top1"] for split in splits]
+        shares = [figures[split][name][measure] for split in splits]
         videos = sum(figures[split][name]["videos"] for split in splits)
         cells = [f"{100 * share:10.2f}" for share in [*shares, float(np.mean(shares))]]
         lines.append("  ".join([f"{name:{widths}}", *cells, f"{videos:6}"]))

@@ -61,7 +61,7 @@ class Batches:
                 f"{self.samples} samples are fewer than a global batch of {self.batch}; make batch smaller"
             )
         if self.batch % self.ranks:
-            raise ModelError(f"a global batch of {self.batch} cannot be divided over {self.ranks} ranks evenly")
+            raise ModelError(f"a batch of {self.batch} cannot be divided over {self.ranks} ranks evenly; change either")
 
     @property
     def steps(self) -> int:

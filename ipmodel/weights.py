@@ -13,6 +13,7 @@ from shards.canonical import sha256_file
 
 Inflation = Literal["mean", "centre"]
 State = dict[str, Tensor]
+RGB = 3  # channels
 
 
 def inflate(state: State, network: ResNet, mode: Inflation = "mean") -> State:
@@ -63,18 +64,22 @@ def from_imagenet(path: Path, network: ResNet) -> State:
         state: State = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
         raise ModelError(f"{path}: no torchvision weights: {str(error).splitlines()[0]}") from None
-    if not isinstance(state, dict):
-        raise ModelError(f"{path}: no torchvision weights, but a {type(state).__name__}")
+    if not isinstance(state, dict) or not all(isinstance(weight, Tensor) for weight in state.values()):
+        raise ModelError(f"{path}: no torchvision weights: they are a dictionary of tensors")
     own = network.state_dict()
     taken = {key: own[key] for key in own if key.startswith(("fc.", "data_bn."))}
     for key in own.keys() - taken.keys():
         if key not in state:
             raise ModelError(f"{path}: no weight {key}; is it a ResNet-{network.architecture.depth}?")
         taken[key] = state[key]
-    channels = network.architecture.channels
-    if channels != 3:
-        taken["conv1.weight"] = state["conv1.weight"].mean(dim=1, keepdim=True).repeat(1, channels, 1, 1)
+    shapes = {key: weight.shape for key, weight in own.items()}
+    shapes["conv1.weight"] = torch.Size([shapes["conv1.weight"][0], RGB, *shapes["conv1.weight"][2:]])
     for key, weight in taken.items():
-        if weight.shape != own[key].shape:
-            raise ModelError(f"{path}: {key} is {tuple(weight.shape)}, not {tuple(own[key].shape)}")
+        if weight.shape != shapes[key]:
+            raise ModelError(f"{path}: {key} is {tuple(weight.shape)}, not {tuple(shapes[key])}")
+        if not weight.isfinite().all():
+            raise ModelError(f"{path}: {key} has values that are not finite; fetch the file again")
+    channels = network.architecture.channels
+    if channels != RGB:
+        taken["conv1.weight"] = taken["conv1.weight"].mean(dim=1, keepdim=True).repeat(1, channels, 1, 1)
     return taken

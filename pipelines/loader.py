@@ -91,7 +91,7 @@ def _override(table: dict[str, Any], override: str) -> None:
     key, separator, text = override.partition("=")
     parts = key.strip().split(".")
     if not separator or not all(parts):
-        raise RecipeError(f"--set {override!r}: expected key=value, such as transcode.width=224")
+        raise RecipeError(f"--set {override!r}: expected key=value; a table's keys are dotted, as in table.key=3")
     try:
         parsed = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,22 +12,11 @@ from numpy.typing import NDArray
 
 from shards import encodings
 from shards.errors import ShardError
-from shards.manifest import Manifest, ShardInfo, index_path, samples_path, tar_path
+from shards.local import LocalFiles
+from shards.manifest import FileInfo, ShardInfo, index_path, samples_path, tar_path
 from shards.remote import RemoteFiles, is_url
 from shards.schema import SUBSETS, Sample
 from shards.writer import IndexEntry, read_index
-
-
-class LocalFiles:
-    """The files of a set in a directory."""
-
-    def __init__(self, directory: str | Path) -> None:
-        self._directory = Path(directory)
-        self.location = str(self._directory)
-        self.manifest = Manifest.read(self._directory)
-
-    def path(self, relative: str) -> Path:
-        return self._directory / relative
 
 
 class ShardSet:
@@ -72,6 +62,32 @@ class ShardSet:
                 if split is None or sample.subsets[self.manifest.split_name(split)] == subset:
                     yield sample
 
+    def files(self, columns: Sequence[str], *, split: str, subset: str) -> dict[str, FileInfo]:
+        """What reading these columns of a subset takes, by path below the set.
+
+        Raises: ShardError if the set lacks a column, the split or the subset.
+        """
+        for column in columns:
+            self._check_column(column)
+        return {
+            path: shard.files[path]
+            for shard in self.shards(split=split, subset=subset)
+            for path in (
+                samples_path(shard.shard),
+                *(of(column, shard.shard) for column in columns for of in (tar_path, index_path)),
+            )
+        }
+
+    def check(self, files: dict[str, FileInfo]) -> None:
+        """Are these what the manifest says, to the byte? Reads all of them, once: see shards.local. Of a set at a URL,
+        files are checked as they arrive.
+
+        Raises: ShardError that names a file that is missing or damaged.
+        """
+        with ThreadPoolExecutor() as threads:
+            for _ in threads.map(self._files.check, files.keys(), files.values()):
+                pass
+
     def samples_of(self, shard: str) -> list[Sample]:
         """The records of one shard."""
         if shard not in self._samples:
@@ -107,9 +123,13 @@ class ShardSet:
         """
         if column == "video":
             raise ShardError("video is a bitstream, not an array; read_bytes gives it")
-        _, sample = self._located(key)
+        shard, sample = self._located(key)
         for data in self.read_frames(key, column, positions):
-            yield encodings.decode_frame(column, data, width=sample.width, height=sample.height)
+            try:
+                frame = encodings.decode_frame(column, data, width=sample.width, height=sample.height)
+            except ShardError as error:
+                raise ShardError(f"{self._name(tar_path(column, shard))}: {key}: {error}") from None
+            yield frame
 
     def read_frames(self, key: str, column: str, positions: Sequence[int] | None = None) -> list[bytes]:
         """The encoded frames at positions of a column: JPEG images, raw motion vectors, or pictures of the video."""
@@ -152,13 +172,16 @@ class ShardSet:
         return shard, entries[key]
 
     def _index(self, shard: str, column: str) -> dict[str, IndexEntry]:
-        if column not in self.manifest.columns:
-            raise ShardError(f"{self.location}: no column {column!r}; this set has {', '.join(self.columns)}")
+        self._check_column(column)
         if (shard, column) not in self._indexes:
             relative = index_path(column, shard)
             entries = read_index(self._read_file(relative), column=column, where=self._name(relative))
             self._indexes[shard, column] = {entry.key: entry for entry in entries}
         return self._indexes[shard, column]
+
+    def _check_column(self, column: str) -> None:
+        if column not in self.manifest.columns:
+            raise ShardError(f"{self.location}: no column {column!r}; this set has {', '.join(self.columns)}")
 
     def _restore(self, column: str, array: Any) -> Any:
         if column == "residual":

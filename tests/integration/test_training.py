@@ -72,7 +72,8 @@ def test_seeds_decide(quick: Path, tmp_path: Path) -> None:
 def test_killed_and_resumed_the_weights_are_those_of_an_uninterrupted_run(
     quick: Path, tmp_path: Path, sent: signal.Signals
 ) -> None:
-    """SIGTERM, to all processes as schedulers send it, saves; SIGKILL loses what came after the last checkpoint.
+    """SIGTERM, to all processes as schedulers send it, saves; SIGKILL, which loader processes outlive for some seconds,
+    loses what came after the last checkpoint.
 
     In the middle of an epoch, and resumed with another number of loader processes.
     """
@@ -83,7 +84,7 @@ def test_killed_and_resumed_the_weights_are_those_of_an_uninterrupted_run(
     wait_for_a_step(process, run / "split-1" / "p_stream")
     while sent == signal.SIGKILL and not list((run / "split-1" / "p_stream").glob("step-*")):
         time.sleep(0.005)
-    os.killpg(process.pid, sent)
+    (os.killpg if sent == signal.SIGTERM else os.kill)(process.pid, sent)
     status = process.wait(timeout=60)
     assert status == (75 if sent == signal.SIGTERM else -signal.SIGKILL)
     assert not (run / "split-1" / "p_stream" / FINAL).exists()
@@ -139,7 +140,8 @@ from torch import distributed
 from ipmodel.engine import train
 from ipmodel.ranks import ranks
 from ipmodel.recipe import TrainRecipe
-from ipmodel.runs import Run, job_of
+from ipmodel.phases import job_of
+from ipmodel.runs import Run
 from pipelines import load
 from shards import ShardSet
 
@@ -221,9 +223,9 @@ def test_a_file_that_a_server_lacks_ends_the_run_with_its_url(
     ("arguments", "message"),
     [
         (["--phase=nothing"], "no phase 'nothing' in recipe"),
-        (["--phase=p_stream"], "train its phase first: `ipmodel train --phase of_2d`"),
+        (["--phase=p_stream"], "train its phase first: `ipmodel train --split 1 --phase of_2d`"),
         (["--split=7"], "unknown split"),
-        (["--set=phases.of_2d.batch=60"], "16 samples are fewer than a global batch of 60"),
+        (["--set=phases.of_2d.batch=60"], "phases.of_2d: 16 samples are fewer than a global batch of 60"),
         (["--set=phases.of_2d.optimiser.rate=1e30", "--set=phases.of_2d.epochs=9"], "the loss is not finite"),
         (["--init=resnet18=/nothing.pth"], "no torchvision weights"),
         (["--init=18"], "expected resnetDEPTH=FILE"),
@@ -236,6 +238,14 @@ def test_what_cannot_be_trained_is_refused(quick: Path, tmp_path: Path, argument
     done = ipmodel(*train_options(quick / "set", tmp_path / "run", quick / "quick.toml", *arguments))
     assert done.returncode == 1 and message in done.stderr, done.stderr
     assert "Traceback" not in done.stderr and not list(tmp_path.rglob(FINAL))
+
+
+def test_a_refused_command_begins_nothing(quick: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    options = train_options(quick / "set", run, quick / "quick.toml", "--phase=of_2d")
+    assert ipmodel(*options, "--set=phases.of_2d.batch=60").returncode == 1
+    done = ipmodel(*options)
+    assert done.returncode == 0, done.stderr
 
 
 def test_how_it_is_tested_can_be_changed_and_nothing_else(quick: Path, tmp_path: Path) -> None:
@@ -276,28 +286,49 @@ def test_the_teachers_column_must_be_there(quick: Path, tmp_path: Path) -> None:
     assert done.returncode == 1 and "has no column flow; add it with `ipdata build --columns" in done.stderr
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_damaged_shard_ends_the_run_with_its_name(quick: Path, tmp_path: Path, workers: int) -> None:
+@pytest.mark.parametrize("column", ["mv", "residual", "iframe"])
+def test_one_wrong_bit_ends_a_run_before_its_first_step(quick: Path, tmp_path: Path, column: str) -> None:
     damaged = shutil.copytree(quick / "set", tmp_path / "set")
-    for path in (damaged / "flow").glob("*.tar"):
-        data = bytearray(path.read_bytes())
-        data[: len(data) // 2] = bytes(len(data) // 2)
-        path.write_bytes(data)
-    options = train_options(damaged, tmp_path / "run", quick / "quick.toml", f"--set=workers={workers}")
+    path = next(path for path in sorted((damaged / column).glob("*.tar")))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    done = ipmodel(*train_options(damaged, tmp_path / "run", quick / "quick.toml"))
+    tested = ipmodel("eval", quick / "run", f"--shards={damaged}")
+    (refused,) = (said for said in (done, tested) if said.returncode)  # it is of one subset's shards
+    assert refused.returncode == 1 and f"error: {path}: its bytes are not those" in refused.stderr, refused.stderr
+    if refused is done:
+        assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_shard_that_is_damaged_later_ends_the_run_with_its_name(quick: Path, tmp_path: Path, workers: int) -> None:
+    path = damaged_later(quick / "set", tmp_path / "set")
+    options = train_options(tmp_path / "set", tmp_path / "run", quick / "quick.toml", f"--set=workers={workers}")
     done = ipmodel(*options)
     assert done.returncode == 1 and "the shard is damaged, verify it" in done.stderr, done.stderr
-    assert "Traceback" not in done.stderr
+    assert f"error: {path}" in done.stderr and "Traceback" not in done.stderr
     assert not list(tmp_path.rglob(FINAL))
 
 
 def test_a_damaged_shard_ends_all_ranks(quick: Path, tmp_path: Path) -> None:
-    """Those that wait for the one that stopped are ended too."""
-    damaged = shutil.copytree(quick / "set", tmp_path / "set")
-    for path in (damaged / "flow").glob("*.tar"):
-        path.write_bytes(bytes(path.stat().st_size))
-    done = ipmodel(*train_options(damaged, tmp_path / "run", quick / "quick.toml"), ranks=2)
+    """Those that wait for the one that stopped are ended too, and say why in a line."""
+    damaged_later(quick / "set", tmp_path / "set")
+    done = ipmodel(*train_options(tmp_path / "set", tmp_path / "run", quick / "quick.toml"), ranks=2)
     assert done.returncode != 0 and "the shard is damaged, verify it" in done.stderr
+    assert "[rank" not in done.stderr, done.stderr  # as PyTorch heads the lines of a traceback
     assert not list(tmp_path.rglob(FINAL))
+
+
+def damaged_later(made: Path, copy: Path) -> str:
+    """A set that was found sound, whose flow was then overwritten without a trace in sizes and times."""
+    shard_set = ShardSet(shutil.copytree(made, copy))
+    shard_set.check(shard_set.files(["flow", "mv", "residual"], split="1", subset="train"))
+    for path in (copy / "flow").glob("*.tar"):
+        times = path.stat()
+        path.write_bytes(bytes(times.st_size))
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    return f"{copy}/flow/"
 
 
 def test_sigterm_between_phases_stops_too(quick: Path, tmp_path: Path) -> None:
@@ -326,6 +357,18 @@ def test_two_processes_do_not_train_one_phase(quick: Path, tmp_path: Path) -> No
     first.terminate()
     assert second.returncode == 1 and "another process trains this phase" in second.stderr
     assert first.wait(timeout=60) == 75
+
+
+def test_a_phase_that_another_process_has_trained_meanwhile_is_left_as_it_is(quick: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    options = train_options(quick / "set", run, quick / "quick.toml", "--set=phases.of_2d.epochs=150")
+    first = subprocess.Popen(command(*options), stderr=subprocess.DEVNULL, env=one_thread())
+    wait_for_a_step(first, run / "split-1/of_2d")
+    assert ipmodel(*options, "--phase=i_stream").returncode == 0
+    assert not (run / "split-1/of_2d" / FINAL).exists()
+    made = (run / "split-1/i_stream" / FINAL).stat()
+    assert first.wait(timeout=120) == 0
+    assert (run / "split-1/i_stream" / FINAL).stat() == made and len(log_of(run, "i_stream")) == 2
 
 
 @pytest.mark.parametrize("damage", ["{", "[]", '{"recipe": {}}', '{"recipe": 3}'])

@@ -71,6 +71,15 @@ def test_the_teacher_learns_nothing_and_keeps_its_statistics(job: Job) -> None:
     assert job.network.bn1.num_batches_tracked == 1  # the student's do change
 
 
+def test_training_freezes_the_teacher(job: Job) -> None:
+    """A teacher as it comes, in train mode and with gradients, is taught nothing by a phase's steps."""
+    teacher = ResNet(TEACHER.architecture, CLASSES).train()
+    before = {name: value.clone() for name, value in teacher.state_dict().items()}
+    train(replace(job, teacher=teacher), Ranks())
+    assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
+    assert all(parameter.grad is None for parameter in teacher.parameters())
+
+
 def test_a_network_that_its_last_step_broke_is_not_published(job: Job) -> None:
     phase = replace(job.phase, batch=len(job.clips), optimiser=Optimiser(rate=1e38, name="sgd"))
     with pytest.raises(ModelError, match=r"weights are not finite, such as .*; lower optimiser\.rate"):

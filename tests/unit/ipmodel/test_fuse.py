@@ -63,7 +63,7 @@ def test_keys_go_before_names_where_all_tables_have_them(tmp_path: Path) -> None
     [
         (table(names=["a", "b", "d"]), "2 videos are not in both, such as c"),
         (table(labels=np.array([0, 2, 1])), "labels videos otherwise"),
-        (table(classes=("x", "z", "y")), "has other classes"),
+        (table(classes=("x", "z", "y")), "file 2 has other classes"),
         (table(logits=np.ones((3, 4)), classes=()), "has 4 classes, not 3"),
         (table(names=["a", "a", "c"]), "two videos of one score file are called a"),
     ],
@@ -71,6 +71,12 @@ def test_keys_go_before_names_where_all_tables_have_them(tmp_path: Path) -> None
 def test_tables_that_do_not_belong_together_are_refused(other: ScoreTable, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         fuse([table(), other])
+
+
+def test_classes_are_compared_though_the_first_table_has_none() -> None:
+    assert fuse([table(classes=()), table()]).classes == ("x", "y", "z")
+    with pytest.raises(ModelError, match="score file 3 has other classes"):
+        fuse([table(classes=()), table(), table(classes=("x", "z", "y"))])
 
 
 def test_broken_tables_are_refused() -> None:
@@ -106,11 +112,17 @@ def test_files_come_back_and_others_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "pickled.npz", scores=np.eye(3), labels=np.arange(3), names=np.array([{}, {}, {}]))
     np.savez(tmp_path / "few.npz", scores=np.eye(3))
     (tmp_path / "text.npz").write_text("no scores")
+    np.save(tmp_path / "array.npy", np.eye(3))
+    np.savez(tmp_path / "crops.npz", scores=np.ones((3, 25, 4)), labels=np.arange(3), names=np.array([*"abc"]))
+    np.savez(tmp_path / "bytes.npz", scores=np.eye(3), labels=np.arange(3), names=np.array([b"a", b"b", b"c"]))
+    assert load_scores(tmp_path / "bytes.npz").names == ["a", "b", "c"]
     for name, message in [
         ("pickled.npz", "no score file"),
         ("few.npz", "no labels, names"),
         ("text.npz", "no score file"),
         ("absent.npz", "no score file"),
+        ("array.npy", "no score file"),
+        ("crops.npz", r"crops.npz: scores of 3 videos must be \(videos, classes\)"),
     ]:
         with pytest.raises(ModelError, match=message):
             load_scores(tmp_path / name)

@@ -65,6 +65,24 @@ def test_a_mirrored_clip_moves_the_other_way() -> None:
     torch.testing.assert_close(right[1], left[1])
 
 
+def test_of_a_mirrored_p_stream_clip_x_of_the_vectors_alone_is_negated() -> None:
+    rng = np.random.default_rng(4)
+    mv = np.full((1, 4, 4, 2), 8, np.int16)
+    stored = rng.integers(0, 256, (1, 3, 64, 64)).astype(np.uint8)
+    chosen = Input(resize_px=64, crop_px=64)
+    clips = [
+        {"mv": mv, "residual": stored, "window": WHOLE._replace(flip=flip).window(width=64, height=64)}
+        for flip in (False, True)
+    ]
+    plain, mirrored = network_input(collate(clips), "mr", chosen, picture_px=(64, 64))[:, :, 0]
+    zero = 128 / 255 - 0.5
+    inside = (slice(8, -8), slice(8, -8))  # vectors that come from outside are 0
+    torch.testing.assert_close((mirrored[0] - zero)[inside], -(plain[0] - zero)[inside])
+    assert plain[0][inside].min() > zero + 0.05
+    torch.testing.assert_close(mirrored[1][inside], plain[1][inside])
+    torch.testing.assert_close(mirrored[2:], plain[2:])  # the residual was mirrored when it was cut
+
+
 def test_levels() -> None:
     levels = np.array([0, 128, 255], np.uint8)[None, :, None, None].repeat(32, 2).repeat(32, 3)
     batch = collate([{"residual": levels, "iframe": levels, "mv": np.zeros((1, 2, 2, 2), np.int16), "window": None}])

@@ -58,6 +58,27 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="is it a ResNet-34"):
         from_imagenet(tmp_path / "resnet18.pth", network)
     (tmp_path / "text.pth").write_text("no weights")
-    for name in ("text.pth", "absent.pth"):
+    torch.save({"conv1.weight": 3}, tmp_path / "number.pth")
+    for name in ("text.pth", "absent.pth", "number.pth"):
         with pytest.raises(ModelError, match="no torchvision weights"):
             from_imagenet(tmp_path / name, network)
+
+
+@pytest.mark.parametrize(
+    ("key", "wrong", "message"),
+    [
+        ("conv1.weight", torch.ones(64, 1, 7, 7), r"conv1.weight is \(64, 1, 7, 7\), not \(64, 3, 7, 7\)"),
+        (
+            "layer1.0.conv1.weight",
+            torch.full((64, 64, 3, 3), torch.nan),
+            "layer1.0.conv1.weight has values that are not",
+        ),
+    ],
+)
+def test_weights_that_no_network_can_begin_with_are_refused(
+    tmp_path: Path, key: str, wrong: torch.Tensor, message: str
+) -> None:
+    state = ResNet(Architecture(depth=18, channels=3), 6).state_dict() | {key: wrong}
+    torch.save(state, tmp_path / "resnet18.pth")
+    with pytest.raises(ModelError, match=message):
+        from_imagenet(tmp_path / "resnet18.pth", ResNet(Architecture(depth=18, channels=2, input_norm=True), 6))

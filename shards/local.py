@@ -1,0 +1,50 @@
+"""The files of a set in a directory: checked against the manifest once, and again when they have changed."""
+
+from pathlib import Path
+
+from shards import canonical
+from shards.cache import cache_dir
+from shards.errors import ShardError
+from shards.manifest import FileInfo, Manifest
+
+
+class LocalFiles:
+    """Where the files of a set lie, and what they should be."""
+
+    def __init__(self, directory: str | Path) -> None:
+        """Raises: ShardError if no sound manifest is there."""
+        self._directory = Path(directory)
+        self.location = str(self._directory)
+        self.manifest = Manifest.read(self._directory)
+
+    def path(self, relative: str) -> Path:
+        return self._directory / relative
+
+    def check(self, relative: str, expected: FileInfo) -> None:
+        """Read a file and compare its hash, unless that was done since it last changed: its size and time tell.
+
+        Raises: ShardError if it is not there or has other bytes.
+        """
+        path = self.path(relative)
+        try:
+            seen = _seen(path, expected)
+            if seen.exists():
+                return
+            found = FileInfo.of(path)
+        except OSError as error:
+            raise ShardError(f"{path}: {error.strerror}; the set is incomplete, verify it") from None
+        if found != expected:
+            cure = "`ipshards verify` names all such files; fetch them or build them again"
+            raise ShardError(f"{path}: its bytes are not those that the manifest names; {cure}")
+        try:
+            seen.parent.mkdir(parents=True, exist_ok=True)
+            seen.touch()
+        except OSError:
+            pass  # without a cache, the file is read again the next time
+
+
+def _seen(path: Path, expected: FileInfo) -> Path:
+    """An empty file in the cache that says: as it lies there now, this file was found to be what was expected."""
+    state = path.stat()
+    now = [str(path.resolve()), state.st_ino, state.st_size, state.st_mtime_ns, expected.sha256]
+    return cache_dir() / "checked" / canonical.sha256_value(now)
