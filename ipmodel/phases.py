@@ -40,6 +40,10 @@ def train_phases(run: Run, *, split: str, names: Sequence[str], ranks: Ranks, st
             Batches(samples=len(clips), batch=phase.batch, seed=0, ranks=ranks.count)
         except ModelError as error:
             raise ModelError(f"phases.{name}: {error}") from None
+        if phase.init not in left:  # else it is there when this one begins
+            _beginning(run, split=split, name=name, phase=phase)
+        if phase.teacher and phase.teacher not in left:
+            trained(run, split=split, name=phase.teacher)
         columns |= dict.fromkeys(clips.settings.columns)
         if clips.excluded and ranks.first:
             example = clips.excluded[0]

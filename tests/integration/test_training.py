@@ -241,10 +241,13 @@ def test_what_cannot_be_trained_is_refused(quick: Path, tmp_path: Path, argument
 
 
 def test_a_refused_command_begins_nothing(quick: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    options = train_options(quick / "set", run, quick / "quick.toml", "--phase=of_2d")
-    assert ipmodel(*options, "--set=phases.of_2d.batch=60").returncode == 1
-    done = ipmodel(*options)
+    run, weights = tmp_path / "run", tmp_path / "resnet18.pth"
+    weights.write_text("no weights")
+    options = train_options(quick / "set", run, quick / "quick.toml")
+    for wrong in ("--set=phases.of_2d.batch=60", f"--init=resnet18={weights}", "--phase=p_stream"):
+        assert ipmodel(*options, wrong).returncode == 1
+        assert not run.exists(), wrong
+    done = ipmodel(*options, "--phase=of_2d")
     assert done.returncode == 0, done.stderr
 
 
