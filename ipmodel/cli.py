@@ -152,7 +152,9 @@ def evaluate(directory: Path, shards: str | None, splits: str, overrides: tuple[
             if own.first:
                 from ipmodel.report import coverage_of, table_of
 
-                write_published(results / "eval.json", json.dumps(figures, indent=1).encode(), temporary_dir=results)
+                write_published(
+                    results / "eval.json", (json.dumps(figures, indent=1) + "\n").encode(), temporary_dir=results
+                )
                 click.echo(table_of(figures, "top1"))
                 click.echo(table_of(figures, "top5"))
                 click.echo(coverage_of(opened.shard_set.manifest))

@@ -102,7 +102,7 @@ def load_scores(path: Path) -> ScoreTable:
 
 
 def _words(array: NDArray[Any]) -> list[str]:
-    return [word.decode() if isinstance(word, bytes) else str(word) for word in array]
+    return [word.decode(errors="backslashreplace") if isinstance(word, bytes) else str(word) for word in array]
 
 
 def plain(name: str) -> str:

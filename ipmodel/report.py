@@ -45,8 +45,8 @@ def coverage_of(manifest: Manifest) -> str:
     return f"the set holds {manifest.samples} of {listed} videos of {manifest.dataset['name']} ({without})"
 
 
-def table_of(figures: dict[str, dict[str, dict[str, Any]]], measure: str = "top1") -> str:
-    """A line for each stream and fusion; figures by split, then by name. The mean is over splits."""
+def table_of(figures: dict[str, dict[str, dict[str, Any]]], measure: str) -> str:
+    """A line for each stream and fusion, "top1" or "top5"; figures by split, then by name; the mean is over splits."""
     splits = list(figures)
     names = list(figures[splits[0]])
     widths = max(len(name) for name in names)

@@ -1,5 +1,6 @@
 """The files of a set in a directory: checked against the manifest once, and again when they have changed."""
 
+import os
 from pathlib import Path
 
 from shards import canonical
@@ -28,7 +29,7 @@ class LocalFiles:
         path = self.path(relative)
         try:
             seen = _seen(path, expected)
-            if seen.exists():
+            if os.path.exists(seen):  # noqa: PTH110 - False where the cache is unreadable
                 return
             found = FileInfo.of(path)
         except OSError as error:

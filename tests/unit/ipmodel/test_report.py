@@ -40,5 +40,5 @@ def test_figures() -> None:
 
 def test_the_table_has_splits_and_their_mean() -> None:
     right, wrong = stream(np.eye(3).tolist()), stream(np.roll(np.eye(3), 1, axis=1).tolist())
-    lines = table_of({"1": {"i": figures_of(right)}, "2": {"i": figures_of(wrong)}}).splitlines()
+    lines = table_of({"1": {"i": figures_of(right)}, "2": {"i": figures_of(wrong)}}, "top1").splitlines()
     assert lines[1].split() == ["i", "100.00", "0.00", "50.00", "6"]
