@@ -6,6 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
+
+# Imported later, by DistributedDataParallel, its default arguments would hold the process group for good: the group's
+# threads would outlive destroy_process_group, and now and then abort a process that ends (seen with PyTorch 2.14).
+import torch.distributed.nn
 from torch import distributed as dist
 
 from ipmodel.memory import keep_memory
