@@ -4,6 +4,7 @@ import math
 import os
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,15 +121,21 @@ def _finite(job: Job, network: ResNet) -> dict[str, Tensor]:
 
 
 def accumulate_gradients(job: Job, network: nn.Module, teacher: ResNet | None, batch: Batch) -> dict[str, float]:
-    """Forward and backward of a batch, in parts; the terms of the loss as means over it."""
+    """Forward and backward of a batch, in parts; the terms of the loss as means over it.
+
+    Under DistributedDataParallel the ranks exchange their gradients once, with the last part.
+    """
     totals: dict[str, float] = {}
     clips = len(batch["label"])
     share = -(-clips // job.phase.accumulate)
     for start in range(0, clips, share):
         part = {name: values[start : start + share] for name, values in batch.items()}
-        terms = _loss_terms(job, network, teacher, part)
-        weight = len(part["label"]) / clips
-        (weight * torch.stack(list(terms.values())).sum()).backward()
+        more = start + share < clips
+        alone = network.no_sync() if more and isinstance(network, DistributedDataParallel) else nullcontext()
+        with alone:
+            terms = _loss_terms(job, network, teacher, part)
+            weight = len(part["label"]) / clips
+            (weight * torch.stack(list(terms.values())).sum()).backward()
         for name, term in terms.items():
             totals[name] = totals.get(name, 0.0) + weight * term.item()
     return totals

@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 from made_sets import make_set
+from torch import distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from ipmodel.data import Clips, ClipSettings, collate
 from ipmodel.engine import Job, accumulate_gradients, frozen, train
@@ -45,7 +48,7 @@ def batch_of(job: Job, clips: int) -> Batch:
     return collate([job.clips[0, number] for number in range(clips)])
 
 
-def gradients(job: Job, network: ResNet, batch: Batch, *, parts: int) -> tuple[torch.Tensor, dict[str, float]]:
+def gradients(job: Job, network: nn.Module, batch: Batch, *, parts: int) -> tuple[torch.Tensor, dict[str, float]]:
     network.zero_grad()
     changed = replace(job, phase=replace(job.phase, batch=parts * 5, accumulate=parts))
     terms = accumulate_gradients(changed, network, job.teacher, batch)
@@ -60,6 +63,29 @@ def test_gradients_in_parts_are_those_of_the_whole(job: Job) -> None:
     torch.testing.assert_close(parted, whole, rtol=1e-4, atol=1e-5)
     assert parted_terms == {name: pytest.approx(term, rel=1e-4) for name, term in terms.items()}
     assert set(terms) == {"classification", "feature"}
+
+
+def test_ranks_exchange_gradients_once_a_step(job: Job) -> None:
+    """However many parts it is computed in; and they are those of the network by itself."""
+    batch = batch_of(job, 4)
+    alone, _ = gradients(job, job.network.eval(), batch, parts=2)
+    exchanged: list[int] = []
+
+    def exchange(_: None, bucket: dist.GradBucket) -> torch.futures.Future[torch.Tensor]:
+        exchanged.append(bucket.index())
+        future: torch.futures.Future[torch.Tensor] = torch.futures.Future()
+        future.set_result(bucket.buffer())
+        return future
+
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        wrapped = DistributedDataParallel(job.network)
+        wrapped.register_comm_hook(None, exchange)
+        together, _ = gradients(job, wrapped, batch, parts=2)
+    finally:
+        dist.destroy_process_group()
+    torch.testing.assert_close(together, alone)
+    assert exchanged and len(exchanged) == len(set(exchanged))
 
 
 def test_the_teacher_learns_nothing_and_keeps_its_statistics(job: Job) -> None:
