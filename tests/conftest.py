@@ -53,3 +53,16 @@ def ipshards() -> Run:
         return subprocess.run(_command("shards.cli", *arguments, **options), capture_output=True, text=True)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small set, a recipe, and a run of it that was trained without interruption."""
+    from training import QUICK, build_set, ipmodel, train_options  # which takes importing PyTorch
+
+    folder = tmp_path_factory.mktemp("training")
+    (folder / "quick.toml").write_text(QUICK)
+    build_set(folder / "set")
+    done = ipmodel(*train_options(folder / "set", folder / "run", folder / "quick.toml"))
+    assert done.returncode == 0, done.stderr
+    return folder

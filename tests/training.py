@@ -1,9 +1,17 @@
 """Sets and runs that the training tests share."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
+
+from ipmodel.checkpoint import FINAL
+from shards import ShardSet
+
+PHASES = ("of_2d", "p_stream", "i_stream")  # of QUICK
 
 # One 2D phase, then one with a 3D network and a teacher: each a few steps of a second.
 QUICK = """
@@ -68,3 +76,34 @@ def train_options(shards: Path | str, out: Path, recipe: Path, *more: str) -> li
 def ipmodel(*arguments: str | Path, ranks: int = 0, threads: int = 1) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     return subprocess.run(command(*arguments, ranks=ranks), capture_output=True, text=True, env=environment)
+
+
+def networks(run: Path) -> dict[str, bytes]:
+    return {phase: (run / "split-1" / phase / FINAL).read_bytes() for phase in PHASES}
+
+
+def log_of(run: Path, phase: str) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run / "split-1" / phase / "log.jsonl").read_text().splitlines()]
+
+
+def one_thread() -> dict[str, str]:
+    return os.environ | {"OMP_NUM_THREADS": "1"}
+
+
+def wait_for_a_step(process: subprocess.Popen[bytes], phase_dir: Path) -> None:
+    deadline = time.monotonic() + 120
+    log = phase_dir / "log.jsonl"
+    while not (log.exists() and log.read_text().count("\n") >= 1):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def damaged_later(made: Path, copy: Path) -> str:
+    """A set that was found sound, whose flow was then overwritten without a trace in sizes and times."""
+    shard_set = ShardSet(shutil.copytree(made, copy))
+    shard_set.check(shard_set.files(["flow", "mv", "residual"], split="1", subset="train"))
+    for path in (copy / "flow").glob("*.tar"):
+        times = path.stat()
+        path.write_bytes(bytes(times.st_size))
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    return f"{copy}/flow/"

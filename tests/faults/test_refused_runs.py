@@ -1,0 +1,109 @@
+"""What ipmodel cannot train or test is refused with what is wrong and the cure, and nothing is begun or lost."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from serving import serving
+from training import build_set, damaged_later, ipmodel, train_options
+
+from ipmodel.checkpoint import FINAL
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--phase=nothing"], "no phase 'nothing' in recipe"),
+        (["--phase=p_stream"], "train its phase first: `ipmodel train --split 1 --phase of_2d`"),
+        (["--split=7"], "unknown split"),
+        (["--set=phases.of_2d.batch=60"], "phases.of_2d: 16 samples are fewer than a global batch of 60"),
+        (["--set=phases.of_2d.optimiser.rate=1e30", "--set=phases.of_2d.epochs=9"], "the loss is not finite"),
+        (["--init=resnet18=/nothing.pth"], "no torchvision weights"),
+        (["--init=18"], "expected resnetDEPTH=FILE"),
+        (["--init=resnet50=/nothing.pth"], "no phase of the recipe begins with a ResNet-50"),
+        (["--set=phases.i_stream.optimiser.body_multiplier=0.01"], "give --init resnet18=FILE, or use the recipe"),
+        (["--set=phases.i_stream.batch=60"], "16 samples are fewer than a global batch of 60"),  # before any training
+    ],
+)
+def test_what_cannot_be_trained_is_refused(trained: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
+    done = ipmodel(*train_options(trained / "set", tmp_path / "run", trained / "quick.toml", *arguments))
+    assert done.returncode == 1 and message in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr and not list(tmp_path.rglob(FINAL))
+
+
+def test_a_refused_command_begins_nothing(trained: Path, tmp_path: Path) -> None:
+    run, weights = tmp_path / "run", tmp_path / "resnet18.pth"
+    weights.write_text("no weights")
+    options = train_options(trained / "set", run, trained / "quick.toml")
+    for wrong in ("--set=phases.of_2d.batch=60", f"--init=resnet18={weights}", "--phase=p_stream"):
+        assert ipmodel(*options, wrong).returncode == 1
+        assert not run.exists(), wrong
+    done = ipmodel(*options, "--phase=of_2d")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_run_goes_on_with_its_own_recipe_and_set_only(trained: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(trained / "run", tmp_path / "run")
+    other = ipmodel(*train_options(trained / "set", run, trained / "quick.toml", "--set=phases.p_stream.epochs=7"))
+    assert other.returncode == 1 and "was begun with another recipe.phases.p_stream.epochs" in other.stderr
+    record = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(record | {"classes": record["classes"][1:]}))
+    other = ipmodel("eval", run)
+    assert other.returncode == 1 and f"{run} was trained on {len(record['classes']) - 1}" in other.stderr
+    assert ipmodel("eval", tmp_path, f"--shards={trained / 'set'}").stderr.startswith(f"error: {tmp_path} is no run")
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", '{"recipe": {}}', '{"recipe": 3}'])
+def test_a_damaged_record_is_refused(trained: Path, tmp_path: Path, damage: str) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/run.json").write_text(damage)
+    for arguments in (
+        train_options(trained / "set", tmp_path / "run", trained / "quick.toml"),
+        ["eval", tmp_path / "run"],
+    ):
+        done = ipmodel(*arguments)
+        assert done.returncode == 1 and "run.json" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_teachers_column_must_be_there(trained: Path, tmp_path: Path) -> None:
+    build_set(tmp_path / "set", "--columns=iframe,mv,residual,video")
+    done = ipmodel(*train_options(tmp_path / "set", tmp_path / "run", trained / "quick.toml"))
+    assert done.returncode == 1 and "has no column flow; add it with `ipdata build --columns" in done.stderr
+
+
+@pytest.mark.parametrize("column", ["mv", "residual", "iframe"])
+def test_one_wrong_bit_ends_a_run_before_its_first_step(trained: Path, tmp_path: Path, column: str) -> None:
+    damaged = shutil.copytree(trained / "set", tmp_path / "set")
+    path = next(path for path in sorted((damaged / column).glob("*.tar")))
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    done = ipmodel(*train_options(damaged, tmp_path / "run", trained / "quick.toml"))
+    tested = ipmodel("eval", trained / "run", f"--shards={damaged}")
+    (refused,) = (said for said in (done, tested) if said.returncode)  # it is of one subset's shards
+    assert refused.returncode == 1 and f"error: {path}: its bytes are not those" in refused.stderr, refused.stderr
+    if refused is done:
+        assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_shard_that_is_damaged_later_ends_the_run_with_its_name(trained: Path, tmp_path: Path, workers: int) -> None:
+    path = damaged_later(trained / "set", tmp_path / "set")
+    options = train_options(tmp_path / "set", tmp_path / "run", trained / "quick.toml", f"--set=workers={workers}")
+    done = ipmodel(*options)
+    assert done.returncode == 1 and "the shard is damaged, verify it" in done.stderr, done.stderr
+    assert f"error: {path}" in done.stderr and "Traceback" not in done.stderr
+    assert not list(tmp_path.rglob(FINAL))
+
+
+def test_a_file_that_a_server_lacks_ends_the_run_with_its_url(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IPTSN_CACHE", str(tmp_path / "cache"))
+    shutil.copytree(trained / "set", tmp_path / "set", ignore=shutil.ignore_patterns("*.tar"))
+    with serving(tmp_path) as served:
+        url = f"{served.url}/set"
+        done = ipmodel(*train_options(url, tmp_path / "run", trained / "quick.toml", "--set=workers=2"))
+    assert done.returncode == 1 and done.stderr.splitlines()[-1].startswith(f"error: {url}/flow/"), done.stderr
+    assert "not found there" in done.stderr and "Traceback" not in done.stderr
