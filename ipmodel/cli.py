@@ -36,14 +36,14 @@ def _errors_as_lines(run: Callable[[], int]) -> None:
         if "Original Traceback" in text:  # of a loader's worker: its last line is the error's own
             text = text.strip().splitlines()[-1].partition("Error: ")[2]
         if isinstance(error, OSError) and error.errno in FULL:
-            text += "; make room, then the same command goes on from the last checkpoint"
+            text += "; make room, then give the same command again"
         click.echo(f"error: {text}", err=True)
         status = REFUSED
     except RuntimeError as error:
         if str(error).startswith("DataLoader worker"):
             text = f"{error} If memory was short, use fewer: --set workers=1"
         elif "gloo" in str(error) or type(error).__name__ == "DistBackendError":
-            text = "another process of this training ended; its own error says why"
+            text = _between_ranks(str(error))
         else:
             raise
         click.echo(f"error: {text}", err=True)
@@ -52,6 +52,12 @@ def _errors_as_lines(run: Callable[[], int]) -> None:
         click.echo("interrupted; the same command goes on from the last checkpoint", err=True)
         status = INTERRUPTED
     sys.exit(status)
+
+
+def _between_ranks(text: str) -> str:
+    if any(lost in text for lost in ("Connection closed", "Connection reset", "remote process exited")):
+        return "another process that torchrun started has ended; its own error says why"
+    return f"the processes that torchrun started cannot reach each other: {'; '.join(text.strip().splitlines())}"
 
 
 def _run_of(out: Path, shards: str, recipe: str, overrides: tuple[str, ...], init: tuple[str, ...]) -> Any:
@@ -136,18 +142,17 @@ def evaluate(directory: Path, shards: str | None, splits: str, overrides: tuple[
     """Top-1 of each stream and of their fusions on the test subset; writes eval.json and split-*/scores."""
 
     def run() -> int:
+        from ipmodel.evaluate import check_streams
         from ipmodel.ranks import ranks
-        from ipmodel.runs import check_trained, reopen
+        from ipmodel.runs import reopen
 
-        opened, results = reopen(directory, shards, overrides), out or directory
-        all_splits = list(opened.shard_set.manifest.splits)
-        chosen = all_splits if splits == "all" else [split.strip() for split in splits.split(",")]
-        if not opened.recipe.streams:
-            raise ModelError(f"the recipe of {directory} names no streams to report; --set streams.p=PHASE does")
-        for split in chosen:
-            for phase in opened.recipe.streams.values():
-                check_trained(opened, split=split, name=phase)
         with ranks() as own:
+            opened, results = reopen(directory, shards=shards, overrides=overrides, ranks=own), out or directory
+            all_splits = list(opened.shard_set.manifest.splits)
+            chosen = all_splits if splits == "all" else [split.strip() for split in splits.split(",")]
+            if not opened.recipe.streams:
+                raise ModelError(f"the recipe of {directory} names no streams to report; --set streams.p=PHASE does")
+            check_streams(opened, chosen, ranks=own)
             figures = {opened.split_dir(split).name: _figures(opened, split, own, results) for split in chosen}
             if own.first:
                 from ipmodel.report import coverage_of, table_of

@@ -1,20 +1,34 @@
 """Scores of a network on a subset's videos: each video once, on any number of ranks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import click
 import numpy as np
 import torch
-from torch import distributed as dist
 
+from ipmodel.check import check_files
 from ipmodel.data import Clips, ClipSettings, Draw, loader, on_device
 from ipmodel.engine import channels_last
 from ipmodel.fuse import ScoreTable
 from ipmodel.inputs import network_input
 from ipmodel.ranks import Ranks
-from ipmodel.runs import Run, check_files, trained
+from ipmodel.recipe import COLUMNS
+from ipmodel.runs import Run, check_trained, trained
 
 TEST_BATCH = 8  # clips
+
+
+def check_streams(run: Run, splits: Sequence[str], *, ranks: Ranks, subset: str = "test") -> None:
+    """Before the first is tested: is every network there, and what they are tested on as the manifest says?
+
+    Raises: ModelError, ShardError.
+    """
+    phases = run.recipe.streams.values()
+    columns = dict.fromkeys(column for phase in phases for column in COLUMNS[run.recipe.phases[phase].modality])
+    for split in splits:
+        for phase in phases:
+            check_trained(run, split=split, name=phase)
+        check_files(run, list(columns), split=split, subset=subset, ranks=ranks)
 
 
 @torch.inference_mode()
@@ -27,7 +41,6 @@ def scores_of(run: Run, *, split: str, phase: str, ranks: Ranks, subset: str = "
         input=run.recipe.input,
         test_crops=settings.test_crops,
     )
-    check_files(run, picked.columns, split=split, subset=subset, ranks=ranks)
     clips = Clips(run.shard_set, list(run.shard_set.samples(split=split, subset=subset)), picked)
     if clips.excluded and ranks.first:
         click.echo(f"{phase}: {len(clips.excluded)} videos have nothing for it, such as {clips.excluded[0]}", err=True)
@@ -43,12 +56,8 @@ def scores_of(run: Run, *, split: str, phase: str, ranks: Ranks, subset: str = "
         numbers.append(batch["number"].cpu().numpy())
     classes = len(run.classes)
     own = (np.concatenate(numbers or [np.empty(0, int)]), np.concatenate(logits or [np.empty((0, classes))]))
-    everyone = [own]
-    if ranks.count > 1:
-        everyone = [own] * ranks.count
-        dist.all_gather_object(everyone, own)
     summed = np.zeros((len(clips), classes))
-    for numbers_of, logits_of in everyone:
+    for numbers_of, logits_of in ranks.gathered(own):
         np.add.at(summed, numbers_of, logits_of)
     return ScoreTable(
         names=[sample.name for sample in clips.samples],

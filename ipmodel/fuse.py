@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from ipmodel.errors import ModelError
 
 F64 = NDArray[np.float64]
+# What reading a damaged .npz ends in.
+DAMAGED = (OSError, ValueError, EOFError, AttributeError, RuntimeError, BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def load_scores(path: Path) -> ScoreTable:
             found = {name: np.atleast_1d(file[name]) for name in file.files}
     except TypeError:  # an .npy
         raise ModelError(f"{path}: no score file (.npz), but a single array") from None
-    except (OSError, ValueError, EOFError, AttributeError, BadZipFile, zlib.error) as error:
+    except DAMAGED as error:
         raise ModelError(f"{path}: no score file (.npz): {error}") from None
     if "keys" in found:
         found.setdefault("names", found["keys"])
@@ -150,12 +152,11 @@ def only(table: ScoreTable, names: set[str]) -> ScoreTable:
 
 
 def _identities(tables: Sequence[ScoreTable]) -> list[list[str]]:
-    """What videos are matched by: keys if all tables have them; else names, in plain letters where they differ."""
-    if all(table.keys for table in tables):
-        return [table.keys for table in tables]
-    names = [table.names for table in tables]
-    if all(set(own) == set(names[0]) for own in names):
-        return names
+    """What videos are matched by: keys where all tables have the same ones; else names, or names in plain letters."""
+    keys, names = [table.keys for table in tables], [table.names for table in tables]
+    for words in (keys, names):
+        if all(own and set(own) == set(words[0]) for own in words):
+            return words
     return [[plain(name) for name in own] for own in names]
 
 

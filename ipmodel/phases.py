@@ -12,13 +12,14 @@ import numpy as np
 import torch
 
 from ipmodel import checkpoint
+from ipmodel.check import check_files
 from ipmodel.data import Clips, ClipSettings
 from ipmodel.engine import Job, frozen, train
 from ipmodel.errors import ModelError
 from ipmodel.ranks import Ranks
 from ipmodel.recipe import Modality, Phase
 from ipmodel.resnet import ResNet
-from ipmodel.runs import Run, check_files, trained
+from ipmodel.runs import Run, trained
 from ipmodel.sampling import Batches
 from ipmodel.stop import StoppedError
 from ipmodel.weights import from_imagenet, inflate
@@ -32,7 +33,8 @@ def train_phases(run: Run, *, split: str, names: Sequence[str], ranks: Ranks, st
     Raises: ModelError before the first step if one of them cannot be trained on this set, ShardError if a file of the
     set is damaged; what train raises.
     """
-    left = [name for name in names if not run.network_file(split, name).is_file()]
+    check_files(run, (), split=split, subset="train", ranks=ranks, stopped=stopped)  # records, which come first
+    left = ranks.gathered([name for name in names if not run.network_file(split, name).is_file()])[0]
     columns: dict[str, None] = {}
     for name in left:
         phase, clips = run.recipe.phases[name], _clips_of(run, split=split, name=name)
@@ -48,7 +50,7 @@ def train_phases(run: Run, *, split: str, names: Sequence[str], ranks: Ranks, st
         if clips.excluded and ranks.first:
             example = clips.excluded[0]
             print(f"{name}: {len(clips.excluded)} videos have no frames for it, such as {example}", file=stderr)
-    check_files(run, list(columns), split=split, subset="train", ranks=ranks)
+    check_files(run, list(columns), split=split, subset="train", ranks=ranks, stopped=stopped)
     if ranks.first:
         run.begin()
     for name in left:

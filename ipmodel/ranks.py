@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
 
@@ -14,6 +15,8 @@ from torch import distributed as dist
 
 from ipmodel.memory import keep_memory
 
+Value = TypeVar("Value")
+
 
 @dataclass(frozen=True)
 class Ranks:
@@ -21,6 +24,8 @@ class Ranks:
 
     rank: int = 0
     count: int = 1
+    local: int = 0  # among those on this machine
+    local_count: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @property
@@ -34,6 +39,13 @@ class Ranks:
         values = torch.tensor(list(terms.values()), dtype=torch.float64, device=self.device)
         dist.all_reduce(values)
         return dict(zip(terms, (values / self.count).tolist(), strict=True))
+
+    def gathered(self, value: Value) -> list[Value]:
+        """What each rank gave, in their order; every rank must ask."""
+        values = [value] * self.count
+        if self.count > 1:
+            dist.all_gather_object(values, value)
+        return values
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set on one of them; every rank must ask."""
@@ -52,12 +64,12 @@ def ranks() -> Iterator[Ranks]:
     if "RANK" not in os.environ:
         yield Ranks(device=torch.device("cuda" if cuda else "cpu"))
         return
-    local = int(os.environ.get("LOCAL_RANK", 0))
+    local, local_count = int(os.environ.get("LOCAL_RANK", 0)), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     device = torch.device("cuda", local) if cuda else torch.device("cpu")
     if cuda:
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if cuda else "gloo")
     try:
-        yield Ranks(dist.get_rank(), dist.get_world_size(), device)
+        yield Ranks(dist.get_rank(), dist.get_world_size(), local, local_count, device)
     finally:
         dist.destroy_process_group()

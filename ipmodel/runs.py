@@ -3,10 +3,12 @@
 RUN/run.json, and for each split RUN/split-<name>/<phase>/ with log.jsonl, checkpoints, and at last network.safetensors.
 """
 
+import fcntl
 import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from sys import stderr
 from typing import Any
@@ -20,9 +22,8 @@ from ipmodel.resnet import ResNet
 from ipmodel.weights import weights_sha256
 from pipelines import build
 from shards import ShardSet
+from shards.canonical import publish, write_synced
 from shards.remote import is_url
-
-LARGE_BYTES = 1 << 30  # what takes long enough to check to say so
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,26 +60,35 @@ class Run:
         if unused:
             raise ModelError(f"--init resnet{unused[0]}: no phase of the recipe begins with a ResNet-{unused[0]}")
 
+    @cached_property
     def record(self) -> dict[str, Any]:
+        """What run.json holds, as JSON has it. Raises: ModelError if weights cannot be read."""
         location = self.shard_set.location
-        return {
+        record = {
             "shards": location if is_url(location) else str(Path(location).resolve()),
             "recipe": asdict(self.recipe),
             "manifest_sha256": self.shard_set.manifest.sha256,
             "classes": list(self.classes),
             "imagenet": {str(depth): weights_sha256(path) for depth, path in self.imagenet.items()},
         }
+        as_json: dict[str, Any] = json.loads(json.dumps(record))
+        return as_json
 
     def check(self) -> None:
         """Is the directory this run's, or nobody's?
 
         Raises: ModelError that names what differs, or weights that are missing or of no use.
         """
+        try:
+            str(self.directory).encode()
+        except UnicodeEncodeError:
+            name = repr(str(self.directory))
+            raise ModelError(f"--out {name} is not UTF-8, and TensorBoard cannot write there; rename it") from None
         self._check_imagenet()
         path = self.directory / RUN
         if not path.is_file():
             return
-        different = sorted(differences(identity(read_record(path)), identity(json.loads(json.dumps(self.record())))))
+        different = sorted(differences(identity(read_record(path)), identity(self.record)))
         if different:
             begun = f"{self.directory} was begun with another {', '.join(different[:5])}"
             cure = "give the same --init" if different[0].startswith("imagenet") else "use another --out"
@@ -86,17 +96,21 @@ class Run:
 
     def begin(self) -> None:
         """Write down what the run is, if it is new. Raises: as check."""
-        self.check()
-        path = self.directory / RUN
-        if not path.is_file():
-            self.directory.mkdir(parents=True, exist_ok=True)
-            temporary = self.directory / f"tmp-{os.getpid()}-{RUN}"  # splits may begin side by side
-            temporary.write_text(json.dumps(self.record(), indent=1) + "\n")
-            temporary.rename(path)
+        path, temporary = self.directory / RUN, self.directory / f"tmp-{RUN}"
+        self.directory.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.directory, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # of two that begin at once, the second is compared with the first
+            self.check()
+            if not path.is_file():
+                write_synced(temporary, (json.dumps(self.record, indent=1) + "\n").encode())
+                publish(temporary, path)
+        finally:
+            os.close(descriptor)
 
 
-def reopen(directory: Path, shards: str | None = None, overrides: Sequence[str] = ()) -> Run:
-    """A run as it was begun, on the set that it was trained on unless another is given.
+def reopen(directory: Path, *, shards: str | None, overrides: Sequence[str], ranks: Ranks) -> Run:
+    """A run as it was begun, on the set that it was trained on unless another is given; the first rank says if so.
 
     Raises: ModelError if there is no run, the set's classes are not those it was trained on, or an override changes
     what the networks are.
@@ -115,7 +129,7 @@ def reopen(directory: Path, shards: str | None = None, overrides: Sequence[str] 
     if list(run.classes) != begun["classes"]:
         own = f"{len(run.classes)} classes, {directory} was trained on {len(begun['classes'])}, or on others"
         raise ModelError(f"{shards} has {own}; give the set that it was trained on")
-    if run.shard_set.manifest.sha256 != begun["manifest_sha256"]:
+    if ranks.first and run.shard_set.manifest.sha256 != begun["manifest_sha256"]:
         trained_on = "what it is tested on now may have been trained on"
         print(f"{shards} is not, to the byte, the set that {directory} was trained on; {trained_on}", file=stderr)
     return run
@@ -138,16 +152,3 @@ def trained(run: Run, *, split: str, name: str) -> ResNet:
     except RuntimeError:
         raise ModelError(f"{path} is another network than the recipe's; delete it, and train its phase again") from None
     return network
-
-
-def check_files(run: Run, columns: Sequence[str], *, split: str, subset: str, ranks: Ranks) -> None:
-    """Nothing is trained or tested on bytes that the manifest does not name; each rank reads its share of them.
-
-    Raises: ShardError that names a file that is missing or damaged.
-    """
-    files = run.shard_set.files(columns, split=split, subset=subset)
-    size_bytes = sum(info.bytes for info in files.values())
-    if ranks.first and size_bytes > LARGE_BYTES and not is_url(run.shard_set.location):
-        once = "what was checked before and has not changed since is not read again"
-        print(f"checking {size_bytes / 1e9:.1f} GB of shards against the manifest; {once}", file=stderr)
-    run.shard_set.check(dict(list(files.items())[ranks.rank :: ranks.count]))

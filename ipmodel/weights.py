@@ -1,6 +1,5 @@
 """Weights from elsewhere: ImageNet's to other inputs and classes, and a 2D network's to a 2D-3D one (section 4.2.1)."""
 
-import pickle
 from pathlib import Path
 from typing import Literal
 
@@ -62,8 +61,9 @@ def from_imagenet(path: Path, network: ResNet) -> State:
     """
     try:
         state: State = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        raise ModelError(f"{path}: no torchvision weights: {str(error).splitlines()[0]}") from None
+    except Exception as error:
+        reason = f"{type(error).__name__} {error}".splitlines()[0]
+        raise ModelError(f"{path}: no torchvision weights ({reason}); fetch the file again") from None
     if not isinstance(state, dict) or not all(isinstance(weight, Tensor) for weight in state.values()):
         raise ModelError(f"{path}: no torchvision weights: they are a dictionary of tensors")
     own = network.state_dict()
@@ -77,6 +77,8 @@ def from_imagenet(path: Path, network: ResNet) -> State:
     for key, weight in taken.items():
         if weight.shape != shapes[key]:
             raise ModelError(f"{path}: {key} is {tuple(weight.shape)}, not {tuple(shapes[key])}")
+        if weight.is_floating_point() != own[key].is_floating_point():
+            raise ModelError(f"{path}: {key} is {weight.dtype}, not {own[key].dtype}")
         if not weight.isfinite().all():
             raise ModelError(f"{path}: {key} has values that are not finite; fetch the file again")
     channels = network.architecture.channels

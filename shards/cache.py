@@ -24,9 +24,12 @@ class NotReceivedError(Exception):
 
 
 def cache_dir() -> Path:
-    """$IPTSN_CACHE, else ip-tsn in the user's directory of caches."""
+    """$IPTSN_CACHE, else ip-tsn in the user's directory of caches. Raises: ShardError if the user has no home."""
     caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.environ.get(VARIABLE) or f"{caches}/ip-tsn").expanduser()
+    try:
+        return Path(os.environ.get(VARIABLE) or f"{caches}/ip-tsn").expanduser()
+    except RuntimeError:
+        raise ShardError(f"no home directory to keep a cache in; name a directory in ${VARIABLE}") from None
 
 
 def cached(expected: FileInfo, receive: Callable[[], Iterable[bytes]]) -> Path:

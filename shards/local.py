@@ -1,6 +1,7 @@
 """The files of a set in a directory: checked against the manifest once, and again when they have changed."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from shards import canonical
@@ -29,7 +30,7 @@ class LocalFiles:
         path = self.path(relative)
         try:
             seen = _seen(path, expected)
-            if os.path.exists(seen):  # noqa: PTH110 - False where the cache is unreadable
+            if seen is not None and os.path.exists(seen):  # noqa: PTH110 - False where the cache is unreadable
                 return
             found = FileInfo.of(path)
         except OSError as error:
@@ -37,15 +38,18 @@ class LocalFiles:
         if found != expected:
             cure = "`ipshards verify` names all such files; fetch them or build them again"
             raise ShardError(f"{path}: its bytes are not those that the manifest names; {cure}")
-        try:
-            seen.parent.mkdir(parents=True, exist_ok=True)
-            seen.touch()
-        except OSError:
-            pass  # without a cache, the file is read again the next time
+        if seen is not None:  # without a cache, the file is read again the next time
+            with suppress(OSError):
+                seen.parent.mkdir(parents=True, exist_ok=True)
+                seen.touch()
 
 
-def _seen(path: Path, expected: FileInfo) -> Path:
-    """An empty file in the cache that says: as it lies there now, this file was found to be what was expected."""
+def _seen(path: Path, expected: FileInfo) -> Path | None:
+    """An empty file in the cache, if there is one, that says: as it lies there now, this file was found to be what was
+    expected."""
     state = path.stat()
     now = [str(path.resolve()), state.st_ino, state.st_size, state.st_mtime_ns, expected.sha256]
-    return cache_dir() / "checked" / canonical.sha256_value(now)
+    try:
+        return cache_dir() / "checked" / canonical.sha256_value(now)
+    except ShardError:
+        return None

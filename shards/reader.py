@@ -63,20 +63,20 @@ class ShardSet:
                     yield sample
 
     def files(self, columns: Sequence[str], *, split: str, subset: str) -> dict[str, FileInfo]:
-        """What reading these columns of a subset takes, by path below the set.
+        """What reading these columns of a subset takes, by path below the set: the records of all shards, too.
 
         Raises: ShardError if the set lacks a column, the split or the subset.
         """
         for column in columns:
             self._check_column(column)
-        return {
-            path: shard.files[path]
+        records = {samples_path(shard.shard): shard for shard in self.manifest.shards}
+        read = {
+            of(column, shard.shard): shard
             for shard in self.shards(split=split, subset=subset)
-            for path in (
-                samples_path(shard.shard),
-                *(of(column, shard.shard) for column in columns for of in (tar_path, index_path)),
-            )
+            for column in columns
+            for of in (tar_path, index_path)
         }
+        return {path: shard.files[path] for path, shard in {**records, **read}.items()}
 
     def check(self, files: dict[str, FileInfo]) -> None:
         """Are these what the manifest says, to the byte? Reads all of them, once: see shards.local. Of a set at a URL,

@@ -1,6 +1,7 @@
 """What all tests share: the real data, or a loud skip, and the command lines."""
 
 import os
+import pwd
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -20,6 +21,18 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("IPTSN_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture
+def without_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user whom the system gives no home directory, and who names no cache."""
+
+    def unknown(_: int) -> None:
+        raise KeyError
+
+    for name in ("HOME", "XDG_CACHE_HOME", "IPTSN_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
 
 
 @pytest.fixture(scope="session")

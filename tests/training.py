@@ -98,6 +98,13 @@ def wait_for_a_step(process: subprocess.Popen[bytes], phase_dir: Path) -> None:
         time.sleep(0.005)
 
 
+def flip_a_bit(path: Path) -> Path:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    return path
+
+
 def damaged_later(made: Path, copy: Path) -> str:
     """A set that was found sound, whose flow was then overwritten without a trace in sizes and times."""
     shard_set = ShardSet(shutil.copytree(made, copy))

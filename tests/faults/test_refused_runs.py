@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 from serving import serving
-from training import build_set, damaged_later, ipmodel, train_options
+from training import build_set, damaged_later, flip_a_bit, ipmodel, train_options
 
 from ipmodel.checkpoint import FINAL
+from shards import ShardSet
+from shards.manifest import samples_path, tar_path
 
 
 @pytest.mark.parametrize(
@@ -72,19 +74,18 @@ def test_the_teachers_column_must_be_there(trained: Path, tmp_path: Path) -> Non
     assert done.returncode == 1 and "has no column flow; add it with `ipdata build --columns" in done.stderr
 
 
-@pytest.mark.parametrize("column", ["mv", "residual", "iframe"])
-def test_one_wrong_bit_ends_a_run_before_its_first_step(trained: Path, tmp_path: Path, column: str) -> None:
-    damaged = shutil.copytree(trained / "set", tmp_path / "set")
-    path = next(path for path in sorted((damaged / column).glob("*.tar")))
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
-    done = ipmodel(*train_options(damaged, tmp_path / "run", trained / "quick.toml"))
-    tested = ipmodel("eval", trained / "run", f"--shards={damaged}")
-    (refused,) = (said for said in (done, tested) if said.returncode)  # it is of one subset's shards
+@pytest.mark.parametrize("subset", ["train", "test"])
+@pytest.mark.parametrize("column", ["mv", "residual", "iframe", "samples"])
+def test_one_wrong_bit_ends_a_command_before_its_first_step(
+    trained: Path, tmp_path: Path, column: str, subset: str
+) -> None:
+    damaged, run = shutil.copytree(trained / "set", tmp_path / "set"), tmp_path / "run"
+    shard = ShardSet(damaged).shards(split="1", subset=subset)[-1].shard
+    path = flip_a_bit(damaged / (samples_path(shard) if column == "samples" else tar_path(column, shard)))
+    tested = ["eval", trained / "run", f"--shards={damaged}", f"--out={run}"]
+    refused = ipmodel(*(train_options(damaged, run, trained / "quick.toml") if subset == "train" else tested))
     assert refused.returncode == 1 and f"error: {path}: its bytes are not those" in refused.stderr, refused.stderr
-    if refused is done:
-        assert not (tmp_path / "run").exists()
+    assert not run.exists()
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -8,11 +8,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from training import PHASES, command, damaged_later, ipmodel, log_of, one_thread, train_options, wait_for_a_step
+from training import (
+    PHASES,
+    command,
+    damaged_later,
+    flip_a_bit,
+    ipmodel,
+    log_of,
+    one_thread,
+    train_options,
+    wait_for_a_step,
+)
 
 from ipmodel.checkpoint import FINAL
 from ipmodel.fuse import load_scores
 from shards import ShardSet
+from shards.manifest import tar_path
 
 
 @pytest.mark.parametrize("ranks", [2, 3, 4])
@@ -100,6 +111,59 @@ def test_scores_do_not_depend_on_the_number_of_ranks(trained: Path, tmp_path: Pa
         assert figures["i+p"]["videos"] == 8 and np.sum(figures["i+p"]["confusion"]) == 8
     assert found[0].names == found[1].names
     np.testing.assert_allclose(found[0].logits, found[1].logits, atol=1e-4)  # batches are cut otherwise
+
+
+def test_what_one_rank_finds_damaged_no_rank_begins(trained: Path, tmp_path: Path) -> None:
+    """Each of the files in turn, so that it is the second rank's share as well as the first's."""
+    shards = ShardSet(trained / "set").shards(split="1", subset="train")
+    assert len(shards) > 1
+    for shard in shards:
+        damaged, run = shutil.copytree(trained / "set", tmp_path / shard.shard), tmp_path / "run"
+        path = flip_a_bit(damaged / tar_path("flow", shard.shard))
+        refused = ipmodel(*train_options(damaged, run, trained / "quick.toml", "--phase=of_2d"), ranks=2)
+        assert refused.returncode == 1 and refused.stderr.count(f"error: {path}: its bytes are not those") == 2
+        assert not run.exists()
+
+
+def test_ranks_that_cannot_reach_each_other_say_why(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "nothing0")
+    refused = ipmodel(*train_options(trained / "set", tmp_path / "run", trained / "quick.toml"), ranks=2)
+    assert refused.returncode == 1 and "error: the processes that torchrun started cannot reach" in refused.stderr
+    assert "nothing0" in refused.stderr and "[rank" not in refused.stderr
+
+
+DIFFERENT_LEFT = """
+import sys
+from pathlib import Path
+from ipmodel.phases import train_phases
+from ipmodel.ranks import ranks
+from ipmodel.recipe import TrainRecipe
+from ipmodel.runs import Run
+from pipelines import load
+from shards import ShardSet
+
+recipe = load(TrainRecipe, "train", sys.argv[1])
+with ranks() as own:
+    directory = Path(sys.argv[3]) / str(own.rank)
+    run = Run(directory=directory, shard_set=ShardSet(sys.argv[2]), recipe=recipe, imagenet={})
+    train_phases(run, split="1", names=["of_2d", "i_stream"], ranks=own)
+"""
+
+
+def test_ranks_train_the_same_phase_though_one_sees_another_complete(trained: Path, tmp_path: Path) -> None:
+    """As on a file system that shows a file later on one machine; here each has a directory of its own."""
+    script = tmp_path / "left.py"
+    script.write_text(DIFFERENT_LEFT)
+    seen = tmp_path / "1/split-1/of_2d" / FINAL
+    seen.parent.mkdir(parents=True)
+    shutil.copy(trained / "run/split-1/of_2d" / FINAL, seen)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", script]
+    command = [*map(str, torchrun), str(trained / "quick.toml"), str(trained / "set"), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, env=one_thread())
+    assert done.returncode == 0, done.stderr
+    assert [path.parent.name for path in (tmp_path / "0").rglob(FINAL)] == ["i_stream"]
 
 
 def test_a_damaged_shard_ends_all_ranks(trained: Path, tmp_path: Path) -> None:

@@ -130,24 +130,27 @@ def test_sigterm_between_phases_stops_too(trained: Path, tmp_path: Path) -> None
 
 def test_two_processes_do_not_train_one_phase(trained: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    options = train_options(
-        trained / "set", run, trained / "quick.toml", "--set=phases.of_2d.epochs=400", "--phase=of_2d"
-    )
+    longer = "--set=phases.of_2d.epochs=20"
+    options = train_options(trained / "set", run, trained / "quick.toml", longer, "--phase=of_2d")
     first = subprocess.Popen(command(*options), stderr=subprocess.DEVNULL, env=one_thread())
     wait_for_a_step(first, run / "split-1/of_2d")
+    first.send_signal(signal.SIGSTOP)
     second = ipmodel(*options)
     first.terminate()
+    first.send_signal(signal.SIGCONT)
     assert second.returncode == 1 and "another process trains this phase" in second.stderr
     assert first.wait(timeout=60) == 75
 
 
 def test_a_phase_that_another_process_has_trained_meanwhile_is_left_as_it_is(trained: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    options = train_options(trained / "set", run, trained / "quick.toml", "--set=phases.of_2d.epochs=150")
+    options = train_options(trained / "set", run, trained / "quick.toml", "--set=phases.of_2d.epochs=20")
     first = subprocess.Popen(command(*options), stderr=subprocess.DEVNULL, env=one_thread())
     wait_for_a_step(first, run / "split-1/of_2d")
+    first.send_signal(signal.SIGSTOP)
     assert ipmodel(*options, "--phase=i_stream").returncode == 0
     assert not (run / "split-1/of_2d" / FINAL).exists()
     made = (run / "split-1/i_stream" / FINAL).stat()
+    first.send_signal(signal.SIGCONT)
     assert first.wait(timeout=120) == 0
     assert (run / "split-1/i_stream" / FINAL).stat() == made and len(log_of(run, "i_stream")) == 2

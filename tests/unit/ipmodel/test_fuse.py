@@ -54,6 +54,10 @@ def test_keys_go_before_names_where_all_tables_have_them(tmp_path: Path) -> None
     np.savez(tmp_path / "keys.npz", scores=renamed.logits, labels=renamed.labels, keys=np.array(renamed.keys))
     assert np.array_equal(fuse([keyed, load_scores(tmp_path / "keys.npz")]).logits, fused.logits)
     assert np.array_equal(fuse([keyed, table()]).logits, fused.logits)  # one has names alone
+    other = ["a-9", "b-9", "c-9"]
+    assert np.array_equal(fuse([keyed, table(keys=other)]).logits, fused.logits)  # another set's keys, the same names
+    with pytest.raises(ModelError, match="2 videos are not in both"):
+        fuse([keyed, table(keys=other, names=["a", "b", "z"])])
     with pytest.raises(ModelError, match="3 videos have 2 keys"):
         table(keys=["a-1", "b-2"])
 
@@ -116,6 +120,8 @@ def test_files_come_back_and_others_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "crops.npz", scores=np.ones((3, 25, 4)), labels=np.arange(3), names=np.array([*"abc"]))
     np.savez(tmp_path / "bytes.npz", scores=np.eye(3), labels=np.arange(3), names=np.array([b"a", b"b", b"c"]))
     assert load_scores(tmp_path / "bytes.npz").names == ["a", "b", "c"]
+    np.savez(tmp_path / "latin.npz", scores=np.eye(2), labels=np.arange(2), names=np.array([b"a\xe9", b"b"]))
+    assert load_scores(tmp_path / "latin.npz").names == ["a\\xe9", "b"]
     for name, message in [
         ("pickled.npz", "no score file"),
         ("few.npz", "no labels, names"),
@@ -134,7 +140,7 @@ def test_names_that_differ_in_other_letters_alone_are_matched_exactly() -> None:
     assert fused.names == names and np.array_equal(fused.logits, 2 * np.eye(3))
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "an array", "words"])
+@pytest.mark.parametrize("damage", ["cut", "flipped", "packed otherwise", "encrypted", "an array", "words"])
 def test_damaged_files_are_refused(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "scores.npz"
     table().save(path)
@@ -143,6 +149,10 @@ def test_damaged_files_are_refused(tmp_path: Path, damage: str) -> None:
         path.write_bytes(data[: len(data) // 2])
     elif damage == "flipped":
         data[100:140] = bytes(40)
+        path.write_bytes(data)
+    elif damage in ("packed otherwise", "encrypted"):  # says the first entry of the zip directory
+        entry = data.index(b"PK\x01\x02")
+        data[entry + (10 if damage == "packed otherwise" else 8)] |= 1
         path.write_bytes(data)
     elif damage == "an array":
         with path.open("wb") as file:

@@ -59,7 +59,10 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         from_imagenet(tmp_path / "resnet18.pth", network)
     (tmp_path / "text.pth").write_text("no weights")
     torch.save({"conv1.weight": 3}, tmp_path / "number.pth")
-    for name in ("text.pth", "absent.pth", "number.pth"):
+    (tmp_path / "empty.pth").touch()
+    torch.save(network.state_dict(), tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    (tmp_path / "cut.pth").write_bytes((tmp_path / "old.pth").read_bytes()[:5000])
+    for name in ("text.pth", "absent.pth", "number.pth", "empty.pth", "cut.pth"):
         with pytest.raises(ModelError, match="no torchvision weights"):
             from_imagenet(tmp_path / name, network)
 
@@ -68,6 +71,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     ("key", "wrong", "message"),
     [
         ("conv1.weight", torch.ones(64, 1, 7, 7), r"conv1.weight is \(64, 1, 7, 7\), not \(64, 3, 7, 7\)"),
+        ("conv1.weight", torch.ones(64, 3, 7, 7, dtype=torch.int32), "conv1.weight is torch.int32, not torch.float32"),
         (
             "layer1.0.conv1.weight",
             torch.full((64, 64, 3, 3), torch.nan),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from shards.cache import NotReceivedError, cache_dir, cached
+from shards.errors import ShardError
 from shards.manifest import FileInfo
 
 DATA = b"some bytes"
@@ -28,6 +29,12 @@ def test_it_lies_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> 
     assert cache_dir() == Path("/scratch/ip-tsn")
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert cache_dir() == Path("/home/somebody/.cache/ip-tsn")
+
+
+@pytest.mark.usefixtures("without_home")
+def test_without_a_home_directory_it_must_be_named() -> None:
+    with pytest.raises(ShardError, match=r"no home directory .* \$IPTSN_CACHE"):
+        cache_dir()
 
 
 def test_a_file_is_received_once(cache: Path) -> None:

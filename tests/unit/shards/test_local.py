@@ -1,6 +1,8 @@
 """Files of a local set are what the manifest says before anybody relies on them."""
 
 import os
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,8 +35,9 @@ def test_files_are_those_that_a_subset_takes(made: ShardSet) -> None:
     files = made.files(["mv", "flow"], split="1", subset="train")
     shards = [shard.shard for shard in made.shards(split="1", subset="train")]
     folders = [path.split("/")[0] for path in files]
+    assert len(made.shards()) > len(shards)
     assert {name: folders.count(name) for name in folders} == {
-        "samples": len(shards),
+        "samples": len(made.shards()),
         "mv": 2 * len(shards),
         "flow": 2 * len(shards),
     }
@@ -63,6 +66,27 @@ def test_a_file_is_read_again_when_it_has_changed_only(made: ShardSet) -> None:
     os.utime(path)
     with pytest.raises(ShardError, match="its bytes are not those"):
         check(made, "mv")
+
+
+def test_a_file_in_its_place_is_another(made: ShardSet) -> None:
+    """Of the same size and time; and the same file is read again when the manifest names other bytes."""
+    files = made.files(["mv"], split="1", subset="train")
+    relative = next(path for path in files if path.endswith(".tar"))
+    check(made, "mv")
+    with pytest.raises(ShardError, match="its bytes are not those"):
+        made.check({relative: replace(files[relative], sha256="0" * 64)})
+    path, copy = Path(made.location) / relative, Path(made.location) / "copy"
+    shutil.copy2(path, copy)
+    damage(copy, keep_time=True)
+    copy.replace(path)
+    with pytest.raises(ShardError, match="its bytes are not those"):
+        check(made, "mv")
+
+
+@pytest.mark.usefixtures("without_home")
+def test_without_a_home_directory_there_is_no_cache(made: ShardSet) -> None:
+    check(made, "mv")
+    check(made, "mv")
 
 
 def test_without_a_cache_it_is_read_each_time(made: ShardSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
