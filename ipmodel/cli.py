@@ -4,60 +4,23 @@ Exit status: 0 done; 1 refused, with nothing lost; 2 wrong usage; 75 stopped by 
 interrupted. After 75 and 130 the same command goes on. torchrun makes a 1 of all of them.
 """
 
-import errno
 import json
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ipmodel.errors import ModelError
+from ipmodel.exits import RESUME, errors_as_lines
 from ipmodel.stop import StoppedError, sigterm_noted
-from pipelines import RecipeError, load, names
+from pipelines import load, names
 from shards.canonical import write_published
-from shards.errors import ShardError
-
-REFUSED, RESUME, INTERRUPTED = 1, 75, 130
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 def main() -> None:
     """Train the networks of the paper from a shard set, evaluate them, and fuse their scores."""
-
-
-def _errors_as_lines(run: Callable[[], int]) -> None:
-    try:
-        status = run()
-    except (ModelError, RecipeError, ShardError, OSError) as error:
-        text = str(error)
-        if "Original Traceback" in text:  # of a loader's worker: its last line is the error's own
-            text = text.strip().splitlines()[-1].partition("Error: ")[2]
-        if isinstance(error, OSError) and error.errno in FULL:
-            text += "; make room, then give the same command again"
-        click.echo(f"error: {text}", err=True)
-        status = REFUSED
-    except RuntimeError as error:
-        if str(error).startswith("DataLoader worker"):
-            text = f"{error} If memory was short, use fewer: --set workers=1"
-        elif "gloo" in str(error) or type(error).__name__ == "DistBackendError":
-            text = _between_ranks(str(error))
-        else:
-            raise
-        click.echo(f"error: {text}", err=True)
-        status = REFUSED
-    except KeyboardInterrupt:
-        click.echo("interrupted; the same command goes on from the last checkpoint", err=True)
-        status = INTERRUPTED
-    sys.exit(status)
-
-
-def _between_ranks(text: str) -> str:
-    if any(lost in text for lost in ("Connection closed", "Connection reset", "remote process exited")):
-        return "another process that torchrun started has ended; its own error says why"
-    return f"the processes that torchrun started cannot reach each other: {'; '.join(text.strip().splitlines())}"
 
 
 def _run_of(out: Path, shards: str, recipe: str, overrides: tuple[str, ...], init: tuple[str, ...]) -> Any:
@@ -123,7 +86,7 @@ def train(
         return 0
 
     with sigterm_noted() as stopped:
-        _errors_as_lines(lambda: run(stopped))
+        errors_as_lines(lambda: run(stopped))
 
 
 @main.command("eval")
@@ -166,7 +129,7 @@ def evaluate(directory: Path, shards: str | None, splits: str, overrides: tuple[
                 click.echo(f"accuracy per class and confusion matrices: {results / 'eval.json'}, split-*/scores/*.png")
         return 0
 
-    _errors_as_lines(run)
+    errors_as_lines(run)
 
 
 def _figures(run: Any, split: str, own: Any, results: Path) -> dict[str, dict[str, Any]]:
@@ -212,7 +175,7 @@ def fuse(files: tuple[Path, ...], weights: str | None, softmax: bool, out: Path 
             fused.save(out)
         return 0
 
-    _errors_as_lines(run)
+    errors_as_lines(run)
 
 
 @main.command()
