@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from sys import stderr
 
+from ipmodel.errors import ModelError
 from ipmodel.ranks import Ranks
 from ipmodel.runs import Run
 from ipmodel.stop import StoppedError
@@ -18,9 +19,11 @@ def check_files(
 ) -> None:
     """Compare what these columns of a subset take with the manifest; the ranks of a machine share its files.
 
-    Raises on all ranks, whoever found it: ShardError that names a file that is missing or damaged; StoppedError once
-    SIGTERM came.
+    Raises on all ranks, whoever found it: ModelError if they read different sets; ShardError that names a file that is
+    missing or damaged; StoppedError once SIGTERM came.
     """
+    if len(set(ranks.gathered(run.shard_set.manifest.sha256))) > 1:
+        raise ModelError(f"{run.shard_set.location} is not the same set for all processes; copy it to all machines")
     files = run.shard_set.files(columns, split=split, subset=subset)
     size_bytes = sum(info.bytes for info in files.values())
     if ranks.first and size_bytes > LARGE_BYTES and not is_url(run.shard_set.location):

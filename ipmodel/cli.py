@@ -81,7 +81,7 @@ def train(
                 train_phases(opened, split=split, names=chosen, ranks=own, stopped=stopped)
             except StoppedError:
                 if own.first:
-                    click.echo("stopped and saved; the same command goes on", err=True)
+                    click.echo("stopped; the same command goes on", err=True)
                 return RESUME
         return 0
 

@@ -28,6 +28,7 @@ def check_streams(run: Run, splits: Sequence[str], *, ranks: Ranks, subset: str 
     for split in splits:
         for phase in phases:
             check_trained(run, split=split, name=phase)
+    for split in splits:
         check_files(run, list(columns), split=split, subset=subset, ranks=ranks)
 
 

@@ -29,7 +29,7 @@ def errors_as_lines(run: Callable[[], int]) -> None:
     except RuntimeError as error:
         if str(error).startswith("DataLoader worker"):
             text = f"{error} If memory was short, use fewer: --set workers=1"
-        elif "gloo" in str(error) or type(error).__name__ == "DistBackendError":
+        elif "gloo" in str(error) or type(error).__name__.startswith("Dist"):  # torch.distributed's
             text = _between_ranks(str(error))
         else:
             raise

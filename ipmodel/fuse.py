@@ -2,12 +2,10 @@
 
 import math
 import re
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +13,6 @@ from numpy.typing import NDArray
 from ipmodel.errors import ModelError
 
 F64 = NDArray[np.float64]
-# What reading a damaged .npz ends in.
-DAMAGED = (OSError, ValueError, EOFError, AttributeError, RuntimeError, BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -84,7 +80,7 @@ def load_scores(path: Path) -> ScoreTable:
             found = {name: np.atleast_1d(file[name]) for name in file.files}
     except TypeError:  # an .npy
         raise ModelError(f"{path}: no score file (.npz), but a single array") from None
-    except DAMAGED as error:
+    except Exception as error:
         raise ModelError(f"{path}: no score file (.npz): {error}") from None
     if "keys" in found:
         found.setdefault("names", found["keys"])

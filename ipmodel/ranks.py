@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
@@ -13,9 +14,11 @@ import torch
 import torch.distributed.nn
 from torch import distributed as dist
 
+from ipmodel.errors import ModelError
 from ipmodel.memory import keep_memory
 
 Value = TypeVar("Value")
+PATIENCE = timedelta(hours=2)  # while another machine reads a whole set, which this one had checked before
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,10 @@ def ranks() -> Iterator[Ranks]:
     device = torch.device("cuda", local) if cuda else torch.device("cpu")
     if cuda:
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if cuda else "gloo")
+    try:
+        dist.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE)
+    except ValueError as error:
+        raise ModelError(f"RANK is set, as torchrun does, but not all that goes with it: {error}; unset it") from None
     try:
         yield Ranks(dist.get_rank(), dist.get_world_size(), local, local_count, device)
     finally:

@@ -3,7 +3,6 @@
 RUN/run.json, and for each split RUN/split-<name>/<phase>/ with log.jsonl, checkpoints, and at last network.safetensors.
 """
 
-import fcntl
 import json
 import os
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ from ipmodel.resnet import ResNet
 from ipmodel.weights import weights_sha256
 from pipelines import build
 from shards import ShardSet
-from shards.canonical import publish, write_synced
+from shards.canonical import publish_new, write_synced
 from shards.remote import is_url
 
 
@@ -79,11 +78,7 @@ class Run:
 
         Raises: ModelError that names what differs, or weights that are missing or of no use.
         """
-        try:
-            str(self.directory).encode()
-        except UnicodeEncodeError:
-            name = repr(str(self.directory))
-            raise ModelError(f"--out {name} is not UTF-8, and TensorBoard cannot write there; rename it") from None
+        _check_name(self.directory)
         self._check_imagenet()
         path = self.directory / RUN
         if not path.is_file():
@@ -96,17 +91,27 @@ class Run:
 
     def begin(self) -> None:
         """Write down what the run is, if it is new. Raises: as check."""
-        path, temporary = self.directory / RUN, self.directory / f"tmp-{RUN}"
+        self.check()
+        path = self.directory / RUN
+        if path.is_file():
+            return
         self.directory.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.directory, os.O_RDONLY)
+        temporary = self.directory / f"tmp-{os.urandom(8).hex()}-{RUN}"
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)  # of two that begin at once, the second is compared with the first
+            write_synced(temporary, (json.dumps(self.record, indent=1) + "\n").encode())
+            publish_new(temporary, path)
+        except FileExistsError:  # another has begun meanwhile
             self.check()
-            if not path.is_file():
-                write_synced(temporary, (json.dumps(self.record, indent=1) + "\n").encode())
-                publish(temporary, path)
         finally:
-            os.close(descriptor)
+            temporary.unlink(missing_ok=True)
+
+
+def _check_name(directory: Path) -> None:
+    try:
+        str(directory).encode()
+    except UnicodeEncodeError:
+        name = repr(str(directory))
+        raise ModelError(f"{name} is not UTF-8, as safetensors and TensorBoard want; give it another name") from None
 
 
 def reopen(directory: Path, *, shards: str | None, overrides: Sequence[str], ranks: Ranks) -> Run:
@@ -115,6 +120,7 @@ def reopen(directory: Path, *, shards: str | None, overrides: Sequence[str], ran
     Raises: ModelError if there is no run, the set's classes are not those it was trained on, or an override changes
     what the networks are.
     """
+    _check_name(directory)
     path = directory / RUN
     if not path.is_file():
         raise ModelError(f"{directory} is no run: it has no {RUN}; `ipmodel train --out {directory}` makes one")

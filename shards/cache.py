@@ -24,12 +24,13 @@ class NotReceivedError(Exception):
 
 
 def cache_dir() -> Path:
-    """$IPTSN_CACHE, else ip-tsn in the user's directory of caches. Raises: ShardError if the user has no home."""
+    """$IPTSN_CACHE, else ip-tsn in the user's directory of caches. Raises: ShardError if "~" is no directory."""
     caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    path = Path(os.environ.get(VARIABLE) or f"{caches}/ip-tsn")
     try:
-        return Path(os.environ.get(VARIABLE) or f"{caches}/ip-tsn").expanduser()
+        return path.expanduser()
     except RuntimeError:
-        raise ShardError(f"no home directory to keep a cache in; name a directory in ${VARIABLE}") from None
+        raise ShardError(f"the cache {path}: no such home directory; name another directory in ${VARIABLE}") from None
 
 
 def cached(expected: FileInfo, receive: Callable[[], Iterable[bytes]]) -> Path:

@@ -60,6 +60,19 @@ def publish(temporary: Path, final: Path) -> None:
     sync_directory(final.parent)
 
 
+def publish_new(temporary: Path, final: Path) -> None:
+    """As publish, but the first keeps the name. Raises: FileExistsError for all others, who keep their own file."""
+    try:
+        final.hardlink_to(temporary)  # which fails, unlike a rename, if the name is taken
+    except OSError:
+        if final.exists():
+            raise FileExistsError(f"{final} is there already") from None
+        temporary.replace(final)  # a file system without hard links
+    else:
+        temporary.unlink()
+    sync_directory(final.parent)
+
+
 def write_synced(path: Path, data: bytes) -> None:
     with path.open("wb") as file:
         file.write(data)

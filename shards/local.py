@@ -45,8 +45,7 @@ class LocalFiles:
 
 
 def _seen(path: Path, expected: FileInfo) -> Path | None:
-    """An empty file in the cache, if there is one, that says: as it lies there now, this file was found to be what was
-    expected."""
+    """An empty file in the cache, if there is one, that says: this file, as it lies there, was found as expected."""
     state = path.stat()
     now = [str(path.resolve()), state.st_ino, state.st_size, state.st_mtime_ns, expected.sha256]
     try:

@@ -1,7 +1,9 @@
 """Training and evaluation under torchrun, on a CPU: the batches, weights and scores of one rank."""
 
 import json
+import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 from training import (
     PHASES,
+    build_set,
     command,
     damaged_later,
     flip_a_bit,
@@ -60,6 +63,14 @@ def test_a_run_of_one_rank_goes_on_with_two(trained: Path, tmp_path: Path) -> No
     assert [line["step"] for line in after] == [1, 2, 3, 4]
 
 
+def torchrun(folder: Path, script: str, *arguments: Path) -> subprocess.CompletedProcess[str]:
+    """Two ranks of a script."""
+    path = folder / "script.py"
+    path.write_text(script)
+    started = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", path, *arguments]
+    return subprocess.run(list(map(str, started)), capture_output=True, text=True, env=one_thread())
+
+
 SAME_WEIGHTS = """
 import sys
 from pathlib import Path
@@ -91,11 +102,7 @@ assert not any("gloo" in name for name in threads), threads
 def test_ranks_have_one_network(trained: Path, tmp_path: Path) -> None:
     """Trained on halves of each batch, their weights are equal to the bit; and the threads that divided them are gone,
     one of which, still at work, could abort the process as it ends."""
-    script = tmp_path / "same.py"
-    script.write_text(SAME_WEIGHTS)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", script]
-    command = [*map(str, torchrun), str(trained / "quick.toml"), str(trained / "set"), str(tmp_path / "run")]
-    done = subprocess.run(command, capture_output=True, text=True, env=one_thread())
+    done = torchrun(tmp_path, SAME_WEIGHTS, trained / "quick.toml", trained / "set", tmp_path / "run")
     assert done.returncode == 0, done.stderr
 
 
@@ -125,16 +132,38 @@ def test_what_one_rank_finds_damaged_no_rank_begins(trained: Path, tmp_path: Pat
         assert not run.exists()
 
 
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"GLOO_SOCKET_IFNAME": "nothing0"}, "cannot reach each other: .*nothing0"),
+        ({"MASTER_PORT": "{taken}"}, "cannot reach each other: .*EADDRINUSE"),
+        ({"MASTER_PORT": ""}, "RANK is set, .* MASTER_PORT .*; unset it"),
+    ],
+)
 def test_ranks_that_cannot_reach_each_other_say_why(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], message: str
 ) -> None:
-    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "nothing0")
-    refused = ipmodel(*train_options(trained / "set", tmp_path / "run", trained / "quick.toml"), ranks=2)
-    assert refused.returncode == 1 and "error: the processes that torchrun started cannot reach" in refused.stderr
-    assert "nothing0" in refused.stderr and "[rank" not in refused.stderr
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_server(("127.0.0.1", 0)) as free:
+        taken, open_port = (str(one.getsockname()[1]) for one in (server, free))
+        free.close()
+        alone = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": open_port}
+        for name, value in {**alone, **environment}.items():
+            monkeypatch.setenv(name, value.format(taken=taken))
+            if not value:
+                monkeypatch.delenv(name)
+        refused = ipmodel(*train_options(trained / "set", tmp_path / "run", trained / "quick.toml"))
+    assert refused.returncode == 1 and re.search(f"^error: .*{message}", refused.stderr, re.MULTILINE), refused.stderr
+    assert "Traceback" not in refused.stderr
 
 
-DIFFERENT_LEFT = """
+def test_ranks_train_on_one_set(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / "set", tmp_path / "set-0")
+    build_set(tmp_path / "set-1", "--set=synthetic.frames=16")
+    refused = torchrun(tmp_path, OF_EACH_RANK, trained / "quick.toml", tmp_path / "set-RANK", tmp_path / "run-RANK")
+    assert "is not the same set for all processes" in refused.stderr and not list(tmp_path.glob("run-*"))
+
+
+OF_EACH_RANK = """
 import sys
 from pathlib import Path
 from ipmodel.phases import train_phases
@@ -146,30 +175,49 @@ from shards import ShardSet
 
 recipe = load(TrainRecipe, "train", sys.argv[1])
 with ranks() as own:
-    directory = Path(sys.argv[3]) / str(own.rank)
-    run = Run(directory=directory, shard_set=ShardSet(sys.argv[2]), recipe=recipe, imagenet={})
+    shards, out = (path.replace("RANK", str(own.rank)) for path in sys.argv[2:])
+    run = Run(directory=Path(out), shard_set=ShardSet(shards), recipe=recipe, imagenet={})
     train_phases(run, split="1", names=["of_2d", "i_stream"], ranks=own)
 """
 
 
 def test_ranks_train_the_same_phase_though_one_sees_another_complete(trained: Path, tmp_path: Path) -> None:
     """As on a file system that shows a file later on one machine; here each has a directory of its own."""
-    script = tmp_path / "left.py"
-    script.write_text(DIFFERENT_LEFT)
-    seen = tmp_path / "1/split-1/of_2d" / FINAL
+    seen = tmp_path / "run-1/split-1/of_2d" / FINAL
     seen.parent.mkdir(parents=True)
     shutil.copy(trained / "run/split-1/of_2d" / FINAL, seen)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", script]
-    command = [*map(str, torchrun), str(trained / "quick.toml"), str(trained / "set"), str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, env=one_thread())
+    done = torchrun(tmp_path, OF_EACH_RANK, trained / "quick.toml", trained / "set", tmp_path / "run-RANK")
     assert done.returncode == 0, done.stderr
-    assert [path.parent.name for path in (tmp_path / "0").rglob(FINAL)] == ["i_stream"]
+    assert [path.parent.name for path in (tmp_path / "run-0").rglob(FINAL)] == ["i_stream"]
+
+
+ONE_ENDS = """
+import signal
+from ipmodel.errors import ModelError
+from ipmodel.exits import errors_as_lines
+from ipmodel.ranks import ranks
+
+def run():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # of torchrun, when one has ended
+    with ranks() as own:
+        if not own.first:
+            raise ModelError("an error of its own")
+        own.any(False)
+
+errors_as_lines(run)
+"""
+
+
+def test_who_waits_for_a_rank_that_ended_says_so_in_a_line(tmp_path: Path) -> None:
+    done = torchrun(tmp_path, ONE_ENDS)
+    assert done.returncode == 1 and "error: an error of its own" in done.stderr, done.stderr
+    assert "error: another process that torchrun started has ended; its own error says why" in done.stderr
+    assert "[rank" not in done.stderr  # as PyTorch heads the lines of a traceback
 
 
 def test_a_damaged_shard_ends_all_ranks(trained: Path, tmp_path: Path) -> None:
-    """Those that wait for the one that stopped are ended too, and say why in a line."""
     damaged_later(trained / "set", tmp_path / "set")
     done = ipmodel(*train_options(tmp_path / "set", tmp_path / "run", trained / "quick.toml"), ranks=2)
     assert done.returncode != 0 and "the shard is damaged, verify it" in done.stderr
-    assert "[rank" not in done.stderr, done.stderr  # as PyTorch heads the lines of a traceback
+    assert "[rank" not in done.stderr, done.stderr
     assert not list(tmp_path.rglob(FINAL))

@@ -6,6 +6,8 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -123,9 +125,18 @@ def test_sigterm_between_phases_stops_too(trained: Path, tmp_path: Path) -> None
     process.terminate()
     process.terminate()
     said = process.communicate(timeout=60)[1]
-    assert process.returncode == 75 and "stopped and saved" in said
+    assert process.returncode == 75 and "stopped; the same" in said
     assert not (run / "split-1/i_stream").exists()
     assert ipmodel(*options).returncode == 0 and networks(run) == networks(trained / "run")
+
+
+@contextmanager
+def halted(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
 
 
 def test_two_processes_do_not_train_one_phase(trained: Path, tmp_path: Path) -> None:
@@ -134,10 +145,9 @@ def test_two_processes_do_not_train_one_phase(trained: Path, tmp_path: Path) -> 
     options = train_options(trained / "set", run, trained / "quick.toml", longer, "--phase=of_2d")
     first = subprocess.Popen(command(*options), stderr=subprocess.DEVNULL, env=one_thread())
     wait_for_a_step(first, run / "split-1/of_2d")
-    first.send_signal(signal.SIGSTOP)
-    second = ipmodel(*options)
-    first.terminate()
-    first.send_signal(signal.SIGCONT)
+    with halted(first):
+        second = ipmodel(*options)
+        first.terminate()
     assert second.returncode == 1 and "another process trains this phase" in second.stderr
     assert first.wait(timeout=60) == 75
 
@@ -147,10 +157,9 @@ def test_a_phase_that_another_process_has_trained_meanwhile_is_left_as_it_is(tra
     options = train_options(trained / "set", run, trained / "quick.toml", "--set=phases.of_2d.epochs=20")
     first = subprocess.Popen(command(*options), stderr=subprocess.DEVNULL, env=one_thread())
     wait_for_a_step(first, run / "split-1/of_2d")
-    first.send_signal(signal.SIGSTOP)
-    assert ipmodel(*options, "--phase=i_stream").returncode == 0
-    assert not (run / "split-1/of_2d" / FINAL).exists()
-    made = (run / "split-1/i_stream" / FINAL).stat()
-    first.send_signal(signal.SIGCONT)
+    with halted(first):
+        assert ipmodel(*options, "--phase=i_stream").returncode == 0
+        assert not (run / "split-1/of_2d" / FINAL).exists()
+        made = (run / "split-1/i_stream" / FINAL).stat()
     assert first.wait(timeout=120) == 0
     assert (run / "split-1/i_stream" / FINAL).stat() == made and len(log_of(run, "i_stream")) == 2

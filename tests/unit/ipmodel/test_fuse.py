@@ -45,7 +45,7 @@ def test_videos_are_matched_by_name_and_not_by_row() -> None:
     assert fuse([spelled, table(names=["clip/a__1_.avi", "b", "c"])]).top1 == 1
 
 
-def test_keys_go_before_names_where_all_tables_have_them(tmp_path: Path) -> None:
+def test_keys_go_before_names_where_all_tables_have_the_same(tmp_path: Path) -> None:
     order = [2, 0, 1]
     keyed = table(keys=["a-1", "b-2", "c-3"])
     renamed = ScoreTable([*"xyz"], np.array(order), np.eye(3)[order], keys=["c-3", "a-1", "b-2"])
@@ -162,6 +162,18 @@ def test_damaged_files_are_refused(tmp_path: Path, damage: str) -> None:
             np.savez(file, names=["a"], labels=["x"], scores=[["1"]])
     with pytest.raises(ModelError, match=str(path)):
         load_scores(path)
+
+
+def test_a_damaged_header_is_refused(tmp_path: Path) -> None:
+    """Of an array that is longer than what is read before its checksum is looked at."""
+    path, videos = tmp_path / "scores.npz", 400
+    ScoreTable([f"v{n}" for n in range(videos)], np.zeros(videos, np.int64), np.ones((videos, 51))).save(path)
+    data = bytearray(path.read_bytes())
+    start = data.index(b"'shape': (400, 51)")
+    for place in range(start, start + 18):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 64]) + data[place + 1 :])
+        with pytest.raises(ModelError, match=str(path)):
+            load_scores(path)
 
 
 @pytest.mark.parametrize("weights", [[0.0, 0.0], [1.0, float("nan")]])

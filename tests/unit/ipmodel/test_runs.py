@@ -3,20 +3,24 @@
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from threading import Barrier
 
 import pytest
+from files import write
 from made_sets import make_set
 
-from ipmodel.check import check_files
+from ipmodel import check
 from ipmodel.errors import ModelError
+from ipmodel.evaluate import check_streams
 from ipmodel.ranks import Ranks
 from ipmodel.recipe import Input, Phase, TrainRecipe
 from ipmodel.runs import Run
 from ipmodel.stop import StoppedError
 from shards import ShardSet
 from shards.errors import ShardError
+from shards.manifest import FileInfo
 
 PHASES = {"i_stream": Phase(modality="i", epochs=1, batch=2, segments=1)}
 
@@ -49,15 +53,56 @@ def test_a_name_that_is_no_utf8_is_refused_before_anything_is_written(tmp_path: 
     make_set(tmp_path / "set")
     run = run_of(tmp_path, out=os.fsdecode(b"run\xff"))
     with pytest.raises(ModelError, match="is not UTF-8"):
-        run.check()
+        run.begin()
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
-def test_sigterm_ends_the_check_of_a_set(tmp_path: Path) -> None:
-    """Without reading on: one that came before the first file hides what is wrong with it."""
+def test_sigterm_ends_the_check_of_a_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between files, not after the last of them."""
+    make_set(tmp_path / "set")
+    run, stopped, read = run_of(tmp_path), [], []
+    monkeypatch.setattr(check, "FILES", 1)
+    check_of_a_file = run.shard_set.check
+
+    def read_and_stopped(files: dict[str, FileInfo]) -> None:
+        check_of_a_file(files)
+        read.extend(files)
+        stopped.append(15)
+
+    monkeypatch.setattr(run.shard_set, "check", read_and_stopped)
+    with pytest.raises(StoppedError):
+        check.check_files(run, ["iframe"], split="1", subset="train", ranks=Ranks(), stopped=stopped)
+    assert len(read) == 1
+
+
+def test_each_machine_checks_all_files(tmp_path: Path) -> None:
+    """Divided among its own ranks, whichever of all they are."""
     make_set(tmp_path / "set")
     run = run_of(tmp_path)
+    for path in run.shard_set.files(["iframe"], split="1", subset="train"):
+        whole = (tmp_path / "set" / path).read_bytes()
+        (tmp_path / "set" / path).write_bytes(whole[:-1])
+        finders = []
+        for local in range(2):
+            try:
+                ranks = Ranks(rank=5 + local, local=local, local_count=2)
+                check.check_files(run, ["iframe"], split="1", subset="train", ranks=ranks)
+            except ShardError as error:
+                assert f"{path}: its bytes are not those" in str(error)
+                finders.append(local)
+        assert len(finders) == 1
+        (tmp_path / "set" / path).write_bytes(whole)
+
+
+def test_networks_of_all_splits_are_looked_for_before_any_file_is_read(tmp_path: Path) -> None:
+    make_set(tmp_path / "set")
+    run = replace(run_of(tmp_path), recipe=replace(run_of(tmp_path).recipe, streams={"i": "i_stream"}))
+    write(run.network_file("1", "i_stream"))
     next((tmp_path / "set/iframe").glob("*.tar")).unlink()
-    for stopped, error in (([], ShardError), ([15], StoppedError)):
-        with pytest.raises(error):
-            check_files(run, ["iframe"], split="1", subset="train", ranks=Ranks(), stopped=stopped)
-            check_files(run, ["iframe"], split="1", subset="test", ranks=Ranks(), stopped=stopped)
+    with pytest.raises(ModelError, match=r"split-2/i_stream/.* is not there"):
+        check_streams(run, ["1", "2"], ranks=Ranks())
+    write(run.network_file("2", "i_stream"))
+    with pytest.raises(ShardError, match="No such file"):
+        check_streams(run, ["1", "2"], ranks=Ranks())
+    with pytest.raises(ShardError, match="No such file"):
+        check_streams(run, ["2", "1"], ranks=Ranks())

@@ -33,7 +33,7 @@ def test_it_lies_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.usefixtures("without_home")
 def test_without_a_home_directory_it_must_be_named() -> None:
-    with pytest.raises(ShardError, match=r"no home directory .* \$IPTSN_CACHE"):
+    with pytest.raises(ShardError, match=r"~/.cache/ip-tsn: no such home directory; .* \$IPTSN_CACHE"):
         cache_dir()
 
 

@@ -1,6 +1,9 @@
 """Equal values give equal bytes; nothing partial stands under a final name."""
 
+import errno
 import math
+import os
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -51,6 +54,21 @@ def test_publishing_replaces_and_leaves_nothing_behind(tmp_path: Path) -> None:
         canonical.write_published(final, content, temporary_dir=tmp_path / "temporary")
         assert final.read_bytes() == content
     assert list((tmp_path / "temporary").iterdir()) == []
+
+
+@pytest.mark.parametrize("hard_links", [True, False])
+def test_the_first_keeps_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hard_links: bool) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    if not hard_links:
+        monkeypatch.setattr(os, "link", refused)
+    final = tmp_path / "final"
+    for content in (b"one", b"two"):
+        (tmp_path / "temporary").write_bytes(content)
+        with nullcontext() if content == b"one" else pytest.raises(FileExistsError):
+            canonical.publish_new(tmp_path / "temporary", final)
+        assert final.read_bytes() == b"one" and (tmp_path / "temporary").exists() == (content == b"two")
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
