@@ -92,15 +92,12 @@ class Run:
     def begin(self) -> None:
         """Write down what the run is, if it is new. Raises: as check."""
         self.check()
-        path = self.directory / RUN
-        if path.is_file():
-            return
         self.directory.mkdir(parents=True, exist_ok=True)
         temporary = self.directory / f"tmp-{os.urandom(8).hex()}-{RUN}"
         try:
             write_synced(temporary, (json.dumps(self.record, indent=1) + "\n").encode())
-            publish_new(temporary, path)
-        except FileExistsError:  # another has begun meanwhile
+            publish_new(temporary, self.directory / RUN)
+        except FileExistsError:  # begun before, or by another meanwhile
             self.check()
         finally:
             temporary.unlink(missing_ok=True)
