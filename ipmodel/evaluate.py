@@ -34,7 +34,10 @@ def check_streams(run: Run, splits: Sequence[str], *, ranks: Ranks, subset: str 
 
 @torch.inference_mode()
 def scores_of(run: Run, *, split: str, phase: str, ranks: Ranks, subset: str = "test") -> ScoreTable:
-    """What a phase's network says of a subset, from the middles of its segments: the mean over its crops."""
+    """What a phase's network says of a subset, from the middles of its segments: the mean over its crops.
+
+    The set's bytes are taken as they are: see check_streams.
+    """
     settings = run.recipe.phases[phase]
     picked = ClipSettings(
         modalities=(settings.modality,),

@@ -80,7 +80,7 @@ def load_scores(path: Path) -> ScoreTable:
             found = {name: np.atleast_1d(file[name]) for name in file.files}
     except TypeError:  # an .npy
         raise ModelError(f"{path}: no score file (.npz), but a single array") from None
-    except Exception as error:
+    except Exception as error:  # a damaged file fails in the unpacking, or in an array's header
         raise ModelError(f"{path}: no score file (.npz): {error}") from None
     if "keys" in found:
         found.setdefault("names", found["keys"])

@@ -61,7 +61,7 @@ def from_imagenet(path: Path, network: ResNet) -> State:
     """
     try:
         state: State = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
+    except Exception as error:  # a damaged file may fail at any place of the unpickling
         reason = f"{type(error).__name__} {error}".splitlines()[0]
         raise ModelError(f"{path}: no torchvision weights ({reason}); fetch the file again") from None
     if not isinstance(state, dict) or not all(isinstance(weight, Tensor) for weight in state.values()):
