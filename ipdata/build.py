@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -182,7 +182,9 @@ def _events(request: Request, output: Output, tasks: Sequence[ShardTask]) -> Ite
     scratch = output.temporary_dir / "dask"
     with cluster.connect(request.scheduler, workers=request.workers, gpu=gpu, scratch=scratch) as client:
         click.echo(f"Dask dashboard: {client.dashboard_link}", err=True)
-        yield cluster.run_on(client, tasks, timeout_s=request.timeout_s)
+        # Closed before the client is, however this ends: it cancels what still runs.
+        with closing(cluster.run_on(client, tasks, timeout_s=request.timeout_s)) as events:
+            yield events
 
 
 def _run(request: Request, output: Output, tasks: Sequence[ShardTask], *, videos: int) -> list[Failed]:

@@ -7,7 +7,7 @@ import logging
 import signal
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +37,7 @@ def connect(scheduler: str | None, *, workers: int | None, gpu: bool, scratch: P
     """
     quiet = {
         "logging.distributed": "critical",
+        "distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical",  # a local cluster's workers
         "distributed.admin.large-graph-warning-threshold": "1 GB",
         # Else idle workers take videos that were meant for others: a local cluster's worker with a GPU, above all.
         "distributed.scheduler.work-stealing": not gpu,
@@ -98,7 +99,7 @@ def cores(client: Client) -> int:
     return count
 
 
-def run_on(client: Client, tasks: Sequence[ShardTask], *, timeout_s: float) -> Iterator[Event]:
+def run_on(client: Client, tasks: Sequence[ShardTask], *, timeout_s: float) -> Generator[Event, None, None]:
     """Submit shards in order, a bounded number of videos ahead, and yield events as they come.
 
     Raises: whatever a pack raises; BuildError if workers die again and again.

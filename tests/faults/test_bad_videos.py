@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -168,14 +169,25 @@ def test_a_set_of_nothing_is_refused(ipdata: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "set" / "manifest.json").exists()
 
 
-def test_strict_stops_on_failed_and_on_missing(ipdata: Run, good: Path, data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", [{"scheduler": "none"}, {"workers": 2}], ids=["in-process", "cluster"])
+def test_strict_stops_on_failed(ipdata: Run, good: Path, tmp_path: Path, where: dict[str, object]) -> None:
     folder = tmp_path / "videos" / "any"
     folder.mkdir(parents=True)
-    (folder / "good.mp4").write_bytes(good.read_bytes())
+    for name in ("good", "after", "later"):
+        (folder / f"{name}.mp4").write_bytes(good.read_bytes())
     (folder / "empty.avi").touch()
-    options = {"scheduler": "none", "strict": True, "columns": "mv"}
+    options = {"strict": True, "columns": "mv", **where}
     done = ipdata("build", dataset="folder", source=tmp_path / "videos", out=tmp_path / "set", **options)
-    assert done.returncode == 4 and "--strict: any/empty.avi: empty" in done.stderr
+    assert done.returncode == 4
+    said = done.stderr.splitlines()
+    assert said[-1].startswith("error: --strict: any/empty.avi: empty"), done.stderr
+    # Nothing but progress before it: no word of tasks that were cancelled, no traceback.
+    progress = re.compile(r"4 videos in 2 shards, 4 to extract|Dask dashboard: \S+|\d/4 videos, .*")
+    assert all(progress.fullmatch(line) for line in said[:-1]), done.stderr
+
+
+def test_strict_stops_on_missing(ipdata: Run, data: Path, tmp_path: Path) -> None:
+    options = {"scheduler": "none", "strict": True, "columns": "mv"}
     hmdb51 = {"source": data / "clips" / "hmdb51", "splits": data / "splits" / "hmdb51"}
     done = ipdata("build", dataset="hmdb51", out=tmp_path / "other", **hmdb51, **options)
     assert done.returncode == 4 and "6762 listed videos are missing" in done.stderr
