@@ -15,6 +15,8 @@ from typing import Any
 
 import dask
 from distributed import Client, Future, KilledWorker, LocalCluster, Scheduler, as_completed
+from distributed.client import FutureCancelledError
+from distributed.comm import CommClosedError
 
 from ipdata.child import attempt_in_child
 from ipdata.errors import BuildError
@@ -44,7 +46,8 @@ def connect(scheduler: str | None, *, workers: int | None, gpu: bool, scratch: P
         # Before Python 3.11.8 and 3.12.1, sys._current_frames(), which the profiler calls, can deadlock a worker.
         "distributed.worker.profile.enabled": False,
     }
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what goes wrong is told once, by the build
+    for logger in ("distributed", "distributed.client"):  # Dask gives the second a level of its own
+        logging.getLogger(logger).setLevel(logging.CRITICAL)  # what goes wrong is told once, by the build
     with dask.config.set(quiet):
         if scheduler is None:
             with _local_cluster(workers, gpu, scratch) as cluster, Client(cluster) as client:
@@ -102,7 +105,7 @@ def cores(client: Client) -> int:
 def run_on(client: Client, tasks: Sequence[ShardTask], *, timeout_s: float) -> Generator[Event, None, None]:
     """Submit shards in order, a bounded number of videos ahead, and yield events as they come.
 
-    Raises: whatever a pack raises; BuildError if workers die again and again.
+    Raises: whatever a pack raises; BuildError if workers die again and again, or the scheduler does.
     """
     ahead = VIDEOS_AHEAD * cores(client)
     run = uuid.uuid4().hex[:12]  # Dask shares tasks of equal keys between clients: two builds must have none
@@ -128,6 +131,8 @@ def run_on(client: Client, tasks: Sequence[ShardTask], *, timeout_s: float) -> G
             yield event
     except KilledWorker as error:
         raise BuildError(f"Dask workers died again and again ({error}); give them more memory, or use fewer") from None
+    except (FutureCancelledError, CommClosedError):  # nothing here cancels a task that is still waited for
+        raise BuildError("the Dask scheduler is gone; start one, and run this again: what is done is kept") from None
     finally:
         client.cancel(list(videos_in_flight))  # a build that stops must not go on publishing
 

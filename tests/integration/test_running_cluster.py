@@ -1,6 +1,7 @@
 """A Dask cluster that is already running: --scheduler ADDRESS, and a worker that is killed in the middle."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -57,18 +58,25 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]
         process.wait()
 
 
+def begun_build(out: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """A build that has done two videos."""
+    command = [sys.executable, "-m", "ipdata.cli", *arguments]
+    build = subprocess.Popen(command, stderr=subprocess.PIPE, cwd=out.parent)
+    log = out / ".build" / "log.jsonl"
+    deadline = time.monotonic() + 60
+    while not (log.exists() and log.read_text().count("\n") >= 2):
+        assert build.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    return build
+
+
 def test_a_running_scheduler_gives_the_same_bytes_though_a_worker_is_killed(
     tmp_path: Path, cluster: tuple[str, list[subprocess.Popen[bytes]]]
 ) -> None:
     address, workers = cluster
     out = tmp_path / "set"
     arguments = quick_options(Path("set"), scheduler=address)  # relative: the workers stand elsewhere
-    build = subprocess.Popen([sys.executable, "-m", "ipdata.cli", *arguments], stderr=subprocess.PIPE, cwd=tmp_path)
-    log = out / ".build" / "log.jsonl"
-    deadline = time.monotonic() + 60
-    while not (log.exists() and log.read_text().count("\n") >= 2):
-        assert build.poll() is None and time.monotonic() < deadline
-        time.sleep(0.02)
+    build = begun_build(out, *arguments)
     workers[0].kill()
     _, errors = build.communicate(timeout=120)
     assert build.returncode == 0, errors
@@ -76,6 +84,20 @@ def test_a_running_scheduler_gives_the_same_bytes_though_a_worker_is_killed(
     reference = tmp_path / "reference"
     subprocess.run([sys.executable, "-m", "ipdata.cli", *quick_options(reference, scheduler="none")], check=True)
     assert tree(out) == tree(reference)
+
+
+def test_a_scheduler_that_dies_ends_the_build_in_one_line(
+    tmp_path: Path, cluster: tuple[str, list[subprocess.Popen[bytes]]]
+) -> None:
+    address, _ = cluster
+    out = tmp_path / "set"
+    build = begun_build(out, *quick_options(out, scheduler=address))
+    with Client(address) as client:
+        scheduler = client.run_on_scheduler(os.getpid)
+    os.kill(scheduler, signal.SIGKILL)
+    _, errors = build.communicate(timeout=60)
+    assert build.returncode == 1 and b"Traceback" not in errors, errors
+    assert errors.splitlines()[-1].startswith(b"error: the Dask scheduler is gone; start one, and run this again")
 
 
 def test_a_scheduler_without_workers_is_refused(
