@@ -128,7 +128,10 @@ def main() -> None:
             answer = attempt(job)
         except BuildError as error:
             answer = error
-        _send(results, answer)
+        try:
+            _send(results, answer)
+        except BrokenPipeError:  # the parent went while the video was made
+            os._exit(1)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """The command line: `ipdata build`, `ipdata plan`, `ipdata datasets`.
 
 Exit status: 0 all built; 1 refused, with nothing lost; 2 wrong usage; 3 built, with failures; 4 stopped by --strict;
-130 interrupted.
+130 interrupted, by Ctrl-C or SIGTERM.
 """
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -84,6 +85,7 @@ def _request(options: dict[str, Any]) -> builds.Request:
 
 def _errors_as_lines(run: Callable[[], int]) -> None:
     """Run, and turn every refusal into one clear line and an exit status."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as schedulers send it: ends like Ctrl-C
     try:
         status = run()
     except builds.StrictError as error:

@@ -105,8 +105,28 @@ def cores(client: Client) -> int:
 def run_on(client: Client, tasks: Sequence[ShardTask], *, timeout_s: float) -> Generator[Event, None, None]:
     """Submit shards in order, a bounded number of videos ahead, and yield events as they come.
 
-    Raises: whatever a pack raises; BuildError if workers die again and again, or the scheduler does.
+    Raises: whatever a pack raises; BuildError if workers die again and again, or the scheduler does; KeyboardInterrupt.
     """
+    with _interrupts_noted() as interrupts:
+        yield from _run_on(client, tasks, interrupts, timeout_s=timeout_s)
+
+
+@contextmanager
+def _interrupts_noted() -> Iterator[list[int]]:
+    """A list that Ctrl-C and SIGTERM add to. Raised at any moment, they can be lost in a finaliser of Dask's."""
+    received: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda number, _: received.append(number)) for number in numbers]
+    try:
+        yield received
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _run_on(
+    client: Client, tasks: Sequence[ShardTask], interrupts: list[int], *, timeout_s: float
+) -> Generator[Event, None, None]:
     ahead = VIDEOS_AHEAD * cores(client)
     run = uuid.uuid4().hex[:12]  # Dask shares tasks of equal keys between clients: two builds must have none
     waiting = list(reversed(tasks))
@@ -119,7 +139,7 @@ def run_on(client: Client, tasks: Sequence[ShardTask], *, timeout_s: float) -> G
                 packed, summaries = _submit(client, task, run=run, timeout_s=timeout_s)
                 videos_in_flight[packed] = len(summaries)
                 running.update([*summaries, packed])
-            future = _next(running, client, gpu=any(map(needs_gpu, _jobs(tasks))))
+            future = _next(running, client, interrupts, gpu=any(map(needs_gpu, _jobs(tasks))))
             try:
                 event: Event = future.result(timeout=RESULT_S)
             except TimeoutError:
@@ -137,14 +157,14 @@ def run_on(client: Client, tasks: Sequence[ShardTask], *, timeout_s: float) -> G
         client.cancel(list(videos_in_flight))  # a build that stops must not go on publishing
 
 
-def _next(running: as_completed, client: Client, *, gpu: bool) -> Future:
+def _next(running: as_completed, client: Client, interrupts: list[int], *, gpu: bool) -> Future:
     """The next future that is done.
 
-    Raises: BuildError if the cluster has had no worker, or none for a part of the work, for WAIT_S.
+    Raises: BuildError if the cluster has had no worker, or none for a part of the work, for WAIT_S; KeyboardInterrupt.
     """
     lacking_since: float | None = None
     checked = time.monotonic()
-    while not running.has_ready():
+    while not running.has_ready() and not interrupts:
         time.sleep(POLL_S)
         now = time.monotonic()
         if now - checked < WAIT_S / 10:
@@ -154,6 +174,8 @@ def _next(running: as_completed, client: Client, *, gpu: bool) -> Future:
         lacking_since = None if not lacking else lacking_since or now
         if lacking_since is not None and now - lacking_since > WAIT_S:
             raise BuildError(f"the cluster has had no worker {lacking}for {WAIT_S:g} s; start some, and run this again")
+    if interrupts:
+        raise KeyboardInterrupt
     return next(running)
 
 

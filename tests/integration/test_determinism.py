@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -86,14 +87,25 @@ def test_killed_at_any_moment_and_run_again(
     assert not any((out / ".build" / "tmp").glob("*"))
 
 
-def test_ctrl_c_says_so_in_one_line_and_the_next_run_goes_on(tmp_path: Path, reference: dict[str, str]) -> None:
+# Ctrl-C reaches all processes of a terminal, and so does a scheduler's SIGTERM; `kill` reaches the driver only.
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param(lambda driver: os.killpg(driver.pid, signal.SIGINT), id="ctrl-c"),
+        pytest.param(lambda driver: os.killpg(driver.pid, signal.SIGTERM), id="scheduler"),
+        pytest.param(lambda driver: driver.terminate(), id="kill"),
+    ],
+)
+def test_interrupted_it_says_so_in_one_line_and_the_next_run_goes_on(
+    tmp_path: Path, reference: dict[str, str], end: Callable[[subprocess.Popen[bytes]], None]
+) -> None:
     out = tmp_path / "set"
     arguments = [sys.executable, "-m", "ipdata.cli", *quick_options(out, workers=2)]
     process = subprocess.Popen(arguments, stderr=subprocess.PIPE, start_new_session=True)
     assert process.stderr is not None
     while b"1/6 videos" not in process.stderr.readline():
         assert process.poll() is None
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal sends it: to the driver and all its workers
+    end(process)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     *progress, last = errors.splitlines()

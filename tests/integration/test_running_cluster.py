@@ -100,6 +100,21 @@ def test_a_scheduler_that_dies_ends_the_build_in_one_line(
     assert errors.splitlines()[-1].startswith(b"error: the Dask scheduler is gone; start one, and run this again")
 
 
+def test_an_interrupt_is_not_lost_in_a_finaliser() -> None:
+    """Python drops what is raised there; that of a future that Dask was done with once swallowed a Ctrl-C."""
+
+    class Finalised:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt), Client(processes=False, dashboard_address=None) as client:
+        running = as_completed([client.submit(os.getpid)])
+        with ipdata.cluster._interrupts_noted() as interrupts:
+            Finalised()
+            ipdata.cluster._next(running, client, interrupts, gpu=False)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_a_scheduler_without_workers_is_refused(
     tmp_path: Path, cluster: tuple[str, list[subprocess.Popen[bytes]]]
 ) -> None:
@@ -222,9 +237,9 @@ def test_a_build_whose_last_worker_with_a_gpu_dies_gives_up_and_can_go_on(
     monkeypatch.setattr(ipdata.cluster, "RESULT_S", 1.0)
     next_done = ipdata.cluster._next
 
-    def then_kill(running: as_completed, client: Client, *, gpu: bool) -> Future:
+    def then_kill(running: as_completed, client: Client, interrupts: list[int], *, gpu: bool) -> Future:
         """Between a task's end and its result, which is lost with the worker."""
-        done = next_done(running, client, gpu=gpu)
+        done = next_done(running, client, interrupts, gpu=gpu)
         gpu_worker.kill()
         while any(ipdata.cluster._workers(client).values()):
             time.sleep(0.05)
