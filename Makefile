@@ -22,8 +22,9 @@ demo: install
 	@echo "  $(DEMO)/README.md                             how to read it, with and without this package"
 	@echo "  $(BIN)/ipdata datasets                       how to build HMDB51, UCF101, Kinetics, or your own videos"
 
+# Two modules at a time: most tests wait for processes that they start.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 bench: install build/peers/installed
 	$(BIN)/python -m benchmarks.run

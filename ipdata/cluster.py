@@ -113,9 +113,12 @@ def run_on(client: Client, tasks: Sequence[ShardTask], *, timeout_s: float) -> G
 
 @contextmanager
 def _interrupts_noted() -> Iterator[list[int]]:
-    """A list that Ctrl-C and SIGTERM add to. Raised at any moment, they can be lost in a finaliser of Dask's."""
+    """A list that Ctrl-C and SIGTERM add to. Raised at any moment, they can be lost in a finaliser of Dask's.
+
+    Ctrl-C that is ignored, as in a shell's background, stays so.
+    """
     received: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
     before = [signal.signal(number, lambda number, _: received.append(number)) for number in numbers]
     try:
         yield received

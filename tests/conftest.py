@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -79,3 +80,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = ipmodel(*train_options(folder / "set", folder / "run", folder / "quick.toml"))
     assert done.returncode == 0, done.stderr
     return folder
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C is heeded, here and in what is started, also where the tests themselves ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -88,6 +88,7 @@ def test_killed_at_any_moment_and_run_again(
 
 
 # Ctrl-C reaches all processes of a terminal, and so does a scheduler's SIGTERM; `kill` reaches the driver only.
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(
     "end",
     [

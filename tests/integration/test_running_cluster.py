@@ -100,6 +100,7 @@ def test_a_scheduler_that_dies_ends_the_build_in_one_line(
     assert errors.splitlines()[-1].startswith(b"error: the Dask scheduler is gone; start one, and run this again")
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_is_not_lost_in_a_finaliser() -> None:
     """Python drops what is raised there; that of a future that Dask was done with once swallowed a Ctrl-C."""
 
@@ -107,7 +108,7 @@ def test_an_interrupt_is_not_lost_in_a_finaliser() -> None:
         def __del__(self) -> None:
             signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt), Client(processes=False, dashboard_address=None) as client:
+    with pytest.raises(KeyboardInterrupt), Client(processes=False, dashboard_address="127.0.0.1:0") as client:
         running = as_completed([client.submit(os.getpid)])
         with ipdata.cluster._interrupts_noted() as interrupts:
             Finalised()
