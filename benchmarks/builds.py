@@ -13,8 +13,8 @@ VIDEOS = DATA / "ut_interaction"
 CLASSES = ("hug", "push")
 
 
-def build_into(out: Path, *options: str) -> None:
-    chosen = ["--dataset=folder", f"--source={VIDEOS}", f"--classes={','.join(CLASSES)}", f"--out={out}"]
+def build_into(out: Path, *options: str, source: Path = VIDEOS, classes: tuple[str, ...] = CLASSES) -> None:
+    chosen = ["--dataset=folder", f"--source={source}", f"--classes={','.join(classes)}", f"--out={out}"]
     command = [sys.executable, "-m", "ipdata.cli", "build", *chosen, *options]
     subprocess.run(command, check=True, capture_output=True)
 

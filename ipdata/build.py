@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -180,11 +180,10 @@ def _events(request: Request, output: Output, tasks: Sequence[ShardTask]) -> Ite
 
     gpu = any(cluster.needs_gpu(job) for task in tasks for job in task.jobs)
     scratch = output.temporary_dir / "dask"
-    with cluster.connect(request.scheduler, workers=request.workers, gpu=gpu, scratch=scratch) as client:
+    connection = cluster.connect(request.scheduler, workers=request.workers, gpu=gpu, scratch=scratch)
+    with connection as (client, interrupts):
         click.echo(f"Dask dashboard: {client.dashboard_link}", err=True)
-        # Closed before the client is, however this ends: it cancels what still runs.
-        with closing(cluster.run_on(client, tasks, timeout_s=request.timeout_s)) as events:
-            yield events
+        yield cluster.run_on(client, tasks, interrupts, timeout_s=request.timeout_s)
 
 
 def _run(request: Request, output: Output, tasks: Sequence[ShardTask], *, videos: int) -> list[Failed]:

@@ -7,7 +7,7 @@ import logging
 import signal
 import time
 import uuid
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -28,12 +28,45 @@ GPU = "GPU"  # the Dask resource of workers that make flow there; a task takes o
 WAIT_S = 60.0  # for workers that come back, before a build that needs them gives up
 RESULT_S = 10.0  # for the result of a task that is done
 POLL_S = 0.05
+PATIENCE_S = 5.0  # from an interrupt to one that need not wait
 VIDEOS_AHEAD = 4  # a core: enough that no core waits, few enough that outcomes fit into memory
+
+Interrupts = list[float]  # when they came, in seconds of time.monotonic
 
 
 @contextmanager
-def connect(scheduler: str | None, *, workers: int | None, gpu: bool, scratch: Path) -> Iterator[Client]:
+def _interrupts_noted() -> Iterator[Interrupts]:
+    """Ctrl-C and SIGTERM; KeyboardInterrupt at the end if one came.
+
+    Raised at once, they would be lost in a finaliser of Dask's, where Python drops exceptions, or break its closing.
+    One that is repeated after PATIENCE_S is raised at once: something hangs. Ctrl-C that is ignored, as in a shell's
+    background, stays so.
+    """
+    received_s: Interrupts = []
+
+    def note(*_: object) -> None:
+        received_s.append(time.monotonic())
+        if received_s[-1] - received_s[0] > PATIENCE_S:
+            raise KeyboardInterrupt
+
+    numbers = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
+    before = [signal.signal(number, note) for number in numbers]
+    try:
+        yield received_s
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+        if received_s:  # whatever else went wrong, such as workers that were interrupted as they started
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def connect(
+    scheduler: str | None, *, workers: int | None, gpu: bool, scratch: Path
+) -> Iterator[tuple[Client, Interrupts]]:
     """A client of a running scheduler, or of a local cluster of processes, one thread each, and one more for the GPU.
+
+    With it come the interrupts; they raise KeyboardInterrupt when all is closed.
 
     Raises: BuildError if the scheduler cannot be reached or has no workers, or none with a GPU where one is needed.
     """
@@ -50,22 +83,29 @@ def connect(scheduler: str | None, *, workers: int | None, gpu: bool, scratch: P
         logging.getLogger(logger).setLevel(logging.CRITICAL)  # what goes wrong is told once, by the build
     with dask.config.set(quiet):
         if scheduler is None:
-            with _local_cluster(workers, gpu, scratch) as cluster, Client(cluster) as client:
-                yield client
+            with (
+                _interrupts_noted() as interrupts,
+                _local_cluster(workers, gpu, scratch) as cluster,
+                Client(cluster) as client,
+            ):
+                yield client, interrupts
             return
         try:
             client = Client(scheduler, timeout="20s")
         except (OSError, ValueError) as error:
             raise BuildError(f"--scheduler {scheduler}: no Dask scheduler answers there ({error})") from None
-        with client:
+        with _interrupts_noted() as interrupts, client:
             if gpu and not any(has_gpu for has_gpu in _workers(client).values()):
                 cure = f"start one with `dask worker {scheduler} --nthreads 1 --resources GPU=1`"
                 raise BuildError(f"flow backend cuda: no worker of {scheduler} has the resource GPU; {cure}")
-            yield client
+            yield client, interrupts
 
 
 def _local_cluster(workers: int | None, gpu: bool, scratch: Path) -> LocalCluster:
-    """Processes of one thread each. They ignore Ctrl-C, which reaches the whole terminal: the driver ends them."""
+    """Processes of one thread each. They ignore Ctrl-C, which reaches the whole terminal: the driver ends them.
+
+    So that they do from their first moment, so does the driver until they have started, for a second or two.
+    """
     interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited by what is started here
     try:
         cluster = LocalCluster(
@@ -80,6 +120,8 @@ def _local_cluster(workers: int | None, gpu: bool, scratch: Path) -> LocalCluste
             cluster.new_spec = {**cluster.new_spec, "options": options}
             cluster.scale(len(cluster.workers) + 1)  # run_on waits for it, and not for ever
         return cluster
+    except RuntimeError as error:
+        raise BuildError(f"the local Dask cluster does not start: {error.__cause__ or error}") from error
     finally:
         signal.signal(signal.SIGINT, interrupt)
 
@@ -102,34 +144,14 @@ def cores(client: Client) -> int:
     return count
 
 
-def run_on(client: Client, tasks: Sequence[ShardTask], *, timeout_s: float) -> Generator[Event, None, None]:
+def run_on(client: Client, tasks: Sequence[ShardTask], interrupts: Interrupts, *, timeout_s: float) -> Iterator[Event]:
     """Submit shards in order, a bounded number of videos ahead, and yield events as they come.
 
-    Raises: whatever a pack raises; BuildError if workers die again and again, or the scheduler does; KeyboardInterrupt.
+    What has not begun when the client is closed is never run: the scheduler forgets the tasks of clients that leave.
+
+    Raises: whatever a pack raises; BuildError if workers die again and again, or the scheduler does; KeyboardInterrupt
+        if there are interrupts.
     """
-    with _interrupts_noted() as interrupts:
-        yield from _run_on(client, tasks, interrupts, timeout_s=timeout_s)
-
-
-@contextmanager
-def _interrupts_noted() -> Iterator[list[int]]:
-    """A list that Ctrl-C and SIGTERM add to. Raised at any moment, they can be lost in a finaliser of Dask's.
-
-    Ctrl-C that is ignored, as in a shell's background, stays so.
-    """
-    received: list[int] = []
-    numbers = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
-    before = [signal.signal(number, lambda number, _: received.append(number)) for number in numbers]
-    try:
-        yield received
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
-
-
-def _run_on(
-    client: Client, tasks: Sequence[ShardTask], interrupts: list[int], *, timeout_s: float
-) -> Generator[Event, None, None]:
     ahead = VIDEOS_AHEAD * cores(client)
     run = uuid.uuid4().hex[:12]  # Dask shares tasks of equal keys between clients: two builds must have none
     waiting = list(reversed(tasks))
@@ -154,13 +176,11 @@ def _run_on(
             yield event
     except KilledWorker as error:
         raise BuildError(f"Dask workers died again and again ({error}); give them more memory, or use fewer") from None
-    except (FutureCancelledError, CommClosedError):  # nothing here cancels a task that is still waited for
+    except (FutureCancelledError, CommClosedError):  # cancelled by the client, which lost its connection
         raise BuildError("the Dask scheduler is gone; start one, and run this again: what is done is kept") from None
-    finally:
-        client.cancel(list(videos_in_flight))  # a build that stops must not go on publishing
 
 
-def _next(running: as_completed, client: Client, interrupts: list[int], *, gpu: bool) -> Future:
+def _next(running: as_completed, client: Client, interrupts: Interrupts, *, gpu: bool) -> Future:
     """The next future that is done.
 
     Raises: BuildError if the cluster has had no worker, or none for a part of the work, for WAIT_S; KeyboardInterrupt.

@@ -88,6 +88,14 @@ def test_killed_at_any_moment_and_run_again(
 
 
 # Ctrl-C reaches all processes of a terminal, and so does a scheduler's SIGTERM; `kill` reaches the driver only.
+@pytest.fixture(scope="module")
+def long_reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Hashes of a set that takes long enough to be interrupted."""
+    out = tmp_path_factory.mktemp("long_reference") / "set"
+    build(out, scheduler="none", limit_videos=18)
+    return tree(out)
+
+
 @pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(
     "end",
@@ -98,22 +106,22 @@ def test_killed_at_any_moment_and_run_again(
     ],
 )
 def test_interrupted_it_says_so_in_one_line_and_the_next_run_goes_on(
-    tmp_path: Path, reference: dict[str, str], end: Callable[[subprocess.Popen[bytes]], None]
+    tmp_path: Path, long_reference: dict[str, str], end: Callable[[subprocess.Popen[bytes]], None]
 ) -> None:
     out = tmp_path / "set"
-    arguments = [sys.executable, "-m", "ipdata.cli", *quick_options(out, workers=2)]
+    arguments = [sys.executable, "-m", "ipdata.cli", *quick_options(out, workers=2, limit_videos=18)]
     process = subprocess.Popen(arguments, stderr=subprocess.PIPE, start_new_session=True)
     assert process.stderr is not None
-    while b"1/6 videos" not in process.stderr.readline():
+    while b"1/18 videos" not in process.stderr.readline():
         assert process.poll() is None
     end(process)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     *progress, last = errors.splitlines()
     assert last.startswith(b"interrupted; the same command goes on"), errors
-    assert all(b"/6 videos" in line for line in progress), errors
-    build(out, workers=2)
-    assert tree(out) == reference
+    assert all(b"/18 videos" in line for line in progress), errors
+    build(out, workers=2, limit_videos=18)
+    assert tree(out) == long_reference
 
 
 def test_columns_added_later_give_the_same_set(tmp_path: Path, reference: dict[str, str]) -> None:

@@ -1,5 +1,6 @@
 """A Dask cluster that is already running: --scheduler ADDRESS, and a worker that is killed in the middle."""
 
+import json
 import os
 import signal
 import subprocess
@@ -7,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from built_sets import quick_options, tree
@@ -37,11 +38,16 @@ def worker(folder: Path, *more: str, **environment: str) -> subprocess.Popen[byt
     return start("dask_worker", "--scheduler-file", scheduler, *options, **environment)
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
-    """Address of a real scheduler, and its two worker processes; a test may add more."""
-    import json
+class Cluster(NamedTuple):
+    """A real scheduler and its workers; a test may add some."""
 
+    address: str
+    scheduler: subprocess.Popen[bytes]
+    workers: list[subprocess.Popen[bytes]]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
     folder = tmp_path / "cluster"
     folder.mkdir()
     file = folder / "scheduler.json"
@@ -52,7 +58,7 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]
         assert scheduler.poll() is None and time.monotonic() < deadline
         time.sleep(0.1)
     workers = [worker(folder), worker(folder)]
-    yield json.loads(file.read_text())["address"], workers
+    yield Cluster(json.loads(file.read_text())["address"], scheduler, workers)
     for process in [*workers, scheduler]:
         process.kill()
         process.wait()
@@ -70,14 +76,11 @@ def begun_build(out: Path, *arguments: str) -> subprocess.Popen[bytes]:
     return build
 
 
-def test_a_running_scheduler_gives_the_same_bytes_though_a_worker_is_killed(
-    tmp_path: Path, cluster: tuple[str, list[subprocess.Popen[bytes]]]
-) -> None:
-    address, workers = cluster
+def test_a_running_scheduler_gives_the_same_bytes_though_a_worker_is_killed(tmp_path: Path, cluster: Cluster) -> None:
     out = tmp_path / "set"
-    arguments = quick_options(Path("set"), scheduler=address)  # relative: the workers stand elsewhere
+    arguments = quick_options(Path("set"), scheduler=cluster.address)  # relative: the workers stand elsewhere
     build = begun_build(out, *arguments)
-    workers[0].kill()
+    cluster.workers[0].kill()
     _, errors = build.communicate(timeout=120)
     assert build.returncode == 0, errors
 
@@ -86,61 +89,85 @@ def test_a_running_scheduler_gives_the_same_bytes_though_a_worker_is_killed(
     assert tree(out) == tree(reference)
 
 
-def test_a_scheduler_that_dies_ends_the_build_in_one_line(
-    tmp_path: Path, cluster: tuple[str, list[subprocess.Popen[bytes]]]
-) -> None:
-    address, _ = cluster
+def test_a_scheduler_that_dies_ends_the_build_in_one_line(tmp_path: Path, cluster: Cluster) -> None:
     out = tmp_path / "set"
-    build = begun_build(out, *quick_options(out, scheduler=address))
-    with Client(address) as client:
-        scheduler = client.run_on_scheduler(os.getpid)
-    os.kill(scheduler, signal.SIGKILL)
+    build = begun_build(out, *quick_options(out, scheduler=cluster.address, limit_videos=18))
+    cluster.scheduler.kill()
     _, errors = build.communicate(timeout=60)
     assert build.returncode == 1 and b"Traceback" not in errors, errors
     assert errors.splitlines()[-1].startswith(b"error: the Dask scheduler is gone; start one, and run this again")
 
 
+def test_what_an_interrupted_build_had_not_begun_is_never_published(tmp_path: Path, cluster: Cluster) -> None:
+    out = tmp_path / "set"
+    build = begun_build(out, *quick_options(out, scheduler=cluster.address, limit_videos=18))
+    build.terminate()
+    _, errors = build.communicate(timeout=60)
+    assert build.returncode == 130, errors
+    with Client(cluster.address) as client:
+        while any(client.processing().values()):  # what had begun ends
+            time.sleep(0.05)
+        published = tree(out)
+        time.sleep(2)
+        assert tree(out) == published and not any(client.processing().values())
+    assert len(list(out.glob("mv/*.tar"))) < 9
+
+
 @pytest.mark.usefixtures("interruptible")
-def test_an_interrupt_is_not_lost_in_a_finaliser() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_is_not_lost_in_a_finaliser(number: signal.Signals) -> None:
     """Python drops what is raised there; that of a future that Dask was done with once swallowed a Ctrl-C."""
 
     class Finalised:
         def __del__(self) -> None:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
 
-    with pytest.raises(KeyboardInterrupt), Client(processes=False, dashboard_address="127.0.0.1:0") as client:
+    before = signal.getsignal(number)
+    with Client(processes=False, dashboard_address="127.0.0.1:0") as client:
         running = as_completed([client.submit(os.getpid)])
-        with ipdata.cluster._interrupts_noted() as interrupts:
+        with pytest.raises(KeyboardInterrupt), ipdata.cluster._interrupts_noted() as interrupts:
             Finalised()
+            assert len(interrupts) == 1
             ipdata.cluster._next(running, client, interrupts, gpu=False)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(number) is before
 
 
-def test_a_scheduler_without_workers_is_refused(
-    tmp_path: Path, cluster: tuple[str, list[subprocess.Popen[bytes]]]
+@pytest.mark.usefixtures("interruptible")
+def test_an_interrupt_when_all_is_done_is_heeded_and_one_that_is_repeated_waits_for_nothing(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    address, workers = cluster
-    for process in workers:
+    at_the_end = []
+    with pytest.raises(KeyboardInterrupt), ipdata.cluster._interrupts_noted():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)  # at once: it is held down, or comes to all processes from several sides
+        at_the_end.append(True)
+    assert at_the_end
+    monkeypatch.setattr(ipdata.cluster, "PATIENCE_S", 0)
+    with pytest.raises(KeyboardInterrupt), ipdata.cluster._interrupts_noted():
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        pytest.fail("the second did not raise")
+
+
+def test_a_scheduler_without_workers_is_refused(tmp_path: Path, cluster: Cluster) -> None:
+    for process in cluster.workers:
         process.kill()
         process.wait()
     time.sleep(1)
-    arguments = quick_options(tmp_path / "set", scheduler=address)
+    arguments = quick_options(tmp_path / "set", scheduler=cluster.address)
     done = subprocess.run([sys.executable, "-m", "ipdata.cli", *arguments], capture_output=True, text=True)
     assert done.returncode == 1 and "has no workers; start some" in done.stderr
 
 
-def test_two_builds_on_one_scheduler_do_not_mix(
-    tmp_path: Path, cluster: tuple[str, list[subprocess.Popen[bytes]]]
-) -> None:
+def test_two_builds_on_one_scheduler_do_not_mix(tmp_path: Path, cluster: Cluster) -> None:
     """The same videos by two recipes at the same time: each set is what it would be alone."""
-    address, _ = cluster
     sizes = {"a": "64", "b": "96"}
 
     def arguments(name: str, scheduler: str) -> list[str]:
         options = quick_options(tmp_path / name, scheduler=scheduler, columns="mv,video")
         return [sys.executable, "-m", "ipdata.cli", *options, f"--set=transcode.width={sizes[name[0]]}"]
 
-    builds = [subprocess.Popen(arguments(name, address), stderr=subprocess.DEVNULL) for name in sizes]
+    builds = [subprocess.Popen(arguments(name, cluster.address), stderr=subprocess.DEVNULL) for name in sizes]
     assert [build.wait(timeout=120) for build in builds] == [0, 0]
     for name in sizes:
         subprocess.run(arguments(f"{name}_alone", "none"), check=True, capture_output=True)
@@ -173,18 +200,15 @@ def keys_run(address: str) -> dict[bool, set[str]]:
         return found
 
 
-def test_flow_goes_to_workers_with_a_gpu_and_the_rest_elsewhere(
-    tmp_path: Path, cluster: tuple[str, list[subprocess.Popen[bytes]]]
-) -> None:
+def test_flow_goes_to_workers_with_a_gpu_and_the_rest_elsewhere(tmp_path: Path, cluster: Cluster) -> None:
     """Only the worker that says it has a GPU has one, in the simulator, whose flow equals the kernel's for CPUs."""
-    address, workers = cluster
-    workers.append(worker(tmp_path / "cluster", "--resources", "GPU=1", **SIMULATOR))
-    with Client(address) as client:
+    cluster.workers.append(worker(tmp_path / "cluster", "--resources", "GPU=1", **SIMULATOR))
+    with Client(cluster.address) as client:
         client.wait_for_workers(3, timeout=60)
     out, reference = tmp_path / "set", tmp_path / "reference"
-    on_gpu = flow_options(out, scheduler=address, flow_backend="cuda", columns="flow,mv")
+    on_gpu = flow_options(out, scheduler=cluster.address, flow_backend="cuda", columns="flow,mv")
     subprocess.run([sys.executable, "-m", "ipdata.cli", *on_gpu], check=True, timeout=200, env=os.environ | SIMULATOR)
-    ran = keys_run(address)
+    ran = keys_run(cluster.address)
     assert "flow" in ran[True] and "extract" not in ran[True]
     assert "extract" in ran[False] and "flow" not in ran[False]
 
@@ -203,15 +227,12 @@ def test_a_local_cluster_has_one_worker_for_the_gpu(tmp_path: Path) -> None:
     assert len(payloads_of(out, "flow")) == 2
 
 
-def test_flow_on_gpus_without_a_worker_that_has_one_is_refused(
-    tmp_path: Path, cluster: tuple[str, list[subprocess.Popen[bytes]]]
-) -> None:
-    address, _ = cluster
-    arguments = flow_options(tmp_path / "set", scheduler=address, flow_backend="cuda")
+def test_flow_on_gpus_without_a_worker_that_has_one_is_refused(tmp_path: Path, cluster: Cluster) -> None:
+    arguments = flow_options(tmp_path / "set", scheduler=cluster.address, flow_backend="cuda")
     command = [sys.executable, "-m", "ipdata.cli", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | SIMULATOR)
     assert done.returncode == 1
-    assert f"dask worker {address} --nthreads 1 --resources GPU=1" in done.stderr
+    assert f"dask worker {cluster.address} --nthreads 1 --resources GPU=1" in done.stderr
 
 
 @pytest.mark.skipif(cuda.is_available(), reason="this machine has a GPU")
@@ -225,12 +246,11 @@ def test_without_a_gpu_a_build_that_needs_one_says_so(tmp_path: Path) -> None:
 
 
 def test_a_build_whose_last_worker_with_a_gpu_dies_gives_up_and_can_go_on(
-    tmp_path: Path, cluster: tuple[str, list[subprocess.Popen[bytes]]], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    address, workers = cluster
     gpu_worker = worker(tmp_path / "cluster", "--resources", "GPU=1", **SIMULATOR)
-    workers.append(gpu_worker)
-    with Client(address) as client:
+    cluster.workers.append(gpu_worker)
+    with Client(cluster.address) as client:
         client.wait_for_workers(3, timeout=60)
     out = tmp_path / "set"
     monkeypatch.setenv(*next(iter(SIMULATOR.items())))
@@ -247,12 +267,12 @@ def test_a_build_whose_last_worker_with_a_gpu_dies_gives_up_and_can_go_on(
         return done
 
     monkeypatch.setattr(ipdata.cluster, "_next", then_kill)
-    arguments = flow_options(out, scheduler=address, flow_backend="cuda", columns="flow")
+    arguments = flow_options(out, scheduler=cluster.address, flow_backend="cuda", columns="flow")
     done = CliRunner().invoke(ipdata.cli.main, arguments)
     assert done.exit_code == 1 and "no worker with the resource GPU" in done.output, done.output
     monkeypatch.setattr(ipdata.cluster, "_next", next_done)
-    workers.append(worker(tmp_path / "cluster", "--resources", "GPU=1", **SIMULATOR))
-    with Client(address) as client:
+    cluster.workers.append(worker(tmp_path / "cluster", "--resources", "GPU=1", **SIMULATOR))
+    with Client(cluster.address) as client:
         client.wait_for_workers(3, timeout=60)
     assert CliRunner().invoke(ipdata.cli.main, arguments).exit_code == 0
     assert len(payloads_of(out, "flow")) == 6
