@@ -85,7 +85,7 @@ def _request(options: dict[str, Any]) -> builds.Request:
 
 def _errors_as_lines(run: Callable[[], int]) -> None:
     """Run, and turn every refusal into one clear line and an exit status."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as schedulers send it: ends like Ctrl-C
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as batch schedulers send it: ends like Ctrl-C
     try:
         status = run()
     except builds.StrictError as error:

@@ -5,9 +5,10 @@ Where flow is made on GPUs, a video takes two tasks: all else on any worker, the
 
 import logging
 import signal
+import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -28,10 +29,26 @@ GPU = "GPU"  # the Dask resource of workers that make flow there; a task takes o
 WAIT_S = 60.0  # for workers that come back, before a build that needs them gives up
 RESULT_S = 10.0  # for the result of a task that is done
 POLL_S = 0.05
-PATIENCE_S = 5.0  # from an interrupt to one that need not wait
+PATIENCE_S = 5.0  # an interrupt that is repeated later than this is raised at once
 VIDEOS_AHEAD = 4  # a core: enough that no core waits, few enough that outcomes fit into memory
 
 Interrupts = list[float]  # when they came, in seconds of time.monotonic
+
+
+@contextmanager
+def _handled(numbers: Sequence[signal.Signals], handler: Callable[..., None] | signal.Handlers) -> Iterator[None]:
+    """Signals handled so, but for those that are ignored, as Ctrl-C in a shell's background.
+
+    Outside the main thread, where Python does not allow it, nothing changes.
+    """
+    here = threading.current_thread() is threading.main_thread()
+    heeded = [number for number in numbers if here and signal.getsignal(number) != signal.SIG_IGN]
+    before = [signal.signal(number, handler) for number in heeded]
+    try:
+        yield
+    finally:
+        for number, earlier in zip(heeded, before, strict=True):
+            signal.signal(number, earlier)
 
 
 @contextmanager
@@ -39,8 +56,7 @@ def _interrupts_noted() -> Iterator[Interrupts]:
     """Ctrl-C and SIGTERM; KeyboardInterrupt at the end if one came.
 
     Raised at once, they would be lost in a finaliser of Dask's, where Python drops exceptions, or break its closing.
-    One that is repeated after PATIENCE_S is raised at once: something hangs. Ctrl-C that is ignored, as in a shell's
-    background, stays so.
+    One that is repeated after PATIENCE_S is raised at once: something hangs.
     """
     received_s: Interrupts = []
 
@@ -49,13 +65,10 @@ def _interrupts_noted() -> Iterator[Interrupts]:
         if received_s[-1] - received_s[0] > PATIENCE_S:
             raise KeyboardInterrupt
 
-    numbers = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
-    before = [signal.signal(number, note) for number in numbers]
     try:
-        yield received_s
+        with _handled((signal.SIGINT, signal.SIGTERM), note):
+            yield received_s
     finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
         if received_s:  # whatever else went wrong, such as workers that were interrupted as they started
             raise KeyboardInterrupt
 
@@ -72,7 +85,6 @@ def connect(
     """
     quiet = {
         "logging.distributed": "critical",
-        "distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical",  # a local cluster's workers
         "distributed.admin.large-graph-warning-threshold": "1 GB",
         # Else idle workers take videos that were meant for others: a local cluster's worker with a GPU, above all.
         "distributed.scheduler.work-stealing": not gpu,
@@ -104,26 +116,25 @@ def connect(
 def _local_cluster(workers: int | None, gpu: bool, scratch: Path) -> LocalCluster:
     """Processes of one thread each. They ignore Ctrl-C, which reaches the whole terminal: the driver ends them.
 
-    So that they do from their first moment, so does the driver until they have started, for a second or two.
+    Ignoring is inherited, so the driver ignores it too, and drops it, in the second or two in which they start.
     """
-    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited by what is started here
-    try:
-        cluster = LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            dashboard_address="127.0.0.1:0",
-            local_directory=str(scratch),
-        )
+    with _handled([signal.SIGINT], signal.SIG_IGN):
+        try:
+            cluster = LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address="127.0.0.1:0",
+                local_directory=str(scratch),
+                silence_logs=logging.CRITICAL,
+            )
+        except RuntimeError as error:
+            raise BuildError(f"the local Dask cluster does not start: {error.__cause__ or error}") from error
         if gpu:
             options = {**cluster.new_spec["options"], "resources": {GPU: 1}}
             cluster.new_spec = {**cluster.new_spec, "options": options}
             cluster.scale(len(cluster.workers) + 1)  # run_on waits for it, and not for ever
         return cluster
-    except RuntimeError as error:
-        raise BuildError(f"the local Dask cluster does not start: {error.__cause__ or error}") from error
-    finally:
-        signal.signal(signal.SIGINT, interrupt)
 
 
 def _workers(client: Client) -> dict[str, bool]:
@@ -149,8 +160,8 @@ def run_on(client: Client, tasks: Sequence[ShardTask], interrupts: Interrupts, *
 
     What has not begun when the client is closed is never run: the scheduler forgets the tasks of clients that leave.
 
-    Raises: whatever a pack raises; BuildError if workers die again and again, or the scheduler does; KeyboardInterrupt
-        if there are interrupts.
+    Raises: whatever a pack raises; BuildError if workers die again and again, or the scheduler does; OSError if
+        it does not answer; KeyboardInterrupt if there are interrupts.
     """
     ahead = VIDEOS_AHEAD * cores(client)
     run = uuid.uuid4().hex[:12]  # Dask shares tasks of equal keys between clients: two builds must have none

@@ -87,7 +87,6 @@ def test_killed_at_any_moment_and_run_again(
     assert not any((out / ".build" / "tmp").glob("*"))
 
 
-# Ctrl-C reaches all processes of a terminal, and so does a scheduler's SIGTERM; `kill` reaches the driver only.
 @pytest.fixture(scope="module")
 def long_reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Hashes of a set that takes long enough to be interrupted."""
@@ -96,12 +95,13 @@ def long_reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return tree(out)
 
 
+# Ctrl-C reaches all processes of a terminal, and so does a batch scheduler's SIGTERM; `kill` reaches the driver only.
 @pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(
     "end",
     [
         pytest.param(lambda driver: os.killpg(driver.pid, signal.SIGINT), id="ctrl-c"),
-        pytest.param(lambda driver: os.killpg(driver.pid, signal.SIGTERM), id="scheduler"),
+        pytest.param(lambda driver: os.killpg(driver.pid, signal.SIGTERM), id="batch-scheduler"),
         pytest.param(lambda driver: driver.terminate(), id="kill"),
     ],
 )
@@ -120,6 +120,7 @@ def test_interrupted_it_says_so_in_one_line_and_the_next_run_goes_on(
     *progress, last = errors.splitlines()
     assert last.startswith(b"interrupted; the same command goes on"), errors
     assert all(b"/18 videos" in line for line in progress), errors
+    assert len(list(out.glob("mv/*.tar"))) < 9  # it did not go on to the end first
     build(out, workers=2, limit_videos=18)
     assert tree(out) == long_reference
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,8 +18,11 @@ from click.testing import CliRunner
 from distributed import Client, Future, as_completed
 from numba import cuda
 
+import ipdata.build
 import ipdata.cli
 import ipdata.cluster
+from ipdata.recipe import BuildRecipe, Limits
+from pipelines import load
 from shards.reader import ShardSet
 
 SIMULATOR = {"NUMBA_ENABLE_CUDASIM": "1"}
@@ -104,13 +109,12 @@ def test_what_an_interrupted_build_had_not_begun_is_never_published(tmp_path: Pa
     build.terminate()
     _, errors = build.communicate(timeout=60)
     assert build.returncode == 130, errors
+    published = len(list(out.glob("mv/*.tar")))
     with Client(cluster.address) as client:
-        while any(client.processing().values()):  # what had begun ends
+        while any(client.processing().values()):
             time.sleep(0.05)
-        published = tree(out)
-        time.sleep(2)
-        assert tree(out) == published and not any(client.processing().values())
-    assert len(list(out.glob("mv/*.tar"))) < 9
+    assert len(list(out.glob("mv/*.tar"))) <= published + len(cluster.workers)  # each may have been at one
+    assert published < 9
 
 
 @pytest.mark.usefixtures("interruptible")
@@ -136,17 +140,27 @@ def test_an_interrupt_is_not_lost_in_a_finaliser(number: signal.Signals) -> None
 def test_an_interrupt_when_all_is_done_is_heeded_and_one_that_is_repeated_waits_for_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    at_the_end = []
+    reached = []
     with pytest.raises(KeyboardInterrupt), ipdata.cluster._interrupts_noted():
         signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGINT)  # at once: it is held down, or comes to all processes from several sides
-        at_the_end.append(True)
-    assert at_the_end
+        signal.raise_signal(signal.SIGINT)  # at once: it comes to all processes from several sides
+        reached.append("the end")
     monkeypatch.setattr(ipdata.cluster, "PATIENCE_S", 0)
     with pytest.raises(KeyboardInterrupt), ipdata.cluster._interrupts_noted():
         signal.raise_signal(signal.SIGTERM)
+        reached.append("the repeated one")
         signal.raise_signal(signal.SIGTERM)
-        pytest.fail("the second did not raise")
+        reached.append("beyond it")
+    assert reached == ["the end", "the repeated one"]
+
+
+def test_a_build_may_run_in_any_thread(tmp_path: Path) -> None:
+    """Signals are handled in the main thread only; elsewhere they are left to who owns it."""
+    recipe = replace(load(BuildRecipe, "build", "small", ["synthetic.frames=14"]), limits=Limits(videos=2))
+    places = {"source": tmp_path, "splits": None, "draw": None, "out": tmp_path / "set"}
+    request = ipdata.build.Request(dataset="synthetic", recipe=recipe, columns=("mv", "video"), workers=1, **places)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(ipdata.build.build, request).result(timeout=120).manifest.samples == 2
 
 
 def test_a_scheduler_without_workers_is_refused(tmp_path: Path, cluster: Cluster) -> None:
@@ -258,7 +272,7 @@ def test_a_build_whose_last_worker_with_a_gpu_dies_gives_up_and_can_go_on(
     monkeypatch.setattr(ipdata.cluster, "RESULT_S", 1.0)
     next_done = ipdata.cluster._next
 
-    def then_kill(running: as_completed, client: Client, interrupts: list[int], *, gpu: bool) -> Future:
+    def then_kill(running: as_completed, client: Client, interrupts: ipdata.cluster.Interrupts, *, gpu: bool) -> Future:
         """Between a task's end and its result, which is lost with the worker."""
         done = next_done(running, client, interrupts, gpu=gpu)
         gpu_worker.kill()
