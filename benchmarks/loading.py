@@ -101,7 +101,5 @@ def _clip_from_video(m4v: bytes, picture_px: tuple[int, int]) -> dict[str, Any]:
         if number in wanted and previous is not None:
             mvs.append(picture.mv)
             residuals.append(cut(encode(picture, previous), window, INPUT.crop_px))
-            if number == max(wanted):
-                break
         previous = picture
     return {"mv": np.stack(mvs), "residual": np.stack(residuals), "window": window}
