@@ -21,7 +21,7 @@ from ipmodel.inputs import Batch
 from ipmodel.memory import keep_memory
 from ipmodel.recipe import COLUMNS, Input, Modality
 from ipmodel.sampling import middle_positions, random_positions, rng_of
-from ipmodel.transforms import U8, Crop, Window, cut, evaluation_crops, jitter, random_crop
+from ipmodel.transforms import U8, Window, cut, evaluation_crops, jitter, training_window
 from shards import Sample, ShardSet
 from shards.schema import column_of
 
@@ -73,7 +73,7 @@ class Clips(Dataset[dict[str, Any]]):
         turn, number = draw
         sample, settings = self.samples[number], self.settings
         rng = rng_of(settings.seed, turn, number)
-        window = self._crop(turn, rng).window(width=sample.width, height=sample.height)
+        window = self._window(turn, rng, width=sample.width, height=sample.height)
         clip: dict[str, Any] = {"window": window, "label": sample.class_id, "number": number}
         drawn: dict[str, list[int]] = {}  # by picture types: mv, residual and flow of a clip are of the same frames
         for column in settings.columns:
@@ -89,12 +89,12 @@ class Clips(Dataset[dict[str, Any]]):
     def _training(self) -> bool:
         return self.settings.test_crops == 0
 
-    def _crop(self, turn: int, rng: np.random.Generator) -> Crop:
+    def _window(self, turn: int, rng: np.random.Generator, *, width: int, height: int) -> Window:
         settings = self.settings
         if not self._training:
-            return evaluation_crops(settings.input, settings.test_crops)[turn]
+            return evaluation_crops(settings.input, settings.test_crops)[turn].window(width=width, height=height)
         scales = settings.input.iframe_scales if settings.modalities == ("i",) else settings.input.scales
-        return random_crop(settings.input, scales, rng)
+        return training_window(settings.input, scales, rng, width=width, height=height)
 
     def _positions(self, frames: int, rng: np.random.Generator) -> list[int]:
         segments = self.settings.segments

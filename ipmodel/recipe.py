@@ -85,11 +85,13 @@ class Phase:
 
 @dataclass(frozen=True, kw_only=True)
 class Input:
-    """What a network's input looks like. Sizes and scales are CoViAR's; docs/decisions.md says how crops differ."""
+    """What a network's input looks like. Sizes and scales are CoViAR's."""
 
-    resize_px: int = 256  # the picture is squashed to a square of this side
+    resize_px: int = 256  # in testing, the picture is squashed to a square of this side
     crop_px: int = 224  # what the network sees
-    scales: tuple[float, ...] = (1.0, 0.875, 0.75)  # sides of training's crops, as shares of the square's
+    # In training: squares of the squashed picture too, or CoViAR's, rectangles of the picture as it is.
+    training_crops: Literal["squashed", "picture"] = "squashed"
+    scales: tuple[float, ...] = (1.0, 0.875, 0.75)  # sides of training's crops, as shares of the shorter side's
     iframe_scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
     flip: bool = True  # mirror half of the training clips
     colour_jitter: float = 0.0  # of I-frames in training: brightness, contrast, saturation by up to this share

@@ -1,5 +1,6 @@
 """Which part of a picture a network sees: crops, drawn once for a clip, that hold for all its frames and modalities."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
@@ -53,13 +54,30 @@ def evaluation_crops(settings: Input, count: int) -> list[Crop]:
     return [*five, *(crop._replace(flip=True) for crop in five)]
 
 
-def random_crop(settings: Input, scales: tuple[float, ...], rng: np.random.Generator) -> Crop:
-    """One of the scales, at a corner or the middle or between (TSN's thirteen places); mirrored half of the time."""
+def training_window(
+    settings: Input, scales: Sequence[float], rng: np.random.Generator, *, width: int, height: int
+) -> Window:
+    """Drawn for a clip, as `settings.training_crops` says; mirrored half of the time."""
+    draw = {"squashed": _squashed_square, "picture": _rectangle}[settings.training_crops]
+    window = draw(scales, rng, width, height)
+    return window._replace(flip=bool(settings.flip and rng.random() < 0.5))
+
+
+def _squashed_square(scales: Sequence[float], rng: np.random.Generator, width: int, height: int) -> Window:
+    """A square of the squashed picture, at a corner or the middle or between (TSN's thirteen places)."""
     side = float(rng.choice(scales))
     room = (1 - side) / 4
     places = [(x, y) for x in range(0, 5, 2) for y in range(0, 5, 2)] + [(x, y) for x in (1, 3) for y in (1, 3)]
     x, y = places[rng.integers(len(places))]
-    return Crop(x * room, y * room, side, bool(settings.flip and rng.random() < 0.5))
+    return Crop(x * room, y * room, side).window(width=width, height=height)
+
+
+def _rectangle(scales: Sequence[float], rng: np.random.Generator, width: int, height: int) -> Window:
+    """Anywhere in the picture as it is, as CoViAR's: each side a scale of the shorter side, or its neighbour."""
+    sides = [int(scale * min(width, height)) for scale in scales]
+    shapes = [(w, h) for i, w in enumerate(sides) for j, h in enumerate(sides) if abs(i - j) <= 1]
+    w, h = shapes[rng.integers(len(shapes))]
+    return Window(int(rng.integers(width - w + 1)), int(rng.integers(height - h + 1)), w, h, flip=False)
 
 
 def cut(image: U8, window: Window, crop_px: int) -> U8:

@@ -40,6 +40,12 @@ def test_the_paper_at_full_size() -> None:
     assert (recipe.input.resize_px, recipe.input.crop_px) == (256, 224)
 
 
+@pytest.mark.parametrize("name", names("train"))
+def test_where_the_paper_is_rebuilt_training_crops_are_coviars(name: str) -> None:
+    expected = "picture" if name in ("ip_tsn", "coviar", "i_2d_3d") else "squashed"
+    assert load(TrainRecipe, "train", name).input.training_crops == expected
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -53,6 +59,7 @@ def test_the_paper_at_full_size() -> None:
         ("phases.mr_2d.optimiser.steps=[9, 3]", "steps must rise"),
         ("phases=3", "phases must be a table, each entry a table of modality"),
         ("input.scales=[1.5]", "scales must lie in"),
+        ("input.training_crops=round", "input.training_crops must be one of 'squashed', 'picture', got 'round'"),
         ("input.colour_jitter=-3", "colour_jitter must lie in"),
         ("input.motion_bound_px=0", "motion_bound_px must be positive"),
         ("seed=-1", "seed must not be negative, got -1"),

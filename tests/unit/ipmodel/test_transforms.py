@@ -1,5 +1,9 @@
 """One crop for all modalities, and the numbers that the networks see."""
 
+from collections import Counter
+from dataclasses import replace
+from typing import Literal
+
 import numpy as np
 import pytest
 import torch
@@ -10,8 +14,8 @@ from ipmodel.data import collate
 from ipmodel.inputs import IMAGENET_MEAN, IMAGENET_STD, network_input
 from ipmodel.recipe import Input
 from ipmodel.sampling import rng_of
-from ipmodel.transforms import Crop, centre_crop, cut, evaluation_crops, jitter, random_crop
-from shards.motion import INTRA, enlarge, field_px, grid_of
+from ipmodel.transforms import Crop, Window, centre_crop, cut, evaluation_crops, jitter, training_window
+from shards.motion import INTRA, field_px, grid_of
 
 WHOLE = Crop(left=0, top=0, side=1)
 
@@ -126,12 +130,38 @@ def test_ten_crops_are_the_corners_and_the_middle_and_their_mirrors() -> None:
     assert evaluation_crops(chosen, 1) == [centre_crop(chosen)]
 
 
-def test_train_crops_stay_inside_and_use_all_scales_and_both_sides() -> None:
-    chosen = Input()
-    crops = [random_crop(chosen, chosen.scales, rng_of(seed)) for seed in range(200)]
-    assert {crop.side for crop in crops} == set(chosen.scales) and {crop.flip for crop in crops} == {True, False}
-    for crop in crops:
-        assert 0 <= crop.left <= crop.left + crop.side <= 1 + 1e-9 and 0 <= crop.top <= 1 - crop.side + 1e-9
-    no_flip = Input(flip=False)
-    assert not any(random_crop(no_flip, (1.0,), rng_of(seed)).flip for seed in range(50))
-    assert enlarge(np.zeros((1, 1, 2)), width=3, height=3).shape == (3, 3, 2)
+def drawn(chosen: Input, scales: tuple[float, ...], *, width: int = 340, height: int = 256) -> list[Window]:
+    return [training_window(chosen, scales, rng_of(seed), width=width, height=height) for seed in range(2000)]
+
+
+@pytest.mark.parametrize("crops", ["squashed", "picture"])
+def test_training_crops_stay_inside_and_show_both_sides(crops: Literal["squashed", "picture"]) -> None:
+    chosen = Input(training_crops=crops)
+    windows = drawn(chosen, chosen.iframe_scales)
+    for left, top, width, height, _ in windows:
+        assert 0 <= left <= left + width <= 340 and 0 <= top <= top + height <= 256
+    assert {window.flip for window in windows} == {True, False}
+    assert not any(window.flip for window in drawn(replace(chosen, flip=False), (1.0,)))
+    assert len(set(drawn(replace(chosen, flip=False), (1.0,), width=256, height=256))) == 1  # the picture is a square
+
+
+def test_squashed_crops_are_squares_of_the_squashed_picture_at_thirteen_places() -> None:
+    windows = drawn(Input(flip=False), (0.875,))
+    assert len(set(windows)) == 13 and {(window.left, window.top) for window in windows} >= {(0, 0), (42, 32), (21, 16)}
+    assert all(abs(window.width - 0.875 * 340) <= 1 and window.height == 224 for window in windows)
+
+
+def test_crops_of_the_picture_have_coviars_shapes_and_lie_anywhere() -> None:
+    chosen = Input(training_crops="picture")
+    sides = (256, 224, 192, 168)  # of 256, by scales of 1, 0.875, 0.75, 0.66
+    for count in (3, 4):
+        windows = drawn(chosen, chosen.iframe_scales[:count])
+        shapes = [(w, h) for i, w in enumerate(sides[:count]) for j, h in enumerate(sides[:count]) if abs(i - j) <= 1]
+        found = Counter((window.width, window.height) for window in windows)
+        assert found.keys() == set(shapes)
+        assert max(found.values()) < 2 * min(found.values())  # all equally often
+    lefts = Counter(window.left for window in drawn(chosen, (1.0,)))
+    assert lefts.keys() == set(range(340 - 256 + 1))
+    tall = drawn(chosen, (1.0, 0.5), width=100, height=180)
+    assert {(window.width, window.height) for window in tall} == {(100, 100), (100, 50), (50, 100), (50, 50)}
+    assert max(window.top for window in tall) == 130
