@@ -55,7 +55,7 @@ def weights_sha256(path: Path) -> str:
 def from_imagenet(path: Path, network: ResNet) -> State:
     """torchvision's weights for a network with other inputs and classes: all but fc, conv1 for as many channels.
 
-    A conv1 for other than 3 channels holds the mean of the RGB filters in each (TSN, Wang et al. 2016).
+    BatchNorms' counts of batches may be absent, as in files from before PyTorch 0.4.1; they stay 0. A conv1 for other than 3 channels holds the mean of the RGB filters in each (TSN, Wang et al. 2016).
 
     Raises: ModelError if the file is not of this depth.
     """
@@ -67,11 +67,12 @@ def from_imagenet(path: Path, network: ResNet) -> State:
     if not isinstance(state, dict) or not all(isinstance(weight, Tensor) for weight in state.values()):
         raise ModelError(f"{path}: no torchvision weights: they are a dictionary of tensors")
     own = network.state_dict()
-    taken = {key: own[key] for key in own if key.startswith(("fc.", "data_bn."))}
-    for key in own.keys() - taken.keys():
-        if key not in state:
+    taken: State = {}
+    for key in own:
+        kept = key.startswith(("fc.", "data_bn.")) or (key.endswith("num_batches_tracked") and key not in state)
+        if not kept and key not in state:
             raise ModelError(f"{path}: no weight {key}; is it a ResNet-{network.architecture.depth}?")
-        taken[key] = state[key]
+        taken[key] = own[key] if kept else state[key]
     shapes = {key: weight.shape for key, weight in own.items()}
     shapes["conv1.weight"] = torch.Size([shapes["conv1.weight"][0], RGB, *shapes["conv1.weight"][2:]])
     for key, weight in taken.items():

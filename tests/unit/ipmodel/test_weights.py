@@ -52,10 +52,23 @@ def test_imagenet_weights_for_five_channels(tmp_path: Path) -> None:
     assert torch.equal(network.fc.weight, own_fc)
 
 
+def test_weights_as_torchvision_published_them_first_load(tmp_path: Path) -> None:
+    """In PyTorch's older file format, and from BatchNorms that did not count batches yet."""
+    theirs = trained_2d(channels=3).state_dict()
+    published = {key: weight for key, weight in theirs.items() if not key.endswith("num_batches_tracked")}
+    assert len(published) < len(theirs)
+    torch.save(published, tmp_path / "resnet18.pth", _use_new_zipfile_serialization=False)
+    network = ResNet(Architecture(depth=18, channels=3), 9)
+    network.load_state_dict(from_imagenet(tmp_path / "resnet18.pth", network))
+    loaded = network.state_dict()
+    assert all(torch.equal(loaded[key], published[key]) for key in loaded if key in published and "fc." not in key)
+    assert loaded["layer4.1.bn2.num_batches_tracked"] == 0
+
+
 def test_other_files_are_refused(tmp_path: Path) -> None:
     network = ResNet(Architecture(depth=34, channels=3), 6)
     torch.save(ResNet(Architecture(depth=18, channels=3), 6).state_dict(), tmp_path / "resnet18.pth")
-    with pytest.raises(ModelError, match="is it a ResNet-34"):
+    with pytest.raises(ModelError, match=r"no weight layer1.2.conv1.weight; is it a ResNet-34\?"):
         from_imagenet(tmp_path / "resnet18.pth", network)
     (tmp_path / "text.pth").write_text("no weights")
     torch.save({"conv1.weight": 3}, tmp_path / "number.pth")
