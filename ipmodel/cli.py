@@ -118,15 +118,7 @@ def evaluate(directory: Path, shards: str | None, splits: str, overrides: tuple[
             check_streams(opened, chosen, ranks=own)
             figures = {opened.split_dir(split).name: _figures(opened, split, own, results) for split in chosen}
             if own.first:
-                from ipmodel.report import coverage_of, table_of
-
-                write_published(
-                    results / "eval.json", (json.dumps(figures, indent=1) + "\n").encode(), temporary_dir=results
-                )
-                click.echo(table_of(figures, "top1"))
-                click.echo(table_of(figures, "top5"))
-                click.echo(coverage_of(opened.shard_set.manifest))
-                click.echo(f"accuracy per class and confusion matrices: {results / 'eval.json'}, split-*/scores/*.png")
+                _report(figures, opened.shard_set.manifest, results)
         return 0
 
     errors_as_lines(run)
@@ -147,7 +139,21 @@ def _figures(run: Any, split: str, own: Any, results: Path) -> dict[str, dict[st
             table.save(folder / f"{name}.npz")
             plot_confusion(table, name, folder / f"{name}.png")
         plot_curves(run.split_dir(split), folder.parent / "curves.png")
-    return {name: figures_of(table) for name, table in tables.items()}
+    subset = [sample.name for sample in run.shard_set.samples(split=split, subset="test")]
+    return {name: figures_of(table, subset) for name, table in tables.items()}
+
+
+def _report(figures: dict[str, Any], manifest: Any, results: Path) -> None:
+    from ipmodel.report import MEASURES, coverage_line, coverage_of, means_of, table_of
+
+    coverage = coverage_of(manifest)
+    written = {"splits": figures, "mean": means_of(figures), "coverage": coverage}
+    data = (json.dumps(written, indent=1) + "\n").encode()
+    write_published(results / "eval.json", data, temporary_dir=results)
+    for measure in MEASURES:
+        click.echo(table_of(figures, measure))
+    click.echo(coverage_line(coverage, manifest.dataset["name"]))
+    click.echo(f"accuracy per class and confusion matrices: {results / 'eval.json'}, split-*/scores/*.png")
 
 
 @main.command()

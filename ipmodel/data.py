@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from ipmodel.errors import ModelError
 from ipmodel.inputs import Batch
@@ -59,7 +59,8 @@ class Clips(Dataset[dict[str, Any]]):
         if len(sizes) > 1:
             raise ModelError(f"{shard_set.location} has pictures of {len(sizes)} sizes; build it with one")
         if not self.samples:
-            raise ModelError(f"{shard_set.location} has no samples for {settings.modalities} in this subset")
+            lacking = f"none of these {len(samples)} videos has frames in {', '.join(settings.columns)}"
+            raise ModelError(f"{shard_set.location}: {lacking}; choose another split, or add videos to the set")
 
     def _frames(self, sample: Sample) -> int:
         """How many there are to draw from, in the column that has fewest."""
@@ -107,10 +108,22 @@ class Clips(Dataset[dict[str, Any]]):
         return np.stack([cut(frame, window, self.settings.input.crop_px) for frame in frames])
 
 
+def clips_of(shard_set: ShardSet, settings: ClipSettings, *, split: str, subset: str) -> Clips:
+    """Raises: ModelError as Clips does, ShardError if there is no such split."""
+    samples = list(shard_set.samples(split=split, subset=subset))
+    try:
+        return Clips(shard_set, samples, settings)
+    except ModelError as error:
+        raise ModelError(f"{subset} of split {split}: {error}") from None
+
+
 def collate(clips: Sequence[dict[str, Any]]) -> Batch:
     """One tensor for each name, clips first; their windows as a list."""
     names = [name for name in clips[0] if name != "window"]
     batch: Batch = {name: torch.from_numpy(np.stack([clip[name] for clip in clips])) for name in names}
+    if get_worker_info() is not None:
+        for tensor in batch.values():
+            tensor.share_memory_()  # where there is none left: the queue to the trainer would drop the batch, and hang
     return batch | {"windows": [clip["window"] for clip in clips]}
 
 

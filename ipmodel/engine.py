@@ -73,6 +73,10 @@ def train(job: Job, ranks: Ranks, stopped: Sequence[int] = ()) -> None:
             compiled.compile()
     optimiser = optimiser_of(network, phase.optimiser)
     step = _restore(job, network, optimiser)
+    if len(set(ranks.gathered(step))) > 1:
+        raise ModelError(
+            f"{job.where}: {job.directory} is not the same for all processes; --out must be a shared place"
+        )
     wrapped: nn.Module = DistributedDataParallel(network) if ranks.count > 1 else network
     draws = _draws(batches, phase.epochs, first_step=step)
     source = loader(job.clips, draws, workers=recipe.workers, pin=ranks.device.type == "cuda")

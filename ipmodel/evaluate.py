@@ -7,8 +7,9 @@ import numpy as np
 import torch
 
 from ipmodel.check import check_files
-from ipmodel.data import Clips, ClipSettings, Draw, loader, on_device
+from ipmodel.data import ClipSettings, Draw, clips_of, loader, on_device
 from ipmodel.engine import channels_last
+from ipmodel.errors import ModelError
 from ipmodel.fuse import ScoreTable
 from ipmodel.inputs import network_input
 from ipmodel.ranks import Ranks
@@ -45,7 +46,7 @@ def scores_of(run: Run, *, split: str, phase: str, ranks: Ranks, subset: str = "
         input=run.recipe.input,
         test_crops=settings.test_crops,
     )
-    clips = Clips(run.shard_set, list(run.shard_set.samples(split=split, subset=subset)), picked)
+    clips = clips_of(run.shard_set, picked, split=split, subset=subset)
     if clips.excluded and ranks.first:
         click.echo(f"{phase}: {len(clips.excluded)} videos have nothing for it, such as {clips.excluded[0]}", err=True)
     network = channels_last(trained(run, split=split, name=phase).to(ranks.device)).eval()
@@ -63,6 +64,9 @@ def scores_of(run: Run, *, split: str, phase: str, ranks: Ranks, subset: str = "
     summed = np.zeros((len(clips), classes))
     for numbers_of, logits_of in ranks.gathered(own):
         np.add.at(summed, numbers_of, logits_of)
+    if not np.isfinite(summed).all():
+        broken = run.network_file(split, phase)
+        raise ModelError(f"{broken} gives scores that are not finite; delete it, and train its phase again")
     return ScoreTable(
         names=[sample.name for sample in clips.samples],
         labels=np.array([sample.class_id for sample in clips.samples], np.int64),

@@ -23,22 +23,43 @@ def errors_as_lines(run: Callable[[], int]) -> None:
         if "Original Traceback" in text:  # of a loader's worker: its last line is the error's own
             text = text.strip().splitlines()[-1].partition("Error: ")[2]
         if isinstance(error, OSError) and error.errno in FULL:
-            text += "; make room, then give the same command again"
+            where = "" if error.filename else " on the disk, or in /dev/shm for loader processes"
+            text += f"; make room{where}, then give the same command again"
         click.echo(f"error: {text}", err=True)
         status = REFUSED
-    except RuntimeError as error:
-        if str(error).startswith("DataLoader worker"):
-            text = f"{error} If memory was short, use fewer: --set workers=1"
-        elif "gloo" in str(error) or type(error).__name__.startswith("Dist"):  # torch.distributed's
-            text = _between_ranks(str(error))
-        else:
+    except (RuntimeError, MemoryError) as error:
+        cure = _cure_of(error)
+        if cure is None:
             raise
-        click.echo(f"error: {text}", err=True)
+        click.echo(f"error: {cure}", err=True)
         status = REFUSED
     except KeyboardInterrupt:
         click.echo("interrupted; the same command goes on from the last checkpoint", err=True)
         status = INTERRUPTED
     sys.exit(status)
+
+
+def _cure_of(error: RuntimeError | MemoryError) -> str | None:
+    """What went wrong and what to do, where it is nobody's bug but the machine's lack of something."""
+    name, text = type(error).__name__, str(error)
+    if "shared memory" in text:
+        cure = "give it more (`docker run --shm-size=8g`), or load without: --set workers=0"
+        return f"a loader process found no shared memory for a batch (/dev/shm): {cure}"
+    if text.startswith("DataLoader worker"):
+        return f"{text} If memory was short, use fewer: --set workers=1"
+    if isinstance(error, MemoryError) or name == "OutOfMemoryError" or "can't allocate memory" in text:
+        cure = "make the phase's batch smaller, or its accumulate larger, which computes a batch in parts"
+        return f"no memory left ({_last_line(text) or name}); {cure}"
+    if type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
+        reason = f"{name}: {text.strip().splitlines()[0]}"
+        return f"torch.compile failed ({reason}); install the compiler it wants, or use compile=false and another --out"
+    if "gloo" in text or name.startswith("Dist"):  # torch.distributed's
+        return _between_ranks(text)
+    return None
+
+
+def _last_line(text: str) -> str:
+    return text.strip().splitlines()[-1] if text.strip() else ""
 
 
 def _between_ranks(text: str) -> str:

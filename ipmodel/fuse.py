@@ -1,6 +1,5 @@
 """Late fusion: streams' scores of the same videos, added with weights. Pure numpy; takes other projects' scores too."""
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from ipmodel.errors import ModelError
 
 F64 = NDArray[np.float64]
+MAX_WEIGHT = 1e6
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class ScoreTable:
         if self.keys and len(self.keys) != videos:
             raise ModelError(f"scores of {videos} videos have {len(self.keys)} keys")
         if not np.isfinite(self.logits).all():
-            raise ModelError("scores hold values that are not finite; the network that made them is broken")
+            raise ModelError("scores hold values that are not finite; make them again")
         if self.classes and len(self.classes) != self.logits.shape[1]:
             raise ModelError(f"{len(self.classes)} class names for {self.logits.shape[1]} scores a video")
         if videos and not 0 <= self.labels.min() <= self.labels.max() < self.logits.shape[1]:
@@ -117,8 +117,9 @@ def fuse(tables: Sequence[ScoreTable], weights: Sequence[float] = (), *, softmax
     if not tables or len(weights) != len(tables):
         raise ModelError(f"{len(tables)} score files and {len(weights)} weights; give each file one")
     first = tables[0]
-    if not all(math.isfinite(weight) for weight in weights) or not any(weights):
-        raise ModelError(f"weights must be finite and not all 0, got {', '.join(map(str, weights))}")
+    if not all(0 <= weight <= MAX_WEIGHT for weight in weights) or not any(weights):
+        given = ", ".join(map(str, weights))
+        raise ModelError(f"weights must be 0 to {MAX_WEIGHT:g} and not all 0, got {given}")
     if not first.names:
         raise ModelError("there are no videos to fuse scores of")
     rows_by_identity = [_rows(identities) for identities in _identities(tables)]

@@ -13,12 +13,12 @@ import torch
 
 from ipmodel import checkpoint
 from ipmodel.check import check_files
-from ipmodel.data import Clips, ClipSettings
+from ipmodel.data import Clips, ClipSettings, clips_of
 from ipmodel.engine import Job, frozen, train
 from ipmodel.errors import ModelError
 from ipmodel.ranks import Ranks
 from ipmodel.recipe import Modality, Phase
-from ipmodel.resnet import ResNet
+from ipmodel.resnet import ResNet, last_values
 from ipmodel.runs import Run, trained
 from ipmodel.sampling import Batches
 from ipmodel.stop import StoppedError
@@ -35,25 +35,11 @@ def train_phases(run: Run, *, split: str, names: Sequence[str], ranks: Ranks, st
     """
     check_files(run, (), split=split, subset="train", ranks=ranks, stopped=stopped)  # records, which come first
     left = ranks.gathered([name for name in names if not run.network_file(split, name).is_file()])[0]
-    columns: dict[str, None] = {}
-    for name in left:
-        phase, clips = run.recipe.phases[name], _clips_of(run, split=split, name=name)
-        try:
-            Batches(samples=len(clips), batch=phase.batch, seed=0, ranks=ranks.count)
-        except ModelError as error:
-            raise ModelError(f"phases.{name}: {error}") from None
-        if phase.init not in left:  # else it is there when this one begins
-            _beginning(run, split=split, name=name, phase=phase)
-        if phase.teacher and phase.teacher not in left:
-            trained(run, split=split, name=phase.teacher)
-        columns |= dict.fromkeys(clips.settings.columns)
-        if clips.excluded and ranks.first:
-            example = clips.excluded[0]
-            print(f"{name}: {len(clips.excluded)} videos have no frames for it, such as {example}", file=stderr)
+    columns = dict.fromkeys(column for name in left for column in _check(run, name, left, split=split, ranks=ranks))
     check_files(run, list(columns), split=split, subset="train", ranks=ranks, stopped=stopped)
     if ranks.first:
         run.begin()
-    for name in left:
+    for name in names:
         if ranks.any(bool(stopped)):
             raise StoppedError
         directory = run.phase_dir(split, name)
@@ -62,6 +48,31 @@ def train_phases(run: Run, *, split: str, names: Sequence[str], ranks: Ranks, st
             # Another process may have trained it while this one was at an earlier phase.
             if not ranks.any(run.network_file(split, name).is_file()):
                 train(job_of(run, split=split, name=name), ranks, stopped)
+            elif ranks.first:
+                checkpoint.clear(directory)  # who trained it may have been killed before
+
+
+def _check(run: Run, name: str, left: Sequence[str], *, split: str, ranks: Ranks) -> tuple[str, ...]:
+    """The columns that a phase takes. Raises: ModelError if it cannot be trained here once the rest of `left` is."""
+    phase, clips = run.recipe.phases[name], _clips_of(run, split=split, name=name)
+    try:
+        batches = Batches(samples=len(clips), batch=phase.batch, seed=0, ranks=ranks.count)
+    except ModelError as error:
+        raise ModelError(f"phases.{name}: {error}") from None
+    values = batches.smallest_part(phase.accumulate) * last_values(
+        phase.architecture, frames=phase.segments, size_px=run.recipe.input.crop_px
+    )
+    if values < 2:
+        cure = "make batch, segments or input.crop_px larger, or accumulate smaller"
+        raise ModelError(f"phases.{name}: parts of one clip leave BatchNorm a single value in the last stage; {cure}")
+    if phase.init not in left:  # else it is there when this one begins
+        _beginning(run, split=split, name=name, phase=phase)
+    if phase.teacher and phase.teacher not in left:
+        trained(run, split=split, name=phase.teacher)
+    if clips.excluded and ranks.first:
+        example = clips.excluded[0]
+        print(f"{name}: {len(clips.excluded)} videos have no frames for it, such as {example}", file=stderr)
+    return clips.settings.columns
 
 
 @contextmanager
@@ -113,7 +124,7 @@ def _clips_of(run: Run, *, split: str, name: str) -> Clips:
     phase, recipe = run.recipe.phases[name], run.recipe
     modalities: tuple[Modality, ...] = (phase.modality, "flow") if phase.teacher else (phase.modality,)
     settings = ClipSettings(modalities=modalities, segments=phase.segments, input=recipe.input, seed=recipe.seed)
-    return Clips(run.shard_set, list(run.shard_set.samples(split=split, subset="train")), settings)
+    return clips_of(run.shard_set, settings, split=split, subset="train")
 
 
 def _beginning(run: Run, *, split: str, name: str, phase: Phase) -> ResNet:

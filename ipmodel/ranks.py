@@ -70,6 +70,9 @@ def ranks() -> Iterator[Ranks]:
     local, local_count = int(os.environ.get("LOCAL_RANK", 0)), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     device = torch.device("cuda", local) if cuda else torch.device("cpu")
     if cuda:
+        if local >= torch.cuda.device_count():
+            gpus = torch.cuda.device_count()
+            raise ModelError(f"process {local} of this machine has no GPU of its own; --nproc-per-node {gpus} at most")
         torch.cuda.set_device(device)
     try:
         dist.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE)

@@ -10,7 +10,8 @@ from ipmodel.recipe import TrainRecipe
 from pipelines import build
 
 RUN = "run.json"
-OUTSIDE = ("streams", "fusions", "workers", "checkpoint_minutes")  # keys that no network depends on
+OF_TRAINING_ALONE = ("workers", "checkpoint_minutes")
+OUTSIDE = ("streams", "fusions", *OF_TRAINING_ALONE)  # keys that no network depends on
 
 
 def identity(record: dict[str, Any]) -> dict[str, Any]:

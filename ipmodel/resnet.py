@@ -82,6 +82,12 @@ def features_of(depth: int) -> int:
     return WIDTHS["conv5"] * DEPTHS[depth][0].expansion
 
 
+def last_values(architecture: Architecture, *, frames: int, size_px: int) -> int:
+    """Values that one clip gives a channel of the last stage: conv1 to conv5 halve the picture, 3D stages the clip."""
+    halvings = sum(STAGES.index(stage) > STAGES.index(architecture.last_2d_stage) for stage in STAGES[2:])
+    return -(-frames // 2**halvings) * (-(-size_px // 2 ** len(STAGES))) ** 2
+
+
 class InputNorm(nn.Module):
     """nn.BatchNorm2d for few channels with many pixels each, written so that a GPU sums them with all its threads.
 

@@ -16,7 +16,7 @@ from ipmodel import checkpoint
 from ipmodel.errors import ModelError
 from ipmodel.ranks import Ranks
 from ipmodel.recipe import TrainRecipe
-from ipmodel.record import OUTSIDE, RUN, differences, identity, read_record
+from ipmodel.record import OF_TRAINING_ALONE, OUTSIDE, RUN, differences, identity, read_record
 from ipmodel.resnet import ResNet
 from ipmodel.weights import weights_sha256
 from pipelines import build
@@ -90,17 +90,20 @@ class Run:
             raise ModelError(f"{begun}; {cure}")
 
     def begin(self) -> None:
-        """Write down what the run is, if it is new. Raises: as check."""
+        """Write down what the run is, if it is new; say what an older record keeps. Raises: as check."""
         self.check()
         self.directory.mkdir(parents=True, exist_ok=True)
-        temporary = self.directory / f"tmp-{os.urandom(8).hex()}-{RUN}"
+        path, temporary = self.directory / RUN, self.directory / f"tmp-{os.urandom(8).hex()}-{RUN}"
         try:
             write_synced(temporary, (json.dumps(self.record, indent=1) + "\n").encode())
-            publish_new(temporary, self.directory / RUN)
+            publish_new(temporary, path)
         except FileExistsError:  # begun before, or by another meanwhile
             self.check()
         finally:
             temporary.unlink(missing_ok=True)
+        kept = sorted(set(differences(read_record(path)["recipe"], self.record["recipe"])) - set(OF_TRAINING_ALONE))
+        if kept:
+            print(f"{path} keeps {', '.join(kept)} as begun; give the --set to `ipmodel eval` instead", file=stderr)
 
 
 def _check_name(directory: Path) -> None:

@@ -68,6 +68,11 @@ class Batches:
         """Of an epoch."""
         return self.samples // self.batch
 
+    def smallest_part(self, parts: int) -> int:
+        """Clips in the smallest of the parts that a rank's share of a batch is computed in."""
+        share = self.batch // self.ranks
+        return share % -(-share // parts) or -(-share // parts)
+
     def of(self, epoch: int, *, first_step: int = 0) -> Iterator[list[int]]:
         """This rank's sample numbers, step by step."""
         order = epoch_order(self.samples, seed=self.seed, epoch=epoch)

@@ -55,7 +55,8 @@ def weights_sha256(path: Path) -> str:
 def from_imagenet(path: Path, network: ResNet) -> State:
     """torchvision's weights for a network with other inputs and classes: all but fc, conv1 for as many channels.
 
-    BatchNorms' counts of batches may be absent, as in files from before PyTorch 0.4.1; they stay 0. A conv1 for other than 3 channels holds the mean of the RGB filters in each (TSN, Wang et al. 2016).
+    A conv1 for other than 3 channels holds the mean of the RGB filters in each (TSN, Wang et al. 2016). BatchNorms'
+    counts of batches may be absent, as in files from before PyTorch 0.4.1; they stay 0.
 
     Raises: ModelError if the file is not of this depth.
     """

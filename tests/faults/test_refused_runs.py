@@ -1,12 +1,14 @@
 """What ipmodel cannot train or test is refused with what is wrong and the cure, and nothing is begun or lost."""
 
 import json
+import resource
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 from serving import serving
-from training import build_set, damaged_later, flip_a_bit, ipmodel, train_options
+from training import build_set, command, damaged_later, flip_a_bit, ipmodel, one_thread, train_options
 
 from ipmodel.checkpoint import FINAL
 from shards import ShardSet
@@ -25,6 +27,7 @@ from shards.manifest import samples_path, tar_path
         (["--init=18"], "expected resnetDEPTH=FILE"),
         (["--init=resnet50=/nothing.pth"], "no phase of the recipe begins with a ResNet-50"),
         (["--set=phases.i_stream.optimiser.body_multiplier=0.01"], "give --init resnet18=FILE, or use the recipe"),
+        (["--set=phases.i_stream.accumulate=6"], "parts of one clip leave BatchNorm a single value in the last stage"),
         (["--set=phases.i_stream.batch=60"], "16 samples are fewer than a global batch of 60"),  # before any training
     ],
 )
@@ -32,6 +35,48 @@ def test_what_cannot_be_trained_is_refused(trained: Path, tmp_path: Path, argume
     done = ipmodel(*train_options(trained / "set", tmp_path / "run", trained / "quick.toml", *arguments))
     assert done.returncode == 1 and message in done.stderr, done.stderr
     assert "Traceback" not in done.stderr and not list(tmp_path.rglob(FINAL))
+
+
+def in_six_gigabytes() -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (6 * 2**30, 6 * 2**30))
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("phases.i_stream.segments=4000", "make the phase's batch smaller, or its accumulate larger"),
+        ("compile=true", "install the compiler it wants, or use compile=false and another --out"),
+    ],
+)
+def test_what_a_machine_lacks_is_told_with_the_cure(trained: Path, tmp_path: Path, setting: str, message: str) -> None:
+    larger = ["--set=input.crop_px=64", "--set=input.resize_px=64", f"--set={setting}", "--phase=i_stream"]
+    done = subprocess.run(
+        command(*train_options(trained / "set", tmp_path / "run", trained / "quick.toml", *larger)),
+        capture_output=True,
+        text=True,
+        env=one_thread() | {"CXX": "/nonexistent/c++", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "compiled")},
+        preexec_fn=in_six_gigabytes,
+    )
+    assert done.returncode == 1 and message in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
+def test_loader_processes_without_shared_memory_end_the_run(trained: Path, tmp_path: Path) -> None:
+    """As in a container that has 64 MB of it: the batch is not dropped, which its reader would wait for forever."""
+    small = [
+        "unshare",
+        "--map-root-user",
+        "--mount",
+        "sh",
+        "-c",
+        'mount -t tmpfs -o size=200k tmpfs /dev/shm && exec "$@"',
+        "sh",
+    ]
+    if shutil.which("unshare") is None or subprocess.run([*small, "true"], capture_output=True).returncode:
+        pytest.skip("no /dev/shm of one's own can be mounted here")
+    larger = ["--phase=i_stream", "--set=phases.i_stream.segments=100"]  # 1.8 MB a batch
+    options = train_options(trained / "set", tmp_path / "run", trained / "quick.toml", "--set=workers=1", *larger)
+    done = subprocess.run([*small, *command(*options)], capture_output=True, text=True, env=one_thread(), timeout=120)
+    assert done.returncode == 1 and "--set workers=0" in done.stderr and "Traceback" not in done.stderr, done.stderr
 
 
 def test_a_refused_command_begins_nothing(trained: Path, tmp_path: Path) -> None:

@@ -23,8 +23,14 @@ from training import (
     wait_for_a_step,
 )
 
+from ipmodel import checkpoint
 from ipmodel.checkpoint import FINAL
 from ipmodel.fuse import load_scores
+from ipmodel.optimiser import optimiser_of
+from ipmodel.phases import job_of
+from ipmodel.recipe import TrainRecipe
+from ipmodel.runs import Run
+from pipelines import load
 from shards import ShardSet
 from shards.manifest import tar_path
 
@@ -113,7 +119,7 @@ def test_scores_do_not_depend_on_the_number_of_ranks(trained: Path, tmp_path: Pa
         done = ipmodel("eval", run, f"--shards={trained / 'set'}", "--splits=all", ranks=ranks)
         assert done.returncode == 0, done.stderr
         found.append(load_scores(run / "split-1/scores/p.npz"))
-        figures = json.loads((run / "eval.json").read_text())["split-1"]
+        figures = json.loads((run / "eval.json").read_text())["splits"]["split-1"]
         assert set(figures) == {"i", "p", "of", "i+p", "i+of"}
         assert figures["i+p"]["videos"] == 8 and np.sum(figures["i+p"]["confusion"]) == 8
     assert found[0].names == found[1].names
@@ -189,6 +195,22 @@ def test_ranks_train_the_same_phase_though_one_sees_another_complete(trained: Pa
     done = torchrun(tmp_path, OF_EACH_RANK, trained / "quick.toml", trained / "set", tmp_path / "run-RANK")
     assert done.returncode == 0, done.stderr
     assert [path.parent.name for path in (tmp_path / "run-0").rglob(FINAL)] == ["i_stream"]
+
+
+def test_ranks_go_on_from_one_step(trained: Path, tmp_path: Path) -> None:
+    """One finds a checkpoint that the other does not: RUN is not on a file system that they share."""
+    run = Run(
+        directory=tmp_path / "run-1",
+        shard_set=ShardSet(trained / "set"),
+        recipe=load(TrainRecipe, "train", str(trained / "quick.toml")),
+        imagenet={},
+    )
+    job = job_of(run, split="1", name="of_2d")
+    state = {"optimiser": optimiser_of(job.network, job.phase.optimiser).state_dict()}
+    checkpoint.save(job.directory, checkpoint.Checkpoint(1, job.network.state_dict(), state))
+    done = torchrun(tmp_path, OF_EACH_RANK, trained / "quick.toml", trained / "set", tmp_path / "run-RANK")
+    assert done.returncode == 1 and "--out must be a shared place" in done.stderr, done.stderr
+    assert not list(tmp_path.rglob(FINAL))
 
 
 ONE_ENDS = """

@@ -23,7 +23,7 @@ def test_streams_tell_what_they_can_see_and_fused_tell_more(tmp_path: Path) -> N
     assert trained.returncode == 0, trained.stderr
     done = ipmodel("eval", tmp_path / "run", f"--shards={tmp_path / 'set'}")
     assert done.returncode == 0, done.stderr
-    figures = json.loads((tmp_path / "run" / "eval.json").read_text())["split-1"]
+    figures = json.loads((tmp_path / "run" / "eval.json").read_text())["splits"]["split-1"]
 
     def accuracy(stream: str, classes: tuple[str, ...]) -> float:
         return float(np.mean([figures[stream]["per_class"][name] for name in classes]))

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from serving import serving
 from training import command, ipmodel, log_of, networks, one_thread, train_options, wait_for_a_step
 
-from ipmodel.checkpoint import FINAL
+from ipmodel.checkpoint import FINAL, WEIGHTS, load_network, save_network
 from ipmodel.fuse import load_scores
 from shards import ShardSet
 
@@ -28,6 +29,43 @@ def test_a_complete_phase_is_not_run_again_and_a_missing_one_is(trained: Path, t
     assert networks(run) == before
     assert len(log_of(run, "of_2d")) == 2 and len(log_of(run, "p_stream")) == 4  # made again from its first step
     assert not list(run.rglob("step-*"))
+
+
+def test_what_a_kill_left_of_a_complete_phase_is_removed(trained: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(trained / "run", tmp_path / "run")
+    before = networks(run)
+    for name in ("step-00000001", "tmp-step-00000002"):
+        (run / "split-1/of_2d" / name).mkdir()
+        (run / "split-1/of_2d" / name / WEIGHTS).write_bytes(b"some")
+    (run / "split-1/of_2d" / f"tmp-{FINAL}").write_bytes(b"some")
+    done = ipmodel(*train_options(trained / "set", run, trained / "quick.toml"))
+    assert done.returncode == 0 and networks(run) == before
+    assert not [*run.rglob("step-*"), *run.rglob("tmp-*")]
+
+
+def test_a_run_keeps_how_it_is_tested_and_says_so(trained: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(trained / "run", tmp_path / "run")
+    before = (run / "run.json").read_bytes()
+    changes = ["--set=phases.i_stream.test_segments=5", "--set=streams.more=of_2d", "--set=workers=1"]
+    done = ipmodel(*train_options(trained / "set", run, trained / "quick.toml", *changes))
+    assert done.returncode == 0 and (run / "run.json").read_bytes() == before
+    kept = f"{run / 'run.json'} keeps phases.i_stream.test_segments, streams.more as begun; give the --set to"
+    assert kept in done.stderr
+    assert "keeps" not in ipmodel(*train_options(trained / "set", run, trained / "quick.toml")).stderr
+
+
+def test_a_broken_network_is_named(trained: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(trained / "run", tmp_path / "run")
+    path = run / "split-1/of_2d" / FINAL
+    save_network(
+        path,
+        {
+            name: torch.full_like(weight, torch.nan) if name == "fc.bias" else weight
+            for name, weight in load_network(path).items()
+        },
+    )
+    done = ipmodel("eval", run)
+    assert done.returncode == 1 and f"error: {path} gives scores that are not finite" in done.stderr, done.stderr
 
 
 def test_seeds_decide(trained: Path, tmp_path: Path) -> None:
@@ -89,7 +127,7 @@ def test_from_a_url_the_weights_are_the_same(trained: Path, tmp_path: Path, monk
         assert tars and len(set(tars)) == len(tars) and {path.split("/")[1] for path in tars} == {"flow"}
         done = ipmodel("eval", run, f"--shards={url}")
     assert done.returncode == 0, done.stderr
-    assert json.loads((run / "eval.json").read_text())["split-1"]["i+p"]["videos"] == 8
+    assert json.loads((run / "eval.json").read_text())["splits"]["split-1"]["i+p"]["videos"] == 8
 
 
 def test_how_it_is_tested_can_be_changed_and_nothing_else(trained: Path, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ipmodel.fuse import ScoreTable
-from ipmodel.report import figures_of, table_of, with_fusions
+from ipmodel.report import figures_of, means_of, table_of, with_fusions
 
 CLASSES = ("x", "y", "z")
 
@@ -28,11 +28,14 @@ def test_fusions_are_over_videos_that_both_streams_can_see() -> None:
     """A video of one frame has no P-frames."""
     tables = with_fusions({"i": I_STREAM, "p": stream([[0, 5, 0], [0, 1, 1]], ("b", "c"))}, {"i+p": {"p": 1, "i": 1}})
     assert tables["i+p"].names == ["b", "c"] and tables["i+p"].top1 == 0.5
-    assert figures_of(tables["i+p"])["videos"] == 2 and figures_of(tables["i"])["videos"] == 3
+    subset = ["a", "b", "c"]
+    fused, i_stream = (figures_of(tables[name], subset) for name in ("i+p", "i"))
+    assert (fused["videos"], fused["excluded"]) == (2, ["a"]) and (i_stream["videos"], i_stream["excluded"]) == (3, [])
+    assert table_of({"1": {"i": i_stream, "i+p": fused}}, "top1").splitlines()[2].endswith("  2 of 3")
 
 
 def test_figures() -> None:
-    figures = figures_of(I_STREAM)
+    figures = figures_of(I_STREAM, I_STREAM.names)
     assert figures["top1"] == pytest.approx(1 / 3) and figures["top5"] == 1
     assert figures["per_class"] == {"x": 1.0, "y": 0.0, "z": 0.0}
     assert figures["confusion"] == [[1, 0, 0], [0, 0, 1], [0, 1, 0]]
@@ -40,5 +43,7 @@ def test_figures() -> None:
 
 def test_the_table_has_splits_and_their_mean() -> None:
     right, wrong = stream(np.eye(3).tolist()), stream(np.roll(np.eye(3), 1, axis=1).tolist())
-    lines = table_of({"1": {"i": figures_of(right)}, "2": {"i": figures_of(wrong)}}, "top1").splitlines()
+    figures = {"1": {"i": figures_of(right, right.names)}, "2": {"i": figures_of(wrong, wrong.names)}}
+    assert means_of(figures) == {"i": {"top1": 0.5, "top5": 1.0}}
+    lines = table_of(figures, "top1").splitlines()
     assert lines[1].split() == ["i", "100.00", "0.00", "50.00", "6"]

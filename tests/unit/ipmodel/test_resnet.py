@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ipmodel.resnet import STAGES, Architecture, InputNorm, ResNet, multiply_adds
+from ipmodel.resnet import STAGES, Architecture, InputNorm, ResNet, Stage, last_values, multiply_adds
 
 
 @pytest.mark.parametrize("depth", [18, 34, 50, 152])
@@ -70,3 +70,16 @@ def test_the_inputs_batchnorm_is_pytorchs() -> None:
     for name, value in own.state_dict().items():
         torch.testing.assert_close(value, theirs.state_dict()[name])
     torch.testing.assert_close(own.eval()(x), theirs.eval()(x), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize(("frames", "size_px"), [(1, 16), (5, 33), (16, 112)])
+def test_values_of_the_last_stage(stage: Stage, frames: int, size_px: int) -> None:
+    architecture = Architecture(depth=18, channels=2, last_2d_stage=stage)
+    with torch.device("meta"):
+        network, clip = ResNet(architecture, 3), torch.empty(1, 2, frames, size_px, size_px)
+    shapes = []
+    network.layer4.register_forward_hook(lambda module, taken, given: shapes.append(given.shape))
+    network.eval()(clip)
+    (shape,) = shapes
+    assert shape.numel() / 512 == last_values(architecture, frames=frames, size_px=size_px)

@@ -1,5 +1,7 @@
 """Which frames, and which samples in which order."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -56,3 +58,12 @@ def test_too_few_samples_and_uneven_ranks_are_refused() -> None:
     with pytest.raises(ValueError, match="cannot be divided over 3 ranks"):
         Batches(samples=30, batch=8, seed=0, ranks=3)
     assert np.array_equal(rng_of(1, 2).integers(9, size=5), rng_of(1, 2).integers(9, size=5))
+
+
+@given(st.integers(1, 40), st.integers(1, 8), st.integers(1, 4))
+def test_the_smallest_part_of_a_ranks_batch(share: int, parts: int, ranks: int) -> None:
+    batches = Batches(samples=share * ranks, batch=share * ranks, seed=0, ranks=ranks)
+    size = math.ceil(share / parts)
+    assert batches.smallest_part(parts) == min(
+        len(range(share)[start : start + size]) for start in range(0, share, size)
+    )
