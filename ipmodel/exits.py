@@ -42,14 +42,14 @@ def errors_as_lines(run: Callable[[], int]) -> None:
 def _cure_of(error: RuntimeError | MemoryError) -> str | None:
     """What went wrong and what to do, where it is nobody's bug but the machine's lack of something."""
     name, text = type(error).__name__, str(error)
-    if "shared memory" in text:
+    if "DataLoader worker" in text and "shared memory" in text:
         cure = "give it more (`docker run --shm-size=8g`), or load without: --set workers=0"
         return f"a loader process found no shared memory for a batch (/dev/shm): {cure}"
     if text.startswith("DataLoader worker"):
         return f"{text} If memory was short, use fewer: --set workers=1"
     if isinstance(error, MemoryError) or name == "OutOfMemoryError" or "can't allocate memory" in text:
         cure = "make the phase's batch smaller, or its accumulate larger, which computes a batch in parts"
-        return f"no memory left ({_last_line(text) or name}); {cure}"
+        return f"no memory left ({_last_line(text) or name}); {cure}; in eval, its test_segments smaller"
     if type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
         reason = f"{name}: {text.strip().splitlines()[0]}"
         return f"torch.compile failed ({reason}); install the compiler it wants, or use compile=false and another --out"

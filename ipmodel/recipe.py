@@ -89,9 +89,10 @@ class Input:
 
     resize_px: int = 256  # in testing, the picture is squashed to a square of this side
     crop_px: int = 224  # what the network sees
-    # In training: squares of the squashed picture too, or CoViAR's, rectangles of the picture as it is.
+    # In training: squares of the squashed picture too, or CoViAR's, rectangles of the picture as it is; with sides
+    # that are shares of the square's, or of the picture's shorter side.
     training_crops: Literal["squashed", "picture"] = "squashed"
-    scales: tuple[float, ...] = (1.0, 0.875, 0.75)  # sides of training's crops, as shares of the shorter side's
+    scales: tuple[float, ...] = (1.0, 0.875, 0.75)
     iframe_scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
     flip: bool = True  # mirror half of the training clips
     colour_jitter: float = 0.0  # of I-frames in training: brightness, contrast, saturation by up to this share
