@@ -75,7 +75,7 @@ def train(job: Job, ranks: Ranks, stopped: Sequence[int] = ()) -> None:
     step = _restore(job, network, optimiser)
     if len(set(ranks.gathered(step))) > 1:
         raise ModelError(
-            f"{job.where}: {job.directory} is not the same for all processes; --out must be a shared place"
+            f"{job.where}: not all processes find the same checkpoint in {job.directory}; start them again"
         )
     wrapped: nn.Module = DistributedDataParallel(network) if ranks.count > 1 else network
     draws = _draws(batches, phase.epochs, first_step=step)

@@ -10,7 +10,7 @@ from ipmodel.check import check_files
 from ipmodel.data import ClipSettings, Draw, clips_of, loader, on_device
 from ipmodel.engine import channels_last
 from ipmodel.errors import ModelError
-from ipmodel.fuse import ScoreTable
+from ipmodel.fuse import ScoreTable, check_weights
 from ipmodel.inputs import network_input
 from ipmodel.ranks import Ranks
 from ipmodel.recipe import COLUMNS
@@ -20,10 +20,15 @@ TEST_BATCH = 8  # clips
 
 
 def check_streams(run: Run, splits: Sequence[str], *, ranks: Ranks, subset: str = "test") -> None:
-    """Before the first is tested: is every network there, and what they are tested on as the manifest says?
+    """Before the first is tested: can they be fused, are the networks there, and the set as the manifest says?
 
     Raises: ModelError, ShardError.
     """
+    for fusion, weights in run.recipe.fusions.items():
+        try:
+            check_weights(list(weights.values()))
+        except ModelError as error:
+            raise ModelError(f"fusions.{fusion}: {error}; give others by --set") from None
     phases = run.recipe.streams.values()
     columns = dict.fromkeys(column for phase in phases for column in COLUMNS[run.recipe.phases[phase].modality])
     for split in splits:

@@ -11,6 +11,9 @@ from pipelines import RecipeError
 from shards.errors import ShardError
 
 REFUSED, RESUME, INTERRUPTED = 1, 75, 130
+# What PyTorch says where memory or a compiler is lacking; of a loader process, and of torch.compile, as part of a text.
+NO_MEMORY = ("MemoryError", "annot allocate memory", "can't allocate memory", "out of memory")
+NO_COMPILER = ("InvalidCxxCompiler", "CppCompileError", "TritonMissing", "Failed to find C compiler")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -42,24 +45,20 @@ def errors_as_lines(run: Callable[[], int]) -> None:
 def _cure_of(error: RuntimeError | MemoryError) -> str | None:
     """What went wrong and what to do, where it is nobody's bug but the machine's lack of something."""
     name, text = type(error).__name__, str(error)
-    if "DataLoader worker" in text and "shared memory" in text:
+    last = text.strip().splitlines()[-1] if text.strip() else name
+    if "out of shared memory" in text or ("shared memory" in text and "No space left" in text):
         cure = "give it more (`docker run --shm-size=8g`), or load without: --set workers=0"
         return f"a loader process found no shared memory for a batch (/dev/shm): {cure}"
     if text.startswith("DataLoader worker"):
         return f"{text} If memory was short, use fewer: --set workers=1"
-    if isinstance(error, MemoryError) or name == "OutOfMemoryError" or "can't allocate memory" in text:
-        cure = "make the phase's batch smaller, or its accumulate larger, which computes a batch in parts"
-        return f"no memory left ({_last_line(text) or name}); {cure}; in eval, its test_segments smaller"
-    if type(error).__module__.startswith(("torch._inductor", "torch._dynamo")):
-        reason = f"{name}: {text.strip().splitlines()[0]}"
-        return f"torch.compile failed ({reason}); install the compiler it wants, or use compile=false and another --out"
+    if isinstance(error, MemoryError) or any(said in text for said in NO_MEMORY):
+        cure = "make the phase's batch smaller, or its accumulate larger, and use another --out"
+        return f"no memory left ({last}); {cure}; in eval, make test_segments smaller"
+    if any(said in text for said in NO_COMPILER):
+        return f"torch.compile failed ({last}); install the compiler, or use compile=false and another --out"
     if "gloo" in text or name.startswith("Dist"):  # torch.distributed's
         return _between_ranks(text)
     return None
-
-
-def _last_line(text: str) -> str:
-    return text.strip().splitlines()[-1] if text.strip() else ""
 
 
 def _between_ranks(text: str) -> str:

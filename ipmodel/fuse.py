@@ -117,9 +117,7 @@ def fuse(tables: Sequence[ScoreTable], weights: Sequence[float] = (), *, softmax
     if not tables or len(weights) != len(tables):
         raise ModelError(f"{len(tables)} score files and {len(weights)} weights; give each file one")
     first = tables[0]
-    if not all(0 <= weight <= MAX_WEIGHT for weight in weights) or not any(weights):
-        given = ", ".join(map(str, weights))
-        raise ModelError(f"weights must be 0 to {MAX_WEIGHT:g} and not all 0, got {given}")
+    check_weights(weights)
     if not first.names:
         raise ModelError("there are no videos to fuse scores of")
     rows_by_identity = [_rows(identities) for identities in _identities(tables)]
@@ -139,6 +137,13 @@ def fuse(tables: Sequence[ScoreTable], weights: Sequence[float] = (), *, softmax
             raise ModelError(f"score file {number} labels videos otherwise than the first")
         total += weight * (_softmax(table.logits) if softmax else table.logits)[order]
     return ScoreTable(first.names, first.labels, total, classes, first.keys)
+
+
+def check_weights(weights: Sequence[float]) -> None:
+    """Raises: ModelError if they are negative, too large to add, or all 0."""
+    if not all(0 <= weight <= MAX_WEIGHT for weight in weights) or not any(weights):
+        given = ", ".join(map(str, weights))
+        raise ModelError(f"weights must be 0 to {MAX_WEIGHT:g} and not all 0, got {given}")
 
 
 def only(table: ScoreTable, names: set[str]) -> ScoreTable:

@@ -18,12 +18,14 @@ from ipmodel.engine import Job, frozen, train
 from ipmodel.errors import ModelError
 from ipmodel.ranks import Ranks
 from ipmodel.recipe import Modality, Phase
+from ipmodel.record import RUN
 from ipmodel.resnet import ResNet, last_values
 from ipmodel.runs import Run, trained
 from ipmodel.sampling import Batches
 from ipmodel.stop import StoppedError
 from ipmodel.weights import from_imagenet, inflate
 
+PATIENCE_S = 8.0  # with a file system that shows a file later on other machines
 LOCK_S = 8.0  # how long a phase's lock may outlast a killed process: its loader processes look every five seconds
 
 
@@ -39,6 +41,7 @@ def train_phases(run: Run, *, split: str, names: Sequence[str], ranks: Ranks, st
     check_files(run, list(columns), split=split, subset="train", ranks=ranks, stopped=stopped)
     if ranks.first:
         run.begin()
+    _check_shared(run.directory, ranks)
     for name in names:
         if ranks.any(bool(stopped)):
             raise StoppedError
@@ -48,8 +51,18 @@ def train_phases(run: Run, *, split: str, names: Sequence[str], ranks: Ranks, st
             # Another process may have trained it while this one was at an earlier phase.
             if not ranks.any(run.network_file(split, name).is_file()):
                 train(job_of(run, split=split, name=name), ranks, stopped)
-            elif ranks.first:
+            elif ranks.first and run.network_file(split, name).is_file():
                 checkpoint.clear(directory)  # who trained it may have been killed before
+
+
+def _check_shared(directory: Path, ranks: Ranks) -> None:
+    """Does every rank see what the first one has written? Raises: ModelError."""
+    ranks.gathered(None)  # it is written
+    deadline = time.monotonic() + PATIENCE_S
+    while not (seen := (directory / RUN).is_file()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    if not all(ranks.gathered(seen)):
+        raise ModelError(f"{directory} is not the same for all processes; --out must be a place that they share")
 
 
 def _check(run: Run, name: str, left: Sequence[str], *, split: str, ranks: Ranks) -> tuple[str, ...]:

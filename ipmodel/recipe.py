@@ -140,8 +140,6 @@ class TrainRecipe:
             _require(not unknown, f"fusions.{fusion} must name streams, got {unknown}")
             _require(fusion not in self.streams, f"{fusion} is both a stream and a fusion")
             _require(len(weights) > 1, f"fusions.{fusion} must weigh at least two streams")
-            positive = min(weights.values()) >= 0 and any(weights.values())
-            _require(positive, f"fusions.{fusion} must have weights that are not negative, and not all 0")
 
     def _check_init(self, name: str, phase: Phase) -> None:
         if not phase.init:

@@ -45,16 +45,22 @@ def in_six_gigabytes() -> None:
     ("setting", "message"),
     [
         ("phases.i_stream.segments=4000", "make the phase's batch smaller, or its accumulate larger"),
-        ("compile=true", "install the compiler it wants, or use compile=false and another --out"),
+        ("phases.i_stream.segments=90000 --set=workers=1", "make the phase's batch smaller, or its accumulate larger"),
+        ("compile=true", "install the compiler, or use compile=false and another --out"),
     ],
 )
 def test_what_a_machine_lacks_is_told_with_the_cure(trained: Path, tmp_path: Path, setting: str, message: str) -> None:
-    larger = ["--set=input.crop_px=64", "--set=input.resize_px=64", f"--set={setting}", "--phase=i_stream"]
+    larger = ["--set=input.crop_px=64", "--set=input.resize_px=64", *f"--set={setting}".split(), "--phase=i_stream"]
     done = subprocess.run(
         command(*train_options(trained / "set", tmp_path / "run", trained / "quick.toml", *larger)),
         capture_output=True,
         text=True,
-        env=one_thread() | {"CXX": "/nonexistent/c++", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "compiled")},
+        env=one_thread()
+        | {
+            "CXX": "/nonexistent/c++",
+            "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "compiled"),
+            "CUDA_VISIBLE_DEVICES": "",
+        },
         preexec_fn=in_six_gigabytes,
     )
     assert done.returncode == 1 and message in done.stderr and "Traceback" not in done.stderr, done.stderr

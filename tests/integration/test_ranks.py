@@ -187,18 +187,33 @@ with ranks() as own:
 """
 
 
+def begun(trained: Path, folder: Path) -> None:
+    """run-0 and run-1: one run, on a file system that shows a file later on one machine; here, two directories."""
+    for rank in ("0", "1"):
+        (folder / f"run-{rank}/split-1/of_2d").mkdir(parents=True)
+        shutil.copy(trained / "run/run.json", folder / f"run-{rank}")
+
+
 def test_ranks_train_the_same_phase_though_one_sees_another_complete(trained: Path, tmp_path: Path) -> None:
-    """As on a file system that shows a file later on one machine; here each has a directory of its own."""
-    seen = tmp_path / "run-1/split-1/of_2d" / FINAL
-    seen.parent.mkdir(parents=True)
-    shutil.copy(trained / "run/split-1/of_2d" / FINAL, seen)
+    begun(trained, tmp_path)
+    shutil.copy(trained / "run/split-1/of_2d" / FINAL, tmp_path / "run-1/split-1/of_2d")
+    kept = tmp_path / "run-0/split-1/of_2d/step-00000001"
+    kept.mkdir()
     done = torchrun(tmp_path, OF_EACH_RANK, trained / "quick.toml", trained / "set", tmp_path / "run-RANK")
     assert done.returncode == 0, done.stderr
     assert [path.parent.name for path in (tmp_path / "run-0").rglob(FINAL)] == ["i_stream"]
+    assert kept.is_dir()  # its network is not here
+
+
+def test_ranks_share_a_run(trained: Path, tmp_path: Path) -> None:
+    done = torchrun(tmp_path, OF_EACH_RANK, trained / "quick.toml", trained / "set", tmp_path / "run-RANK")
+    assert done.returncode == 1 and "--out must be a place that they share" in done.stderr, done.stderr
+    assert not list(tmp_path.rglob("split-1"))
 
 
 def test_ranks_go_on_from_one_step(trained: Path, tmp_path: Path) -> None:
-    """One finds a checkpoint that the other does not: RUN is not on a file system that they share."""
+    """One finds a checkpoint that the other does not find yet."""
+    begun(trained, tmp_path)
     run = Run(
         directory=tmp_path / "run-1",
         shard_set=ShardSet(trained / "set"),
@@ -209,7 +224,7 @@ def test_ranks_go_on_from_one_step(trained: Path, tmp_path: Path) -> None:
     state = {"optimiser": optimiser_of(job.network, job.phase.optimiser).state_dict()}
     checkpoint.save(job.directory, checkpoint.Checkpoint(1, job.network.state_dict(), state))
     done = torchrun(tmp_path, OF_EACH_RANK, trained / "quick.toml", trained / "set", tmp_path / "run-RANK")
-    assert done.returncode == 1 and "--out must be a shared place" in done.stderr, done.stderr
+    assert done.returncode == 1 and "not all processes find the same checkpoint" in done.stderr, done.stderr
     assert not list(tmp_path.rglob(FINAL))
 
 

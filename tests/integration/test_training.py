@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import imageio_ffmpeg
 import numpy as np
 import pytest
 import torch
 from serving import serving
-from training import command, ipmodel, log_of, networks, one_thread, train_options, wait_for_a_step
+from training import build_set, command, ipmodel, log_of, networks, one_thread, train_options, wait_for_a_step
 
 from ipmodel.checkpoint import FINAL, WEIGHTS, load_network, save_network
 from ipmodel.fuse import load_scores
@@ -52,6 +53,65 @@ def test_a_run_keeps_how_it_is_tested_and_says_so(trained: Path, tmp_path: Path)
     kept = f"{run / 'run.json'} keeps phases.i_stream.test_segments, streams.more as begun; give the --set to"
     assert kept in done.stderr
     assert "keeps" not in ipmodel(*train_options(trained / "set", run, trained / "quick.toml")).stderr
+
+
+RECIPE_OF_TWO = """
+[input]
+resize_px = 32
+crop_px = 32
+
+[phases]
+i_stream = { modality = "i", segments = 2, epochs = 1, batch = 2 }
+p_stream = { modality = "mr", segments = 2, epochs = 1, batch = 2 }
+
+[streams]
+i = "i_stream"
+p = "p_stream"
+
+[fusions]
+"i+p" = { i = 1, p = 1 }
+"""
+
+
+def test_videos_that_a_stream_cannot_see_are_told(tmp_path: Path) -> None:
+    """A video of one frame has an I-frame alone; two classes of a moving and a still pattern, tested on two each."""
+    ffmpeg = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "lavfi"]
+    for number, (name, pattern) in enumerate(
+        (name, pattern) for pattern in ("testsrc", "smptebars") for name in "abcd"
+    ):
+        video = tmp_path / "videos" / pattern / f"{name}.avi"
+        video.parent.mkdir(parents=True, exist_ok=True)
+        frames = 1 if number == 0 else 14
+        subprocess.run([*ffmpeg, "-i", f"{pattern}=size=64x64", "-frames:v", str(frames), video], check=True)
+    rows = [
+        f"{path.parent.name}/{path.name},{path.parent.name},{'test' if path.stem in 'ab' else 'train'}"
+        for path in sorted((tmp_path / "videos").rglob("*.avi"))
+    ]
+    (tmp_path / "videos/videos.csv").write_text("\n".join(["path,label,split1", *rows]))
+    build_set(
+        tmp_path / "set",
+        "--dataset=folder",
+        "--classes=testsrc,smptebars",
+        f"--source={tmp_path / 'videos'}",
+        "--columns=iframe,mv,residual,video",
+    )
+    (tmp_path / "two.toml").write_text(RECIPE_OF_TWO)
+    done = ipmodel(*train_options(tmp_path / "set", tmp_path / "run", tmp_path / "two.toml"))
+    assert done.returncode == 0, done.stderr
+    done = ipmodel("eval", tmp_path / "run")
+    assert done.returncode == 0 and "p_stream: 1 videos have nothing for it, such as testsrc/a.avi" in done.stderr
+    assert [line.split()[3:] for line in done.stdout.splitlines()[1:4]] == [["4"], ["3", "of", "4"], ["3", "of", "4"]]
+    found = json.loads((tmp_path / "run/eval.json").read_text())
+    streams = found["splits"]["split-1"]
+    assert {name: figures["excluded"] for name, figures in streams.items()} == {
+        "i": [],
+        "p": ["testsrc/a.avi"],
+        "i+p": ["testsrc/a.avi"],
+    }
+    assert found["mean"] == {name: {key: figures[key] for key in ("top1", "top5")} for name, figures in streams.items()}
+    assert found["coverage"] == {"listed": 8, "in_set": 8, "failed": 0, "missing": 0}
+    done = ipmodel("eval", tmp_path / "run", "--set=fusions.less={i=2, p=-1}")
+    assert done.returncode == 1 and "error: fusions.less: weights must be 0 to" in done.stderr
 
 
 def test_a_broken_network_is_named(trained: Path, tmp_path: Path) -> None:

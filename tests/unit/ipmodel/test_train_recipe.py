@@ -74,7 +74,6 @@ def test_where_the_paper_is_rebuilt_training_crops_are_coviars(name: str) -> Non
         ("phases.i_stream.test_segments=-1", "test_segments must not be negative"),
         ("fusions.both.nothing=1", "fusions.both must name streams, got nothing"),
         ("fusions.alone.i=1", "must weigh at least two streams"),
-        ("fusions.less={i=-1, p=1}", "fusions.less must have weights that are not negative"),
         ("fusions.i={i=1, p=1}", "i is both a stream and a fusion"),
     ],
 )
