@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset, get_worker_info
+from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
 
 from ipmodel.errors import ModelError
 from ipmodel.inputs import Batch
@@ -120,10 +120,12 @@ def clips_of(shard_set: ShardSet, settings: ClipSettings, *, split: str, subset:
 def collate(clips: Sequence[dict[str, Any]]) -> Batch:
     """One tensor for each name, clips first; their windows as a list."""
     names = [name for name in clips[0] if name != "window"]
-    batch: Batch = {name: torch.from_numpy(np.stack([clip[name] for clip in clips])) for name in names}
+    batch: Batch = {name: default_collate([clip[name] for clip in clips]) for name in names}
     if get_worker_info() is not None:
+        # default_collate has put large ones there. Where there is no room, this is an error; the queue to the trainer
+        # would drop the batch, and the trainer wait for it forever.
         for tensor in batch.values():
-            tensor.share_memory_()  # where there is none left: the queue to the trainer would drop the batch, and hang
+            tensor.share_memory_()
     return batch | {"windows": [clip["window"] for clip in clips]}
 
 
