@@ -31,7 +31,7 @@ from ipdata.synthesis import Synthesis
 from ipdata.tasks import Event, run_here
 from ipdata.tools import tools_here
 from shards.manifest import Manifest
-from shards.readme import render
+from shards.sharing.card import render
 
 HASHING_THREADS = 4
 

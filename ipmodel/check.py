@@ -8,7 +8,7 @@ from ipmodel.ranks import Ranks
 from ipmodel.runs import Run
 from ipmodel.stop import StoppedError
 from shards.errors import ShardError
-from shards.remote import is_url
+from shards.store.remote import is_url
 
 LARGE_BYTES = 1 << 30  # what takes long enough to check to say so
 FILES = 16  # that are read before SIGTERM is looked for

@@ -22,7 +22,7 @@ from ipmodel.weights import weights_sha256
 from pipelines import build
 from shards import ShardSet
 from shards.canonical import publish_new, write_synced
-from shards.remote import is_url
+from shards.store.remote import is_url
 
 
 @dataclass(frozen=True, kw_only=True)

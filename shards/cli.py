@@ -7,13 +7,13 @@ from typing import Any
 import click
 import cv2
 
-from shards.describe import describe, in_words
 from shards.errors import ShardError
+from shards.facts import describe, in_words
 from shards.manifest import Manifest
 from shards.reader import ShardSet
-from shards.readme import printable
-from shards.remote import is_url
-from shards.sheet import sheet_of
+from shards.sharing.card import printable
+from shards.sheet.draw import sheet_of
+from shards.store.remote import is_url
 from shards.verify import verify as problems_of
 
 SET = click.argument("location", metavar="SET")  # not click.Path: it would make one slash of a URL's two

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from shards import encodings
 from shards.errors import ShardError
-from shards.local import LocalFiles
 from shards.manifest import FileInfo, ShardInfo, index_path, samples_path, tar_path
-from shards.remote import RemoteFiles, is_url
 from shards.schema import SUBSETS, Sample
+from shards.store.local import LocalFiles
+from shards.store.remote import RemoteFiles, is_url
 from shards.writer import IndexEntry, read_index
 
 
@@ -79,8 +79,9 @@ class ShardSet:
         return {path: shard.files[path] for path, shard in {**records, **read}.items()}
 
     def check(self, files: dict[str, FileInfo]) -> None:
-        """Are these what the manifest says, to the byte? Reads all of them, once: see shards.local. Of a set at a URL,
-        files are checked as they arrive.
+        """Compare files with the manifest, byte by byte; a file that was compared before is not read again.
+
+        shards.store.local says how that is known. Files of a set at a URL are compared as they arrive.
 
         Raises: ShardError that names a file that is missing or damaged.
         """

@@ -10,10 +10,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from shards import canonical, encodings, motion, readme
+from shards import canonical, encodings, motion
 from shards.keys import key_of, order_of
 from shards.manifest import MANIFEST, ColumnInfo, FileInfo, Manifest, ShardInfo
 from shards.schema import COLUMNS, FORMAT, SUBSETS, Sample
+from shards.sharing import card
 from shards.writer import write_shard
 
 BOUND_PX = 20.0
@@ -179,7 +180,7 @@ def make_set(
         subsets = group[0].subsets if grouped else None
         shards.append(ShardInfo(shard=number, samples=len(group), frames=frames, subsets=subsets, files=files))
     manifest = Manifest(**{**_manifest_fields(videos, columns, shards, per_shard, grouped), **manifest_fields})
-    (directory / "README.md").write_text(readme.render(manifest), encoding="utf-8")
+    (directory / "README.md").write_text(card.render(manifest), encoding="utf-8")
     (directory / MANIFEST).write_bytes(manifest.to_json())
     return manifest
 

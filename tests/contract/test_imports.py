@@ -22,7 +22,7 @@ ONE_FILE_EACH = {
     "dask": ("ipdata/", {"dask", "distributed"}),
     "ffmpeg": ("ipdata/", {"ffmpeg"}),
     "imageio": ("ipdata/", {"imageio_ffmpeg"}),
-    "fsspec": ("shards/remote.py", {"fsspec", "aiohttp", "s3fs"}),
+    "fsspec": ("shards/store/remote.py", {"fsspec", "aiohttp", "s3fs"}),
 }
 REMOTE = ["fsspec", "aiohttp", "s3fs"]
 HEAVY = "torch dask distributed av ffmpeg imageio_ffmpeg numba webdataset".split()
@@ -46,6 +46,14 @@ def imports_of(tree: ast.AST) -> Iterator[tuple[str, bool]]:
 
 def files_of(package: str) -> list[Path]:
     return sorted((REPOSITORY / package).rglob("*.py"))
+
+
+def modules_of(package: str) -> str:
+    """Code that imports every module of a package."""
+    paths = [path.relative_to(REPOSITORY).with_suffix("") for path in files_of(package)]
+    names = [".".join(path.parts) for path in paths if not path.stem.startswith("__")]
+    assert names
+    return "\n".join(f"import {name}" for name in names)
 
 
 @pytest.mark.parametrize("package", [name for name in OURS if (REPOSITORY / name).is_dir()])
@@ -98,9 +106,7 @@ def test_the_block_blocks() -> None:
 
 
 def test_shards_needs_no_heavy_package() -> None:
-    modules = sorted(path.stem for path in files_of("shards") if path.stem != "__init__")
-    code = "import shards\n" + "\n".join(f"import shards.{module}" for module in modules)
-    done = run_without([*HEAVY, *REMOTE], code)
+    done = run_without([*HEAVY, *REMOTE], modules_of("shards"))
     assert done.returncode == 0, done.stderr
 
 
@@ -120,9 +126,7 @@ def test_pipelines_needs_the_standard_library_alone() -> None:
 
 
 def test_training_needs_nothing_of_the_build() -> None:
-    modules = sorted(path.stem for path in files_of("ipmodel") if not path.stem.startswith("__"))
-    code = "\n".join(f"import ipmodel.{module}" for module in modules)
-    done = run_without([name for name in HEAVY if name != "torch"], code)
+    done = run_without([name for name in HEAVY if name != "torch"], modules_of("ipmodel"))
     assert done.returncode == 0, done.stderr
 
 
@@ -132,7 +136,5 @@ def test_fusing_scores_needs_no_torch() -> None:
 
 
 def test_building_needs_no_torch() -> None:
-    modules = sorted(path.stem for path in (REPOSITORY / "ipdata").glob("*.py") if not path.stem.startswith("__"))
-    code = "\n".join(f"import ipdata.{module}" for module in [*modules, "datasets"])
-    done = run_without(["torch", "webdataset"], code)
+    done = run_without(["torch", "webdataset"], modules_of("ipdata"))
     assert done.returncode == 0, done.stderr

@@ -20,7 +20,8 @@ import serving
 from conftest import Run
 from serving import Served
 
-from shards import ShardError, ShardSet, remote
+from shards import ShardError, ShardSet
+from shards.store import remote
 
 KEYS = [scene.key for scene in made_sets.scenes()]
 ARRAYS = ("iframe", "mv", "residual", "flow")

@@ -9,7 +9,8 @@ import pytest
 import s3fs
 from moto.server import ThreadedMotoServer
 
-from shards import ShardError, ShardSet, remote
+from shards import ShardError, ShardSet
+from shards.store import remote
 
 KEYS = [scene.key for scene in made_sets.scenes()]
 ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}

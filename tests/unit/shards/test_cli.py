@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from shards import ShardError, ShardSet
 from shards.cli import full_key, main
-from shards.describe import size_of
+from shards.facts import size_of
 
 KEYS = [scene.key for scene in made_sets.scenes()]
 

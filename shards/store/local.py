@@ -5,9 +5,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from shards import canonical
-from shards.cache import cache_dir
 from shards.errors import ShardError
 from shards.manifest import FileInfo, Manifest
+from shards.store.cache import cache_dir
 
 
 class LocalFiles:

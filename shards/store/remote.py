@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from shards.cache import NotReceivedError, cached
 from shards.errors import ShardError
 from shards.manifest import MANIFEST, FileInfo, Manifest
+from shards.store.cache import NotReceivedError, cached
 
 WAITS_S = (1.0, 4.0, 16.0)  # before asking again
 STALL_S = 60.0  # without a byte

@@ -3,9 +3,9 @@
 import cv2
 import numpy as np
 
-from shards import wheel
 from shards.encodings import F32, I16, U8, ZERO_LEVEL
 from shards.motion import INTRA, MACROBLOCK_PX, enlarge
+from shards.sheet import colour
 
 Size = tuple[int, int]  # width, height
 FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -30,20 +30,20 @@ def field_px(mv: I16, size: Size) -> tuple[F32, np.ndarray]:
 def vectors_cell(mv: I16, size: Size, cell: Size, scale_px: float) -> U8:
     """(h, w, 2) half-pels as colour, arrows, and stripes where a macroblock is intra."""
     field, intra = field_px(mv, size)
-    coloured = cv2.resize(wheel.colour_of(field, scale_px=scale_px), cell, interpolation=cv2.INTER_NEAREST)
+    coloured = cv2.resize(colour.colour_of(field, scale_px=scale_px), cell, interpolation=cv2.INTER_NEAREST)
     image = np.asarray(coloured, np.uint8)
-    wheel.hatch(image, cv2.resize(intra.astype(np.uint8), cell, interpolation=cv2.INTER_NEAREST) > 0)
-    wheel.draw_arrows(image, _pixels(mv), pitch=_pitch(size, cell), scale_px=scale_px)
+    colour.hatch(image, cv2.resize(intra.astype(np.uint8), cell, interpolation=cv2.INTER_NEAREST) > 0)
+    colour.draw_arrows(image, _pixels(mv), pitch=_pitch(size, cell), scale_px=scale_px)
     return image
 
 
 def flow_cell(flow_px: F32, cell: Size, scale_px: float) -> U8:
     """(H, W, 2) px as colour, and arrows where those of the motion vectors stand."""
     height, width = flow_px.shape[:2]
-    image = resize(wheel.colour_of(flow_px, scale_px=scale_px), cell)
+    image = resize(colour.colour_of(flow_px, scale_px=scale_px), cell)
     mean = np.asarray(cv2.blur(flow_px, (MACROBLOCK_PX, MACROBLOCK_PX)), np.float32)
     blocks = mean[MACROBLOCK_PX // 2 :: MACROBLOCK_PX, MACROBLOCK_PX // 2 :: MACROBLOCK_PX]
-    wheel.draw_arrows(image, blocks, pitch=_pitch((width, height), cell), scale_px=scale_px)
+    colour.draw_arrows(image, blocks, pitch=_pitch((width, height), cell), scale_px=scale_px)
     return image
 
 
@@ -64,7 +64,7 @@ def write(image: U8, text: str, x: int, y: int, *, width: int, size: float = TEX
     while cv2.getTextSize(shown, FONT, size, 1)[0][0] > width and len(shown) > 4:
         text = text[:-1]
         shown = text + "..."
-    cv2.putText(image, shown, (x, y), FONT, size, wheel.INK, 1, cv2.LINE_AA)
+    cv2.putText(image, shown, (x, y), FONT, size, colour.INK, 1, cv2.LINE_AA)
 
 
 def tag(image: U8, text: str) -> None:
@@ -77,7 +77,7 @@ def tag(image: U8, text: str) -> None:
 def legend(image: U8, *, scale_px: float, intra: bool) -> None:
     """Fill a strip (H, W, 3): the colour wheel and what its rim means, and the intra stripes if there are any."""
     diameter = image.shape[0] - 12
-    disc = wheel.wheel(diameter)
+    disc = colour.wheel(diameter)
     image[6 : 6 + diameter, 8 : 8 + diameter] = disc
     x = diameter + 24
     lines = [
@@ -90,7 +90,7 @@ def legend(image: U8, *, scale_px: float, intra: bool) -> None:
     if intra:
         mask = np.zeros(image.shape[:2], bool)
         mask[16:36, x : x + 28] = True
-        wheel.hatch(image, mask)
+        colour.hatch(image, mask)
         write(image, "intra macroblock: no vector", x + 36, 30, width=220)
 
 

@@ -6,11 +6,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from shards import cells, wheel
 from shards.encodings import F32, I16, U8
 from shards.errors import ShardError
 from shards.motion import INTRA
 from shards.reader import ShardSet
+from shards.sheet import cells, colour
 
 CELL_PX, MIN_CELL_PX = 224, 32  # the longer side of a picture on the sheet, the shorter at the least
 GAP_PX = 6
@@ -92,7 +92,7 @@ def draw(frames: Frames) -> U8:
     """(H, W, 3) uint8 RGB."""
     cell = _cell_size(frames.size)
     fields = [cells.field_px(mv, frames.size)[0] for mv in frames.mv or []] + (frames.flow or [])
-    scale_px = wheel.scale_of(*fields)
+    scale_px = colour.scale_of(*fields)
     rows = _rows(frames, cell, scale_px)
     top, step_x, step_y = TITLE_PX + HEADER_PX, cell[0] + GAP_PX, cell[1] + GAP_PX
     width = LABEL_PX + max(len(frames.heads) * step_x, MIN_WIDTH_PX)

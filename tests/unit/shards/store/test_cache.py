@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from shards.cache import NotReceivedError, cache_dir, cached
 from shards.errors import ShardError
 from shards.manifest import FileInfo
+from shards.store.cache import NotReceivedError, cache_dir, cached
 
 DATA = b"some bytes"
 INFO = FileInfo(bytes=len(DATA), sha256=hashlib.sha256(DATA).hexdigest())

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from shards.manifest import Manifest, index_path, samples_path, tar_path
-from shards.readme import printable
 from shards.schema import SUBSETS
+from shards.sharing.card import printable
 
 OPTION_CHARACTERS = 80
 UNITS = ("bytes", "kB", "MB", "GB", "TB")

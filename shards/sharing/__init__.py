@@ -1,0 +1,1 @@
+"""What labs do with sets: so far, the card that describes one."""

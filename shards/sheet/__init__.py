@@ -1,0 +1,1 @@
+"""The contact sheet: what `ipshards show` draws of a sample."""
