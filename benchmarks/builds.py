@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.harness import DATA, Figure, side_by_side
 from benchmarks.material import RECIPE
-from ipdata.transcode import executable, transcode
+from ipdata.video.transcode import executable, transcode
 
 VIDEOS = DATA / "ut_interaction"
 CLASSES = ("hug", "push")

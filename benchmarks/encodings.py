@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 
 from benchmarks.material import RECIPE, SIZE, pictures_of
-from ipdata import decode
-from ipdata.flow import estimator
-from ipdata.prediction import predicted_i420
+from ipdata.columns.flow import estimator
+from ipdata.columns.residual import DEFINITIONS, definition_of
+from ipdata.kernels.prediction import predicted_i420
 from ipdata.recipe import BuildRecipe
-from ipdata.residual import DEFINITIONS, definition_of
-from ipdata.transcode import executable, transcode
+from ipdata.video import decode
+from ipdata.video.transcode import executable, transcode
 from pipelines import load
 from shards.encodings import decode_jpeg, encode_jpeg, restore_flow, store_flow
 from shards.motion import compensate, planes, residual

@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.harness import Figure, side_by_side
 from benchmarks.material import RECIPE, SIZE, clips, luma_pairs
-from ipdata.flow import estimator
+from ipdata.columns.flow import estimator
 from shards.encodings import store_flow
 
 HEAD = (

@@ -14,7 +14,7 @@ from numba import cuda
 
 from benchmarks.harness import RESULTS, machine
 from benchmarks.material import RECIPE, SIZE, clips, pictures_of
-from ipdata.flow import estimator
+from ipdata.columns.flow import estimator
 
 FRAMES = 65  # of each clip
 ROUNDS = 5

@@ -10,8 +10,8 @@ import torch
 
 from benchmarks.builds import build_into
 from benchmarks.harness import DATA, Figure, side_by_side
-from ipdata import decode
-from ipdata.residual import definition_of
+from ipdata.columns.residual import definition_of
+from ipdata.video import decode
 from ipmodel.data import Clips, ClipSettings, collate
 from ipmodel.inputs import network_input
 from ipmodel.memory import keep_memory

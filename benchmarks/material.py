@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.harness import DATA
-from ipdata import decode
-from ipdata.decode import Picture
 from ipdata.recipe import BuildRecipe
-from ipdata.transcode import executable, transcode
+from ipdata.video import decode
+from ipdata.video.decode import Picture
+from ipdata.video.transcode import executable, transcode
 from pipelines import load
 
 RECIPE = load(BuildRecipe, "build", "default")

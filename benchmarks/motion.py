@@ -9,8 +9,8 @@ import av
 
 from benchmarks.harness import Figure, side_by_side
 from benchmarks.material import ROAD100
-from ipdata import decode
-from ipdata.residual import DEFINITIONS, definition_of
+from ipdata.columns.residual import DEFINITIONS, definition_of
+from ipdata.video import decode
 
 ROUNDS = 20
 STREAM = ROAD100.read_bytes() if ROAD100.exists() else b""

@@ -12,8 +12,12 @@ import click
 
 from ipdata.datasets import dataset_of
 from ipdata.errors import BuildError, VideoError
-from ipdata.extract import Failed, Job, source_sha256
-from ipdata.output import (
+from ipdata.executors.base import Event, run_here
+from ipdata.progress import Progress
+from ipdata.recipe import BuildRecipe
+from ipdata.report import describe, log_line, manifest_of, report_of
+from ipdata.steps.extract import Failed, Job, source_sha256
+from ipdata.steps.output import (
     Output,
     check_identity,
     check_nothing_lost,
@@ -22,14 +26,10 @@ from ipdata.output import (
     remove_stale,
     work_left,
 )
-from ipdata.pack import Packed, ShardTask
-from ipdata.plan import Plan, make_plan
-from ipdata.progress import Progress
-from ipdata.recipe import BuildRecipe
-from ipdata.report import describe, log_line, manifest_of, report_of
-from ipdata.synthesis import Synthesis
-from ipdata.tasks import Event, run_here
-from ipdata.tools import tools_here
+from ipdata.steps.pack import Packed, ShardTask
+from ipdata.steps.plan import Plan, make_plan
+from ipdata.video.synthesis import Synthesis
+from ipdata.video.tools import tools_here
 from shards.manifest import Manifest
 from shards.sharing.card import render
 
@@ -176,7 +176,7 @@ def _events(request: Request, output: Output, tasks: Sequence[ShardTask]) -> Ite
     if not tasks or request.scheduler == "none":
         yield run_here(tasks)
         return
-    from ipdata import cluster  # Dask takes a second to import
+    from ipdata.executors import dask as cluster  # Dask takes a second to import
 
     gpu = any(cluster.needs_gpu(job) for task in tasks for job in task.jobs)
     scratch = output.temporary_dir / "dask"

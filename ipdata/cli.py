@@ -15,14 +15,14 @@ from typing import Any
 import click
 
 from ipdata import build as builds
+from ipdata.columns.flow import BACKENDS
 from ipdata.datasets import DATASETS, dataset_of
 from ipdata.errors import BuildError
 from ipdata.estimate import estimate
-from ipdata.flow import BACKENDS
-from ipdata.plan import Plan, choose_columns
 from ipdata.recipe import BuildRecipe, Limits
 from ipdata.report import describe
-from ipdata.tools import tools_here
+from ipdata.steps.plan import Plan, choose_columns
+from ipdata.video.tools import tools_here
 from pipelines import RecipeError, load, names
 from shards.errors import ShardError
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ipdata import decode
 from ipdata.errors import VideoError
-from ipdata.extract import Extracted, Job, attempt
-from ipdata.plan import Plan
-from ipdata.synthesis import Synthesis
+from ipdata.steps.extract import Extracted, Job, attempt
+from ipdata.steps.plan import Plan
+from ipdata.video import decode
+from ipdata.video.synthesis import Synthesis
 
 PROBE_FRAMES = 24  # of each probed video: two GOPs
 PROBE_VIDEOS = 3

@@ -4,7 +4,7 @@ import sys
 import time
 from typing import TextIO
 
-from ipdata.tasks import VideoDone
+from ipdata.executors.base import VideoDone
 
 PLAIN_INTERVAL_S = 10.0
 

@@ -6,11 +6,11 @@ from dataclasses import asdict
 from typing import Any
 
 from ipdata.errors import BuildError
-from ipdata.extract import Failed
-from ipdata.output import Output, Receipt
-from ipdata.plan import Plan
-from ipdata.tasks import VideoDone
-from ipdata.tools import tools_of
+from ipdata.executors.base import VideoDone
+from ipdata.steps.extract import Failed
+from ipdata.steps.output import Output, Receipt
+from ipdata.steps.plan import Plan
+from ipdata.video.tools import tools_of
 from shards import canonical
 from shards.failures import CODES
 from shards.manifest import Manifest

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ipdata.synthesis import Synthesis
+from ipdata.video.synthesis import Synthesis
 
 
 @dataclass(frozen=True, kw_only=True)

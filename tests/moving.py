@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 
 from ipdata.datasets.base import Video
-from ipdata.extract import Job
 from ipdata.recipe import BuildRecipe
-from ipdata.tools import tools_here
+from ipdata.steps.extract import Job
+from ipdata.video.tools import tools_here
 from pipelines import load
 from shards.schema import COLUMNS
 

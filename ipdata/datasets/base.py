@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from ipdata.errors import BuildError
 from ipdata.recipe import BuildRecipe
-from ipdata.synthesis import Synthesis
+from ipdata.video.synthesis import Synthesis
 from shards.schema import SUBSETS
 
 VIDEO_SUFFIXES = frozenset(

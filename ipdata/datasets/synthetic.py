@@ -7,7 +7,7 @@ from ipdata.datasets.base import Dataset, Listing, Video, refuse_draw
 from ipdata.datasets.folder import videos_to_test
 from ipdata.errors import BuildError
 from ipdata.recipe import BuildRecipe
-from ipdata.synthesis import CLASSES, Synthesis
+from ipdata.video.synthesis import CLASSES, Synthesis
 
 TEST_SHARE = 0.3
 

@@ -11,7 +11,7 @@ import pytest
 from conftest import Run
 from moving import moving_luma, write_y4m
 
-from ipdata.transcode import executable
+from ipdata.video.transcode import executable
 from shards import ShardSet
 from shards.schema import NO_TIMESTAMP
 from shards.verify import verify

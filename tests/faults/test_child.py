@@ -8,10 +8,10 @@ import pytest
 from hostile import Changing, Crashing, Hanging, Printing
 from moving import job_of
 
-from ipdata.child import Child, attempt_in_child
 from ipdata.errors import BuildError
-from ipdata.extract import Extracted, Failed, Job, attempt
-from ipdata.synthesis import Synthesis
+from ipdata.executors.isolated import Child, attempt_in_child
+from ipdata.steps.extract import Extracted, Failed, Job, attempt
+from ipdata.video.synthesis import Synthesis
 
 SPEC = {"class_name": "move_left", "index": 0, "frames": 3, "width": 64, "height": 48, "seed": 0}
 

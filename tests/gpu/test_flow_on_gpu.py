@@ -8,9 +8,9 @@ import pytest
 from moving import recipe_of
 from numba import cuda
 
-from ipdata import decode
-from ipdata.flow import estimator
-from ipdata.transcode import executable, transcode
+from ipdata.columns.flow import estimator
+from ipdata.video import decode
+from ipdata.video.transcode import executable, transcode
 
 pytestmark = pytest.mark.skipif(not cuda.is_available(), reason="no CUDA GPU can be used here")
 SETTINGS = recipe_of().flow

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from moving import recipe_of
 
-from ipdata import decode
-from ipdata.decode import Picture
-from ipdata.prediction import predicted_i420
-from ipdata.transcode import executable, transcode
+from ipdata.kernels.prediction import predicted_i420
+from ipdata.video import decode
+from ipdata.video.decode import Picture
+from ipdata.video.transcode import executable, transcode
 from shards.motion import INTRA, compensate, planes
 
 CLIPS = ["hmdb51/cartwheel/*.avi", "kinetics/SO*.mp4", "ucf101/*/*g23*.avi"]

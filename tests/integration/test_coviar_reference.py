@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ipdata import decode
-from ipdata.decode import Picture, swscale_rgb_of
+from ipdata.video import decode
+from ipdata.video.decode import Picture, swscale_rgb_of
 from shards.motion import accumulate, accumulated_residual, field_px, residual
 
 STREAMS = ["road100", "cut50", "synth100"]

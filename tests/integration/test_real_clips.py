@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import Run
 
-from ipdata.transcode import executable
+from ipdata.video.transcode import executable
 from shards import ShardSet
 from shards.verify import verify
 

@@ -20,7 +20,7 @@ from numba import cuda
 
 import ipdata.build
 import ipdata.cli
-import ipdata.cluster
+from ipdata.executors import dask as dask_executor
 from ipdata.recipe import BuildRecipe, Limits
 from pipelines import load
 from shards.reader import ShardSet
@@ -130,10 +130,10 @@ def test_an_interrupt_is_not_lost_in_a_finaliser(number: signal.Signals) -> None
     before = signal.getsignal(number)
     with Client(processes=False, dashboard_address="127.0.0.1:0") as client:
         running = as_completed([client.submit(os.getpid)])
-        with pytest.raises(KeyboardInterrupt), ipdata.cluster._interrupts_noted() as interrupts:
+        with pytest.raises(KeyboardInterrupt), dask_executor._interrupts_noted() as interrupts:
             Finalised()
             assert len(interrupts) == 1
-            ipdata.cluster._next(running, client, interrupts, gpu=False)
+            dask_executor._next(running, client, interrupts, gpu=False)
     assert signal.getsignal(number) is before
 
 
@@ -142,12 +142,12 @@ def test_an_interrupt_when_all_is_done_is_heeded_and_one_that_is_repeated_waits_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     reached = []
-    with pytest.raises(KeyboardInterrupt), ipdata.cluster._interrupts_noted():
+    with pytest.raises(KeyboardInterrupt), dask_executor._interrupts_noted():
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)  # at once: it comes to all processes from several sides
         reached.append("the end")
-    monkeypatch.setattr(ipdata.cluster, "PATIENCE_S", 0)
-    with pytest.raises(KeyboardInterrupt), ipdata.cluster._interrupts_noted():
+    monkeypatch.setattr(dask_executor, "PATIENCE_S", 0)
+    with pytest.raises(KeyboardInterrupt), dask_executor._interrupts_noted():
         signal.raise_signal(signal.SIGTERM)
         reached.append("the repeated one")
         signal.raise_signal(signal.SIGTERM)
@@ -269,23 +269,23 @@ def test_a_build_whose_last_worker_with_a_gpu_dies_gives_up_and_can_go_on(
         client.wait_for_workers(3, timeout=60)
     out = tmp_path / "set"
     monkeypatch.setenv(*next(iter(SIMULATOR.items())))
-    monkeypatch.setattr(ipdata.cluster, "WAIT_S", 2.0)
-    monkeypatch.setattr(ipdata.cluster, "RESULT_S", 1.0)
-    next_done = ipdata.cluster._next
+    monkeypatch.setattr(dask_executor, "WAIT_S", 2.0)
+    monkeypatch.setattr(dask_executor, "RESULT_S", 1.0)
+    next_done = dask_executor._next
 
-    def then_kill(running: as_completed, client: Client, interrupts: ipdata.cluster.Interrupts, *, gpu: bool) -> Future:
+    def then_kill(running: as_completed, client: Client, interrupts: dask_executor.Interrupts, *, gpu: bool) -> Future:
         """Between a task's end and its result, which is lost with the worker."""
         done = next_done(running, client, interrupts, gpu=gpu)
         gpu_worker.kill()
-        while any(ipdata.cluster._workers(client).values()):
+        while any(dask_executor._workers(client).values()):
             time.sleep(0.05)
         return done
 
-    monkeypatch.setattr(ipdata.cluster, "_next", then_kill)
+    monkeypatch.setattr(dask_executor, "_next", then_kill)
     arguments = flow_options(out, scheduler=cluster.address, flow_backend="cuda", columns="flow")
     done = CliRunner().invoke(ipdata.cli.main, arguments)
     assert done.exit_code == 1 and "no worker with the resource GPU" in done.output, done.output
-    monkeypatch.setattr(ipdata.cluster, "_next", next_done)
+    monkeypatch.setattr(dask_executor, "_next", next_done)
     cluster.workers.append(worker(tmp_path / "cluster", "--resources", "GPU=1", **SIMULATOR))
     with Client(cluster.address) as client:
         client.wait_for_workers(3, timeout=60)
@@ -296,7 +296,7 @@ def test_a_build_whose_last_worker_with_a_gpu_dies_gives_up_and_can_go_on(
 def test_a_gpu_that_fails_is_no_fault_of_the_videos(tmp_path: Path) -> None:
     """The build stops with the reason, and counts no video as failed."""
     broken = (
-        "import ipdata.tvl1_cuda as t, ipdata.cli\n"
+        "import ipdata.kernels.tvl1_cuda as t, ipdata.cli\n"
         "def fail(*_): raise RuntimeError('CUDA_ERROR_OUT_OF_MEMORY')\n"
         "t.BatchTVL1._solve = fail\n"
         "ipdata.cli.main()"

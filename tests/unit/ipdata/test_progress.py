@@ -4,9 +4,9 @@ import io
 
 import pytest
 
-from ipdata.extract import Failed
+from ipdata.executors.base import VideoDone
 from ipdata.progress import Progress, duration
-from ipdata.tasks import VideoDone
+from ipdata.steps.extract import Failed
 from shards.failures import Failure
 
 

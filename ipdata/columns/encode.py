@@ -7,12 +7,12 @@ from typing import Protocol
 
 import numpy as np
 
-from ipdata import decode
-from ipdata.decode import Picture
+from ipdata.columns.flow import estimator
+from ipdata.columns.residual import definition_of
 from ipdata.errors import VideoError
-from ipdata.flow import estimator
 from ipdata.recipe import BuildRecipe
-from ipdata.residual import definition_of
+from ipdata.video import decode
+from ipdata.video.decode import Picture
 from shards.encodings import I16, U8, Payload, encode_flow, encode_jpeg, encode_mv, join
 from shards.motion import grid_of
 

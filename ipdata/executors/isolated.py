@@ -1,7 +1,7 @@
 """Extraction in a long-lived child process, so that a video that crashes or hangs native code costs only itself.
 
-`python -m ipdata.child` is the child: it reads pickled jobs from stdin and writes pickled outcomes to what was stdout.
-The pipe is private to the two processes; nothing pickled is ever stored.
+`python -m ipdata.executors.isolated` is the child: it reads pickled jobs from stdin and writes pickled outcomes to what
+was stdout. The pipe is private to the two processes; nothing pickled is ever stored.
 """
 
 import os
@@ -16,7 +16,7 @@ import time
 from typing import BinaryIO
 
 from ipdata.errors import BuildError
-from ipdata.extract import Job, Outcome, attempt, failed
+from ipdata.steps.extract import Job, Outcome, attempt, failed
 
 LENGTH = ">Q"  # before each answer: its bytes
 CHUNK_BYTES = 2**20
@@ -39,7 +39,7 @@ class Child:
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "ipdata.child"],
+            [sys.executable, "-m", "ipdata.executors.isolated"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,  # its own process group: kill() takes a hanging ffmpeg with it

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ipdata.compiled import compiled
-from ipdata.decode import Picture, rgb_of
-from ipdata.prediction import predicted_i420
+from ipdata.kernels.compiled import compiled
+from ipdata.kernels.prediction import predicted_i420
+from ipdata.video.decode import Picture, rgb_of
 from shards.encodings import I16, I32, U8, ZERO_LEVEL
 from shards.motion import INTRA, MACROBLOCK_PX
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from moving import HEIGHT, WIDTH, moving_luma, recipe_of
 
-from ipdata import decode
-from ipdata.flow import estimator
-from ipdata.transcode import executable, transcode
-from ipdata.tvl1 import TVL1, resize
+from ipdata.columns.flow import estimator
+from ipdata.kernels.tvl1 import TVL1, resize
+from ipdata.video import decode
+from ipdata.video.transcode import executable, transcode
 from shards.encodings import store_flow
 
 SETTINGS = recipe_of().flow
@@ -118,7 +118,7 @@ def test_bytes_do_not_depend_on_cpu_features(tmp_path: Path, name: str, features
         "NUMBA_CPU_NAME": name,
         "NUMBA_CPU_FEATURES": features,
         "NUMBA_CACHE_DIR": str(tmp_path),
-        "PYTHONPATH": str(here.parents[2]),
+        "PYTHONPATH": str(here.parents[3]),
     }
     command = [sys.executable, "-c", PRINT_HASH, str(here.parent)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -129,7 +129,7 @@ def test_it_works_where_no_cache_can_be_written(tmp_path: Path) -> None:
     environment = os.environ | {
         "NUMBA_CACHE_DIR": "/dev/null/none",
         "HOME": "/dev/null",
-        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "PYTHONPATH": str(Path(__file__).parents[3]),
     }
     command = [sys.executable, "-c", PRINT_HASH, str(Path(__file__).parent)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)

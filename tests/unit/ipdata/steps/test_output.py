@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ipdata.datasets.base import Video
-from ipdata.output import Output, Receipt, work_left
-from ipdata.plan import ShardPlan
+from ipdata.steps.output import Output, Receipt, work_left
+from ipdata.steps.plan import ShardPlan
 from shards.failures import Failure
 
 ALL = ("mv", "residual", "flow")

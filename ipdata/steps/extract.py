@@ -8,14 +8,14 @@ from pathlib import Path
 
 import cv2
 
-from ipdata import decode
-from ipdata.columns import Clock, encode_columns
+from ipdata.columns.encode import Clock, encode_columns
 from ipdata.datasets.base import Video
 from ipdata.errors import BuildError, VideoError
 from ipdata.recipe import BuildRecipe
-from ipdata.synthesis import Synthesis
-from ipdata.tools import tools_here, tools_of
-from ipdata.transcode import executable, transcode
+from ipdata.video import decode
+from ipdata.video.synthesis import Synthesis
+from ipdata.video.tools import tools_here, tools_of
+from ipdata.video.transcode import executable, transcode
 from shards.canonical import sha256_file
 from shards.encodings import Payload
 from shards.failures import Failure

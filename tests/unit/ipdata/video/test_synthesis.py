@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ipdata.errors import BuildError
-from ipdata.synthesis import CLASSES, MOTIONS, SPEEDS, Synthesis
+from ipdata.video.synthesis import CLASSES, MOTIONS, SPEEDS, Synthesis
 
 MOVE_LEFT = Synthesis(class_name="move_left", index=0, frames=3, width=112, height=84, seed=0)
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from moving import HEIGHT, WIDTH, job_of, moving_luma, recipe_of, write_y4m
 
-from ipdata import decode
+from ipdata.columns.residual import stored_residual
 from ipdata.errors import VideoError
-from ipdata.extract import extract
-from ipdata.residual import stored_residual
-from ipdata.transcode import command, executable, transcode
+from ipdata.steps.extract import extract
+from ipdata.video import decode
+from ipdata.video.transcode import command, executable, transcode
 from shards.encodings import decode_flow, decode_jpeg, decode_mv, restore_flow, restore_residual
 from shards.motion import INTRA, compensate, residual
 

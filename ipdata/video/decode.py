@@ -14,7 +14,7 @@ from av.stream import Disposition
 from av.video.frame import PictureType
 
 from ipdata.errors import VideoError
-from ipdata.transcode import DEMUXERS, MAX_PIXELS
+from ipdata.video.transcode import DEMUXERS, MAX_PIXELS
 from shards.encodings import I16, U8
 from shards.motion import INTRA, MACROBLOCK_PX, grid_of
 from shards.schema import NO_TIMESTAMP

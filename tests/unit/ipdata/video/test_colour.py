@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ipdata.decode import rgb_of
+from ipdata.video.decode import rgb_of
 
 SIZES = [(340, 256), (34, 18), (112, 84), (16, 16)]
 PRINT_HASH = "import sys; sys.path.insert(0, sys.argv[1]); from test_colour import rgb_hash; print(rgb_hash())"
@@ -24,7 +24,7 @@ def rgb_hash() -> str:
 
 @pytest.mark.parametrize("disabled", ["AVX2,AVX512-SKX,AVX512-ICL", X86_FEATURES])
 def test_bytes_do_not_depend_on_cpu_features(disabled: str) -> None:
-    environment = os.environ | {"OPENCV_CPU_DISABLE": disabled, "PYTHONPATH": str(Path(__file__).parents[3])}
+    environment = os.environ | {"OPENCV_CPU_DISABLE": disabled, "PYTHONPATH": str(Path(__file__).parents[4])}
     command = [sys.executable, "-c", PRINT_HASH, str(Path(__file__).parent)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.stdout.strip() == rgb_hash(), done.stderr

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ipdata.extract import Failed, Outcome, attempt
-from ipdata.pack import Packed, ShardTask, pack
+from ipdata.steps.extract import Failed, Outcome, attempt
+from ipdata.steps.pack import Packed, ShardTask, pack
 
 
 @dataclass(frozen=True, kw_only=True)

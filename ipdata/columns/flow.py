@@ -42,7 +42,7 @@ class OneByOne:
 
 def _numba(settings: Flow, width: int, height: int) -> FlowEstimator:
     """Ours: the same bytes on every CPU, some twenty times faster than OpenCV."""
-    from ipdata.tvl1 import TVL1  # Numba takes a second to import
+    from ipdata.kernels.tvl1 import TVL1  # Numba takes a second to import
 
     return OneByOne(TVL1(settings, width=width, height=height))
 
@@ -50,7 +50,7 @@ def _numba(settings: Flow, width: int, height: int) -> FlowEstimator:
 @lru_cache(maxsize=1)
 def _cuda(settings: Flow, width: int, height: int) -> FlowEstimator:
     """The same scheme on an NVIDIA GPU, many pairs at a time; its memory there stays for the next video."""
-    from ipdata.tvl1_cuda import BatchTVL1  # needs the extra "cuda"
+    from ipdata.kernels.tvl1_cuda import BatchTVL1  # needs the extra "cuda"
 
     return BatchTVL1(settings, width=width, height=height)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ipdata.errors import BuildError
-from ipdata.plan import Plan, ShardPlan
-from ipdata.tools import tools_of
+from ipdata.steps.plan import Plan, ShardPlan
+from ipdata.video.tools import tools_of
 from shards import canonical
 from shards.failures import Failure
 from shards.manifest import MANIFEST, FileInfo, ShardInfo

@@ -19,11 +19,11 @@ from distributed import Client, Future, KilledWorker, LocalCluster, Scheduler, a
 from distributed.client import FutureCancelledError
 from distributed.comm import CommClosedError
 
-from ipdata.child import attempt_in_child
 from ipdata.errors import BuildError
-from ipdata.extract import Failed, Job, Outcome, without_flow
-from ipdata.pack import ShardTask, pack
-from ipdata.tasks import Event, summary
+from ipdata.executors.base import Event, summary
+from ipdata.executors.isolated import attempt_in_child
+from ipdata.steps.extract import Failed, Job, Outcome, without_flow
+from ipdata.steps.pack import ShardTask, pack
 
 GPU = "GPU"  # the Dask resource of workers that make flow there; a task takes one
 WAIT_S = 60.0  # for workers that come back, before a build that needs them gives up

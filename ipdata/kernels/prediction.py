@@ -5,7 +5,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ipdata.compiled import compiled
+from ipdata.kernels.compiled import compiled
 from shards.encodings import I16, U8
 from shards.motion import INTRA, MACROBLOCK_PX, planes
 

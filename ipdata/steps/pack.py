@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ipdata.errors import BuildError
-from ipdata.extract import Failed, Job, Outcome
-from ipdata.output import Output, Receipt
-from ipdata.plan import ShardPlan
+from ipdata.steps.extract import Failed, Job, Outcome
+from ipdata.steps.output import Output, Receipt
+from ipdata.steps.plan import ShardPlan
 from shards import canonical
 from shards.encodings import Payload
 from shards.manifest import FileInfo, ShardInfo, index_path, samples_path, tar_path

@@ -1,4 +1,4 @@
-"""TV-L1 for GPUs in Numba's CUDA simulator: float for float what ipdata.tvl1 gives. Small: each thread is Python."""
+"""TV-L1 for GPUs in Numba's CUDA simulator gives the floats of ipdata.kernels.tvl1. Small: each thread is Python."""
 
 import os
 import subprocess
@@ -33,8 +33,8 @@ def pairs(count: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 
 def compare(median_px: int, epsilon: float) -> None:
     """Runs in the simulator. A small epsilon stops no pair early, a large one stops them at different iterations."""
-    from ipdata.tvl1 import TVL1
-    from ipdata.tvl1_cuda import BatchTVL1
+    from ipdata.kernels.tvl1 import TVL1
+    from ipdata.kernels.tvl1_cuda import BatchTVL1
 
     settings = replace(SETTINGS, median_px=median_px, epsilon=epsilon)
     previous, current = pairs(2, 20, 23)
@@ -50,7 +50,7 @@ def compare(median_px: int, epsilon: float) -> None:
 
 
 def simulated(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    tests = Path(__file__).parents[2]
+    tests = Path(__file__).parents[3]
     environment = os.environ | {"NUMBA_ENABLE_CUDASIM": "1", "PYTHONPATH": str(tests.parent)}
     command = [sys.executable, "-c", script, str(tests), str(Path(__file__).parent), *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -65,8 +65,8 @@ def test_it_equals_the_kernel_for_cpus(median_px: int, epsilon: float) -> None:
 def test_without_a_gpu_the_error_says_so() -> None:
     from numba import cuda
 
+    from ipdata.columns.flow import estimator
     from ipdata.errors import BuildError
-    from ipdata.flow import estimator
 
     if cuda.is_available():
         pytest.skip("this machine has a GPU")

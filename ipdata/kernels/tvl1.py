@@ -10,7 +10,7 @@ import math
 import cv2
 import numpy as np
 
-from ipdata.compiled import compiled, interpolate4
+from ipdata.kernels.compiled import compiled, interpolate4
 from ipdata.recipe import Flow
 from shards.encodings import F32, U8
 

@@ -1,11 +1,11 @@
-"""TV-L1 on an NVIDIA GPU: the scheme of ipdata.tvl1, with a block of threads for each pair of pictures.
+"""TV-L1 on an NVIDIA GPU: the scheme of ipdata.kernels.tvl1, with a block of threads for each pair of pictures.
 
 A block solves one scale of its pair from beginning to end, so that each pair stops when it comes to rest, and the host
 waits for nothing in between. A thread owns columns and walks down them: neighbouring threads read neighbouring floats,
-and squared changes add up column by column, as in ipdata.tvl1.
+and squared changes add up column by column, as in ipdata.kernels.tvl1.
 
-The floats are those of ipdata.tvl1 to the bit. Compilers for GPUs fuse a * b + c, which rounds once where a CPU rounds
-twice; so every product that a sum follows is a `product`, which is never fused.
+The floats are those of ipdata.kernels.tvl1 to the bit. Compilers for GPUs fuse a * b + c, which rounds once where a CPU
+rounds twice; so every product that a sum follows is a `product`, which is never fused.
 """
 
 import math
@@ -22,8 +22,8 @@ from numba.core.errors import NumbaPerformanceWarning
 from numba.cuda import libdevice
 
 from ipdata.errors import BuildError
+from ipdata.kernels.tvl1 import FLAT, MARGIN_PX, scale_sizes, weights_of
 from ipdata.recipe import Flow
-from ipdata.tvl1 import FLAT, MARGIN_PX, scale_sizes, weights_of
 from shards.encodings import F32, U8
 
 BATCH_PAIRS = 256  # at most

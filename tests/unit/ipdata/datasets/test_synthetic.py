@@ -7,7 +7,7 @@ from ipdata.datasets.base import Listing
 from ipdata.datasets.synthetic import list_synthetic
 from ipdata.errors import BuildError
 from ipdata.recipe import BuildRecipe
-from ipdata.synthesis import CLASSES, Synthesis
+from ipdata.video.synthesis import CLASSES, Synthesis
 from pipelines.loader import load
 
 

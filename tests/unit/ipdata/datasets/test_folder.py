@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from ipdata.datasets.base import Listing
 from ipdata.datasets.folder import list_folder, videos_to_test
 from ipdata.errors import BuildError
-from ipdata.plan import make_plan
 from ipdata.recipe import BuildRecipe
+from ipdata.steps.plan import make_plan
 from pipelines.loader import load
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from ipdata.datasets import dataset_of
 from ipdata.datasets.base import Listing, Video
 from ipdata.errors import BuildError
-from ipdata.plan import Plan, choose_columns, make_plan
 from ipdata.recipe import BuildRecipe, Limits
+from ipdata.steps.plan import Plan, choose_columns, make_plan
 from pipelines import load
 from shards.errors import ShardError
 from shards.keys import order_of

@@ -8,7 +8,7 @@ import pytest
 from moving import moving_luma, recipe_of, write_y4m
 
 from ipdata.errors import BuildError, VideoError
-from ipdata.transcode import EXECUTABLE_VARIABLE, executable, transcode, version
+from ipdata.video.transcode import EXECUTABLE_VARIABLE, executable, transcode, version
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipdata.decode import Picture, rgb_of
-from ipdata.prediction import predicted_i420
-from ipdata.residual import definition_of, stored_residual
+from ipdata.columns.residual import definition_of, stored_residual
+from ipdata.kernels.prediction import predicted_i420
+from ipdata.video.decode import Picture, rgb_of
 from shards.encodings import store_residual
 from shards.motion import INTRA, accumulated_residual, grid_of, predict, residual
 

@@ -1,0 +1,1 @@
+"""How each column is made from decoded pictures."""

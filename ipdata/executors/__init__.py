@@ -1,0 +1,1 @@
+"""Where a build runs: in this process, on a Dask cluster, each video in a child process."""

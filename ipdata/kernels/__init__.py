@@ -1,0 +1,1 @@
+"""Compiled arithmetic: flow, residuals and what the codec predicts."""

@@ -1,0 +1,1 @@
+"""What a build does: plan, extract, pack, and the output that it leaves."""
