@@ -12,12 +12,12 @@ from benchmarks.builds import build_into
 from benchmarks.harness import DATA, Figure, side_by_side
 from ipdata.columns.residual import definition_of
 from ipdata.video import decode
-from ipmodel.data import Clips, ClipSettings, collate
-from ipmodel.inputs import network_input
-from ipmodel.memory import keep_memory
+from ipmodel.data.clips import Clips, ClipSettings, collate
+from ipmodel.data.inputs import network_input
+from ipmodel.data.sampling import middle_positions
+from ipmodel.data.transforms import centre_crop, cut
+from ipmodel.process.malloc import keep_memory
 from ipmodel.recipe import Input, Modality
-from ipmodel.sampling import middle_positions
-from ipmodel.transforms import centre_crop, cut
 from shards import ShardSet
 
 SEGMENTS = 16

@@ -19,12 +19,12 @@ import torch
 from torch import Tensor
 
 from benchmarks.harness import RESULTS
-from ipmodel.data import Clips, ClipSettings, collate, loader, on_device
-from ipmodel.engine import Job, accumulate_gradients, channels_last, frozen
-from ipmodel.inputs import Batch, network_input
-from ipmodel.optimiser import optimiser_of
+from ipmodel.data.clips import Clips, ClipSettings, collate, loader, on_device
+from ipmodel.data.inputs import Batch, network_input
+from ipmodel.networks.resnet import ResNet, multiply_adds
 from ipmodel.recipe import Modality, Phase, TrainRecipe
-from ipmodel.resnet import ResNet, multiply_adds
+from ipmodel.training.loop import Job, accumulate_gradients, channels_last, frozen
+from ipmodel.training.optimiser import optimiser_of
 from pipelines import load
 from shards import ShardSet
 

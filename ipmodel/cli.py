@@ -12,8 +12,8 @@ from typing import Any
 import click
 
 from ipmodel.errors import ModelError
-from ipmodel.exits import RESUME, errors_as_lines
-from ipmodel.stop import StoppedError, sigterm_noted
+from ipmodel.process.exits import RESUME, errors_as_lines
+from ipmodel.process.signals import StoppedError, sigterm_noted
 from pipelines import load, names
 from shards.canonical import write_published
 
@@ -25,7 +25,7 @@ def main() -> None:
 
 def _run_of(out: Path, shards: str, recipe: str, overrides: tuple[str, ...], init: tuple[str, ...]) -> Any:
     from ipmodel.recipe import TrainRecipe
-    from ipmodel.runs import Run
+    from ipmodel.runs.run import Run
     from shards import ShardSet
 
     imagenet = {}
@@ -67,8 +67,8 @@ def train(
     """Train all phases, or one; what is complete is not run again, what was stopped goes on."""
 
     def run(stopped: Sequence[int]) -> int:
-        from ipmodel.phases import train_phases
-        from ipmodel.ranks import ranks
+        from ipmodel.process.distributed import ranks
+        from ipmodel.training.phases import train_phases
 
         opened = _run_of(out, shards, recipe, overrides, init)
         phases = list(opened.recipe.phases)
@@ -105,9 +105,9 @@ def evaluate(directory: Path, shards: str | None, splits: str, overrides: tuple[
     """Top-1 of each stream and of their fusions on the test subset; writes eval.json and split-*/scores."""
 
     def run() -> int:
-        from ipmodel.evaluate import check_streams
-        from ipmodel.ranks import ranks
-        from ipmodel.runs import reopen
+        from ipmodel.evaluation.evaluate import check_streams
+        from ipmodel.process.distributed import ranks
+        from ipmodel.runs.run import reopen
 
         with ranks() as own:
             opened, results = reopen(directory, shards=shards, overrides=overrides, ranks=own), out or directory
@@ -125,10 +125,10 @@ def evaluate(directory: Path, shards: str | None, splits: str, overrides: tuple[
 
 
 def _figures(run: Any, split: str, own: Any, results: Path) -> dict[str, dict[str, Any]]:
-    from ipmodel.evaluate import scores_of
-    from ipmodel.plots import plot_confusion, plot_curves
+    from ipmodel.evaluation.evaluate import scores_of
+    from ipmodel.evaluation.plots import plot_confusion, plot_curves
+    from ipmodel.evaluation.report import figures_of, with_fusions
     from ipmodel.recipe import SCORES
-    from ipmodel.report import figures_of, with_fusions
 
     streams = {name: scores_of(run, split=split, phase=phase, ranks=own) for name, phase in run.recipe.streams.items()}
     tables = with_fusions(streams, run.recipe.fusions)
@@ -144,7 +144,7 @@ def _figures(run: Any, split: str, own: Any, results: Path) -> dict[str, dict[st
 
 
 def _report(figures: dict[str, Any], manifest: Any, results: Path) -> None:
-    from ipmodel.report import MEASURES, coverage_line, coverage_of, means_of, table_of
+    from ipmodel.evaluation.report import MEASURES, coverage_line, coverage_of, means_of, table_of
 
     coverage = coverage_of(manifest)
     written = {"splits": figures, "mean": means_of(figures), "coverage": coverage}
@@ -165,8 +165,8 @@ def fuse(files: tuple[Path, ...], weights: str | None, softmax: bool, out: Path 
     """Fuse score files of the same videos, matched by key or name, and print the accuracy of each and of all."""
 
     def run() -> int:
-        from ipmodel.fuse import fuse as fuse_tables
-        from ipmodel.fuse import load_scores
+        from ipmodel.evaluation.fuse import fuse as fuse_tables
+        from ipmodel.evaluation.fuse import load_scores
 
         tables = [load_scores(path) for path in files]
         try:
@@ -190,7 +190,7 @@ def fuse(files: tuple[Path, ...], weights: str | None, softmax: bool, out: Path 
 @click.option("--classes", type=click.IntRange(1), default=51, show_default=True)
 def info(frames: int, size_px: int, classes: int) -> None:
     """Parameters and multiply-adds of every network, beside the paper's figures."""
-    from ipmodel.info import info_table
+    from ipmodel.networks.cost import info_table
 
     click.echo(info_table(frames=frames, size_px=size_px, classes=classes))
 

@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ipmodel.losses import Distillation
-from ipmodel.resnet import STAGES, Architecture, Stage, features_of
+from ipmodel.networks.resnet import STAGES, Architecture, Stage, features_of
+from ipmodel.training.losses import Distillation
 
 # What a network sees: I-frames, motion vectors, residuals, both stacked, optical flow; and the columns that takes.
 Modality = Literal["i", "mv", "r", "mr", "flow"]

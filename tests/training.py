@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from ipmodel.checkpoint import FINAL
+from ipmodel.runs.checkpoint import FINAL
 from shards import ShardSet
 
 PHASES = ("of_2d", "p_stream", "i_stream")  # of QUICK

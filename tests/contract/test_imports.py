@@ -131,7 +131,7 @@ def test_training_needs_nothing_of_the_build() -> None:
 
 
 def test_fusing_scores_needs_no_torch() -> None:
-    done = run_without(HEAVY, "import ipmodel.cli, ipmodel.fuse, ipmodel.report")
+    done = run_without(HEAVY, "import ipmodel.cli, ipmodel.evaluation.fuse, ipmodel.evaluation.report")
     assert done.returncode == 0, done.stderr
 
 

@@ -10,7 +10,7 @@ import pytest
 from serving import serving
 from training import build_set, command, damaged_later, flip_a_bit, ipmodel, one_thread, train_options
 
-from ipmodel.checkpoint import FINAL
+from ipmodel.runs.checkpoint import FINAL
 from shards import ShardSet
 from shards.manifest import samples_path, tar_path
 

@@ -23,13 +23,13 @@ from training import (
     wait_for_a_step,
 )
 
-from ipmodel import checkpoint
-from ipmodel.checkpoint import FINAL
-from ipmodel.fuse import load_scores
-from ipmodel.optimiser import optimiser_of
-from ipmodel.phases import job_of
+from ipmodel.evaluation.fuse import load_scores
 from ipmodel.recipe import TrainRecipe
-from ipmodel.runs import Run
+from ipmodel.runs import checkpoint
+from ipmodel.runs.checkpoint import FINAL
+from ipmodel.runs.run import Run
+from ipmodel.training.optimiser import optimiser_of
+from ipmodel.training.phases import job_of
 from pipelines import load
 from shards import ShardSet
 from shards.manifest import tar_path
@@ -82,11 +82,11 @@ import sys
 from pathlib import Path
 import torch
 from torch import distributed
-from ipmodel.engine import train
-from ipmodel.ranks import ranks
+from ipmodel.training.loop import train
+from ipmodel.process.distributed import ranks
 from ipmodel.recipe import TrainRecipe
-from ipmodel.phases import job_of
-from ipmodel.runs import Run
+from ipmodel.training.phases import job_of
+from ipmodel.runs.run import Run
 from pipelines import load
 from shards import ShardSet
 
@@ -172,10 +172,10 @@ def test_ranks_train_on_one_set(trained: Path, tmp_path: Path) -> None:
 OF_EACH_RANK = """
 import sys
 from pathlib import Path
-from ipmodel.phases import train_phases
-from ipmodel.ranks import ranks
+from ipmodel.training.phases import train_phases
+from ipmodel.process.distributed import ranks
 from ipmodel.recipe import TrainRecipe
-from ipmodel.runs import Run
+from ipmodel.runs.run import Run
 from pipelines import load
 from shards import ShardSet
 
@@ -231,8 +231,8 @@ def test_ranks_go_on_from_one_step(trained: Path, tmp_path: Path) -> None:
 ONE_ENDS = """
 import signal
 from ipmodel.errors import ModelError
-from ipmodel.exits import errors_as_lines
-from ipmodel.ranks import ranks
+from ipmodel.process.exits import errors_as_lines
+from ipmodel.process.distributed import ranks
 
 def run():
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # of torchrun, when one has ended

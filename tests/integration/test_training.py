@@ -17,8 +17,8 @@ import torch
 from serving import serving
 from training import build_set, command, ipmodel, log_of, networks, one_thread, train_options, wait_for_a_step
 
-from ipmodel.checkpoint import FINAL, WEIGHTS, load_network, save_network
-from ipmodel.fuse import load_scores
+from ipmodel.evaluation.fuse import load_scores
+from ipmodel.runs.checkpoint import FINAL, WEIGHTS, load_network, save_network
 from shards import ShardSet
 
 

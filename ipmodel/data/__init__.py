@@ -1,0 +1,1 @@
+"""From a shard set to what a network takes."""

@@ -1,0 +1,1 @@
+"""Scores of the test subset, late fusion, tables and pictures."""

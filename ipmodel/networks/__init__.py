@@ -1,0 +1,1 @@
+"""The paper's networks, the weights that they begin with, and what they cost."""

@@ -1,0 +1,1 @@
+"""This process among others: ranks, signals, memory, and how a command ends."""

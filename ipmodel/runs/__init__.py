@@ -1,0 +1,1 @@
+"""A run's directory: what it was begun with, its checkpoints and its logs."""

@@ -1,0 +1,42 @@
+"""Adam and SGD with rates by parameter group, and how rates fall."""
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+from ipmodel.networks.resnet import ResNet
+from ipmodel.recipe import Optimiser
+
+STEM = ("data_bn.", "conv1.", "bn1.")
+CLASSIFIER = "fc."
+
+
+def optimiser_of(network: ResNet, settings: Optimiser) -> torch.optim.Optimizer:
+    """Three groups of rates, stem, body and classifier; no weight decay on biases and BatchNorms' shifts."""
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        stem = settings.stem_multiplier if name.startswith(STEM) else settings.body_multiplier
+        multiplier = 1.0 if name.startswith(CLASSIFIER) else stem
+        decay = 0.0 if name.endswith("bias") else settings.weight_decay
+        groups.setdefault((multiplier, decay), []).append(parameter)
+    parameters: list[dict[str, Any]] = [
+        {"params": members, "multiplier": multiplier, "weight_decay": decay}
+        for (multiplier, decay), members in groups.items()
+    ]
+    if settings.name == "adam":
+        return torch.optim.Adam(parameters, lr=settings.rate, eps=settings.epsilon)
+    return torch.optim.SGD(parameters, lr=settings.rate, momentum=settings.momentum)
+
+
+def set_rate(optimiser: torch.optim.Optimizer, settings: Optimiser, *, epoch: float, epochs: int) -> float:
+    """The rate at a time in epochs, given to every group with its multiplier; a function of the time alone."""
+    rate = settings.rate
+    if settings.schedule == "step":
+        rate *= settings.factor ** sum(int(epoch) >= step for step in settings.steps)
+    elif settings.schedule == "cosine":
+        rate *= 0.5 * (1 + math.cos(math.pi * epoch / epochs))
+    for group in optimiser.param_groups:
+        group["lr"] = rate * group["multiplier"]
+    return rate

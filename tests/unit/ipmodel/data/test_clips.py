@@ -1,0 +1,86 @@
+"""What a clip is made of: the same frames and the same crop of every column, drawn anew for each sample and epoch."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_sets import make_set, scenes
+
+from ipmodel.data.clips import Clips, ClipSettings
+from ipmodel.errors import ModelError
+from ipmodel.recipe import Input
+from shards import ShardSet
+
+SMALL = Input(resize_px=32, crop_px=32)
+SETTINGS = ClipSettings(modalities=("mr", "flow"), segments=3, input=SMALL)
+
+
+@pytest.fixture(scope="module")
+def shard_set(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
+    folder = tmp_path_factory.mktemp("clips") / "set"
+    make_set(folder)
+    return ShardSet(folder)
+
+
+def clips_of(shard_set: ShardSet, **changes: object) -> Clips:
+    return Clips(shard_set, list(shard_set.samples()), replace(SETTINGS, **changes))  # type: ignore[arg-type]
+
+
+def positions_of(clips: Clips, draw: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]:
+    """Which frames of each column a clip reads."""
+    read, seen = ShardSet.stored_frames, {}
+
+    def noted(self: ShardSet, key: str, column: str, positions: list[int]) -> Iterator[np.ndarray]:
+        seen[column] = list(positions)
+        return read(self, key, column, positions)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ShardSet, "stored_frames", noted)
+        clips[draw]
+    return seen
+
+
+def test_mv_residual_and_flow_are_of_the_same_frames(shard_set: ShardSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    clips = clips_of(shard_set)
+    drawn = [positions_of(clips, (epoch, 0), monkeypatch) for epoch in range(6)]
+    assert all(set(seen) == {"mv", "residual", "flow"} for seen in drawn)
+    assert all(seen["mv"] == seen["residual"] == seen["flow"] for seen in drawn)
+    assert len({tuple(seen["mv"]) for seen in drawn}) > 1  # other frames in other epochs
+
+
+def test_crops_differ_between_samples_and_epochs_and_are_the_same_again(shard_set: ShardSet) -> None:
+    clips = clips_of(shard_set)
+    windows = {(epoch, number): clips[epoch, number]["window"] for epoch in range(5) for number in range(5)}
+    assert len({windows[epoch, 0] for epoch in range(5)}) > 2 and len({windows[0, number] for number in range(5)}) > 2
+    again = clips_of(shard_set)
+    assert all(again[draw]["window"] == window for draw, window in windows.items())
+    other_seed = clips_of(shard_set, seed=1)
+    assert any(other_seed[draw]["window"] != window for draw, window in windows.items())
+
+
+def test_iframes_have_scales_and_jitter_of_their_own_in_training_alone(shard_set: ShardSet) -> None:
+    settings = replace(SMALL, scales=(1.0,), iframe_scales=(0.5,), colour_jitter=0.5, flip=False)
+    training = clips_of(shard_set, modalities=("i",), input=settings)
+    assert {training[0, n]["window"].width for n in range(4)} == {32}  # of 64
+    assert {clips_of(shard_set, input=settings)[0, n]["window"].width for n in range(4)} == {64}
+    plain = clips_of(shard_set, modalities=("i",), input=replace(settings, colour_jitter=0.0))
+    assert not np.array_equal(training[0, 0]["iframe"], plain[0, 0]["iframe"])
+    tested, plainly = (
+        clips_of(shard_set, modalities=("i",), input=chosen, test_crops=1)
+        for chosen in (settings, replace(settings, colour_jitter=0.0))
+    )
+    assert np.array_equal(tested[0, 0]["iframe"], plainly[0, 0]["iframe"])
+
+
+def test_in_testing_the_first_number_is_the_crop(shard_set: ShardSet) -> None:
+    clips = clips_of(shard_set, test_crops=10, input=replace(SMALL, resize_px=48))
+    assert len({clips[crop, 0]["window"] for crop in range(10)}) == 10
+
+
+def test_pictures_of_two_sizes_are_refused(tmp_path: Path) -> None:
+    videos = scenes()
+    make_set(tmp_path / "set", [replace(videos[0], width=80), *videos[1:]])
+    with pytest.raises(ModelError, match="pictures of 2 sizes"):
+        clips_of(ShardSet(tmp_path / "set"))

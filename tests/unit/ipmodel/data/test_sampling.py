@@ -1,0 +1,69 @@
+"""Which frames, and which samples in which order."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ipmodel.data.sampling import Batches, epoch_order, middle_positions, random_positions, rng_of
+
+
+@given(st.integers(1, 300), st.integers(1, 25), st.integers(0, 2**32 - 1))
+def test_one_frame_of_each_segment(frames: int, segments: int, seed: int) -> None:
+    drawn = random_positions(frames, segments, rng_of(seed))
+    middles = middle_positions(frames, segments)
+    for positions in (drawn, middles):
+        assert len(positions) == segments and positions == sorted(positions)
+        assert positions[0] >= 0 and positions[-1] < frames
+        for segment, position in enumerate(positions):
+            first, last = segment * frames // segments, (segment + 1) * frames // segments
+            assert first <= position < max(last, first + 1)
+
+
+def test_every_frame_of_a_segment_can_be_drawn() -> None:
+    drawn = {tuple(random_positions(6, 2, rng_of(seed))) for seed in range(300)}
+    assert drawn == {(a, b) for a in range(3) for b in range(3, 6)}
+
+
+def test_middles() -> None:
+    assert middle_positions(90, 3) == [14, 44, 74]
+    assert middle_positions(2, 4) == [0, 0, 1, 1]
+
+
+@given(st.integers(1, 60), st.integers(1, 6), st.sampled_from([1, 2, 3, 4]), st.integers(0, 3))
+def test_ranks_share_the_batches_of_one(extra: int, share: int, ranks: int, epoch: int) -> None:
+    batch = share * ranks
+    samples = batch + extra
+    alone = list(Batches(samples=samples, batch=batch, seed=7).of(epoch))
+    each = [list(Batches(samples=samples, batch=batch, seed=7, rank=r, ranks=ranks).of(epoch)) for r in range(ranks)]
+    assert {len(steps) for steps in each} == {samples // batch}
+    together = [[number for part in step for number in part] for step in zip(*each, strict=True)]
+    assert together == alone
+    seen = [number for step in alone for number in step]
+    assert len(set(seen)) == len(seen) == samples // batch * batch and set(seen) <= set(range(samples))
+
+
+def test_order_depends_on_seed_and_epoch_and_can_be_entered_anywhere() -> None:
+    orders = [epoch_order(40, seed=seed, epoch=epoch).tolist() for seed in range(3) for epoch in range(3)]
+    assert len({tuple(order) for order in orders}) == 9 and all(sorted(o) == list(range(40)) for o in orders)
+    batches = Batches(samples=40, batch=6, seed=1)
+    assert list(batches.of(2, first_step=4)) == list(batches.of(2))[4:]
+
+
+def test_too_few_samples_and_uneven_ranks_are_refused() -> None:
+    with pytest.raises(ValueError, match="3 samples are fewer than a global batch of 8"):
+        Batches(samples=3, batch=8, seed=0)
+    with pytest.raises(ValueError, match="cannot be divided over 3 ranks"):
+        Batches(samples=30, batch=8, seed=0, ranks=3)
+    assert np.array_equal(rng_of(1, 2).integers(9, size=5), rng_of(1, 2).integers(9, size=5))
+
+
+@given(st.integers(1, 40), st.integers(1, 8), st.integers(1, 4))
+def test_the_smallest_part_of_a_ranks_batch(share: int, parts: int, ranks: int) -> None:
+    batches = Batches(samples=share * ranks, batch=share * ranks, seed=0, ranks=ranks)
+    size = math.ceil(share / parts)
+    assert batches.smallest_part(parts) == min(
+        len(range(share)[start : start + size]) for start in range(0, share, size)
+    )

@@ -1,0 +1,85 @@
+"""The networks: torchvision's in 2D, the paper's costs in 3D."""
+
+import pytest
+import torch
+
+from ipmodel.networks.resnet import STAGES, Architecture, InputNorm, ResNet, Stage, last_values, multiply_adds
+
+
+@pytest.mark.parametrize("depth", [18, 34, 50, 152])
+def test_in_2d_it_is_torchvisions(depth: int) -> None:
+    models = pytest.importorskip("torchvision", reason="torchvision is what ours is compared with").models
+    theirs = getattr(models, f"resnet{depth}")().eval()
+    ours = ResNet(Architecture(depth=depth, channels=3), 1000).eval()  # type: ignore[arg-type]
+    ours.load_state_dict(theirs.state_dict())
+    images = torch.rand(2, 3, 64, 64)
+    assert torch.equal(ours(images.unsqueeze(2)).logits, theirs(images))
+
+
+def test_the_papers_multiply_adds() -> None:
+    """Tables 1 and 4, for 16 frames of 224 px."""
+
+    def giga(depth: int, channels: int, stage: str) -> float:
+        architecture = Architecture(depth=depth, channels=channels, last_2d_stage=stage)  # type: ignore[arg-type]
+        return multiply_adds(architecture, frames=16, size_px=224) / 1e9
+
+    assert giga(18, 5, "conv3") == pytest.approx(33.9, abs=0.2)
+    assert giga(18, 5, "conv4") == pytest.approx(34.9, abs=0.3)
+    assert giga(152, 3, "conv5") == pytest.approx(184.2, abs=0.1)
+
+
+def test_2d_scores_are_means_over_frames() -> None:
+    network = ResNet(Architecture(depth=18, channels=5, input_norm=True), 4).eval()
+    clip = torch.rand(2, 5, 3, 32, 32)
+    each = [network(clip[:, :, t : t + 1]) for t in range(3)]
+    torch.testing.assert_close(network(clip).logits, torch.stack([s.logits for s in each]).mean(0))
+    torch.testing.assert_close(network(clip).features, torch.stack([s.features for s in each]).mean(0))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("depth", [18, 50])
+@pytest.mark.parametrize("frames", [1, 3, 16])
+def test_any_stage_and_length(stage: str, depth: int, frames: int) -> None:
+    network = ResNet(Architecture(depth=depth, channels=2, last_2d_stage=stage), 7).eval()  # type: ignore[arg-type]
+    scores = network(torch.rand(2, 2, frames, 32, 32))
+    assert scores.logits.shape == (2, 7) and scores.features.shape == (2, 512 if depth == 18 else 2048)
+    assert torch.isfinite(scores.logits).all()
+
+
+def test_3d_stages_see_the_order_of_frames_and_2d_ones_do_not() -> None:
+    clip = torch.rand(1, 2, 8, 32, 32)
+    for stage, sees in (("conv5", False), ("conv3", True)):
+        network = ResNet(Architecture(depth=18, channels=2, last_2d_stage=stage), 7).eval()  # type: ignore[arg-type]
+        forwards, backwards = network(clip).logits, network(clip.flip(2)).logits
+        assert torch.allclose(forwards, backwards, atol=1e-4) != sees
+
+
+def test_the_inputs_batchnorm_is_pytorchs() -> None:
+    torch.manual_seed(0)
+    own, theirs = InputNorm(5), torch.nn.BatchNorm2d(5)
+    theirs.load_state_dict(own.state_dict())
+    for _ in range(3):
+        x, y = 3 * torch.randn(4, 5, 6, 7) + 2, torch.randn(4, 5, 6, 7)
+        seen, expected = own(x), theirs(x)
+        torch.testing.assert_close(seen, expected, atol=1e-5, rtol=1e-5)
+        for norm, output in ((own, seen), (theirs, expected)):
+            norm.zero_grad()
+            (output * y).sum().backward()
+        for name, parameter in own.named_parameters():
+            torch.testing.assert_close(parameter.grad, theirs.get_parameter(name).grad, atol=1e-4, rtol=1e-4)
+    for name, value in own.state_dict().items():
+        torch.testing.assert_close(value, theirs.state_dict()[name])
+    torch.testing.assert_close(own.eval()(x), theirs.eval()(x), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize(("frames", "size_px"), [(1, 16), (5, 33), (16, 112)])
+def test_values_of_the_last_stage(stage: Stage, frames: int, size_px: int) -> None:
+    architecture = Architecture(depth=18, channels=2, last_2d_stage=stage)
+    with torch.device("meta"):
+        network, clip = ResNet(architecture, 3), torch.empty(1, 2, frames, size_px, size_px)
+    shapes = []
+    network.layer4.register_forward_hook(lambda module, taken, given: shapes.append(given.shape))
+    network.eval()(clip)
+    (shape,) = shapes
+    assert shape.numel() / 512 == last_values(architecture, frames=frames, size_px=size_px)
