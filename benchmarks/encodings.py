@@ -9,15 +9,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.material import RECIPE, SIZE, pictures_of
+from benchmarks.material import BOUND, RECIPE, SIZE, pictures_of
 from ipdata.columns.flow import estimator
 from ipdata.columns.residual import DEFINITIONS, definition_of
 from ipdata.kernels.prediction import predicted_i420
-from ipdata.recipe import BuildRecipe
+from ipdata.recipe import load_recipe
 from ipdata.video import decode
 from ipdata.video.transcode import executable, transcode
-from pipelines import load
-from shards.encodings import decode_jpeg, encode_jpeg, restore_flow, store_flow
+from shards.columns.flow import FLOW
+from shards.columns.jpeg import decode_jpeg, encode_jpeg
 from shards.motion import compensate, planes, residual
 
 FRAMES = 26  # of each clip: two GOPs and a bit
@@ -38,7 +38,7 @@ class Material:
 
 def material_of(clips: Sequence[Path]) -> Material:
     material = Material()
-    estimate = estimator(RECIPE.flow, **SIZE)
+    estimate = estimator(RECIPE.columns["flow"], **SIZE)
     for clip in clips:
         pictures = pictures_of(clip, FRAMES)
         material.iframes += [picture.rgb for picture in pictures if picture.mv is None]
@@ -52,7 +52,7 @@ def material_of(clips: Sequence[Path]) -> Material:
             if number % 4 == 0:
                 flow_px = estimate(previous.luma[None], picture.luma[None])[0]
                 material.exact_flows.append(np.concatenate(list(np.moveaxis(flow_px, -1, 0))))
-                stored = store_flow(flow_px, bound_px=RECIPE.flow.bound_px)
+                stored = FLOW.store(flow_px, BOUND)
                 material.flows.append(np.concatenate(list(np.moveaxis(stored, -1, 0))))
     return material
 
@@ -117,7 +117,9 @@ def encodings_table(material: Material) -> str:
     for name, (suffix, parameters) in LOSSLESS.items():
         rows.append(residual_row(f"{name}, lossless", lossless_cost(stored, suffix, parameters)))
     for definition in ("accumulated", "codec"):
-        cost = jpeg_cost(material.residuals[definition], RECIPE.residual.quality, RECIPE.residual.chroma)
+        cost = jpeg_cost(
+            material.residuals[definition], RECIPE.columns["residual"].quality, RECIPE.columns["residual"].chroma
+        )
         rows.append(f"| residual, `{definition}` | JPEG 95 4:4:4 | {cost.cells()} | | |")
     for quality, chroma in ((90, "4:2:0"), (95, "4:2:0"), (100, "4:4:4")):
         cost = jpeg_cost(material.iframes, quality, chroma)
@@ -125,7 +127,7 @@ def encodings_table(material: Material) -> str:
         rows.append(f"| iframe | JPEG {quality} {chroma} | {cost.cells()} | {error:.2f} | |")
     for quality in (90, 95, 100):
         cost = jpeg_cost(material.flows, quality)
-        restored = [restore_flow(image, bound_px=RECIPE.flow.bound_px) for image in cost.decoded]
+        restored = [FLOW.restore(image, BOUND) for image in cost.decoded]
         error = np.mean([np.abs(a - b) for a, b in zip(restored, material.exact_flows, strict=True)])
         rows.append(f"| flow | JPEG {quality} grey, u above v | {cost.cells()} | {error:.3f} px | |")
     return "\n".join(rows)
@@ -136,15 +138,22 @@ def recipes_table(material: Material) -> str:
     rows = ["| recipe | iframe | residual | flow | the three together, KB a video frame | encode, ms | decode, ms |"]
     rows.append("| --- " * 7 + "|")
     for name in RECIPES:
-        recipe = load(BuildRecipe, "build", name)
+        recipe = load_recipe(name)
         gop = recipe.transcode.gop
         costs = {
-            "iframe": (jpeg_cost(material.iframes, recipe.iframe.quality, recipe.iframe.chroma), 1 / gop),
+            "iframe": (
+                jpeg_cost(material.iframes, recipe.columns["iframe"].quality, recipe.columns["iframe"].chroma),
+                1 / gop,
+            ),
             "residual": (
-                jpeg_cost(material.residuals["previous"], recipe.residual.quality, recipe.residual.chroma),
+                jpeg_cost(
+                    material.residuals["previous"],
+                    recipe.columns["residual"].quality,
+                    recipe.columns["residual"].chroma,
+                ),
                 1 - 1 / gop,
             ),
-            "flow": (jpeg_cost(material.flows, recipe.flow.quality), 1 - 1 / gop),
+            "flow": (jpeg_cost(material.flows, recipe.columns["flow"].quality), 1 - 1 / gop),
         }
         each = " | ".join(f"{cost.frame_bytes:.0f}" for cost, _ in costs.values())
         sums = [

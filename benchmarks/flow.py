@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from benchmarks.harness import Figure, side_by_side
-from benchmarks.material import RECIPE, SIZE, clips, luma_pairs
+from benchmarks.material import BOUND, RECIPE, SIZE, clips, luma_pairs
 from ipdata.columns.flow import estimator
-from shards.encodings import store_flow
+from shards.columns.flow import FLOW
 
 HEAD = (
     "| clip | mean, px | worst pair's mean | p99 | maximum | stored values off by more than 1 |\n" + "| --- " * 6 + "|"
@@ -16,8 +16,8 @@ HEAD = (
 
 def flow() -> tuple[Figure, str]:
     """The figure, and a table of the agreement."""
-    ours = estimator(RECIPE.flow, **SIZE)
-    opencv = estimator(replace(RECIPE.flow, backend="opencv"), **SIZE)
+    ours = estimator(RECIPE.columns["flow"], **SIZE)
+    opencv = estimator(replace(RECIPE.columns["flow"], backend="opencv"), **SIZE)
     rows = [HEAD]
     seconds: tuple[list[float], list[float]] = ([], [])
     for clip in clips():
@@ -28,7 +28,7 @@ def flow() -> tuple[Figure, str]:
                 side.extend(new)
             fields = ours(*pair)[0], opencv(*pair)[0]
             apart.append(np.linalg.norm(fields[0] - fields[1], axis=-1))
-            stored = [store_flow(field, bound_px=RECIPE.flow.bound_px).astype(int) for field in fields]
+            stored = [FLOW.store(field, BOUND).astype(int) for field in fields]
             off.append((np.abs(stored[0] - stored[1]) > 1).mean())
         means = [a.mean() for a in apart]
         p99 = np.percentile(np.stack(apart), 99)

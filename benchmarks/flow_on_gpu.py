@@ -23,7 +23,7 @@ ROUNDS = 5
 def main() -> None:
     lumas = [np.stack([picture.luma for picture in pictures_of(clip, FRAMES)]) for clip in clips()]
     previous, current = (np.concatenate([luma[side] for luma in lumas]) for side in (slice(None, -1), slice(1, None)))
-    estimate = estimator(replace(RECIPE.flow, backend="cuda"), **SIZE)
+    estimate = estimator(replace(RECIPE.columns["flow"], backend="cuda"), **SIZE)
     rates = {}
     for pairs in (1, 32, 90, 132, 256):
         pairs = min(pairs, len(previous), estimate.batch_pairs)
@@ -50,7 +50,10 @@ def main() -> None:
 
 
 def agreement(previous: np.ndarray, current: np.ndarray) -> float:
-    fields = [estimator(replace(RECIPE.flow, backend=name), **SIZE)(previous, current) for name in ("cuda", "numba")]  # type: ignore[arg-type]
+    fields = [
+        estimator(replace(RECIPE.columns["flow"], backend=name), **SIZE)(previous, current)
+        for name in ("cuda", "numba")
+    ]  # type: ignore[arg-type]
     return float(np.linalg.norm(fields[0] - fields[1], axis=-1).mean())
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.harness import DATA
-from ipdata.recipe import BuildRecipe
+from ipdata.recipe import load_recipe
 from ipdata.video import decode
 from ipdata.video.decode import Picture
 from ipdata.video.transcode import executable, transcode
-from pipelines import load
 
-RECIPE = load(BuildRecipe, "build", "default")
+RECIPE = load_recipe("default")
+BOUND = {"bound_px": RECIPE.columns["flow"].bound_px}  # what storing and restoring flow takes
 SIZE = {"width": RECIPE.transcode.width, "height": RECIPE.transcode.height}
 ROAD100 = DATA / "coviar_reference" / "road100.m4v"  # 340x256, 100 frames, 91 of them P
 

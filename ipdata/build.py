@@ -1,39 +1,34 @@
 """`ipdata build`: list, plan, extract what is not done, publish shard by shard, and the manifest last."""
 
 import json
-import os
-from collections.abc import Iterable, Iterator, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import click
-
+from ipdata.columns.registry import column_build_of, packages_of
 from ipdata.datasets import dataset_of
 from ipdata.errors import BuildError, VideoError
-from ipdata.executors.base import Event, run_here
+from ipdata.executors import Placement, executor_of
+from ipdata.executors.base import Executor
 from ipdata.progress import Progress
+from ipdata.publish import publish
 from ipdata.recipe import BuildRecipe
-from ipdata.report import describe, log_line, manifest_of, report_of
-from ipdata.steps.extract import Failed, Job, source_sha256
-from ipdata.steps.output import (
-    Output,
-    check_identity,
-    check_nothing_lost,
-    check_ours,
-    intact,
-    remove_stale,
-    work_left,
-)
+from ipdata.report import failure_line, log_line
+from ipdata.steps.extract import Failed, VideoTask
+from ipdata.steps.output import Output, check_identity, check_nothing_lost, check_ours
 from ipdata.steps.pack import Packed, ShardTask
-from ipdata.steps.plan import Plan, make_plan
-from ipdata.video.synthesis import Synthesis
+from ipdata.steps.plan import Plan, ShardPlan, make_plan
+from ipdata.steps.receipt import intact, work_left
+from ipdata.steps.source import Source, source_sha256
 from ipdata.video.tools import tools_here
 from shards.manifest import Manifest
-from shards.sharing.card import render
 
 HASHING_THREADS = 4
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +42,7 @@ class Request:
     out: Path
     recipe: BuildRecipe
     columns: tuple[str, ...]
-    scheduler: str | None = None  # an address, "none" for this process, None for a local cluster
-    workers: int | None = None
-    timeout_s: float = 1800.0  # a video
+    placement: Placement = field(default_factory=Placement)
     strict: bool = False
     drop_failed: bool = False  # leave published samples out whose videos cannot be extracted any more
     ffmpeg: str | None = None
@@ -66,18 +59,11 @@ class StrictError(BuildError):
     """--strict, and a video failed or is missing."""
 
 
-def check_gpu_packages(request: Request, tools: dict[str, str]) -> None:
-    """Where flow is made on GPUs, the driver needs their packages too: their versions belong to the set."""
-    wanted = request.recipe.flow.backend == "cuda" and "flow" in request.columns
-    if wanted and tools["numba-cuda"] == "none" and not os.environ.get("NUMBA_ENABLE_CUDASIM"):
-        cure = "install it here and on the workers: `pip install '.[build,cuda]'`"
-        raise BuildError(f"flow backend cuda: the package numba-cuda is not installed; {cure}")
-
-
 def plan_of(request: Request) -> Plan:
     """List the dataset and plan its shards; reads names and lists, no video. Raises BuildError, ShardError."""
     dataset = dataset_of(request.dataset)
-    listing = dataset.list_videos(request.source, request.splits, request.draw, request.recipe)
+    options = request.recipe.datasets.get(dataset.name)
+    listing = dataset.list_videos(request.source, request.splits, request.draw, options)
     plan = make_plan(listing, request.recipe)
     if request.strict and plan.listing.missing:
         missing = plan.listing.missing
@@ -91,28 +77,25 @@ def build(request: Request) -> Result:
     Raises: BuildError for every refusal; StrictError where --strict stopped it.
     """
     check_ours(request.out)
-    tools = tools_here(request.ffmpeg)
-    check_gpu_packages(request, tools)
-    plan = plan_of(request)
     output = Output(request.out)
+    executor = executor_of(request.placement, scratch=output.temporary_dir / "dask")
+    tools = tools_here(request.ffmpeg, packages=packages_of(request.columns))
+    for column in request.columns:
+        column_build_of(column).check(request.recipe.columns.get(column), tools)
+    plan = plan_of(request)
     with output.locked():
         columns = check_identity(output, plan, request.columns, tools)
         published = output.published_keys()
         check_nothing_lost(output, plan, published)
-        tasks = list(_tasks(request, output, plan, columns, tools, published))
-        videos = len(plan.videos)
-        todo = sum(len(task.jobs) for task in tasks)
-        click.echo(f"{videos} videos in {len(plan.shards)} shards, {todo} to extract", err=True)
-        failures = _run(request, output, tasks, videos=todo)
-        manifest = manifest_of(output, plan, columns, tools)
-        remove_stale(output, plan, columns)
-        output.publish("README.md", render(manifest).encode())
-        output.publish("manifest.json", manifest.to_json())
-        output.publish(".build/report.json", report_of(plan, manifest, failures))
+        tasks = list(_shard_tasks(request, output, plan, columns, tools, published))
+        todo = sum(len(task.videos) for task in tasks)
+        log.info("%d videos in %d shards, %d to extract", len(plan.videos), len(plan.shards), todo)
+        failures = _run(executor, request, output, tasks)
+        manifest = publish(output, plan, columns, tools, failures)
     return Result(plan=plan, manifest=manifest, failures=failures)
 
 
-def _tasks(
+def _shard_tasks(
     request: Request,
     output: Output,
     plan: Plan,
@@ -123,43 +106,53 @@ def _tasks(
     """The shards with something left to do. Raises BuildError if a published sample's video cannot be read any more."""
     for shard in plan.shards:
         receipt = output.receipt(shard.shard)
-        if receipt is not None and (receipt.plan_sha256 != shard.sha256 or not intact(output, receipt)):
+        if receipt is not None and (receipt.plan_sha256 != shard.sha256 or not intact(output.directory, receipt)):
             receipt = None
-        known = {key: video.source for key, video in shard.videos.items() if key in published}
-        sources = _source_hashes(known)
-        unreadable = [key for key in known if key not in sources]
-        if unreadable:
-            name = shard.videos[unreadable[0]].name
-            raise BuildError(f"{output.directory} has {name}, which cannot be read any more; make it readable again")
+        sources = _published_sources(output, shard, published)
         work = work_left(shard, receipt, columns, sources)
         if work:
-            jobs = tuple(
-                Job(
-                    key=key,
-                    video=shard.videos[key],
-                    recipe=request.recipe,
-                    columns=missing,
-                    tools=tools,
-                    ffmpeg=request.ffmpeg,
-                )
-                for key, missing in work.items()
-            )
             yield ShardTask(
                 output=output,
                 plan=shard,
                 columns=columns,
-                jobs=jobs,
+                videos=tuple(_video_tasks(request, shard, work, tools)),
                 kept=receipt,
-                published=frozenset(known),
+                published=frozenset(sources),
                 drop_failed=request.drop_failed,
                 strict=request.strict,
             )
 
 
-def _source_hashes(sources: dict[str, Path | Synthesis]) -> dict[str, str]:
+def _video_tasks(
+    request: Request, shard: ShardPlan, work: Mapping[str, tuple[str, ...]], tools: dict[str, str]
+) -> Iterator[VideoTask]:
+    """What is left of a shard's videos; work: key -> columns to make."""
+    for key, columns in work.items():
+        yield VideoTask(
+            key=key,
+            video=shard.videos[key],
+            recipe=request.recipe,
+            columns=columns,
+            tools=tools,
+            ffmpeg=request.ffmpeg,
+        )
+
+
+def _published_sources(output: Output, shard: ShardPlan, published: set[str]) -> dict[str, str]:
+    """sha256 of the sources of a shard's published samples. Raises BuildError if one cannot be read any more."""
+    known = {key: video.source for key, video in shard.videos.items() if key in published}
+    hashes = _source_hashes(known)
+    unreadable = [key for key in known if key not in hashes]
+    if unreadable:
+        name = shard.videos[unreadable[0]].name
+        raise BuildError(f"{output.directory} has {name}, which cannot be read any more; make it readable again")
+    return hashes
+
+
+def _source_hashes(sources: Mapping[str, Source]) -> dict[str, str]:
     """sha256 of each source that can be read."""
 
-    def attempt(source: Path | Synthesis) -> str | None:
+    def attempt(source: Source) -> str | None:
         try:
             return source_sha256(source)
         except VideoError:
@@ -170,44 +163,34 @@ def _source_hashes(sources: dict[str, Path | Synthesis]) -> dict[str, str]:
     return {key: sha256 for key, sha256 in zip(sources, hashes, strict=True) if sha256 is not None}
 
 
-@contextmanager
-def _events(request: Request, output: Output, tasks: Sequence[ShardTask]) -> Iterator[Iterable[Event]]:
-    """The tasks running, wherever the request wants them."""
-    if not tasks or request.scheduler == "none":
-        yield run_here(tasks)
-        return
-    from ipdata.executors import dask as cluster  # Dask takes a second to import
-
-    gpu = any(cluster.needs_gpu(job) for task in tasks for job in task.jobs)
-    scratch = output.temporary_dir / "dask"
-    connection = cluster.connect(request.scheduler, workers=request.workers, gpu=gpu, scratch=scratch)
-    with connection as (client, interrupts):
-        click.echo(f"Dask dashboard: {client.dashboard_link}", err=True)
-        yield cluster.run_on(client, tasks, interrupts, timeout_s=request.timeout_s)
-
-
-def _run(request: Request, output: Output, tasks: Sequence[ShardTask], *, videos: int) -> list[Failed]:
+def _run(executor: Executor, request: Request, output: Output, tasks: Sequence[ShardTask]) -> list[Failed]:
     """Run tasks to their end, with progress on the terminal and a line in the log for each video."""
     failures: list[Failed] = []
     would_lose: list[Failed] = []
-    progress = Progress(videos)
-    with (output.build_dir / "log.jsonl").open("a") as log, _events(request, output, tasks) as events:
+    if not tasks:
+        return failures
+    progress = Progress(sum(len(task.videos) for task in tasks))
+    with (output.build_dir / "log.jsonl").open("a") as lines, closing(executor.run(tasks)) as events:
         for event in events:
             if isinstance(event, Packed):
                 would_lose += event.would_lose
                 continue
             progress.update(event)
-            log.write(json.dumps(log_line(event)) + "\n")
-            log.flush()
+            lines.write(json.dumps(log_line(event)) + "\n")
+            lines.flush()
             if event.failed is not None:
                 failures.append(event.failed)
                 if request.strict:
-                    raise StrictError(f"--strict: {describe(event.failed)}")
+                    raise StrictError(f"--strict: {failure_line(event.failed)}")
     progress.close()
+    _refuse_loss(output, would_lose)
+    return sorted(failures, key=lambda failed: failed.failure.key)
+
+
+def _refuse_loss(output: Output, would_lose: Sequence[Failed]) -> None:
     if would_lose:
-        listed = "\n  ".join(describe(failed) for failed in would_lose)
+        listed = "\n  ".join(map(failure_line, would_lose))
         raise BuildError(
             f"{output.directory} has samples whose videos cannot be extracted any more:\n  {listed}\n"
             "their shards were left as they were. Mend the videos, or leave them out of the set with --drop-failed"
         )
-    return sorted(failures, key=lambda failed: failed.failure.key)

@@ -16,14 +16,16 @@ import click
 
 from ipdata import build as builds
 from ipdata.columns.flow import BACKENDS
+from ipdata.columns.registry import choose_columns, packages_of
 from ipdata.datasets import DATASETS, dataset_of
 from ipdata.errors import BuildError
 from ipdata.estimate import estimate
-from ipdata.recipe import BuildRecipe, Limits
-from ipdata.report import describe
-from ipdata.steps.plan import Plan, choose_columns
+from ipdata.executors import VIDEO_TIMEOUT_S, Placement
+from ipdata.recipe import Limits, load_recipe
+from ipdata.report import failure_line
+from ipdata.steps.plan import Plan
 from ipdata.video.tools import tools_here
-from pipelines import RecipeError, load, names
+from pipelines import RecipeError, names
 from shards.errors import ShardError
 
 REFUSED, WITH_FAILURES, STRICT, INTERRUPTED = 1, 3, 4, 130
@@ -70,7 +72,7 @@ def _request(options: dict[str, Any]) -> builds.Request:
     name, overrides = options.pop("recipe") or dataset.default_recipe, list(options.pop("overrides"))
     if backend := options.pop("flow_backend"):
         overrides.append(f"flow.backend={backend}")
-    recipe = load(BuildRecipe, "build", name, overrides)
+    recipe = load_recipe(name, overrides)
     limits = {key: options.pop(f"limit_{key}") for key in ("videos", "frames")}
     classes = options.pop("classes")
     limits["classes"] = tuple(sorted({part.strip() for part in classes.split(",")})) if classes else None
@@ -80,7 +82,10 @@ def _request(options: dict[str, Any]) -> builds.Request:
     # Absolute, because workers of a running cluster may stand in another directory.
     source = (options.pop("source") or _home() / dataset.name).absolute()
     out = (options.pop("out") or _home() / "shards" / dataset.name).absolute()
-    return builds.Request(dataset=dataset.name, source=source, out=out, recipe=recipe, columns=columns, **options)
+    placement = Placement(**{name: options.pop(name, None) for name in ("scheduler", "workers", "video_timeout_s")})
+    return builds.Request(
+        dataset=dataset.name, placement=placement, source=source, out=out, recipe=recipe, columns=columns, **options
+    )
 
 
 def _errors_as_lines(run: Callable[[], int]) -> None:
@@ -106,7 +111,9 @@ def _errors_as_lines(run: Callable[[], int]) -> None:
 @click.option("--scheduler", help="a Dask scheduler's address, or none for this process  [default: a local cluster]")
 @click.option("--workers", type=click.IntRange(1), help="processes of the local cluster  [default: one a core]")
 @click.option(
-    "--video-timeout-s", "timeout_s", type=click.FloatRange(min=0, min_open=True), default=1800.0, show_default=True
+    "--video-timeout-s",
+    type=click.FloatRange(min=0, min_open=True),
+    help=f"give a video up after so many seconds  [default: {VIDEO_TIMEOUT_S:g}]",
 )
 def build(**options: Any) -> None:
     """Build a shard set, or finish one: what is done is kept, byte by byte."""
@@ -130,7 +137,7 @@ def _print_result(request: builds.Request, result: builds.Result) -> None:
     click.echo(f"manifest sha256 {manifest.sha256}")
     _print_names("missing on disk, though listed", result.plan.listing.missing)
     _print_names("on disk, but in no list", result.plan.listing.unlisted)
-    _print_names("failed", [describe(failed) for failed in result.failures], shown=20)
+    _print_names("failed", [failure_line(failed) for failed in result.failures], shown=20)
     if result.plan.listing.missing or result.plan.listing.unlisted or manifest.failed:
         click.echo(f"all names: {request.out / '.build' / 'report.json'}")
 
@@ -152,7 +159,7 @@ def plan(**options: Any) -> None:
     def run() -> int:
         request = _request(options)
         made = builds.plan_of(request)
-        tools = tools_here(request.ffmpeg)
+        tools = tools_here(request.ffmpeg, packages=packages_of(request.columns))
         _print_plan(request, made, tools)
         return 0
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ipdata.errors import VideoError
-from ipdata.steps.extract import Extracted, Job, attempt
+from ipdata.steps.extract import Extracted, VideoTask, run_steps
 from ipdata.steps.plan import Plan
 from ipdata.video import decode
 from ipdata.video.synthesis import Synthesis
@@ -32,8 +32,17 @@ def estimate(plan: Plan, columns: Sequence[str], tools: dict[str, str], *, ffmpe
     recipe = replace(plan.recipe, limits=replace(plan.recipe.limits, frames=probe_frames))
     keys = list(plan.videos)[:: max(1, len(plan.videos) // PROBE_VIDEOS)][:PROBE_VIDEOS]
     outcomes = [
-        attempt(Job(key=k, video=plan.videos[k], recipe=recipe, columns=tuple(columns), tools=tools, ffmpeg=ffmpeg))
-        for k in keys
+        run_steps(
+            VideoTask(
+                key=key,
+                video=plan.videos[key],
+                recipe=recipe,
+                columns=tuple(columns),
+                tools=tools,
+                ffmpeg=ffmpeg,
+            )
+        )
+        for key in keys
     ]
     done = [outcome for outcome in outcomes if isinstance(outcome, Extracted)]
     if not done:

@@ -1,60 +1,44 @@
 """The build recipe: everything that decides the bytes of a set, and nothing else."""
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, make_dataclass
+from typing import Any
 
+from ipdata.columns.registry import column_build_of, column_builds
+from ipdata.datasets import DATASETS
+from ipdata.video.transcode import Transcode
+from pipelines import load
 from shards.canonical import sha256_value
 from shards.manifest import ColumnInfo
-
-Chroma = Literal["4:4:4", "4:2:2", "4:2:0"]
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Transcode:
-    """MPEG-4 Part 2 at one size. Section 4.1 of the paper: 340x256, GOP 12."""
-
-    width: int
-    height: int
-    gop: int
-    quantiser: int
-
-    def __post_init__(self) -> None:
-        _require(self.width % 2 == 0 and 16 <= self.width <= 8190, f"width must be even, 16 to 8190, got {self.width}")
-        _require(
-            self.height % 2 == 0 and 16 <= self.height <= 8190, f"height must be even, 16 to 8190, got {self.height}"
-        )
-        _require(1 <= self.gop <= 600, f"gop must be 1 to 600 frames, got {self.gop}")
-        _require(2 <= self.quantiser <= 31, f"quantiser must be 2 (finest) to 31, got {self.quantiser}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
+    """The recipe's table [source]. Raises ValueError for a share outside 0 to 1."""
+
     max_frame_deficit: float  # share of the announced frames
 
     def __post_init__(self) -> None:
-        _require(
-            0 <= self.max_frame_deficit <= 1, f"max_frame_deficit is a share, 0 to 1, got {self.max_frame_deficit}"
-        )
+        if not 0 <= self.max_frame_deficit <= 1:
+            raise ValueError(f"max_frame_deficit is a share, 0 to 1, got {self.max_frame_deficit}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shards:
+    """The recipe's table [shards]. Raises ValueError for shards of no videos."""
+
     seed: int
     videos_per_shard: int
     max_split_groups: int
 
     def __post_init__(self) -> None:
-        _require(self.videos_per_shard >= 1, f"videos_per_shard must be at least 1, got {self.videos_per_shard}")
+        if self.videos_per_shard < 1:
+            raise ValueError(f"videos_per_shard must be at least 1, got {self.videos_per_shard}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """A smaller set: none of them given means everything."""
+    """A smaller set: none of them given means everything. Raises ValueError for limits below 1."""
 
     videos: int | None = None  # the first in the set's order
     frames: int | None = None  # of each video, from its start
@@ -68,125 +52,80 @@ class Limits:
     def __post_init__(self) -> None:
         for name in ("videos", "frames"):
             value = getattr(self, name)
-            _require(value is None or value >= 1, f"{name} must be at least 1, got {value}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Iframe:
-    quality: int
-    chroma: Chroma
-
-
-@dataclass(frozen=True, kw_only=True)
-class Residual:
-    definition: Literal["previous", "accumulated", "codec"]
-    quality: int
-    chroma: Chroma
-
-
-@dataclass(frozen=True, kw_only=True)
-class Flow:
-    """TV-L1 (Zach, Pock and Bischof 2007); parameters as OpenCV names and defaults them."""
-
-    backend: Literal["numba", "cuda", "opencv"]
-    bound_px: float
-    quality: int
-    tau: float
-    lambda_: float
-    theta: float
-    scales: int
-    scale_step: float
-    warps: int
-    epsilon: float
-    inner_iterations: int
-    outer_iterations: int
-    median_px: int
-
-    def __post_init__(self) -> None:
-        _require(self.bound_px > 0, f"bound_px must be positive, got {self.bound_px}")
-        _require(0 < self.scale_step < 1, f"scale_step must lie between 0 and 1, got {self.scale_step}")
-        _require(self.median_px in (1, 3, 5), f"median_px must be 1 (none), 3 or 5, got {self.median_px}")
-        counts = (self.scales, self.warps, self.inner_iterations, self.outer_iterations)
-        _require(min(counts) >= 1, f"scales, warps and iterations must be at least 1, got {counts}")
-        weights = (self.tau, self.lambda_, self.theta)
-        _require(1e-6 <= min(weights) <= max(weights) <= 1e6, f"tau, lambda_, theta must be 1e-6 to 1e6, got {weights}")
-        _require(self.epsilon >= 0, f"epsilon must not be negative, got {self.epsilon}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Synthetic:
-    """The embedded dataset's options. Sizes in px before the transcode."""
-
-    videos_per_class: int = 6
-    frames: int = 30
-    width: int = 112
-    height: int = 84
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        _require(min(self.videos_per_class, self.frames) >= 1, "videos_per_class and frames must be at least 1")
-        _require(min(self.width, self.height) >= 16, "width and height must be at least 16 px")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Kinetics:
-    """The paper's subset of Kinetics-400 (section 4.1): so many videos of each class."""
-
-    train_per_class: int = 30
-    test_per_class: int = 20
-
-    def __post_init__(self) -> None:
-        _require(min(self.train_per_class, self.test_per_class) >= 0, "videos a class cannot be negative")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Folder:
-    """How videos without a CSV of splits are divided."""
-
-    test_share: float = 0.3  # of each class
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        _require(0 <= self.test_share <= 1, f"test_share is a share, 0 to 1, got {self.test_share}")
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildRecipe:
+    """A recipe file's tables. Columns and datasets bring tables of their own."""
+
     transcode: Transcode
     source: Source
     shards: Shards
-    iframe: Iframe
-    residual: Residual
-    flow: Flow
     limits: Limits = field(default_factory=Limits)
-    synthetic: Synthetic = field(default_factory=Synthetic)
-    kinetics_n50: Kinetics = field(default_factory=Kinetics)
-    folder: Folder = field(default_factory=Folder)
+    columns: dict[str, Any]  # the table of each column that has one, by the column's name
+    datasets: dict[str, Any]  # the options of each dataset that has some, by the dataset's name
 
-    def __post_init__(self) -> None:
-        for name in ("iframe", "residual", "flow"):
-            quality = getattr(self, name).quality
-            _require(1 <= quality <= 100, f"{name}.quality must be 1 to 100, got {quality}")
+    @property
+    def size(self) -> dict[str, int]:
+        """Width and height of the transcoded pictures, px, as keywords."""
+        return {"width": self.transcode.width, "height": self.transcode.height}
+
+    def tables(self) -> dict[str, dict[str, Any]]:
+        """Every table as JSON values, under its name in a recipe file."""
+        named = {name: getattr(self, name) for name in ("transcode", "source", "shards", "limits")}
+        return {name: asdict(table) for name, table in {**named, **self.columns, **self.datasets}.items()}
 
     def column(self, name: str, tools: dict[str, str]) -> ColumnInfo:
         """What a column's bytes depend on; two sets whose columns have equal hashes and tools can be joined."""
-        media, fields = ENCODINGS[name]
-        own = asdict(getattr(self, name)) if fields else {}
+        build, table = column_build_of(name), self.columns.get(name)
         recipe: dict[str, Any] = {
             "transcode": asdict(self.transcode),
             "limit_frames": self.limits.frames,
             "max_frame_deficit": self.source.max_frame_deficit,
-            name: own,
+            name: build.recipe(table),
         }
-        encoding = {"media": media, **{field: own[field] for field in fields}}
-        return ColumnInfo(recipe=recipe, recipe_sha256=sha256_value(recipe), encoding=encoding, tools=tools)
+        return ColumnInfo(
+            recipe=recipe,
+            recipe_sha256=sha256_value(recipe),
+            encoding=build.encoding(table),
+            tools=self.tools_of(name, tools),
+        )
+
+    def tools_of(self, column: str, tools: dict[str, str]) -> dict[str, str]:
+        """The part of `tools` (names and versions) that a column depends on."""
+        names = column_build_of(column).tools(self.columns.get(column))
+        return {name: tools.get(name, "none") for name in sorted(names)}
+
+    def resource(self, column: str) -> str:
+        """The resource that a worker needs to make a column; empty where any will do."""
+        return column_build_of(column).resource(self.columns.get(column))
 
 
-# What a reader must know of a column: its media type and these fields of its table, if the recipe has one for it.
-ENCODINGS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "iframe": ("jpeg", ("quality", "chroma")),
-    "residual": ("jpeg", ("quality", "chroma", "definition")),
-    "flow": ("jpeg", ("quality", "bound_px", "backend")),
-    "mv": ("npy", ()),
-    "video": ("mpeg4", ()),
-}
+def load_recipe(name_or_file: str, overrides: Sequence[str] = ()) -> BuildRecipe:
+    """A recipe by name or from a file, with `key=value` overrides. Raises: pipelines.RecipeError."""
+    columns = {name: build.table for name, build in column_builds().items() if build.table is not None}
+    datasets = {name: dataset.options for name, dataset in DATASETS.items() if dataset.options is not None}
+    own = [(each.name, each.type, _default(each)) for each in fields(BuildRecipe) if each.name not in _OPEN]
+    open_tables = [(name, table, _default_table(table)) for name, table in {**columns, **datasets}.items()]
+    schema = make_dataclass("BuildRecipe", [*own, *open_tables], frozen=True, kw_only=True)
+    tables = vars(load(schema, "build", name_or_file, overrides))
+    return BuildRecipe(
+        **{name: tables[name] for name, _, _ in own},
+        columns={name: tables[name] for name in columns},
+        datasets={name: tables[name] for name in datasets},
+    )
+
+
+_OPEN = ("columns", "datasets")
+
+
+def _default(own: Field) -> Any:
+    return field() if own.default_factory is MISSING else field(default_factory=own.default_factory)
+
+
+def _default_table(table: type) -> Any:
+    """A table whose keys all have defaults may be left out of a recipe file."""
+    complete = all(key.default is not MISSING or key.default_factory is not MISSING for key in fields(table))
+    return field(default_factory=table) if complete else field()

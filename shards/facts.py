@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from shards.manifest import Manifest, index_path, samples_path, tar_path
+from shards.layout import index_path, samples_path, tar_path
+from shards.manifest import Manifest
 from shards.schema import SUBSETS
 from shards.sharing.card import printable
 

@@ -1,17 +1,18 @@
 """The manifest: what a set is and which bytes belong to it. Written last; what it does not name does not exist."""
 
-import math
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from shards import canonical
+from shards.columns import Column, described_column, in_order
+from shards.columns.registry import check_column_name
 from shards.errors import ShardError
 from shards.failures import Failure
-from shards.schema import COLUMNS, FORMAT, SUBSETS, check_splits, check_types, column_of, record_from
+from shards.layout import MANIFEST, files_of
+from shards.schema import FORMAT, SUBSETS, check_splits, check_types, record_from
 
-MANIFEST = "manifest.json"
 SHA256 = re.compile("[0-9a-f]{64}")
 
 
@@ -85,13 +86,7 @@ class Manifest:
         check_types(self, where="manifest")
         if self.format != FORMAT:
             raise ShardError(f"manifest has format {self.format!r}, this version reads {FORMAT}; update the package")
-        for column in self.columns:
-            column_of(column)
-        if not self.columns:
-            raise ShardError("manifest: needs at least one column")
-        bound_px = self.columns["flow"].encoding.get("bound_px") if "flow" in self.columns else 1.0
-        if not isinstance(bound_px, int | float) or not 0 < bound_px < math.inf:
-            raise ShardError(f"manifest: the encoding of flow needs a positive bound_px, got {bound_px!r:.80}")
+        self._check_columns()
         check_splits(self.splits, where="manifest")
         kinds = {name: type(self.order.get(name)) for name in ("seed", "videos_per_shard", "grouped")}
         if list(kinds.values()) != [int, int, bool]:
@@ -107,9 +102,19 @@ class Manifest:
         self._check_shards()
         self._check_counts()
         # Canonical JSON sorts keys; a manifest made and a manifest read must list columns and splits alike.
-        object.__setattr__(self, "columns", {name: self.columns[name] for name in COLUMNS if name in self.columns})
+        object.__setattr__(self, "columns", {name: self.columns[name] for name in in_order(self.columns)})
         splits = sorted(self.splits, key=lambda name: (len(name), name))  # split2 before split10
         object.__setattr__(self, "splits", {name: self.splits[name] for name in splits})
+
+    def _check_columns(self) -> None:
+        for name in self.columns:
+            check_column_name(name, where="manifest")
+            try:
+                self.column(name).check_encoding(self.columns[name].encoding)
+            except ShardError as error:
+                raise ShardError(f"manifest: {error}") from None
+        if not self.columns:
+            raise ShardError("manifest: needs at least one column")
 
     def _check_shards(self) -> None:
         numbers = [shard.shard for shard in self.shards]
@@ -138,6 +143,10 @@ class Manifest:
     def sha256(self) -> str:
         """The hash that names this set: the last field of its JSON."""
         return canonical.sha256_bytes(canonical.dumps(asdict(self)))
+
+    def column(self, name: str) -> Column:
+        """What this installation knows of one of the set's columns: an UnknownColumn if that is nothing."""
+        return described_column(name, self.columns[name].encoding)
 
     def split_name(self, split: str) -> str:
         """The split's full name: "1" means "split1". Raises ShardError that lists what there is."""
@@ -190,21 +199,3 @@ class Manifest:
         if not path.is_file():
             raise ShardError(f"{set_dir}: no {MANIFEST}, so no shard set; build or pull it, or finish its build")
         return cls.from_json(path.read_bytes(), where=str(path))
-
-
-def samples_path(shard: str) -> str:
-    return f"samples/{shard}.jsonl"
-
-
-def tar_path(column: str, shard: str) -> str:
-    return f"{column}/{shard}.tar"
-
-
-def index_path(column: str, shard: str) -> str:
-    return f"{column}/{shard}.idx.json"
-
-
-def files_of(shard: str, columns: list[str]) -> list[str]:
-    """Paths, below the set, of everything that shard consists of."""
-    tars = [path for column in columns for path in (tar_path(column, shard), index_path(column, shard))]
-    return [samples_path(shard), *tars]

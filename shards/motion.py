@@ -9,7 +9,7 @@ crosses the picture's edge; of `predict` MPEG-4 Part 2 (ISO/IEC 14496-2, section
 import numpy as np
 from numpy.typing import NDArray
 
-from shards.encodings import I16, I32, U8
+from shards.arrays import I16, I32, U8
 
 MACROBLOCK_PX = 16
 INTRA = -32768

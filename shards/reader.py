@@ -5,18 +5,18 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shards import encodings
+from shards.columns import Column
 from shards.errors import ShardError
-from shards.manifest import FileInfo, ShardInfo, index_path, samples_path, tar_path
+from shards.index import IndexEntry, read_index
+from shards.layout import index_path, samples_path, tar_path
+from shards.manifest import FileInfo, ShardInfo
 from shards.schema import SUBSETS, Sample
 from shards.store.local import LocalFiles
 from shards.store.remote import RemoteFiles, is_url
-from shards.writer import IndexEntry, read_index
 
 
 class ShardSet:
@@ -41,6 +41,11 @@ class ShardSet:
     @property
     def columns(self) -> list[str]:
         return list(self.manifest.columns)
+
+    def column(self, name: str) -> Column:
+        """How a column's frames are stored, as far as it is known here. Raises ShardError if the set lacks it."""
+        self._check_column(name)
+        return self.manifest.column(name)
 
     def shards(self, *, split: str | None = None, subset: str | None = None) -> list[ShardInfo]:
         """The shards that can hold samples of a subset: exactly those where the set is grouped, else all.
@@ -113,21 +118,24 @@ class ShardSet:
 
         Raises: ShardError for an unknown key, column or position, and for damaged bytes.
         """
+        own = self.column(column)
+        sample = self.sample(key)
         frames = list(self.stored_frames(key, column, positions))
-        array = np.stack(frames) if frames else self._no_frames(column, self._located(key)[1])
-        return array if stored else self._restore(column, array)
+        array = np.stack(frames) if frames else own.empty(width=sample.width, height=sample.height)
+        return array if stored else own.restore(array, self.manifest.columns[column].encoding)
 
     def stored_frames(self, key: str, column: str, positions: Sequence[int] | None = None) -> Iterator[NDArray]:
-        """The frames of `read` with `stored`, decoded one by one: who keeps a part of each need not hold all of them.
+        """The frames that `read` gives with `stored`, decoded one by one.
+
+        So a caller that crops needs memory for one whole frame only.
 
         Raises: ShardError as `read` does, when the frame is reached.
         """
-        if column == "video":
-            raise ShardError("video is a bitstream, not an array; read_bytes gives it")
+        own = self.column(column)
         shard, sample = self._located(key)
         for data in self.read_frames(key, column, positions):
             try:
-                frame = encodings.decode_frame(column, data, width=sample.width, height=sample.height)
+                frame = own.decode(data, width=sample.width, height=sample.height)
             except ShardError as error:
                 raise ShardError(f"{self._name(tar_path(column, shard))}: {key}: {error}") from None
             yield frame
@@ -183,19 +191,6 @@ class ShardSet:
     def _check_column(self, column: str) -> None:
         if column not in self.manifest.columns:
             raise ShardError(f"{self.location}: no column {column!r}; this set has {', '.join(self.columns)}")
-
-    def _restore(self, column: str, array: Any) -> Any:
-        if column == "residual":
-            return encodings.restore_residual(array)
-        if column == "flow":
-            bound_px = self.manifest.columns["flow"].encoding["bound_px"]
-            return encodings.restore_flow(array, bound_px=bound_px)
-        return array
-
-    def _no_frames(self, column: str, sample: Sample) -> NDArray:
-        if column == "mv":
-            return np.empty((0, -(-sample.height // 16), -(-sample.width // 16), 2), np.int16)
-        return np.empty((0, sample.height, sample.width, 2 if column == "flow" else 3), np.uint8)
 
     def _name(self, relative: str) -> str:
         return f"{self.location}/{relative}"

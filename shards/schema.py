@@ -1,4 +1,4 @@
-"""The words of the format: columns, and the record of one sample, which refuses to be wrong."""
+"""The record of one sample, which refuses to be wrong, and the checks that all records share."""
 
 import re
 from collections.abc import Iterable
@@ -7,6 +7,7 @@ from types import UnionType
 from typing import Any, get_args, get_origin
 
 from shards import canonical
+from shards.columns import column_of
 from shards.errors import ShardError
 from shards.keys import check_key
 
@@ -14,33 +15,6 @@ FORMAT = 1
 SUBSETS = ("train", "test", "unused")
 SPLIT_NAME = re.compile("[A-Za-z0-9_-]{1,64}")
 NO_TIMESTAMP = -(2**63)  # a source frame without a timestamp, as FFmpeg writes it
-
-
-@dataclass(frozen=True)
-class Column:
-    """One modality of a set."""
-
-    name: str
-    payload: str  # the member's suffix in the tar
-    picture_types: str  # which frames it has an entry for: "I", "P" or "IP"
-
-
-COLUMNS = {
-    column.name: column
-    for column in (
-        Column("iframe", "iframe.mjpeg", "I"),
-        Column("mv", "mv.npy", "P"),
-        Column("residual", "residual.mjpeg", "P"),
-        Column("flow", "flow.mjpeg", "P"),
-        Column("video", "m4v", "IP"),
-    )
-}
-
-
-def column_of(name: str) -> Column:
-    if name not in COLUMNS:
-        raise ShardError(f"unknown column {name!r}; known: {', '.join(COLUMNS)}")
-    return COLUMNS[name]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,9 +72,8 @@ class Sample:
             raise ShardError(f"{self.key}: subsets must map names to names, got {self.subsets}")
 
     def frame_numbers(self, column: str) -> list[int]:
-        """Frame numbers that the column has an entry for, in order: position p of a column is frame numbers[p]."""
-        wanted = column_of(column).picture_types
-        return [number for number, picture_type in enumerate(self.picture_types) if picture_type in wanted]
+        """Frame numbers of a known column's entries, in order: position p of the column is frame numbers[p]."""
+        return column_of(column).frame_numbers(self.picture_types)
 
     def to_json(self) -> bytes:
         return canonical.dumps(asdict(self))

@@ -4,16 +4,17 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from shards.encodings import JPEG_BEGIN, JPEG_END, decode_mv
+from shards.columns import Column, Payload
 from shards.errors import ShardError
+from shards.index import IndexEntry, read_index, write_index
 from shards.keys import order_of
-from shards.manifest import MANIFEST, FileInfo, Manifest, ShardInfo, index_path, samples_path, tar_path
-from shards.motion import grid_of
-from shards.schema import SUBSETS, Sample, column_of
+from shards.layout import CARD, MANIFEST, index_path, samples_path, tar_path
+from shards.manifest import FileInfo, Manifest, ShardInfo
+from shards.schema import SUBSETS, Sample
 from shards.tar import walk_tar
-from shards.writer import IndexEntry, members_of, read_index, write_index
+from shards.writer import members_of
 
-OUTSIDE = {MANIFEST, "README.md", ".build"}  # not covered by the manifest's hashes
+OUTSIDE = {MANIFEST, CARD, ".build"}  # not covered by the manifest's hashes
 
 
 def verify(set_dir: Path, *, quick: bool = False) -> Iterator[str]:
@@ -79,7 +80,7 @@ def _shard_problems(
         for sample in samples:
             for split in set(sample.subsets) & set(counts):
                 counts[split][sample.subsets[split]] += 1
-        for column in manifest.columns:
+        for column in map(manifest.column, manifest.columns):
             yield from _column_problems(set_dir, shard.shard, column, samples, quick=quick)
     except (ShardError, OSError) as error:
         yield f"{set_dir}, shard {shard.shard}: {error}"
@@ -118,66 +119,44 @@ def _record_problems(
             yield f"{sample.key}: its subsets {sample.subsets} are not those of shard {shard.shard}"
 
 
-def _column_problems(set_dir: Path, shard: str, column: str, samples: list[Sample], *, quick: bool) -> Iterator[str]:
-    path = set_dir / index_path(column, shard)
+def _column_problems(set_dir: Path, shard: str, column: Column, samples: list[Sample], *, quick: bool) -> Iterator[str]:
+    path, tar = set_dir / index_path(column.name, shard), set_dir / tar_path(column.name, shard)
     data = path.read_bytes()
-    entries = read_index(data, column=column, where=str(path))
-    if write_index(column_of(column), entries) != data:
+    entries = read_index(data, column=column.name, where=str(path))
+    if write_index(column.name, entries) != data:
         yield f"{path}: not canonical JSON"
     expected = [sample.key for sample in samples]
     if [entry.key for entry in entries] != expected:
         yield f"{path}: its keys are not those of {samples_path(shard)} in the same order"
         return
     for sample, entry in zip(samples, entries, strict=True):
-        if len(entry.frames) - 1 != len(sample.frame_numbers(column)):
+        if column.pictures and len(entry.frames) - 1 != len(column.frame_numbers(sample.picture_types)):
             yield f"{path}: {sample.key} has {len(entry.frames) - 1} frames in it, its record says otherwise"
-    tar_bytes = (set_dir / tar_path(column, shard)).stat().st_size
+    tar_bytes = tar.stat().st_size
     if any(sum(place) > tar_bytes for entry in entries for place in (entry.json, entry.cls, entry.payload)):
         yield f"{path}: points beyond the end of its tar"
         return
     if not quick:
-        yield from _tar_problems(set_dir / tar_path(column, shard), column, samples, entries)
+        yield from _tar_problems(tar, column, samples, entries)
 
 
-def _tar_problems(path: Path, column: str, samples: list[Sample], entries: list[IndexEntry]) -> Iterator[str]:
+def _tar_problems(path: Path, column: Column, samples: list[Sample], entries: list[IndexEntry]) -> Iterator[str]:
     members = walk_tar(path)
+    suffix = column.payload
     for sample, entry in zip(samples, entries, strict=True):
         found = [next(members, ("nothing", 0, b"")) for _ in range(3)]
         payload = found[2][2]
-        expected = members_of(sample, column_of(column), payload)
-        if [(name, content) for name, _, content in found] != expected:
+        suffix = suffix or found[2][0].removeprefix(f"{sample.key}.")  # an unknown column's: all must be alike
+        if [(name, content) for name, _, content in found] != members_of(sample, suffix, payload):
             names = ", ".join(name for name, _, _ in found)
             yield f"{path}: expected the members of {sample.key} with its record, found {names}"
             return
         positions = [[offset, len(content)] for _, offset, content in found]
         if positions != [entry.json, entry.cls, entry.payload]:
             yield f"{path}: {sample.key} does not lie where the index says"
-        else:
-            yield from _payload_problems(f"{path}: {sample.key}", column, sample, entry, payload)
+            continue
+        read = Payload(data=payload, frames=entry.frames, header=entry.header)
+        for problem in column.problems(read, width=sample.width, height=sample.height):
+            yield f"{path}: {sample.key}: {problem}"
     for name, _, _ in members:
         yield f"{path}: member {name} belongs to no record"
-
-
-def _payload_problems(where: str, column: str, sample: Sample, entry: IndexEntry, payload: bytes) -> Iterator[str]:
-    """Do the frame offsets cut the payload where its frames begin and end?"""
-    if column == "mv":
-        yield from _mv_problems(where, sample, entry, payload)
-        return
-    if entry.header:
-        yield f"{where}: {entry.header} bytes before the first frame"
-    begin, end = (b"\0\0\1", b"") if column == "video" else (JPEG_BEGIN, JPEG_END)
-    for position in range(len(entry.frames) - 1):
-        first, last = entry.frames[position], entry.frames[position + 1]
-        frame = payload[entry.header + first : entry.header + last]
-        if not frame.startswith(begin) or not frame.endswith(end):
-            yield f"{where}: frame {position} does not begin and end like one"
-            return
-
-
-def _mv_problems(where: str, sample: Sample, entry: IndexEntry, payload: bytes) -> Iterator[str]:
-    mv = decode_mv(payload)
-    shape = (len(entry.frames) - 1, *grid_of(width=sample.width, height=sample.height), 2)
-    if mv.shape != shape:
-        yield f"{where}: mv is {mv.shape}, the record says {shape}"
-    elif entry.frames != [position * mv[:1].nbytes for position in range(len(mv) + 1)]:
-        yield f"{where}: its frame offsets are not those of its vectors"

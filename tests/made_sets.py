@@ -10,14 +10,25 @@ from typing import Any
 import cv2
 import numpy as np
 
-from shards import canonical, encodings, motion
+from shards import canonical, motion
+from shards.arrays import I16, U8
+from shards.columns import COLUMNS, Payload, column_of
+from shards.columns.base import joined
 from shards.keys import key_of, order_of
-from shards.manifest import MANIFEST, ColumnInfo, FileInfo, Manifest, ShardInfo
-from shards.schema import COLUMNS, FORMAT, SUBSETS, Sample
+from shards.layout import CARD, MANIFEST
+from shards.manifest import ColumnInfo, FileInfo, Manifest, ShardInfo
+from shards.schema import FORMAT, SUBSETS, Sample
 from shards.sharing import card
 from shards.writer import write_shard
 
 BOUND_PX = 20.0
+ENCODINGS: dict[str, dict[str, Any]] = {
+    "iframe": {"media": "jpeg", "quality": 95, "chroma": "4:2:0"},
+    "mv": {"media": "npy"},
+    "residual": {"media": "jpeg", "quality": 95, "chroma": "4:4:4", "definition": "previous"},
+    "flow": {"media": "jpeg", "quality": 95, "bound_px": BOUND_PX, "backend": "made"},
+    "video": {"media": "mpeg4"},
+}
 JPEG_COLUMNS = ("iframe", "residual", "flow")  # their bytes depend on the version of the JPEG library
 SPLITS = ("split1", "split2")
 # What the samples of a class are, in turn: three groups with different subsets.
@@ -51,7 +62,7 @@ class Scene:
         return "".join("P" if number % self.gop else "I" for number in range(self.frames))
 
 
-def picture_of(scene: Scene, number: int) -> encodings.U8:
+def picture_of(scene: Scene, number: int) -> U8:
     """(H, W, 3) uint8 RGB: a window onto a soft texture; the content moves by step_px from frame to frame."""
     # RandomState's stream is frozen for good, unlike that of default_rng.
     seed = int(hashlib.sha256(scene.name.encode()).hexdigest()[:8], 16)
@@ -62,7 +73,7 @@ def picture_of(scene: Scene, number: int) -> encodings.U8:
     return np.ascontiguousarray(texture[top : top + scene.height, left : left + scene.width])
 
 
-def vectors_of(scene: Scene) -> encodings.I16:
+def vectors_of(scene: Scene) -> I16:
     """(P, h, w, 2) int16 half-pels: the true motion; in every second P-frame the last macroblock is intra."""
     rows, columns = motion.grid_of(width=scene.width, height=scene.height)
     mv = np.empty((scene.picture_types.count("P"), rows, columns, 2), np.int16)
@@ -94,7 +105,7 @@ def sample_of(scene: Scene) -> Sample:
     )
 
 
-def payloads_of(scene: Scene) -> dict[str, encodings.Payload]:
+def payloads_of(scene: Scene) -> dict[str, Payload]:
     """The payloads of all five columns."""
     pictures = [picture_of(scene, number) for number in range(scene.frames)]
     vectors = vectors_of(scene)
@@ -104,13 +115,17 @@ def payloads_of(scene: Scene) -> dict[str, encodings.Payload]:
     ]
     flow_px = np.broadcast_to(np.float32(scene.step_px), (scene.height, scene.width, 2))
     intra = [pictures[number] for number, kind in enumerate(scene.picture_types) if kind == "I"]
-    return {
-        "iframe": encodings.join([encodings.encode_iframe(picture, quality=95) for picture in intra]),
-        "mv": encodings.encode_mv(vectors),
-        "residual": encodings.join([encodings.encode_residual(r, quality=95, chroma="4:4:4") for r in residuals]),
-        "flow": encodings.join([encodings.encode_flow(flow_px, bound_px=BOUND_PX, quality=95) for _ in inter]),
-        "video": encodings.join([_fake_picture(scene.name, number) for number in range(scene.frames)]),
-    }
+    size = {"width": scene.width, "height": scene.height}
+    video = joined([_fake_picture(scene.name, number) for number in range(scene.frames)])
+    values = {"iframe": intra, "mv": vectors, "residual": residuals, "flow": [flow_px for _ in inter]}
+    return {**{name: payload_of(name, frames, **size) for name, frames in values.items()}, "video": video}
+
+
+def payload_of(name: str, values: Sequence[np.ndarray], *, width: int, height: int) -> Payload:
+    """The payload of a column's values, frame by frame, as a build would encode them."""
+    column, encoding = column_of(name), ENCODINGS[name]
+    frames = [column.encode(column.store(frame, encoding), encoding) for frame in values]
+    return column.join(frames, width=width, height=height)
 
 
 def _fake_picture(name: str, number: int) -> bytes:
@@ -142,18 +157,11 @@ def scenes(*, classes: int = 3, per_class: int = 3, frames: int = 14, width: int
 
 
 def column_info(column: str) -> ColumnInfo:
-    encodings_of: dict[str, dict[str, Any]] = {
-        "iframe": {"media": "jpeg", "quality": 95, "chroma": "4:2:0"},
-        "mv": {"media": "npy"},
-        "residual": {"media": "jpeg", "quality": 95, "chroma": "4:4:4", "definition": "previous"},
-        "flow": {"media": "jpeg", "quality": 95, "bound_px": BOUND_PX, "backend": "made"},
-        "video": {"media": "mpeg4"},
-    }
-    recipe = {column: encodings_of[column], "made": True}
+    recipe = {column: ENCODINGS[column], "made": True}
     return ColumnInfo(
         recipe=recipe,
         recipe_sha256=canonical.sha256_value(recipe),
-        encoding=encodings_of[column],
+        encoding=ENCODINGS[column],
         tools={"made_sets": "1"},
     )
 
@@ -180,7 +188,7 @@ def make_set(
         subsets = group[0].subsets if grouped else None
         shards.append(ShardInfo(shard=number, samples=len(group), frames=frames, subsets=subsets, files=files))
     manifest = Manifest(**{**_manifest_fields(videos, columns, shards, per_shard, grouped), **manifest_fields})
-    (directory / "README.md").write_text(card.render(manifest), encoding="utf-8")
+    (directory / CARD).write_text(card.render(manifest), encoding="utf-8")
     (directory / MANIFEST).write_bytes(manifest.to_json())
     return manifest
 

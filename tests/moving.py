@@ -6,11 +6,10 @@ import cv2
 import numpy as np
 
 from ipdata.datasets.base import Video
-from ipdata.recipe import BuildRecipe
-from ipdata.steps.extract import Job
+from ipdata.recipe import BuildRecipe, load_recipe
+from ipdata.steps.extract import Extracted, VideoTask, extract
 from ipdata.video.tools import tools_here
-from pipelines import load
-from shards.schema import COLUMNS
+from shards.columns import COLUMNS
 
 WIDTH, HEIGHT = 176, 144  # px: 11 x 9 macroblocks
 
@@ -42,10 +41,16 @@ def write_y4m(path: Path, luma: np.ndarray) -> Path:
 def recipe_of(*overrides: str) -> BuildRecipe:
     """The default recipe at the size of the moving texture."""
     size = (f"transcode.width={WIDTH}", f"transcode.height={HEIGHT}")
-    return load(BuildRecipe, "build", "default", [*size, *overrides])
+    return load_recipe("default", [*size, *overrides])
 
 
-def job_of(source: Path, *overrides: str, columns: tuple[str, ...] = tuple(COLUMNS)) -> Job:
-    """A job for one file, as the build would make it."""
+def task_of(source: Path, *overrides: str, columns: tuple[str, ...] = tuple(COLUMNS)) -> VideoTask:
+    """The work on one file, as the build would plan it."""
     video = Video(name=source.name, source=source, class_name="any", class_id=0, subsets={"split1": "train"})
-    return Job(key="any-00000000", video=video, recipe=recipe_of(*overrides), columns=columns, tools=tools_here())
+    return VideoTask(key="any-00000000", video=video, recipe=recipe_of(*overrides), columns=columns, tools=tools_here())
+
+
+def extracted_from(source: Path, *overrides: str, columns: tuple[str, ...] = tuple(COLUMNS)) -> Extracted:
+    """What the first step makes of one file. Raises: VideoError."""
+    task = task_of(source, *overrides, columns=columns)
+    return extract(task, task.steps[0])

@@ -1,14 +1,38 @@
-"""TV-L1 optical flow (Zach, Pock and Bischof 2007) between decoded pictures, behind one small seam."""
+"""How the column flow is made: TV-L1 (Zach, Pock and Bischof 2007) between decoded pictures, by one of its backends."""
 
+import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 import cv2
 import numpy as np
 
-from ipdata.recipe import Flow
-from shards.encodings import F32, U8
+from ipdata.columns.base import ColumnBuild, Maker
+from ipdata.columns.settings import JpegSettings
+from ipdata.errors import BuildError
+from ipdata.kernels.parameters import TVL1Parameters
+from ipdata.video.decode import Picture
+from shards.arrays import F32, U8
+from shards.columns import Payload
+from shards.columns.flow import FLOW
+
+GPU = "GPU"  # the Dask resource of workers that make flow on a GPU
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlowTable(JpegSettings, TVL1Parameters):
+    """The recipe's table [flow]."""
+
+    backend: Literal["numba", "cuda", "opencv"]
+    bound_px: float  # flow is stored from -bound_px to bound_px
+
+    def __post_init__(self) -> None:
+        JpegSettings.__post_init__(self)
+        TVL1Parameters.__post_init__(self)
+        if self.bound_px <= 0:
+            raise ValueError(f"bound_px must be positive, got {self.bound_px}")
 
 
 class FlowEstimator(Protocol):
@@ -20,7 +44,7 @@ class FlowEstimator(Protocol):
         """(N, H, W) uint8 luma each, to (N, H, W, 2) float32 px: u to the right, v down, from previous to current."""
 
 
-def estimator(settings: Flow, *, width: int, height: int) -> FlowEstimator:
+def estimator(settings: FlowTable, *, width: int, height: int) -> FlowEstimator:
     """The backend that the recipe names, with its parameters. Backends never mix in a column.
 
     Raises: BuildError if this machine cannot run it.
@@ -40,7 +64,7 @@ class OneByOne:
         return np.stack([self.flow_of(*pair) for pair in zip(previous, current, strict=True)])
 
 
-def _numba(settings: Flow, width: int, height: int) -> FlowEstimator:
+def _numba(settings: FlowTable, width: int, height: int) -> FlowEstimator:
     """Ours: the same bytes on every CPU, some twenty times faster than OpenCV."""
     from ipdata.kernels.tvl1 import TVL1  # Numba takes a second to import
 
@@ -48,14 +72,14 @@ def _numba(settings: Flow, width: int, height: int) -> FlowEstimator:
 
 
 @lru_cache(maxsize=1)
-def _cuda(settings: Flow, width: int, height: int) -> FlowEstimator:
+def _cuda(settings: FlowTable, width: int, height: int) -> FlowEstimator:
     """The same scheme on an NVIDIA GPU, many pairs at a time; its memory there stays for the next video."""
     from ipdata.kernels.tvl1_cuda import BatchTVL1  # needs the extra "cuda"
 
     return BatchTVL1(settings, width=width, height=height)
 
 
-def _opencv(settings: Flow, width: int, height: int) -> FlowEstimator:
+def _opencv(settings: FlowTable, width: int, height: int) -> FlowEstimator:
     """OpenCV's DualTVL1, the reference; its bytes depend on its version and the CPU."""
     tvl1 = cv2.optflow.DualTVL1OpticalFlow_create(  # type: ignore[attr-defined]
         tau=settings.tau,
@@ -74,4 +98,62 @@ def _opencv(settings: Flow, width: int, height: int) -> FlowEstimator:
     return OneByOne(lambda previous, current: tvl1.calc(previous, current, None))
 
 
-BACKENDS: dict[str, Callable[[Flow, int, int], FlowEstimator]] = {"numba": _numba, "cuda": _cuda, "opencv": _opencv}
+BACKENDS: dict[str, Callable[[FlowTable, int, int], FlowEstimator]] = {
+    "numba": _numba,
+    "cuda": _cuda,
+    "opencv": _opencv,
+}
+
+
+class FlowMaker:
+    """TV-L1 from the previous picture to this one, the interval that its motion vectors describe."""
+
+    def __init__(self, table: FlowTable, encoding: dict[str, Any], *, width: int, height: int) -> None:
+        self.encoding, self.size = encoding, {"width": width, "height": height}
+        self.estimate = estimator(table, width=width, height=height)
+        self.waiting: list[tuple[U8, U8]] = []
+        self.frames: list[bytes] = []
+
+    def add(self, picture: Picture, previous: Picture) -> None:
+        if picture.mv is not None:
+            self.waiting.append((previous.luma, picture.luma))
+            if len(self.waiting) == self.estimate.batch_pairs:
+                self._estimate_waiting()
+
+    def payload(self, m4v: bytes) -> Payload:
+        if self.waiting:
+            self._estimate_waiting()
+        return FLOW.join(self.frames, **self.size)
+
+    def _estimate_waiting(self) -> None:
+        previous, current = (np.stack(side) for side in zip(*self.waiting, strict=True))
+        self.waiting.clear()
+        for flow_px in self.estimate(previous, current):
+            self.frames.append(FLOW.encode(FLOW.store(flow_px, self.encoding), self.encoding))
+
+
+class FlowBuild(ColumnBuild):
+    column = FLOW
+    table = FlowTable
+    media = "jpeg"
+    stated = ("quality", "bound_px", "backend")
+
+    def tools(self, table: FlowTable) -> tuple[str, ...]:
+        compilers = {"numba": ("numba",), "cuda": ("numba", "numba-cuda"), "opencv": ()}
+        return (*super().tools(table), *compilers[table.backend])
+
+    def resource(self, table: FlowTable) -> str:
+        return GPU if table.backend == "cuda" else ""
+
+    def check(self, table: FlowTable, tools: dict[str, str]) -> None:
+        """With backend cuda the driver needs numba-cuda too: its version belongs to the set."""
+        lacking = table.backend == "cuda" and tools["numba-cuda"] == "none"
+        if lacking and not os.environ.get("NUMBA_ENABLE_CUDASIM"):
+            cure = "install it here and on the workers: `pip install '.[build,cuda]'`"
+            raise BuildError(f"flow backend cuda: the package numba-cuda is not installed; {cure}")
+
+    def maker(self, table: FlowTable, *, width: int, height: int) -> Maker:
+        return FlowMaker(table, self.encoding(table), width=width, height=height)
+
+
+FLOW_BUILD = FlowBuild()

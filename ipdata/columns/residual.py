@@ -1,14 +1,19 @@
-"""The three definitions of the residual, compiled: what shards.motion and shards.encodings define, in one pass each."""
+"""How the column residual is made: three definitions of what a P-frame is compared with."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
-from ipdata.kernels.compiled import compiled
+from ipdata.columns.base import ColumnBuild, Maker
+from ipdata.columns.settings import Chroma, JpegSettings
 from ipdata.kernels.prediction import predicted_i420
+from ipdata.kernels.residual import follow, stored_residual, subtract, subtract_at
 from ipdata.video.decode import Picture, rgb_of
-from shards.encodings import I16, I32, U8, ZERO_LEVEL
-from shards.motion import INTRA, MACROBLOCK_PX
+from shards.arrays import I16, U8
+from shards.columns import Payload
+from shards.columns.residual import RESIDUAL
 
 # (P-frame, the picture before it) -> clip(R + 128, 0, 255), (H, W, 3) uint8 RGB. Takes every P-frame of a video in
 # order: a definition may remember what it saw since the last I-frame.
@@ -62,97 +67,38 @@ def vectors(picture: Picture) -> I16:
     return picture.mv
 
 
-def subtract(picture: U8, source: U8) -> U8:
-    """clip(picture - source + 128, 0, 255): (H, W, 3) uint8."""
-    out = np.empty_like(picture)
-    _subtract_span(picture.reshape(-1), source.reshape(-1), out.reshape(-1))
-    return out
+@dataclass(frozen=True, kw_only=True)
+class ResidualTable(JpegSettings):
+    """The recipe's table [residual]."""
+
+    definition: Literal["previous", "accumulated", "codec"]
+    chroma: Chroma
 
 
-def subtract_at(picture: U8, reference: U8, source: I32) -> U8:
-    """clip(picture - reference[source] + 128, 0, 255), source (H, W) int32 positions in the flattened reference.
+class ResidualMaker:
+    """Compares each P-frame with what motion compensation makes of an earlier picture."""
 
-    With `follow`ed sources equal, bit for bit, to store_residual(accumulated_residual(picture, reference, mvs)).
-    """
-    out = np.empty_like(picture)
-    _subtract_at(picture.reshape(-1, 3), reference.reshape(-1, 3), source.reshape(-1), out.reshape(-1, 3))
-    return out
+    def __init__(self, table: ResidualTable, encoding: dict[str, Any], *, width: int, height: int) -> None:
+        self.encoding, self.size = encoding, {"width": width, "height": height}
+        self.stored = definition_of(table.definition)
+        self.frames: list[bytes] = []
 
+    def add(self, picture: Picture, previous: Picture) -> None:
+        if picture.mv is not None:
+            self.frames.append(RESIDUAL.encode(self.stored(picture, previous), self.encoding))
 
-@compiled
-def _subtract_at(picture: U8, reference: U8, source: I32, out: U8) -> None:
-    for n in range(source.shape[0]):
-        for channel in range(3):
-            level = np.int16(picture[n, channel]) - np.int16(reference[source[n], channel]) + np.int16(ZERO_LEVEL)
-            out[n, channel] = np.uint8(min(max(level, np.int16(0)), np.int16(255)))
+    def payload(self, m4v: bytes) -> Payload:
+        return RESIDUAL.join(self.frames, **self.size)
 
 
-@compiled
-def follow(source: I32, mv: I16) -> I32:
-    """Where each pixel's content stood in the I-frame, one picture later: new[dst] = old[dst - mv], (H, W) int32."""
-    height, width = source.shape
-    out = np.empty_like(source)
-    for row in range(mv.shape[0]):
-        for block in range(mv.shape[1]):
-            x_px, y_px = _whole_px(mv[row, block, 0]), _whole_px(mv[row, block, 1])
-            for y in range(row * MACROBLOCK_PX, min((row + 1) * MACROBLOCK_PX, height)):
-                for x in range(block * MACROBLOCK_PX, min((block + 1) * MACROBLOCK_PX, width)):
-                    inside = 0 <= x - x_px < width and 0 <= y - y_px < height
-                    out[y, x] = source[y - y_px, x - x_px] if inside else source[y, x]
-    return out
+class ResidualBuild(ColumnBuild):
+    column = RESIDUAL
+    table = ResidualTable
+    media = "jpeg"
+    stated = ("quality", "chroma", "definition")
+
+    def maker(self, table: ResidualTable, *, width: int, height: int) -> Maker:
+        return ResidualMaker(table, self.encoding(table), width=width, height=height)
 
 
-@compiled
-def _whole_px(half_pels: int) -> int:
-    """Half-pels to whole px, truncated toward zero; intra macroblocks stand still."""
-    if half_pels == INTRA:
-        return 0
-    return half_pels // 2 if half_pels >= 0 else -(-half_pels // 2)
-
-
-def stored_residual(picture: U8, previous: U8, mv: I16) -> U8:
-    """clip(picture - motion-compensated previous picture + 128, 0, 255): (H, W, 3) uint8.
-
-    Equal, bit for bit, to store_residual(residual(picture, previous, mv)), which is the definition.
-    """
-    out = np.empty_like(picture)
-    height, width, channels = picture.shape
-    rows = (height, width * channels)
-    _subtract(picture.reshape(rows), previous.reshape(rows), mv, out.reshape(rows), channels)
-    return out
-
-
-@compiled
-def _subtract(picture: U8, previous: U8, mv: I16, out: U8, channels: int) -> None:
-    """Rows are flat, (H, W * channels). Macroblocks side by side with one vector are done as one."""
-    height, width = picture.shape[0], picture.shape[1] // channels
-    for row in range(mv.shape[0]):
-        block = 0
-        while block < mv.shape[1]:
-            x_half, y_half = mv[row, block]
-            left = block * MACROBLOCK_PX
-            while block < mv.shape[1] and mv[row, block, 0] == x_half and mv[row, block, 1] == y_half:
-                block += 1
-            right = min(block * MACROBLOCK_PX, width)
-            x_px, y_px = _whole_px(x_half), _whole_px(y_half)
-            for y in range(row * MACROBLOCK_PX, min((row + 1) * MACROBLOCK_PX, height)):
-                first, last = left, left  # what stays inside the picture moves, the rest stands still
-                if 0 <= y - y_px < height:
-                    first = min(max(left, x_px), right)
-                    last = max(min(right, width + x_px), first)
-                    _subtract_span(
-                        picture[y, first * channels : last * channels],
-                        previous[y - y_px, (first - x_px) * channels : (last - x_px) * channels],
-                        out[y, first * channels : last * channels],
-                    )
-                for start, stop in ((left * channels, first * channels), (last * channels, right * channels)):
-                    if start < stop:
-                        _subtract_span(picture[y, start:stop], previous[y, start:stop], out[y, start:stop])
-
-
-@compiled
-def _subtract_span(picture: U8, source: U8, out: U8) -> None:
-    """out = clip(picture - source + 128, 0, 255)."""
-    for n in range(picture.shape[0]):
-        level = np.int16(picture[n]) - np.int16(source[n]) + np.int16(ZERO_LEVEL)
-        out[n] = np.uint8(min(max(level, np.int16(0)), np.int16(255)))
+RESIDUAL_BUILD = ResidualBuild()

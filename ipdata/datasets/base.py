@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ipdata.errors import BuildError
-from ipdata.recipe import BuildRecipe
 from ipdata.video.synthesis import Synthesis
 from shards.schema import SUBSETS
 
@@ -56,9 +55,10 @@ class Dataset:
     name: str
     expects: str  # what must lie where, for people: `ipdata datasets` and errors print it
     default_recipe: str
-    # (source directory, splits directory or file or None, draw file or None, recipe) -> listing.
+    # (source directory, splits directory or file or None, draw file or None, options or None) -> listing.
     # Raises BuildError that says what is missing and where to put it.
-    list_videos: Callable[[Path, Path | None, Path | None, BuildRecipe], Listing]
+    list_videos: Callable[[Path, Path | None, Path | None, Any], Listing]
+    options: type | None = None  # the dataclass of the dataset's table in the recipe, if it has one
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,12 @@
 import hashlib
 import math
 from collections import defaultdict
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from ipdata.datasets.base import Dataset, Entry, Listing, files_by_name, is_video, match, refuse_draw, shown
 from ipdata.datasets.lists import bad_line, quoted, read_csv
 from ipdata.errors import BuildError
-from ipdata.recipe import BuildRecipe, Folder
 from shards.schema import SUBSETS
 
 CSV_NAME = "videos.csv"
@@ -20,7 +19,19 @@ whose header is path,label,split1 and as many further splits as you like: paths 
 split's column train, test, or nothing (unused). Without a CSV: one split, drawn by the recipe's seed and test share."""
 
 
-def list_folder(source: Path, splits: Path | None, draw: Path | None, recipe: BuildRecipe) -> Listing:
+@dataclass(frozen=True, kw_only=True)
+class Folder:
+    """The recipe's table [folder]: how videos without a CSV of splits are divided. Raises ValueError."""
+
+    test_share: float = 0.3  # of each class
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.test_share <= 1:
+            raise ValueError(f"test_share is a share, 0 to 1, got {self.test_share}")
+
+
+def list_folder(source: Path, splits: Path | None, draw: Path | None, options: Folder) -> Listing:
     """Class ids are in order of the class names: the CSV's labels, or else the folders that hold videos.
 
     Raises: BuildError.
@@ -29,13 +40,13 @@ def list_folder(source: Path, splits: Path | None, draw: Path | None, recipe: Bu
     files = files_by_name(source, dataset=FOLDER, videos_only=False)
     path = _csv_path(source, splits)
     if path is None:
-        entries, options = _split_by_share(files, recipe.folder), asdict(recipe.folder)
+        entries, chosen_by = _split_by_share(files, options), asdict(options)
     else:
-        entries, options = _read_entries(path), {}
+        entries, chosen_by = _read_entries(path), {}
         own = path.resolve()
         files = {name: file for name, file in files.items() if file.name != own.name or file.resolve() != own}
     classes = tuple(sorted({entry.class_name for entry in entries.values()}))
-    return replace(match(FOLDER, entries, classes=classes, files=files, source=source), options=options)
+    return replace(match(FOLDER, entries, classes=classes, files=files, source=source), options=chosen_by)
 
 
 def _csv_path(source: Path, splits: Path | None) -> Path | None:
@@ -89,4 +100,4 @@ def _read_entries(path: Path) -> dict[str, Entry]:
     return entries
 
 
-FOLDER = Dataset(name="folder", expects=EXPECTS, default_recipe="default", list_videos=list_folder)
+FOLDER = Dataset(name="folder", expects=EXPECTS, default_recipe="default", list_videos=list_folder, options=Folder)

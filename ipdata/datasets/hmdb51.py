@@ -15,7 +15,6 @@ from ipdata.datasets.base import (
     subsets_by_name,
 )
 from ipdata.datasets.lists import bad_line, find_lists, quoted, read_lines
-from ipdata.recipe import BuildRecipe
 
 SPLITS = {"1": "split1", "2": "split2", "3": "split3"}
 SUBSET_OF_FLAG = {"0": "unused", "1": "train", "2": "test"}
@@ -29,7 +28,7 @@ from the HMDB51 page of the Serre lab. Unpack hmdb51_org.rar, and then each <cla
 <source>/brush_hair/ and 50 folders like it hold .avi files; unpack test_train_splits.rar into <source> as well."""
 
 
-def list_hmdb51(source: Path, splits: Path | None, draw: Path | None, recipe: BuildRecipe) -> Listing:
+def list_hmdb51(source: Path, splits: Path | None, draw: Path | None, options: None) -> Listing:
     """Class ids are alphabetical. A video that a split's list lacks is unused in that split.
 
     Raises: BuildError.

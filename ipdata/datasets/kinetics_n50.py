@@ -10,9 +10,8 @@ from pathlib import Path, PurePosixPath
 from ipdata.datasets.base import Dataset, Entry, Listing, expected, files_by_name, match, shown
 from ipdata.datasets.lists import bad_line, find_lists, quoted, read_csv, read_lines
 from ipdata.errors import BuildError
-from ipdata.recipe import BuildRecipe
 
-COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")  # is_cc is not in every edition; unused here
+CSV_HEADER = ("label", "youtube_id", "time_start", "time_end", "split")  # is_cc is not in every edition; unused here
 CSV_WORD = {"train": "train", "test": "val"}  # subset -> what the CSV's name holds and its split column starts with
 CSV_FILE = re.compile(r"(?i).*(train|val).*\.csv")
 TIMED_STEM = re.compile(r"(.+)_([0-9]{1,9})_([0-9]{1,9})")
@@ -47,7 +46,19 @@ class Clip:
 Rows = Mapping[str, list[Clip]]  # by YouTube id, the train CSV's before the validation CSV's
 
 
-def list_kinetics_n50(source: Path, splits: Path | None, draw: Path | None, recipe: BuildRecipe) -> Listing:
+@dataclass(frozen=True, kw_only=True)
+class Kinetics:
+    """The recipe's table [kinetics_n50]: so many videos of each class (section 4.1 of the paper). Raises ValueError."""
+
+    train_per_class: int = 30
+    test_per_class: int = 20
+
+    def __post_init__(self) -> None:
+        if min(self.train_per_class, self.test_per_class) < 0:
+            raise ValueError("videos a class cannot be negative")
+
+
+def list_kinetics_n50(source: Path, splits: Path | None, draw: Path | None, options: Kinetics) -> Listing:
     """Draw the videos of each class that come first in the order of sha256 of their ids, or those of the draw file.
 
     An id stands for its first row, train CSV first, so that no YouTube video gets into both subsets; files of its
@@ -60,7 +71,7 @@ def list_kinetics_n50(source: Path, splits: Path | None, draw: Path | None, reci
     rows = _read_rows(_csv_files(source, splits))
     found, unlisted = _found(files, rows)
     if draw is None:
-        quotas = {"train": recipe.kinetics_n50.train_per_class, "test": recipe.kinetics_n50.test_per_class}
+        quotas = {"train": options.train_per_class, "test": options.test_per_class}
         drawn, rule = _draw_first(rows, found, quotas), "sha256 of the id"
     else:
         drawn, rule = _draw_listed(rows, draw), "list"
@@ -110,8 +121,8 @@ def _read_rows(paths: Mapping[str, Path]) -> Rows:
     rows: dict[str, list[Clip]] = defaultdict(list)
     for subset, path in paths.items():
         header, cells_of_line = read_csv(path)
-        if len(set(header)) != len(header) or not set(COLUMNS) <= set(header):
-            raise bad_line(path, 1, f"expected a header with {','.join(COLUMNS)}, got {quoted(','.join(header))}")
+        if len(set(header)) != len(header) or not set(CSV_HEADER) <= set(header):
+            raise bad_line(path, 1, f"expected a header with {','.join(CSV_HEADER)}, got {quoted(','.join(header))}")
         for number, cells in cells_of_line:
             try:
                 clip = _clip(dict(zip(header, cells, strict=True)), subset)
@@ -191,4 +202,10 @@ def _draw_listed(rows: Rows, draw: Path) -> list[Clip]:
     return list(drawn.values())
 
 
-KINETICS_N50 = Dataset(name="kinetics_n50", expects=EXPECTS, default_recipe="default", list_videos=list_kinetics_n50)
+KINETICS_N50 = Dataset(
+    name="kinetics_n50",
+    expects=EXPECTS,
+    default_recipe="default",
+    list_videos=list_kinetics_n50,
+    options=Kinetics,
+)

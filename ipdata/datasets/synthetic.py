@@ -1,12 +1,11 @@
 """The embedded dataset: videos made on the spot, told apart by motion or by tint alone."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ipdata.datasets.base import Dataset, Listing, Video, refuse_draw
 from ipdata.datasets.folder import videos_to_test
 from ipdata.errors import BuildError
-from ipdata.recipe import BuildRecipe
 from ipdata.video.synthesis import CLASSES, Synthesis
 
 TEST_SHARE = 0.3
@@ -15,7 +14,24 @@ EXPECTS = """\
 Nothing: the videos are drawn during the build. Number, length and size are settings of the recipe (synthetic.*)."""
 
 
-def list_synthetic(source: Path, splits: Path | None, draw: Path | None, recipe: BuildRecipe) -> Listing:
+@dataclass(frozen=True, kw_only=True)
+class Synthetic:
+    """The recipe's table [synthetic]. Sizes in px before the transcode. Raises ValueError for empty videos."""
+
+    videos_per_class: int = 6
+    frames: int = 30
+    width: int = 112
+    height: int = 84
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.videos_per_class, self.frames) < 1:
+            raise ValueError("videos_per_class and frames must be at least 1")
+        if min(self.width, self.height) < 16:
+            raise ValueError("width and height must be at least 16 px")
+
+
+def list_synthetic(source: Path, splits: Path | None, draw: Path | None, options: Synthetic) -> Listing:
     """Class ids are in order of the class names; the last videos of each class are for testing.
 
     Raises: BuildError.
@@ -23,7 +39,6 @@ def list_synthetic(source: Path, splits: Path | None, draw: Path | None, recipe:
     refuse_draw(SYNTHETIC.name, draw)
     if splits is not None:
         raise BuildError("synthetic: takes no --splits; its one split is drawn with it. Leave it out")
-    options = recipe.synthetic
     first_test = options.videos_per_class - videos_to_test(options.videos_per_class, TEST_SHARE)
     videos = [
         Video(
@@ -52,4 +67,6 @@ def list_synthetic(source: Path, splits: Path | None, draw: Path | None, recipe:
     )
 
 
-SYNTHETIC = Dataset(name="synthetic", expects=EXPECTS, default_recipe="small", list_videos=list_synthetic)
+SYNTHETIC = Dataset(
+    name="synthetic", expects=EXPECTS, default_recipe="small", list_videos=list_synthetic, options=Synthetic
+)

@@ -16,7 +16,6 @@ from ipdata.datasets.base import (
 )
 from ipdata.datasets.lists import bad_line, find_lists, quoted, read_lines
 from ipdata.errors import BuildError
-from ipdata.recipe import BuildRecipe
 
 NUMBERS = ("1", "2", "3")
 LIST_FILE = re.compile(r"classInd\.txt|(train|test)list0[123]\.txt")
@@ -29,7 +28,7 @@ both, and move the class folders so that <source>/ApplyEyeMakeup/ and 100 folder
 of the lists goes into <source> as well."""
 
 
-def list_ucf101(source: Path, splits: Path | None, draw: Path | None, recipe: BuildRecipe) -> Listing:
+def list_ucf101(source: Path, splits: Path | None, draw: Path | None, options: None) -> Listing:
     """Class ids are those of classInd.txt minus 1. A video that a split's lists lack is unused in that split.
 
     Raises: BuildError.

@@ -1,1 +1,42 @@
-"""Where a build runs: in this process, on a Dask cluster, each video in a child process."""
+"""Where a build runs: in this process or on a Dask cluster, where each video has a child process."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ipdata.errors import BuildError
+from ipdata.executors.base import Executor
+from ipdata.executors.here import Here
+
+VIDEO_TIMEOUT_S = 1800.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Where the user wants a build to run; None means not given. No part of the recipe: it changes no byte."""
+
+    scheduler: str | None = None  # an address, "none" for this process; not given: a local cluster
+    workers: int | None = None  # processes of the local cluster
+    video_timeout_s: float | None = None
+
+
+def executor_of(placement: Placement, *, scratch: Path) -> Executor:
+    """The executor for a placement. scratch: where a local cluster may write.
+
+    Raises: BuildError for an option that this executor cannot honour.
+    """
+    if placement.scheduler == "none":
+        _refuse(placement.video_timeout_s, "--video-timeout-s", "a video in this process cannot be stopped")
+        _refuse(placement.workers, "--workers", "there are none: everything runs in this process")
+        return Here()
+    from ipdata.executors.dask import LocalDask, RunningDask  # Dask takes a second to import
+
+    timeout_s = VIDEO_TIMEOUT_S if placement.video_timeout_s is None else placement.video_timeout_s
+    if placement.scheduler is None:
+        return LocalDask(workers=placement.workers, video_timeout_s=timeout_s, scratch=scratch)
+    _refuse(placement.workers, "--workers", "a running cluster has its own workers")
+    return RunningDask(placement.scheduler, video_timeout_s=timeout_s)
+
+
+def _refuse(given: object, option: str, why: str) -> None:
+    if given is not None:
+        raise BuildError(f"{option} has no effect with this --scheduler: {why}. Leave it out")

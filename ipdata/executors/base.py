@@ -1,10 +1,11 @@
-"""What runs, told apart from where it runs: tasks go in, events come out, in this process or on a Dask cluster."""
+"""What an executor is: shards and their videos go in, events come out. Steps do not know which executor runs them."""
 
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
-from ipdata.steps.extract import Failed, Outcome, attempt
-from ipdata.steps.pack import Packed, ShardTask, pack
+from ipdata.steps.extract import Failed, Outcome
+from ipdata.steps.pack import Packed, ShardTask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,17 +21,20 @@ class VideoDone:
 Event = VideoDone | Packed
 
 
+class Executor(ABC):
+    """Where a build runs."""
+
+    @abstractmethod
+    def run(self, tasks: Sequence[ShardTask]) -> Generator[Event, None, None]:
+        """Extract the videos of every shard, pack the shards, and yield what happens as it happens.
+
+        Closing the iterator stops the work and waits until nothing of it runs any more.
+
+        Raises: BuildError where the work cannot go on; whatever a pack raises; KeyboardInterrupt.
+        """
+
+
 def summary(outcome: Outcome) -> VideoDone:
     if isinstance(outcome, Failed):
         return VideoDone(key=outcome.failure.key, frames=0, failed=outcome, seconds={})
     return VideoDone(key=outcome.sample.key, frames=outcome.sample.frames, failed=None, seconds=outcome.seconds)
-
-
-def run_here(tasks: Sequence[ShardTask]) -> Iterator[Event]:
-    """Extract and pack in this process, one after another: for debugging, and where no cluster may be started."""
-    for task in tasks:
-        outcomes: list[Outcome] = []
-        for job in task.jobs:
-            outcomes.append(attempt(job))
-            yield summary(outcomes[-1])
-        yield pack(task, outcomes)

@@ -1,6 +1,6 @@
-"""The same tasks on a Dask cluster: pack([extract(video) for video in shard]). The only module that imports Dask.
+"""The same work on a Dask cluster: pack([steps(video) for video in shard]). The only module that imports Dask.
 
-Where flow is made on GPUs, a video takes two tasks: all else on any worker, then flow on one that has the resource GPU.
+Each step of a video is a Dask task. A step that wants a resource, such as a GPU, runs on a worker that has it.
 """
 
 import logging
@@ -8,9 +8,8 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +19,18 @@ from distributed.client import FutureCancelledError
 from distributed.comm import CommClosedError
 
 from ipdata.errors import BuildError
-from ipdata.executors.base import Event, summary
-from ipdata.executors.isolated import attempt_in_child
-from ipdata.steps.extract import Failed, Job, Outcome, without_flow
+from ipdata.executors.base import Event, Executor, summary
+from ipdata.executors.isolated import run_step_in_child
+from ipdata.steps.extract import VideoTask
 from ipdata.steps.pack import ShardTask, pack
 
-GPU = "GPU"  # the Dask resource of workers that make flow there; a task takes one
 WAIT_S = 60.0  # for workers that come back, before a build that needs them gives up
 RESULT_S = 10.0  # for the result of a task that is done
 POLL_S = 0.05
 PATIENCE_S = 5.0  # an interrupt that is repeated later than this is raised at once
 VIDEOS_AHEAD = 4  # a core: enough that no core waits, few enough that outcomes fit into memory
+
+log = logging.getLogger(__name__)
 
 Interrupts = list[float]  # when they came, in seconds of time.monotonic
 
@@ -73,47 +73,75 @@ def _interrupts_noted() -> Iterator[Interrupts]:
             raise KeyboardInterrupt
 
 
+class LocalDask(Executor):
+    """A cluster of processes on this machine, one thread each, and one more for each resource that the work wants."""
+
+    def __init__(self, *, workers: int | None, video_timeout_s: float, scratch: Path) -> None:
+        """workers: processes; None for one a core. scratch: where Dask may write."""
+        self.workers, self.video_timeout_s, self.scratch = workers, video_timeout_s, scratch
+
+    def run(self, tasks: Sequence[ShardTask]) -> Generator[Event, None, None]:
+        wanted = resources_of(tasks)
+        with (
+            _quiet(stealing=not wanted),
+            _interrupts_noted() as interrupts,
+            _local_cluster(self.workers, wanted, self.scratch) as cluster,
+            Client(cluster) as client,
+        ):
+            log.info("Dask dashboard: %s", client.dashboard_link)
+            yield from run_on(client, tasks, interrupts, video_timeout_s=self.video_timeout_s)
+
+
+class RunningDask(Executor):
+    """A cluster that is running. Its workers need the same files and package versions."""
+
+    def __init__(self, address: str, *, video_timeout_s: float) -> None:
+        self.address, self.video_timeout_s = address, video_timeout_s
+
+    def run(self, tasks: Sequence[ShardTask]) -> Generator[Event, None, None]:
+        with _quiet(stealing=not resources_of(tasks)):
+            try:
+                client = Client(self.address, timeout="20s")
+            except (OSError, ValueError) as error:
+                raise BuildError(f"--scheduler {self.address}: no Dask scheduler answers there ({error})") from None
+            with _interrupts_noted() as interrupts, client:
+                self._check_resources(client, tasks)
+                log.info("Dask dashboard: %s", client.dashboard_link)
+                yield from run_on(client, tasks, interrupts, video_timeout_s=self.video_timeout_s)
+
+    def _check_resources(self, client: Client, tasks: Sequence[ShardTask]) -> None:
+        for resource in sorted(resources_of(tasks)):
+            if not any(resource in has for has in _workers(client).values()):
+                cure = f"start one with `dask worker {self.address} --nthreads 1 --resources {resource}=1`"
+                raise BuildError(f"no worker of {self.address} has the resource {resource}; {cure}")
+
+
+def resources_of(tasks: Sequence[ShardTask]) -> set[str]:
+    """The resources that some step of the work wants."""
+    return {step.resource for task in tasks for video in task.videos for step in video.steps if step.resource}
+
+
 @contextmanager
-def connect(
-    scheduler: str | None, *, workers: int | None, gpu: bool, scratch: Path
-) -> Iterator[tuple[Client, Interrupts]]:
-    """A client of a running scheduler, or of a local cluster of processes, one thread each, and one more for the GPU.
+def _quiet(*, stealing: bool) -> Iterator[None]:
+    """Dask as builds need it: what goes wrong is told once, by the build.
 
-    With it come the interrupts; they raise KeyboardInterrupt when all is closed.
-
-    Raises: BuildError if the scheduler cannot be reached or has no workers, or none with a GPU where one is needed.
+    stealing: whether idle workers take work that is queued for others. Where a worker has a resource, it would
+    take videos that any worker can extract.
     """
-    quiet = {
+    settings = {
         "logging.distributed": "critical",
         "distributed.admin.large-graph-warning-threshold": "1 GB",
-        # Else idle workers take videos that were meant for others: a local cluster's worker with a GPU, above all.
-        "distributed.scheduler.work-stealing": not gpu,
+        "distributed.scheduler.work-stealing": stealing,
         # Before Python 3.11.8 and 3.12.1, sys._current_frames(), which the profiler calls, can deadlock a worker.
         "distributed.worker.profile.enabled": False,
     }
     for logger in ("distributed", "distributed.client"):  # Dask gives the second a level of its own
-        logging.getLogger(logger).setLevel(logging.CRITICAL)  # what goes wrong is told once, by the build
-    with dask.config.set(quiet):
-        if scheduler is None:
-            with (
-                _interrupts_noted() as interrupts,
-                _local_cluster(workers, gpu, scratch) as cluster,
-                Client(cluster) as client,
-            ):
-                yield client, interrupts
-            return
-        try:
-            client = Client(scheduler, timeout="20s")
-        except (OSError, ValueError) as error:
-            raise BuildError(f"--scheduler {scheduler}: no Dask scheduler answers there ({error})") from None
-        with _interrupts_noted() as interrupts, client:
-            if gpu and not any(has_gpu for has_gpu in _workers(client).values()):
-                cure = f"start one with `dask worker {scheduler} --nthreads 1 --resources GPU=1`"
-                raise BuildError(f"flow backend cuda: no worker of {scheduler} has the resource GPU; {cure}")
-            yield client, interrupts
+        logging.getLogger(logger).setLevel(logging.CRITICAL)
+    with dask.config.set(settings):
+        yield
 
 
-def _local_cluster(workers: int | None, gpu: bool, scratch: Path) -> LocalCluster:
+def _local_cluster(workers: int | None, resources: set[str], scratch: Path) -> LocalCluster:
     """Processes of one thread each. They ignore Ctrl-C, which reaches the whole terminal: the driver ends them.
 
     Ignoring is inherited, so the driver ignores it too, and drops it, in the second or two in which they start.
@@ -130,20 +158,21 @@ def _local_cluster(workers: int | None, gpu: bool, scratch: Path) -> LocalCluste
             )
         except RuntimeError as error:
             raise BuildError(f"the local Dask cluster does not start: {error.__cause__ or error}") from error
-        if gpu:
-            options = {**cluster.new_spec["options"], "resources": {GPU: 1}}
+        for resource in sorted(resources):
+            options = {**cluster.new_spec["options"], "resources": {resource: 1}}
             cluster.new_spec = {**cluster.new_spec, "options": options}
-            cluster.scale(len(cluster.workers) + 1)  # run_on waits for it, and not for ever
+            cluster.scale(len(cluster.worker_spec) + 1)  # run_on waits for it, and not for ever
         return cluster
 
 
-def _workers(client: Client) -> dict[str, bool]:
-    """Addresses of the workers, and whether each has the resource GPU."""
+def _workers(client: Client) -> dict[str, set[str]]:
+    """Addresses of the workers, and the resources of each."""
 
-    def resources(dask_scheduler: Scheduler) -> dict[str, bool]:
-        return {address: bool(worker.resources.get(GPU)) for address, worker in dask_scheduler.workers.items()}
+    def resources(dask_scheduler: Scheduler) -> dict[str, set[str]]:
+        workers = dask_scheduler.workers.items()
+        return {address: {name for name, amount in worker.resources.items() if amount} for address, worker in workers}
 
-    found: dict[str, bool] = client.run_on_scheduler(resources)
+    found: dict[str, set[str]] = client.run_on_scheduler(resources)
     return found
 
 
@@ -155,7 +184,9 @@ def cores(client: Client) -> int:
     return count
 
 
-def run_on(client: Client, tasks: Sequence[ShardTask], interrupts: Interrupts, *, timeout_s: float) -> Iterator[Event]:
+def run_on(
+    client: Client, tasks: Sequence[ShardTask], interrupts: Interrupts, *, video_timeout_s: float
+) -> Iterator[Event]:
     """Submit shards in order, a bounded number of videos ahead, and yield events as they come.
 
     What has not begun when the client is closed is never run: the scheduler forgets the tasks of clients that leave.
@@ -165,17 +196,17 @@ def run_on(client: Client, tasks: Sequence[ShardTask], interrupts: Interrupts, *
     """
     ahead = VIDEOS_AHEAD * cores(client)
     run = uuid.uuid4().hex[:12]  # Dask shares tasks of equal keys between clients: two builds must have none
+    wanted = resources_of(tasks)
     waiting = list(reversed(tasks))
     running = as_completed()
     videos_in_flight: dict[Future, int] = {}  # by the shard's pack
     try:
         while waiting or videos_in_flight:
             while waiting and (not videos_in_flight or sum(videos_in_flight.values()) < ahead):
-                task = waiting.pop()
-                packed, summaries = _submit(client, task, run=run, timeout_s=timeout_s)
+                packed, summaries = _submit(client, waiting.pop(), run=run, video_timeout_s=video_timeout_s)
                 videos_in_flight[packed] = len(summaries)
                 running.update([*summaries, packed])
-            future = _next(running, client, interrupts, gpu=any(map(needs_gpu, _jobs(tasks))))
+            future = _next(running, client, interrupts, resources=wanted)
             try:
                 event: Event = future.result(timeout=RESULT_S)
             except TimeoutError:
@@ -191,7 +222,7 @@ def run_on(client: Client, tasks: Sequence[ShardTask], interrupts: Interrupts, *
         raise BuildError("the Dask scheduler is gone; start one, and run this again: what is done is kept") from None
 
 
-def _next(running: as_completed, client: Client, interrupts: Interrupts, *, gpu: bool) -> Future:
+def _next(running: as_completed, client: Client, interrupts: Interrupts, *, resources: set[str]) -> Future:
     """The next future that is done.
 
     Raises: BuildError if the cluster has had no worker, or none for a part of the work, for WAIT_S; KeyboardInterrupt.
@@ -204,7 +235,7 @@ def _next(running: as_completed, client: Client, interrupts: Interrupts, *, gpu:
         if now - checked < WAIT_S / 10:
             continue
         checked = now
-        lacking = _lacking(client, gpu=gpu)
+        lacking = _lacking(client, resources)
         lacking_since = None if not lacking else lacking_since or now
         if lacking_since is not None and now - lacking_since > WAIT_S:
             raise BuildError(f"the cluster has had no worker {lacking}for {WAIT_S:g} s; start some, and run this again")
@@ -213,49 +244,42 @@ def _next(running: as_completed, client: Client, interrupts: Interrupts, *, gpu:
     return next(running)
 
 
-def _lacking(client: Client, *, gpu: bool) -> str:
+def _lacking(client: Client, resources: set[str]) -> str:
     """What kind of worker there is none of; empty if nothing is lacking."""
     workers = _workers(client)
     if not workers:
         return "at all "
-    return "with the resource GPU " if gpu and not any(workers.values()) else ""
+    absent = sorted(resources - set().union(*workers.values()))
+    return f"with the resource {absent[0]} " if absent else ""
 
 
-def _submit(client: Client, task: ShardTask, *, run: str, timeout_s: float) -> tuple[Future, list[Future]]:
+def _submit(client: Client, task: ShardTask, *, run: str, video_timeout_s: float) -> tuple[Future, list[Future]]:
     """The graph of one shard; earlier shards go first, so that they are published first."""
     priority = -int(task.plan.shard)
-    # Loosely, so that work goes on if all of these die: an idle worker with a GPU may then take a video too.
-    elsewhere = [address for address, has_gpu in _workers(client).items() if not has_gpu]
-    place: dict[str, Any] = {}
-    if elsewhere and any(map(needs_gpu, task.jobs)):
-        place = {"workers": elsewhere, "allow_other_workers": True}
+    elsewhere = _elsewhere(client) if resources_of([task]) else {}
 
-    def extracted(job: Job) -> Future:
-        key = f"extract-{job.key}-{run}"
-        part = without_flow(job) if needs_gpu(job) else job
-        outcome = client.submit(attempt_in_child, part, timeout_s, pure=False, priority=priority, key=key, **place)
-        if not needs_gpu(job):
-            return outcome
-        again = {"pure": False, "priority": priority + 0.5, "key": f"flow-{job.key}-{run}", "resources": {GPU: 1}}
-        return client.submit(extend_in_child, job, outcome, timeout_s, **again)
+    def extracted(video: VideoTask) -> Future:
+        outcome: Any = None  # of the step before, a Future
+        for number, step in enumerate(video.steps):
+            place = {"resources": {step.resource: 1}} if step.resource else elsewhere
+            options = {"pure": False, "priority": priority + number / 2, "key": f"step-{number}-{video.key}-{run}"}
+            outcome = client.submit(run_step_in_child, video, step, outcome, video_timeout_s, **options, **place)
+        future: Future = outcome
+        return future
 
-    outcomes = [extracted(job) for job in task.jobs]
+    outcomes = [extracted(video) for video in task.videos]
     summaries = [
-        client.submit(summary, outcome, pure=False, priority=priority + 1, key=f"summary-{job.key}-{run}")
-        for job, outcome in zip(task.jobs, outcomes, strict=True)
+        client.submit(summary, outcome, pure=False, priority=priority + 1, key=f"summary-{video.key}-{run}")
+        for video, outcome in zip(task.videos, outcomes, strict=True)
     ]
     packed = client.submit(pack, task, outcomes, pure=False, priority=priority, key=f"pack-{task.plan.shard}-{run}")
     return packed, summaries
 
 
-def _jobs(tasks: Sequence[ShardTask]) -> Iterator[Job]:
-    return (job for task in tasks for job in task.jobs)
+def _elsewhere(client: Client) -> dict[str, Any]:
+    """Place a step on workers without resources, which others wait for.
 
-
-def needs_gpu(job: Job) -> bool:
-    return job.recipe.flow.backend == "cuda" and "flow" in job.columns
-
-
-def extend_in_child(job: Job, outcome: Outcome, timeout_s: float) -> Outcome:
-    """The rest of a job of which another worker did a part, unless that part failed."""
-    return outcome if isinstance(outcome, Failed) else attempt_in_child(replace(job, begun=outcome), timeout_s)
+    It is a preference, so that work goes on if all of these die: then an idle worker with a resource takes it.
+    """
+    plain = [address for address, resources in _workers(client).items() if not resources]
+    return {"workers": plain, "allow_other_workers": True} if plain else {}

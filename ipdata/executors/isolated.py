@@ -1,6 +1,6 @@
 """Extraction in a long-lived child process, so that a video that crashes or hangs native code costs only itself.
 
-`python -m ipdata.executors.isolated` is the child: it reads pickled jobs from stdin and writes pickled outcomes to what
+`python -m ipdata.executors.isolated` is the child: it reads pickled work from stdin and writes pickled outcomes to what
 was stdout. The pipe is private to the two processes; nothing pickled is ever stored.
 """
 
@@ -16,22 +16,24 @@ import time
 from typing import BinaryIO
 
 from ipdata.errors import BuildError
-from ipdata.steps.extract import Job, Outcome, attempt, failed
+from ipdata.steps.extract import Failed, Outcome, Step, VideoTask, failed, run_step
 
 LENGTH = ">Q"  # before each answer: its bytes
 CHUNK_BYTES = 2**20
 _of_this_thread = threading.local()
 
 
-def attempt_in_child(job: Job, timeout_s: float) -> Outcome:
-    """`attempt` in this thread's child, which is started when it is needed and replaced when it dies.
+def run_step_in_child(task: VideoTask, step: Step, begun: Outcome | None, timeout_s: float) -> Outcome:
+    """`run_step` in this thread's child, which is started when it is needed and replaced when it dies.
 
     Raises: BuildError where this machine cannot extract any video.
     """
+    if isinstance(begun, Failed):
+        return begun
     child: Child | None = getattr(_of_this_thread, "child", None)
     if child is None or not child.alive:
         child = _of_this_thread.child = Child()
-    return child.run(job, timeout_s)
+    return child.run(task, step, begun, timeout_s)
 
 
 class Child:
@@ -49,21 +51,21 @@ class Child:
     def alive(self) -> bool:
         return self.process.poll() is None
 
-    def run(self, job: Job, timeout_s: float) -> Outcome:
+    def run(self, task: VideoTask, step: Step, begun: Outcome | None, timeout_s: float) -> Outcome:
         assert self.process.stdin is not None and self.process.stdout is not None  # Popen was asked for both
         try:
-            pickle.dump(job, self.process.stdin)
+            pickle.dump((task, step, begun), self.process.stdin)
             self.process.stdin.flush()
             answer = pickle.loads(_receive(self.process.stdout.fileno(), timeout_s))
         except TimeoutError:
             self.kill()
             self.process.wait()
-            return failed(job, "worker", "timeout", f"not done after {timeout_s:g} s")
+            return failed(task, "worker", "timeout", f"not done after {timeout_s:g} s")
         except (EOFError, BrokenPipeError):
             self.kill()
             status = self.process.wait()
             how = signal.Signals(-status).name if status < 0 else f"status {status}"
-            return failed(job, "worker", "crash", f"the extracting process ended with {how}")
+            return failed(task, "worker", "crash", f"the extracting process ended with {how}")
         if isinstance(answer, BuildError):
             self.kill()  # what is broken may be in this process, such as its hold of a GPU
             raise answer
@@ -120,12 +122,12 @@ def main() -> None:
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     while True:
         try:
-            job = pickle.load(sys.stdin.buffer)
+            work = pickle.load(sys.stdin.buffer)
         except EOFError:
             return
         answer: Outcome | BuildError
         try:
-            answer = attempt(job)
+            answer = run_step(*work)
         except BuildError as error:
             answer = error
         try:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from ipdata.kernels.compiled import compiled
-from shards.encodings import I16, U8
+from shards.arrays import I16, U8
 from shards.motion import INTRA, MACROBLOCK_PX, planes
 
 

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 
 from ipdata.kernels.compiled import compiled, interpolate4
-from ipdata.recipe import Flow
-from shards.encodings import F32, U8
+from ipdata.kernels.parameters import TVL1Parameters
+from shards.arrays import F32, U8
 
 MARGIN_PX = 4  # of zeros around the picture: beyond it there is nothing, as with OpenCV's constant border
 MIN_SIDE_PX = 16  # smaller pictures end the pyramid
@@ -155,7 +155,7 @@ def iterate(
     return False
 
 
-def scale_sizes(settings: Flow, *, height: int, width: int) -> list[tuple[int, int]]:
+def scale_sizes(settings: TVL1Parameters, *, height: int, width: int) -> list[tuple[int, int]]:
     """(height, width) of the pyramid's levels, finest first."""
     sizes = [(height, width)]
     while len(sizes) < settings.scales:
@@ -166,7 +166,7 @@ def scale_sizes(settings: Flow, *, height: int, width: int) -> list[tuple[int, i
     return sizes
 
 
-def weights_of(settings: Flow, *, height: int, width: int) -> F32:
+def weights_of(settings: TVL1Parameters, *, height: int, width: int) -> F32:
     """tau / theta, lambda * theta, theta, and the sum of squared changes, px^2, at which such a flow is at rest."""
     at_rest = settings.epsilon**2 * height * width
     weights = settings.tau / settings.theta, settings.lambda_ * settings.theta, settings.theta, at_rest
@@ -190,7 +190,7 @@ class Scale:
         """u and v without the repeated row and column."""
         return self.u[: self.height, : self.width], self.v[: self.height, : self.width]
 
-    def solve(self, settings: Flow) -> None:
+    def solve(self, settings: TVL1Parameters) -> None:
         """Improve the flow that stands here, from the two pictures that stand here."""
         interleave(self.i1, self.interleaved)
         self.pu[:], self.pv[:] = 0, 0
@@ -210,7 +210,7 @@ class Scale:
 class TVL1:
     """Flow between pictures of one size; its memory is allocated once, so one object serves one thread."""
 
-    def __init__(self, settings: Flow, *, height: int, width: int) -> None:
+    def __init__(self, settings: TVL1Parameters, *, height: int, width: int) -> None:
         self.settings = settings
         self.scales = [Scale(*size) for size in scale_sizes(settings, height=height, width=width)]
 

@@ -22,9 +22,9 @@ from numba.core.errors import NumbaPerformanceWarning
 from numba.cuda import libdevice
 
 from ipdata.errors import BuildError
+from ipdata.kernels.parameters import TVL1Parameters
 from ipdata.kernels.tvl1 import FLAT, MARGIN_PX, scale_sizes, weights_of
-from ipdata.recipe import Flow
-from shards.encodings import F32, U8
+from shards.arrays import F32, U8
 
 BATCH_PAIRS = 256  # at most
 MEMORY_SHARE = 0.8  # of what is free on the GPU
@@ -272,7 +272,7 @@ def sum_over_block(value: float) -> float:
 class GpuScale:
     """One level of the pyramid for a batch of pairs: pictures, flow, and what solving needs, allocated once."""
 
-    def __init__(self, settings: Flow, pairs: int, height: int, width: int) -> None:
+    def __init__(self, settings: TVL1Parameters, pairs: int, height: int, width: int) -> None:
         self.i0, self.i1, self.u, self.v, self.spare = (zeros(pairs, height, width) for _ in range(5))
         self.interleaved = zeros(pairs, height + 2 * MARGIN_PX, width + 2 * MARGIN_PX, 4)
         self.dual, self.linear = zeros(pairs, 4, height, width), zeros(pairs, 4, height, width)
@@ -316,7 +316,7 @@ def _errors_of_the_machine() -> Iterator[None]:
 class BatchTVL1:
     """Flow between many pairs of pictures of one size at once; its memory on the GPU is allocated once."""
 
-    def __init__(self, settings: Flow, *, height: int, width: int) -> None:
+    def __init__(self, settings: TVL1Parameters, *, height: int, width: int) -> None:
         """Raises: BuildError if no CUDA GPU can be used, or it has too little memory."""
         if not cuda.is_available():
             cure = "run on a machine with one, on a cluster (--scheduler), or with --flow-backend numba"

@@ -1,33 +1,44 @@
-"""One video to its record and payloads: transcode, decode, residual, flow, encode. All or nothing."""
+"""One video to its record and payloads: transcode, decode, encode. All or nothing.
+
+A video's work is a list of steps, each with the columns that it makes and the resource that it wants. The first step
+transcodes; those after it decode what the first one made. Steps know nothing of where they run.
+"""
 
 import errno
 import tempfile
 import traceback
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
-
-from ipdata.columns.encode import Clock, encode_columns
+from ipdata.columns.registry import packages_of
 from ipdata.datasets.base import Video
 from ipdata.errors import BuildError, VideoError
 from ipdata.recipe import BuildRecipe
+from ipdata.steps.encode import Clock, encode_columns
+from ipdata.steps.source import Opened
 from ipdata.video import decode
-from ipdata.video.synthesis import Synthesis
-from ipdata.video.tools import tools_here, tools_of
+from ipdata.video.tools import tools_here
 from ipdata.video.transcode import executable, transcode
-from shards.canonical import sha256_file
-from shards.encodings import Payload
+from shards.columns import Payload
 from shards.failures import Failure
 from shards.schema import Sample
 
 # Errors that are no fault of a video: no space, quota, file handles or memory left.
 THIS_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EROFS}
 MIN_DEFICIT_FRAMES = 3  # genuine clips announce a few frames too many, whatever their length
+VIDEO = "video"  # the column that later steps decode
+
+
+@dataclass(frozen=True)
+class Step:
+    """A part of a video's work."""
+
+    columns: tuple[str, ...]  # that it makes
+    resource: str = ""  # of the worker that makes them; empty where any worker will do
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class VideoTask:
     """All that a worker needs to extract one video."""
 
     key: str
@@ -36,11 +47,23 @@ class Job:
     columns: tuple[str, ...]
     tools: dict[str, str]  # what the build was planned with; a worker with others refuses
     ffmpeg: str | None = None
-    begun: "Extracted | None" = None  # by another worker, with a video payload; only what it lacks is left to do
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """One step for all columns that any worker can make, then one for each resource."""
+        resources = {column: self.recipe.resource(column) for column in self.columns}
+        wanted = sorted({resource for resource in resources.values() if resource})
+        first = tuple(column for column, resource in resources.items() if not resource)
+        if wanted and VIDEO not in first:
+            first = (*first, VIDEO)
+        later = [Step(tuple(c for c, own in resources.items() if own == resource), resource) for resource in wanted]
+        return (Step(first), *later)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Extracted:
+    """What the steps so far have made of one video."""
+
     sample: Sample
     payloads: dict[str, Payload]
     seconds: dict[str, float]  # spent in each stage; for the log, never for the set
@@ -48,6 +71,8 @@ class Extracted:
 
 @dataclass(frozen=True, kw_only=True)
 class Failed:
+    """Why a video could not be extracted."""
+
     failure: Failure
     detail: str  # free text, for the log and the report
 
@@ -55,107 +80,86 @@ class Failed:
 Outcome = Extracted | Failed
 
 
-def attempt(job: Job) -> Outcome:
-    """extract, with everything that is the video's fault turned into a Failed.
+def run_steps(task: VideoTask) -> Outcome:
+    """All steps of a video, one after another, in this process. Raises: as run_step."""
+    outcome: Outcome | None = None
+    for step in task.steps:
+        outcome = run_step(task, step, outcome)
+    assert outcome is not None  # there is always a first step
+    return outcome
+
+
+def run_step(task: VideoTask, step: Step, begun: Outcome | None) -> Outcome:
+    """One step of a video; whatever is the video's fault becomes a Failed, which later steps hand on.
+
+    begun: the outcome of the step before; None for the first one.
 
     Raises: BuildError where this machine cannot extract any video.
     """
-    _check_tools(job)
+    if isinstance(begun, Failed):
+        return begun
+    _check_tools(task)
     try:
-        return extract(job) if job.begun is None else extend(job, job.begun)
+        return extract(task, step) if begun is None else extend(task, step, begun)
     except BuildError:
         raise
     except VideoError as error:
-        return failed(job, error.stage, error.code, error.detail)
+        return failed(task, error.stage, error.code, error.detail)
     except Exception as error:  # whatever one video does to a library must not cost the other videos
         if isinstance(error, OSError) and error.errno in THIS_MACHINE:
-            raise BuildError(f"{job.video.name} cannot be extracted here: {error}; mend that and run again") from None
-        return failed(job, "worker", "error", traceback.format_exc())
+            raise BuildError(f"{task.video.name} cannot be extracted here: {error}; mend that and run again") from None
+        return failed(task, "worker", "error", traceback.format_exc())
 
 
-def _check_tools(job: Job) -> None:
-    here = tools_here(job.ffmpeg)
-    for column in job.columns:
-        ours, needed = (tools_of(column, job.recipe, tools) for tools in (here, job.tools))
+def _check_tools(task: VideoTask) -> None:
+    here = tools_here(task.ffmpeg, packages=packages_of(task.columns))
+    for column in task.columns:
+        ours, needed = (task.recipe.tools_of(column, tools) for tools in (here, task.tools))
         if ours != needed:
             raise BuildError(f"this worker has {ours}, column {column} needs {needed}; install the same")
 
 
-def failed(job: Job, stage: str, code: str, detail: str) -> Failed:
-    return Failed(failure=Failure(key=job.key, name=job.video.name, stage=stage, code=code), detail=detail)
+def failed(task: VideoTask, stage: str, code: str, detail: str) -> Failed:
+    return Failed(failure=Failure(key=task.key, name=task.video.name, stage=stage, code=code), detail=detail)
 
 
-def extract(job: Job) -> Extracted:
-    """Extract one video. Raises: VideoError with stage and code; nothing is returned in part."""
-    cv2.setNumThreads(1)
-    clock = Clock()
+def extract(task: VideoTask, step: Step) -> Extracted:
+    """The first step: from the source to a record and the step's payloads.
+
+    Raises: VideoError with stage and code; nothing is returned in part.
+    """
+    clock, limit_frames = Clock(), task.recipe.limits.frames
     with tempfile.TemporaryDirectory(prefix="ipdata-") as scratch:
         with clock.stage("source"):
-            path, sha256 = _materialise(job.video.source, Path(scratch))
-            facts = decode.source_facts(path, limit_frames=job.recipe.limits.frames)
-            _check_source(facts, job.recipe)
+            opened = Opened.of(task.video.source, Path(scratch))
+            facts = decode.source_facts(opened.path, limit_frames=limit_frames)
+            _check_source(facts, task.recipe)
         with clock.stage("transcode"):
-            ffmpeg = executable(job.ffmpeg)
-            m4v = transcode(path, job.recipe.transcode, limit_frames=job.recipe.limits.frames, path=ffmpeg)
+            ffmpeg = executable(task.ffmpeg)
+            m4v = transcode(opened.path, task.recipe.transcode, limit_frames=limit_frames, path=ffmpeg)
         with clock.stage("source"):
-            if source_sha256(job.video.source) != sha256:
-                raise VideoError("source", "changed", "its bytes are not those that were hashed first")
-    picture_types, payloads = encode_columns(m4v, job.columns, job.recipe, clock)
-    _check_pictures(picture_types, facts, job.recipe.transcode.gop)
-    sample = _sample(job, facts, picture_types, sha256)
-    return Extracted(sample=sample, payloads=payloads, seconds=clock.seconds)
+            sha256 = opened.sha256()
+    sample = _sample(task, facts, sha256)
+    payloads = encode_columns(m4v, step.columns, task.recipe, clock, picture_types=sample.picture_types)
+    return _finished(task, step, Extracted(sample=sample, payloads=payloads, seconds=clock.seconds))
 
 
-def extend(job: Job, begun: Extracted) -> Extracted:
-    """Add the job's columns that `begun` lacks, from its video payload; keep only the job's. Raises: VideoError."""
-    cv2.setNumThreads(1)
-    clock = Clock()
-    lacking = [column for column in job.columns if column not in begun.payloads]
-    _, payloads = encode_columns(begun.payloads["video"].data, lacking, job.recipe, clock)
-    payloads |= begun.payloads
-    seconds = {
-        stage: begun.seconds.get(stage, 0.0) + clock.seconds.get(stage, 0.0)
-        for stage in {*begun.seconds, *clock.seconds}
-    }
-    return Extracted(sample=begun.sample, payloads={name: payloads[name] for name in job.columns}, seconds=seconds)
+def extend(task: VideoTask, step: Step, begun: Extracted) -> Extracted:
+    """A later step: add its columns, made from the bitstream that the first step left. Raises: VideoError."""
+    clock, m4v, types = Clock(), begun.payloads[VIDEO].data, begun.sample.picture_types
+    payloads = encode_columns(m4v, step.columns, task.recipe, clock, picture_types=types)
+    stages = {*begun.seconds, *clock.seconds}
+    seconds = {stage: begun.seconds.get(stage, 0.0) + clock.seconds.get(stage, 0.0) for stage in stages}
+    extended = Extracted(sample=begun.sample, payloads={**begun.payloads, **payloads}, seconds=seconds)
+    return _finished(task, step, extended)
 
 
-def without_flow(job: Job) -> Job:
-    """The part of a job that needs no GPU: everything but flow, and the video that flow is made from."""
-    return replace(job, columns=tuple(dict.fromkeys([*(c for c in job.columns if c != "flow"), "video"])))
-
-
-def source_sha256(source: Path | Synthesis) -> str:
-    """What tells whether a source is still the same. Raises: VideoError if it cannot be read."""
-    if isinstance(source, Synthesis):
-        return source.sha256()
-    try:
-        return sha256_file(source)
-    except OSError as error:
-        raise VideoError("source", "unreadable", str(error)) from None
-
-
-def _materialise(source: Path | Synthesis, scratch: Path) -> tuple[Path, str]:
-    """A file that ffmpeg can open, and the source's hash."""
-    sha256 = source_sha256(source)
-    if isinstance(source, Path):
-        if source.stat().st_size == 0:
-            raise VideoError("source", "empty", f"{source} has 0 bytes")
-        return _openable(source, scratch), sha256
-    path = scratch / "source.y4m"
-    source.write(path)
-    return path, sha256
-
-
-def _openable(source: Path, scratch: Path) -> Path:
-    """The path itself, or a link to it where its name is not UTF-8, which PyAV cannot pass on."""
-    try:
-        str(source).encode()
-        return source
-    except UnicodeEncodeError:
-        link = scratch / "source"
-        link.symlink_to(source.absolute())
-        return link
+def _finished(task: VideoTask, step: Step, extracted: Extracted) -> Extracted:
+    """After the last step, only the columns that were asked for, in their order."""
+    if step != task.steps[-1]:
+        return extracted
+    payloads = {name: extracted.payloads[name] for name in task.columns}
+    return Extracted(sample=extracted.sample, payloads=payloads, seconds=extracted.seconds)
 
 
 def _check_source(facts: decode.SourceFacts, recipe: BuildRecipe) -> None:
@@ -170,26 +174,17 @@ def _check_source(facts: decode.SourceFacts, recipe: BuildRecipe) -> None:
         raise VideoError("source", "damaged", detail)
 
 
-def _check_pictures(picture_types: str, facts: decode.SourceFacts, gop: int) -> None:
-    if len(picture_types) != facts.frames:
-        detail = f"an independent decode yields {facts.frames} frames, the transcoded video has {len(picture_types)}"
-        raise VideoError("transcode", "frame_count", detail)
-    expected = "".join("P" if number % gop else "I" for number in range(facts.frames))
-    if picture_types != expected:
-        raise VideoError("transcode", "picture_types", f"expected {expected}, got {picture_types}")
-
-
-def _sample(job: Job, facts: decode.SourceFacts, picture_types: str, sha256: str) -> Sample:
+def _sample(task: VideoTask, facts: decode.SourceFacts, sha256: str) -> Sample:
     return Sample(
-        key=job.key,
-        name=job.video.name,
-        class_name=job.video.class_name,
-        class_id=job.video.class_id,
-        subsets=job.video.subsets,
-        frames=len(picture_types),
-        picture_types=picture_types,
-        width=job.recipe.transcode.width,
-        height=job.recipe.transcode.height,
+        key=task.key,
+        name=task.video.name,
+        class_name=task.video.class_name,
+        class_id=task.video.class_id,
+        subsets=task.video.subsets,
+        frames=facts.frames,
+        picture_types=task.recipe.transcode.picture_types(facts.frames),
+        width=task.recipe.transcode.width,
+        height=task.recipe.transcode.height,
         source_width=facts.width,
         source_height=facts.height,
         source_frames=facts.frames,

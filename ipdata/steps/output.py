@@ -5,49 +5,22 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ipdata.columns.registry import column_builds
 from ipdata.errors import BuildError
-from ipdata.steps.plan import Plan, ShardPlan
-from ipdata.video.tools import tools_of
+from ipdata.steps.plan import Plan
+from ipdata.steps.receipt import Receipt
 from shards import canonical
-from shards.failures import Failure
-from shards.manifest import MANIFEST, FileInfo, ShardInfo
-from shards.schema import COLUMNS, Sample, check_types, column_of, record_from
+from shards.columns import in_order
+from shards.layout import MANIFEST
+from shards.schema import Sample
 
 BUILD_DIR = ".build"  # receipts, lock, log: no part of the set
 PUBLISHED_NAME = re.compile(r"\d{5,}\.(tar|idx\.json|jsonl)")  # what else lies there is not ours to remove
 IDENTITY = "identity.json"  # below it: what the output is built with, by dotted name
-
-
-@dataclass(frozen=True, kw_only=True)
-class Receipt:
-    """What was published of one shard, written after its files. Done means that all of it still holds."""
-
-    plan_sha256: str
-    columns: list[str]
-    sources: dict[str, str]  # key -> sha256 of the source of each sample that is in the shard
-    info: ShardInfo | None  # None where every video of the shard failed
-    failed: list[Failure]
-
-    def __post_init__(self) -> None:
-        check_types(self, where="receipt")
-        for column in self.columns:
-            column_of(column)
-
-    def to_json(self) -> bytes:
-        return canonical.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, data: bytes, *, where: str) -> "Receipt":
-        value = dict(canonical.loads(data, where=where))
-        info = value.get("info")
-        value["info"] = None if info is None else ShardInfo.from_value(info, where=where)
-        value["failed"] = [record_from(Failure, failure, where=where) for failure in value.get("failed", [])]
-        receipt: Receipt = record_from(cls, value, where=where)
-        return receipt
 
 
 @dataclass(frozen=True)
@@ -95,7 +68,7 @@ class Output:
     def published_columns(self) -> set[str]:
         """Columns that have files or receipts; the recipe of these is binding."""
         by_receipts = {column for receipt in self.receipts() for column in receipt.columns}
-        return by_receipts | {column for column in COLUMNS if any((self.directory / column).glob("*.tar"))}
+        return by_receipts | {column for column in column_builds() if any((self.directory / column).glob("*.tar"))}
 
     def publish(self, relative: str, data: bytes) -> None:
         canonical.write_published(self.directory / relative, data, temporary_dir=self.temporary_dir)
@@ -146,13 +119,12 @@ def check_ours(directory: Path) -> None:
 
 def identity(plan: Plan, columns: tuple[str, ...], tools: dict[str, str]) -> dict[str, Any]:
     """What must be equal for two runs to write into one set, by dotted name."""
-    recipe = asdict(plan.recipe)
-    tables = ["transcode", "source", "shards", "limits"] + [t for t in [plan.listing.dataset] if t in recipe]
-    tables += [column for column in columns if column in recipe]
-    flat = {f"{table}.{key}": value for table in tables for key, value in recipe[table].items()}
-    flat |= {
-        f"tools.{column}.{name}": v for column in columns for name, v in tools_of(column, plan.recipe, tools).items()
-    }
+    tables = plan.recipe.tables()
+    binding = {"transcode", "source", "shards", "limits", plan.listing.dataset, *columns}
+    flat = {f"{table}.{key}": value for table in tables if table in binding for key, value in tables[table].items()}
+    for column in columns:
+        versions = plan.recipe.tools_of(column, tools)
+        flat |= {f"tools.{column}.{name}": version for name, version in versions.items()}
     flat["dataset"] = plan.listing.dataset
     return flat
 
@@ -167,7 +139,7 @@ def check_identity(output: Output, plan: Plan, columns: tuple[str, ...], tools: 
     if not isinstance(begun, dict):
         raise BuildError(f"{path}: damaged; what the output was built with is not known, build into another --out")
     published = output.published_columns()
-    union = tuple(name for name in COLUMNS if name in (*columns, *published))
+    union = tuple(in_order((*columns, *published)))
     binding = identity(plan, tuple(published), tools) if published else {}
     differences = [
         f"{name}: the output has {begun.get(name)!r}, this build {value!r}"
@@ -197,30 +169,6 @@ def check_nothing_lost(output: Output, plan: Plan, published: set[str]) -> None:
             "videos are not found any more, or others come before them under the same limit or draw. Bring the "
             "videos back, name the old ones with --draw, or build into another --out"
         )
-
-
-def intact(output: Output, receipt: Receipt) -> bool:
-    """Are the published files, byte by byte, what the receipt says?"""
-    files = receipt.info.files if receipt.info else {}
-    paths = ((output.directory / relative, expected) for relative, expected in files.items())
-    return all(path.is_file() and FileInfo.of(path) == expected for path, expected in paths)
-
-
-def work_left(
-    shard: ShardPlan, receipt: Receipt | None, columns: tuple[str, ...], sources: dict[str, str]
-) -> dict[str, tuple[str, ...]]:
-    """Key -> columns that are still to be extracted. `receipt` is None where nothing published can be kept.
-
-    A video that failed is tried again in all columns; so is one whose source has other bytes than when it was built.
-    """
-    if receipt is None or receipt.plan_sha256 != shard.sha256:
-        return dict.fromkeys(shard.videos, columns)
-    new = tuple(column for column in columns if column not in receipt.columns)
-    work = {
-        key: new if receipt.sources.get(key) == sources.get(key) and key in receipt.sources else columns
-        for key in shard.videos
-    }
-    return {key: missing for key, missing in work.items() if missing}
 
 
 def remove_stale(output: Output, plan: Plan, columns: tuple[str, ...]) -> None:

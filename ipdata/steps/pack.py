@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ipdata.errors import BuildError
-from ipdata.steps.extract import Failed, Job, Outcome
-from ipdata.steps.output import Output, Receipt
+from ipdata.steps.extract import Failed, Outcome, VideoTask
+from ipdata.steps.output import Output
 from ipdata.steps.plan import ShardPlan
+from ipdata.steps.receipt import Receipt
 from shards import canonical
-from shards.encodings import Payload
-from shards.manifest import FileInfo, ShardInfo, index_path, samples_path, tar_path
+from shards.columns import Payload
+from shards.index import read_index
+from shards.layout import index_path, samples_path, tar_path
+from shards.manifest import FileInfo, ShardInfo
 from shards.schema import Sample
-from shards.writer import read_index, write_shard
+from shards.writer import write_shard
 
 Content = dict[str, tuple[Sample, dict[str, Payload]]]
 
@@ -25,8 +28,8 @@ class ShardTask:
     output: Output
     plan: ShardPlan
     columns: tuple[str, ...]
-    jobs: tuple[Job, ...]
-    kept: Receipt | None  # published and intact; samples that have no job are taken from there
+    videos: tuple[VideoTask, ...]
+    kept: Receipt | None  # published and intact; samples that no task makes are taken from there
     published: frozenset[str]  # keys that the output held before this build, whether they can be kept or not
     drop_failed: bool  # may a published sample be left out, if its video cannot be extracted any more?
     strict: bool  # publish nothing where a video failed
@@ -82,13 +85,13 @@ def _nothing_new(task: ShardTask, kept: Receipt, samples: Sequence[Sample], outc
 
 def _merge(task: ShardTask, outcomes: Sequence[Outcome]) -> Content:
     """Samples that have every column, new or kept; a video that failed in a new column leaves the old ones too."""
-    whole = {job.key for job in task.jobs if job.columns == task.columns}
+    whole = {video.key for video in task.videos if video.columns == task.columns}
     content = {key: entry for key, entry in _published(task).items() if key not in whole}
     for outcome in outcomes:
         if isinstance(outcome, Failed):
             content.pop(outcome.failure.key, None)
             continue
-        key, recipe = outcome.sample.key, task.jobs[0].recipe.transcode
+        key, recipe = outcome.sample.key, task.videos[0].recipe.transcode
         if key not in task.plan.videos or (outcome.sample.width, outcome.sample.height) != (
             recipe.width,
             recipe.height,

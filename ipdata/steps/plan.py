@@ -9,7 +9,7 @@ from ipdata.errors import BuildError
 from ipdata.recipe import BuildRecipe
 from shards.canonical import sha256_value
 from shards.keys import keys_of, order_of
-from shards.schema import COLUMNS, check_splits
+from shards.schema import check_splits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,14 +91,3 @@ def _shard_plan(number: int, keys: list[str], by_key: dict[str, Video], *, group
     videos = {key: by_key[key] for key in keys}
     subsets = by_key[keys[0]].subsets if grouped else None
     return ShardPlan(shard=f"{number:05d}", videos=videos, subsets=subsets)
-
-
-def choose_columns(names: str | None) -> tuple[str, ...]:
-    """Columns of a comma-separated list in the format's order; all if None. Raises BuildError for an unknown one."""
-    if names is None:
-        return tuple(COLUMNS)
-    chosen = [name.strip() for name in names.split(",")]
-    for name in chosen:
-        if name not in COLUMNS:
-            raise BuildError(f"--columns: unknown column {name!r}; known: {', '.join(COLUMNS)}")
-    return tuple(name for name in COLUMNS if name in chosen)

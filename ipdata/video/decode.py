@@ -15,12 +15,16 @@ from av.video.frame import PictureType
 
 from ipdata.errors import VideoError
 from ipdata.video.transcode import DEMUXERS, MAX_PIXELS
-from shards.encodings import I16, U8
+from shards.arrays import I16, U8
 from shards.motion import INTRA, MACROBLOCK_PX, grid_of
 from shards.schema import NO_TIMESTAMP
 
 # No metadata of a source may stop a build: bytes that are not UTF-8 are replaced. From 19 on PyAV does so by itself.
 _ANY_METADATA: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+
+# A coded picture's header: its start code, then two bits for its type (ISO/IEC 14496-2, section 6.2.5).
+PICTURE_START = b"\0\0\1\xb6"
+CODED_TYPES = {0: "I", 1: "P"}
 
 # Luma 16..235 to 0..255, as flow takes it.
 _FULL_RANGE = np.clip(np.rint((np.arange(256) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
@@ -136,6 +140,18 @@ def coded_pictures(m4v: bytes) -> list[bytes]:
     """Cut an MPEG-4 Part 2 elementary stream into its coded pictures; joined, they are the stream."""
     parser = av.CodecContext.create("mpeg4", "r")
     return [bytes(packet) for packet in [*parser.parse(m4v), *parser.parse(None)]]
+
+
+def coded_picture_types(m4v: bytes) -> str:
+    """The types of an elementary stream's coded pictures, read from their headers: "IPPP...", without decoding them.
+
+    "?" stands for a picture that is neither I nor P.
+    """
+    types = []
+    for coded in coded_pictures(m4v):
+        at = coded.find(PICTURE_START) + len(PICTURE_START)
+        types.append(CODED_TYPES.get(coded[at] >> 6, "?") if len(PICTURE_START) <= at < len(coded) else "?")
+    return "".join(types)
 
 
 def pictures(m4v: bytes) -> Iterator[Picture]:

@@ -6,13 +6,13 @@ docs/decisions.md says why each is there; together they gave equal bytes on diff
 import functools
 import os
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import ffmpeg
 import imageio_ffmpeg
 
 from ipdata.errors import BuildError, VideoError
-from ipdata.recipe import Transcode
 
 EXECUTABLE_VARIABLE = "IPDATA_FFMPEG"
 MAX_PIXELS = 2**26  # of a source picture: beyond 8192x8192 a file is hostile rather than a video
@@ -22,6 +22,33 @@ MAX_PIXELS = 2**26  # of a source picture: beyond 8192x8192 a file is hostile ra
 DEMUXERS = (
     "3gp,asf,avi,flv,h264,hevc,ivf,m4v,matroska,webm,mov,mp4,m4a,3g2,mj2,mpeg,mpegts,mpegvideo,mxf,ogg,rm,yuv4mpegpipe"
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transcode:
+    """The recipe's table [transcode]: MPEG-4 Part 2 at one size. Section 4.1 of the paper: 340x256, GOP 12.
+
+    Raises ValueError for what the encoder cannot do.
+    """
+
+    width: int  # px
+    height: int  # px
+    gop: int  # frames: an I-frame and the P-frames up to the next one
+    quantiser: int  # 2 is the finest
+
+    def __post_init__(self) -> None:
+        for name in ("width", "height"):
+            side_px = getattr(self, name)
+            if side_px % 2 or not 16 <= side_px <= 8190:
+                raise ValueError(f"{name} must be even, 16 to 8190, got {side_px}")
+        if not 1 <= self.gop <= 600:
+            raise ValueError(f"gop must be 1 to 600 frames, got {self.gop}")
+        if not 2 <= self.quantiser <= 31:
+            raise ValueError(f"quantiser must be 2 (finest) to 31, got {self.quantiser}")
+
+    def picture_types(self, frames: int) -> str:
+        """The picture types that a video of so many frames must have: "IPPPPPPPPPPPIPP..."."""
+        return "".join("P" if number % self.gop else "I" for number in range(frames))
 
 
 def executable(named: str | None = None) -> str:

@@ -23,7 +23,7 @@ from ipmodel.errors import ModelError
 from ipmodel.process.malloc import keep_memory
 from ipmodel.recipe import COLUMNS, Input, Modality
 from shards import Sample, ShardSet
-from shards.schema import column_of
+from shards.columns import column_of
 
 Draw = tuple[int, int]  # (epoch, sample number); in evaluation (crop, sample number)
 
@@ -76,9 +76,9 @@ class Clips(Dataset[dict[str, Any]]):
         rng = rng_of(settings.seed, turn, number)
         window = self._window(turn, rng, width=sample.width, height=sample.height)
         clip: dict[str, Any] = {"window": window, "label": sample.class_id, "number": number}
-        drawn: dict[str, list[int]] = {}  # by picture types: mv, residual and flow of a clip are of the same frames
+        drawn: dict[str | None, list[int]] = {}  # by picture types: mv, residual and flow of a clip are of the same frames
         for column in settings.columns:
-            kind = column_of(column).picture_types
+            kind = column_of(column).pictures
             if kind not in drawn:
                 drawn[kind] = self._positions(len(sample.frame_numbers(column)), rng)
             clip[column] = self._read(sample, column, drawn[kind], window)

@@ -5,18 +5,12 @@ import re
 from dataclasses import fields
 from typing import Any
 
+from shards.columns import Column
 from shards.manifest import Manifest
-from shards.schema import COLUMNS, Sample
+from shards.schema import Sample
 
 # Where a name from outside is printed, Markdown and HTML must not see these.
 MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|!&~$])")
-CONTENTS = {
-    "iframe": "I-frames, RGB, as JPEG images one after another",
-    "mv": "motion vectors of the P-frames, int16 (P, h, w, 2), half-pels, one for each 16x16 px",
-    "residual": "residuals of the P-frames plus 128, RGB, as JPEG images one after another",
-    "flow": "TV-L1 flow of the P-frames, as grey JPEG images one after another, u above v",
-    "video": "the MPEG-4 Part 2 bitstream that all other columns can be rebuilt from",
-}
 
 
 def printable(text: str) -> str:
@@ -37,26 +31,27 @@ def _front_matter(manifest: Manifest) -> str:
     what comes from outside, only split names are here, which have no characters that YAML gives a meaning.
     """
     lines = ["---", "task_categories:", "- video-classification", "tags:", "- webdataset", "configs:"]
-    for column in manifest.columns:
+    columns = [name for name in manifest.columns if manifest.column(name).payload]
+    for column in columns:
         lines += [f"- config_name: {column}", "  data_files:", "  - split: samples", f'    path: "{column}/*.tar"']
     lines.append("dataset_info:")
-    for column in manifest.columns:
-        features = json.dumps(_features(column, list(manifest.splits)))  # JSON is YAML, on one line
+    for column in columns:
+        features = json.dumps(_features(manifest, column))  # JSON is YAML, on one line
         lines += [f"- config_name: {column}", f"  features: {features}"]
     return "\n".join([*lines, "---", ""])
 
 
-def _features(column: str, splits: list[str]) -> list[dict[str, Any]]:
+def _features(manifest: Manifest, name: str) -> list[dict[str, Any]]:
     """The types of a sample's fields in the words of `datasets`."""
-    subsets = [{"name": split, "dtype": "string"} for split in splits]
+    column = manifest.column(name)
+    subsets = [{"name": split, "dtype": "string"} for split in manifest.splits]
     types: dict[Any, dict[str, Any]] = {int: {"dtype": "int64"}, str: {"dtype": "string"}}
     types |= {list[int]: {"list": "int64"}, dict[str, str]: {"struct": subsets}}
     record = [{"name": field.name, **types[field.type]} for field in fields(Sample)]
-    vectors = {"list": {"list": {"list": {"list": "int16"}}}}
     return [
         {"name": "json", "struct": record},
         {"name": "cls", "dtype": "int64"},
-        {"name": COLUMNS[column].payload, **(vectors if column == "mv" else {"dtype": "binary"})},
+        {"name": column.payload, **column.features},
         {"name": "__key__", "dtype": "string"},
         {"name": "__url__", "dtype": "string"},
     ]
@@ -82,14 +77,14 @@ def _what_it_is(manifest: Manifest) -> str:
 
 def _columns(manifest: Manifest) -> str:
     lines = ["## Columns", "", "| column | member of a sample | holds |", "| --- | --- | --- |"]
-    for column in manifest.columns:
-        lines.append(f"| {column} | `<key>.{COLUMNS[column].payload}` | {CONTENTS[column]} |")
+    for column in map(manifest.column, manifest.columns):
+        lines.append(f"| {column.name} | `<key>.{column.payload}` | {column.contents} |")
     lines += ["", "Every tar also has `<key>.json`, the sample's record, and `<key>.cls`, its class id.", ""]
     return "\n".join(lines)
 
 
 def _how_to_read(manifest: Manifest) -> str:
-    column = next(iter(manifest.columns))
+    column = manifest.column(next(iter(manifest.columns)))
     shard = manifest.shards[0].shard
     return f"""## How to read it
 
@@ -110,8 +105,8 @@ With `webdataset`:
 ```python
 import webdataset
 
-for sample in webdataset.WebDataset("SET/{column}/{shard}.tar", shardshuffle=False):
-    print(sample["__key__"], sample["cls"], len(sample["{COLUMNS[column].payload}"]))
+for sample in webdataset.WebDataset("SET/{column.name}/{shard}.tar", shardshuffle=False):
+    print(sample["__key__"], sample["cls"], len(sample["{column.payload}"]))
 ```
 
 With Hugging Face `datasets`; each column is a config:
@@ -119,7 +114,7 @@ With Hugging Face `datasets`; each column is a config:
 ```python
 import datasets
 
-dataset = datasets.load_dataset("SET", name="{column}", split="samples")
+dataset = datasets.load_dataset("SET", name="{column.name}", split="samples")
 ```
 
 Shards hold train and test samples of several splits: choose by `subsets` in a sample's record. The same file names in
@@ -127,13 +122,10 @@ every column hold the same samples in the same order.
 """
 
 
-def _example(column: str) -> str:
-    return (
-        'len(shard_set.read_bytes(sample.key, "video"))'
-        if column == "video"
-        else f'''\
-shard_set.read(sample.key, "{column}").shape'''
-    )
+def _example(column: Column) -> str:
+    if not column.has_arrays:
+        return f'len(shard_set.read_bytes(sample.key, "{column.name}"))'
+    return f'shard_set.read(sample.key, "{column.name}").shape'
 
 
 def _text(text: str) -> str:

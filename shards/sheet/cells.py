@@ -1,9 +1,13 @@
 """The pictures and words that a contact sheet is put together from."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from shards.encodings import F32, I16, U8, ZERO_LEVEL
+from shards.arrays import F32, I16, U8
 from shards.motion import INTRA, MACROBLOCK_PX, enlarge
 from shards.sheet import colour
 
@@ -11,6 +15,25 @@ Size = tuple[int, int]  # width, height
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 TEXT_SIZE = 0.5  # 14 px
 MAX_GAIN = 16  # beyond it, a stretched residual shows only the noise of its JPEG
+GREY = 128  # what a residual of 0 is drawn as
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """What all rows of a sheet share."""
+
+    size: Size  # of the pictures, px
+    cell: Size  # of a picture on the sheet, px
+    scale_px: float = 1.0  # the motion that the full colour stands for
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a sheet: a column's frames."""
+
+    label: tuple[str, ...]  # a line each
+    cells: list[U8]  # (h, w, 3) RGB
+    hatched: bool = False  # whether a cell has stripes, which the legend explains
 
 
 def resize(image: U8, cell: Size) -> U8:
@@ -27,34 +50,34 @@ def field_px(mv: I16, size: Size) -> tuple[F32, np.ndarray]:
     return _pixels(per_pixel), intra
 
 
-def vectors_cell(mv: I16, size: Size, cell: Size, scale_px: float) -> U8:
+def vectors_cell(mv: I16, view: View) -> U8:
     """(h, w, 2) half-pels as colour, arrows, and stripes where a macroblock is intra."""
-    field, intra = field_px(mv, size)
-    coloured = cv2.resize(colour.colour_of(field, scale_px=scale_px), cell, interpolation=cv2.INTER_NEAREST)
-    image = np.asarray(coloured, np.uint8)
-    colour.hatch(image, cv2.resize(intra.astype(np.uint8), cell, interpolation=cv2.INTER_NEAREST) > 0)
-    colour.draw_arrows(image, _pixels(mv), pitch=_pitch(size, cell), scale_px=scale_px)
+    field, intra = field_px(mv, view.size)
+    coloured = colour.colour_of(field, scale_px=view.scale_px)
+    image = np.asarray(cv2.resize(coloured, view.cell, interpolation=cv2.INTER_NEAREST), np.uint8)
+    colour.hatch(image, cv2.resize(intra.astype(np.uint8), view.cell, interpolation=cv2.INTER_NEAREST) > 0)
+    colour.draw_arrows(image, _pixels(mv), pitch=_pitch(view), scale_px=view.scale_px)
     return image
 
 
-def flow_cell(flow_px: F32, cell: Size, scale_px: float) -> U8:
+def flow_cell(flow_px: F32, view: View) -> U8:
     """(H, W, 2) px as colour, and arrows where those of the motion vectors stand."""
-    height, width = flow_px.shape[:2]
-    image = resize(colour.colour_of(flow_px, scale_px=scale_px), cell)
+    image = resize(colour.colour_of(flow_px, scale_px=view.scale_px), view.cell)
     mean = np.asarray(cv2.blur(flow_px, (MACROBLOCK_PX, MACROBLOCK_PX)), np.float32)
     blocks = mean[MACROBLOCK_PX // 2 :: MACROBLOCK_PX, MACROBLOCK_PX // 2 :: MACROBLOCK_PX]
-    colour.draw_arrows(image, blocks, pitch=_pitch((width, height), cell), scale_px=scale_px)
+    colour.draw_arrows(image, blocks, pitch=_pitch(view), scale_px=view.scale_px)
     return image
 
 
-def gain_of(residuals: list[U8]) -> int:
-    """The power of two that spreads the strongest percent of stored residuals over the grey levels; 1 to MAX_GAIN."""
-    strong = max(float(np.percentile(np.abs(levels.astype(np.int16) - ZERO_LEVEL), 99)) for levels in residuals)
-    return int(np.clip(2 ** np.floor(np.log2(ZERO_LEVEL / max(strong, 1.0))), 1, MAX_GAIN))
+def gain_of(residuals: Sequence[NDArray]) -> int:
+    """The power of two that spreads the strongest percent of residuals over the grey levels; 1 to MAX_GAIN."""
+    strong = max(float(np.percentile(np.abs(residual), 99)) for residual in residuals)
+    return int(np.clip(2 ** np.floor(np.log2(GREY / max(strong, 1.0))), 1, MAX_GAIN))
 
 
-def stretch(levels: U8, gain: int) -> U8:
-    return np.clip((levels.astype(np.int16) - ZERO_LEVEL) * gain + ZERO_LEVEL, 0, 255).astype(np.uint8)
+def stretch(residual: NDArray, gain: int) -> U8:
+    """(H, W, 3) int16 to levels around grey, the contrast multiplied by the gain."""
+    return np.clip(residual.astype(np.int16) * gain + GREY, 0, 255).astype(np.uint8)
 
 
 def write(image: U8, text: str, x: int, y: int, *, width: int, size: float = TEXT_SIZE) -> None:
@@ -99,6 +122,6 @@ def _pixels(mv: I16) -> F32:
     return np.where(mv == INTRA, np.float32(0), mv * np.float32(0.5))
 
 
-def _pitch(size: Size, cell: Size) -> tuple[float, float]:
+def _pitch(view: View) -> tuple[float, float]:
     """Distance between macroblocks in a cell, px."""
-    return MACROBLOCK_PX * cell[0] / size[0], MACROBLOCK_PX * cell[1] / size[1]
+    return MACROBLOCK_PX * view.cell[0] / view.size[0], MACROBLOCK_PX * view.cell[1] / view.size[1]

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from shards.encodings import F32, U8
+from shards.arrays import F32, U8
 
 INK = (30, 30, 30)
 ARROW_SPACING_PX = 18  # of the drawing; closer arrows blur into a texture

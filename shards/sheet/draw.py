@@ -1,15 +1,17 @@
-"""The contact sheet: a sample's modalities under one another, so that a person sees whether they are right."""
+"""The contact sheet: a sample's columns under one another, so that a person sees whether they are right."""
 
-from dataclasses import dataclass
-from typing import Any
+from bisect import bisect_right
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from shards.encodings import F32, I16, U8
+from shards.arrays import U8
+from shards.columns import COLUMNS, Column
 from shards.errors import ShardError
-from shards.motion import INTRA
 from shards.reader import ShardSet
+from shards.schema import Sample
 from shards.sheet import cells, colour
 
 CELL_PX, MIN_CELL_PX = 224, 32  # the longer side of a picture on the sheet, the shorter at the least
@@ -20,36 +22,30 @@ HEADER_PX = 24
 LEGEND_PX = 84
 MIN_WIDTH_PX = 640  # right of the labels: what the title and the legend need
 FRAME_GREY = (150, 150, 150)
-SHOWN = ("iframe", "mv", "residual", "flow")
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Frames of one column, as values, with their frame numbers."""
+
+    column: Column
+    frames: list[NDArray]
+    numbers: list[int]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Frames:
-    """What a sheet shows: a column of it for each frame; rows that are None are left out."""
+    """What a sheet shows: a strip for each column of the set that can be drawn, all with the same number of frames."""
 
     title: str
-    size: tuple[int, int]  # width, height of the pictures, px
-    heads: list[str]  # over each column
-    iframe: list[U8] | None = None  # (H, W, 3) RGB
-    iframe_numbers: list[int] | None = None
-    mv: list[I16] | None = None  # (h, w, 2) half-pels
-    residual: list[U8] | None = None  # (H, W, 3) stored levels
-    flow: list[F32] | None = None  # (H, W, 2) px
+    size: cells.Size  # width, height of the pictures, px
+    heads: list[str]  # over each frame
+    strips: list[Strip]
 
     def __post_init__(self) -> None:
-        rows = [row for row in (self.iframe, self.iframe_numbers, *self.p_rows) if row is not None]
-        if not self.heads or not rows or any(len(row) != len(self.heads) for row in rows):
+        lengths = [len(part) for strip in self.strips for part in (strip.frames, strip.numbers)]
+        if not self.heads or not lengths or set(lengths) != {len(self.heads)}:
             raise ShardError(f"{self.title}: a sheet needs rows of {len(self.heads)} frames each")
-
-    @property
-    def p_rows(self) -> tuple[Any, ...]:
-        return self.mv, self.residual, self.flow
-
-
-@dataclass(frozen=True)
-class _Row:
-    label: list[str]
-    cells: list[U8]
 
 
 def sheet_of(shard_set: ShardSet, key: str, *, frames: int = 8) -> U8:
@@ -63,53 +59,65 @@ def sheet_of(shard_set: ShardSet, key: str, *, frames: int = 8) -> U8:
 
 
 def read(shard_set: ShardSet, key: str, *, frames: int) -> Frames:
-    """Choose and read what the sheet shows: P-frames, each with the I-frame at or before it; else I-frames."""
+    """Choose and read what the sheet shows: P-frames, each with the I-frame at or before it; otherwise I-frames."""
     sample = shard_set.sample(key)
-    have = [column for column in SHOWN if column in shard_set.columns]
-    if not have:
-        raise ShardError(f"{shard_set.location}: has none of the columns {', '.join(SHOWN)}; nothing to show")
-    inter, intra = sample.frame_numbers("mv"), sample.frame_numbers("iframe")
-    by_p = bool(inter) and have != ["iframe"]
-    if not by_p and "iframe" not in have:
+    columns = [column for column in map(shard_set.column, shard_set.columns) if column.is_drawn]
+    if not columns:
+        known = ", ".join(name for name, column in COLUMNS.items() if column.is_drawn)
+        raise ShardError(f"{shard_set.location}: has none of the columns {known}; nothing to show")
+    shown, picture_type = _shown_frames(sample, columns)
+    if not shown:
         raise ShardError(f"{key}: has no P-frames, and the set no column iframe; nothing to show")
-    positions = _evenly(len(inter) if by_p else len(intra), frames)
-    numbers = [(inter if by_p else intra)[position] for position in positions]
-    i_positions = [sum(start <= number for start in intra) - 1 for number in numbers]
-    rows: dict[str, Any] = {}
-    if "iframe" in have:
-        rows = {"iframe": list(shard_set.read(key, "iframe", i_positions))}
-        rows["iframe_numbers"] = [intra[position] for position in i_positions]
-    for column in have if by_p else ():
-        if column != "iframe":
-            rows[column] = list(shard_set.read(key, column, positions, stored=column == "residual"))
+    numbers = [shown[position] for position in _evenly(len(shown), frames)]
+    strips = [_strip(shard_set, sample, column, numbers) for column in columns]
     title = f"{key}   class {sample.class_id}: {sample.class_name}   {sample.width}x{sample.height} px, "
-    title += f"{sample.frames} frames"
-    heads = [f"{'P' if by_p else 'I'}-frame {number}" for number in numbers]
-    return Frames(title=title, size=(sample.width, sample.height), heads=heads, **rows)
+    return Frames(
+        title=f"{title}{sample.frames} frames",
+        size=(sample.width, sample.height),
+        heads=[f"{picture_type}-frame {number}" for number in numbers],
+        strips=[strip for strip in strips if strip is not None],
+    )
+
+
+def _shown_frames(sample: Sample, columns: list[Column]) -> tuple[list[int], str]:
+    """The frame numbers to choose from, and their picture type."""
+    by_type = {kind: [n for n, own in enumerate(sample.picture_types) if own == kind] for kind in "IP"}
+    if by_type["P"] and any(column.pictures != "I" for column in columns):
+        return by_type["P"], "P"
+    return (by_type["I"] if any(column.pictures != "P" for column in columns) else []), "I"
+
+
+def _strip(shard_set: ShardSet, sample: Sample, column: Column, numbers: list[int]) -> Strip | None:
+    """A column's frames at or before the given ones; None if it has none for this video."""
+    own = column.frame_numbers(sample.picture_types)
+    positions = [bisect_right(own, number) - 1 for number in numbers]
+    if min(positions) < 0:
+        return None
+    frames = shard_set.read(sample.key, column.name, positions)
+    return Strip(column, list(frames), [own[position] for position in positions])
 
 
 def draw(frames: Frames) -> U8:
     """(H, W, 3) uint8 RGB."""
-    cell = _cell_size(frames.size)
-    fields = [cells.field_px(mv, frames.size)[0] for mv in frames.mv or []] + (frames.flow or [])
-    scale_px = colour.scale_of(*fields)
-    rows = _rows(frames, cell, scale_px)
-    top, step_x, step_y = TITLE_PX + HEADER_PX, cell[0] + GAP_PX, cell[1] + GAP_PX
+    view = cells.View(size=frames.size, cell=_cell_size(frames.size))
+    motion = [field for strip in frames.strips for field in strip.column.motion_px(strip.frames, view)]
+    view = replace(view, scale_px=colour.scale_of(*motion))
+    rows = [strip.column.draw(strip.frames, strip.numbers, view) for strip in frames.strips]
+    top, step_x, step_y = TITLE_PX + HEADER_PX, view.cell[0] + GAP_PX, view.cell[1] + GAP_PX
     width = LABEL_PX + max(len(frames.heads) * step_x, MIN_WIDTH_PX)
-    height = top + len(rows) * step_y + (LEGEND_PX if fields else 0)
+    height = top + len(rows) * step_y + (LEGEND_PX if motion else 0)
     sheet = np.full((height, width, 3), 255, np.uint8)
     cells.write(sheet, frames.title, 8, 24, width=width - 16, size=0.6)
     for n, head in enumerate(frames.heads):
-        cells.write(sheet, head, LABEL_PX + n * step_x, top - 7, width=cell[0])
+        cells.write(sheet, head, LABEL_PX + n * step_x, top - 7, width=view.cell[0])
     for n, row in enumerate(rows):
         _place(sheet, row, y=top + n * step_y, step_x=step_x)
-    if fields:
-        intra = any((mv == INTRA).any() for mv in frames.mv or [])
-        cells.legend(sheet[-LEGEND_PX:], scale_px=scale_px, intra=intra)
+    if motion:
+        cells.legend(sheet[-LEGEND_PX:], scale_px=view.scale_px, intra=any(row.hatched for row in rows))
     return sheet
 
 
-def _place(sheet: U8, row: _Row, *, y: int, step_x: int) -> None:
+def _place(sheet: U8, row: cells.Row, *, y: int, step_x: int) -> None:
     for n, line in enumerate(row.label):
         cells.write(sheet, line, 8, y + 16 + 18 * n, width=LABEL_PX - 12)
     for n, image in enumerate(row.cells):
@@ -117,25 +125,6 @@ def _place(sheet: U8, row: _Row, *, y: int, step_x: int) -> None:
         height, width = image.shape[:2]
         sheet[y : y + height, x : x + width] = image
         cv2.rectangle(sheet, (x - 1, y - 1), (x + width, y + height), FRAME_GREY, 1)
-
-
-def _rows(frames: Frames, cell: cells.Size, scale_px: float) -> list[_Row]:
-    rows = []
-    if frames.iframe is not None:
-        pictures = [cells.resize(picture, cell) for picture in frames.iframe]
-        for image, number in zip(pictures, frames.iframe_numbers or [], strict=False):
-            cells.tag(image, f"I {number}")
-        rows.append(_Row(["I-frame", "at or before"], pictures))
-    if frames.mv is not None:
-        vectors = [cells.vectors_cell(mv, frames.size, cell, scale_px) for mv in frames.mv]
-        rows.append(_Row(["motion", "vectors"], vectors))
-    if frames.residual is not None:
-        gain = cells.gain_of(frames.residual)
-        stretched = [cells.resize(cells.stretch(levels, gain), cell) for levels in frames.residual]
-        rows.append(_Row(["residual", f"contrast x{gain}" if gain > 1 else "as stored"], stretched))
-    if frames.flow is not None:
-        rows.append(_Row(["optical", "flow"], [cells.flow_cell(flow, cell, scale_px) for flow in frames.flow]))
-    return rows
 
 
 def _cell_size(size: cells.Size) -> cells.Size:

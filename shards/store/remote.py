@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from shards.errors import ShardError
-from shards.manifest import MANIFEST, FileInfo, Manifest
+from shards.layout import MANIFEST
+from shards.manifest import FileInfo, Manifest
 from shards.store.cache import NotReceivedError, cached
 
 WAITS_S = (1.0, 4.0, 16.0)  # before asking again

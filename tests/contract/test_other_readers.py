@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from shards import ShardSet
-from shards.schema import COLUMNS
+from shards.columns import COLUMNS
 
 REPOSITORY = Path(__file__).parents[2]
 

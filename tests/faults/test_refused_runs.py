@@ -12,7 +12,7 @@ from training import build_set, command, damaged_later, flip_a_bit, ipmodel, one
 
 from ipmodel.runs.checkpoint import FINAL
 from shards import ShardSet
-from shards.manifest import samples_path, tar_path
+from shards.layout import samples_path, tar_path
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,13 @@ import made_sets
 import numpy as np
 import pytest
 
-from shards import ShardSet, canonical, encodings
-from shards.manifest import MANIFEST, Manifest, tar_path
-from shards.schema import COLUMNS, Sample
+from shards import ShardSet, canonical
+from shards.columns import COLUMNS, Payload
+from shards.columns.base import joined
+from shards.columns.mv import decode_payload
+from shards.layout import MANIFEST, tar_path
+from shards.manifest import Manifest
+from shards.schema import Sample
 from shards.tar import walk_tar, write_tar
 from shards.verify import verify
 from shards.writer import write_shard
@@ -132,7 +136,7 @@ def test_a_directory_without_a_manifest_is_no_set(tmp_path: Path) -> None:
 # From here on the manifest's hashes are right: what wrote the set was wrong.
 
 
-def write_wrong(directory: Path, change: Callable[[str, list[Sample], list[encodings.Payload]], Any]) -> None:
+def write_wrong(directory: Path, change: Callable[[str, list[Sample], list[Payload]], Any]) -> None:
     """Write the last shard anew as `change` returns (samples, payloads) for each column, with hashes that agree."""
     shard = Manifest.read(directory).shards[-1].shard
     shard_set = ShardSet(directory)
@@ -147,7 +151,7 @@ def write_wrong(directory: Path, change: Callable[[str, list[Sample], list[encod
     made_sets.edit_manifest(directory)
 
 
-def first_of_two_swapped(column: str, samples: list[Sample], payloads: list[encodings.Payload]) -> Any:
+def first_of_two_swapped(column: str, samples: list[Sample], payloads: list[Payload]) -> Any:
     return (samples[::-1], payloads[::-1]) if column == "flow" else (samples, payloads)
 
 
@@ -175,7 +179,7 @@ def test_a_tar_in_another_order_than_its_index_is_found(tmp_path: Path) -> None:
 
 
 def test_a_record_in_a_tar_that_differs_from_the_shard_s_is_found(set_dir: Path) -> None:
-    def renamed(column: str, samples: list[Sample], payloads: list[encodings.Payload]) -> Any:
+    def renamed(column: str, samples: list[Sample], payloads: list[Payload]) -> Any:
         return ([replace(s, name="other") for s in samples] if column == "mv" else samples), payloads
 
     write_wrong(set_dir, renamed)
@@ -184,11 +188,11 @@ def test_a_record_in_a_tar_that_differs_from_the_shard_s_is_found(set_dir: Path)
 
 @pytest.mark.parametrize("column", ["iframe", "residual", "flow"])
 def test_an_image_that_was_cut_before_it_was_written_is_found(set_dir: Path, column: str) -> None:
-    def cut(name: str, samples: list[Sample], payloads: list[encodings.Payload]) -> Any:
+    def cut(name: str, samples: list[Sample], payloads: list[Payload]) -> Any:
         if name != column:
             return samples, payloads
         frames = [[payload.frame(position) for position in range(len(payload))] for payload in payloads]
-        return samples, [encodings.join([*own[:-1], own[-1][:-1]]) for own in frames]
+        return samples, [joined([*own[:-1], own[-1][:-1]]) for own in frames]
 
     write_wrong(set_dir, cut)
     assert any(f"{column}/00001.tar" in problem and "begin and end" in problem for problem in problems(set_dir))
@@ -268,14 +272,16 @@ def test_json_that_is_not_canonical_is_found(set_dir: Path, name: str, quick: bo
 
 @pytest.mark.parametrize("order", ["F", "C"])
 def test_vectors_of_another_size_or_order_are_found(set_dir: Path, order: str) -> None:
-    def transposed(column: str, samples: list[Sample], payloads: list[encodings.Payload]) -> Any:
+    def transposed(column: str, samples: list[Sample], payloads: list[Payload]) -> Any:
         if column != "mv":
             return samples, payloads
         wrong = []
         for payload in payloads:
-            mv = encodings.decode_mv(payload.data)
+            mv = decode_payload(payload.data)
             if order == "C":
-                wrong.append(encodings.encode_mv(mv.transpose(0, 2, 1, 3)))
+                height, width = 16 * mv.shape[1], 16 * mv.shape[2]
+                turned = mv.transpose(0, 2, 1, 3)
+                wrong.append(made_sets.payload_of("mv", list(turned), width=height, height=width))
             else:
                 data = payload.data.replace(b"'fortran_order': False", b"'fortran_order': True ")
                 wrong.append(replace(payload, data=data))

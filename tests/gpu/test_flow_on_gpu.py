@@ -13,7 +13,7 @@ from ipdata.video import decode
 from ipdata.video.transcode import executable, transcode
 
 pytestmark = pytest.mark.skipif(not cuda.is_available(), reason="no CUDA GPU can be used here")
-SETTINGS = recipe_of().flow
+SETTINGS = recipe_of().columns["flow"]
 CLIPS = ["hmdb51/cartwheel/*.avi", "kinetics/R6*.mp4", "ucf101/*/*g23*.avi"]
 
 

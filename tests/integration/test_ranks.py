@@ -32,7 +32,7 @@ from ipmodel.training.optimiser import optimiser_of
 from ipmodel.training.phases import job_of
 from pipelines import load
 from shards import ShardSet
-from shards.manifest import tar_path
+from shards.layout import tar_path
 
 
 @pytest.mark.parametrize("ranks", [2, 3, 4])

@@ -21,8 +21,7 @@ from numba import cuda
 import ipdata.build
 import ipdata.cli
 from ipdata.executors import dask as dask_executor
-from ipdata.recipe import BuildRecipe, Limits
-from pipelines import load
+from ipdata.recipe import Limits, load_recipe
 from shards.reader import ShardSet
 
 SIMULATOR = {"NUMBA_ENABLE_CUDASIM": "1"}
@@ -157,7 +156,7 @@ def test_an_interrupt_when_all_is_done_is_heeded_and_one_that_is_repeated_waits_
 
 def test_a_build_may_run_in_any_thread(tmp_path: Path) -> None:
     """Signals are handled in the main thread only; elsewhere they are left to who owns it."""
-    recipe = replace(load(BuildRecipe, "build", "small", ["synthetic.frames=14"]), limits=Limits(videos=2))
+    recipe = replace(load_recipe("small", ["synthetic.frames=14"]), limits=Limits(videos=2))
     places = {"source": tmp_path, "splits": None, "draw": None, "out": tmp_path / "set"}
     request = ipdata.build.Request(dataset="synthetic", recipe=recipe, columns=("mv", "video"), workers=1, **places)
     with ThreadPoolExecutor(1) as pool:

@@ -183,48 +183,48 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", names("build"))
 def test_every_packaged_recipe_is_a_build_recipe(name: str) -> None:
-    from ipdata.recipe import BuildRecipe
+    from ipdata.recipe import load_recipe
 
-    recipe = load(BuildRecipe, "build", name)
+    recipe = load_recipe(name)
     assert recipe.transcode.gop == 12
-    assert load(BuildRecipe, "build", name, ["transcode.gop=6"]).transcode.gop == 6
-    assert math.isfinite(recipe.flow.bound_px)
+    assert load_recipe(name, ["transcode.gop=6"]).transcode.gop == 6
+    assert math.isfinite(recipe.columns["flow"].bound_px)
     with pytest.raises(RecipeError, match=rf"recipe {name}: transcode: width must be even"):
-        load(BuildRecipe, "build", name, ["transcode.width=33"])
+        load_recipe(name, ["transcode.width=33"])
 
 
 def test_the_default_recipe_is_the_paper_s() -> None:
-    from ipdata.recipe import BuildRecipe
+    from ipdata.recipe import load_recipe
 
-    recipe = load(BuildRecipe, "build", "default")
+    recipe = load_recipe("default")
     assert (recipe.transcode.width, recipe.transcode.height, recipe.transcode.gop) == (340, 256, 12)
-    assert (recipe.residual.definition, recipe.flow.bound_px) == ("previous", 20.0)
+    assert (recipe.columns["residual"].definition, recipe.columns["flow"].bound_px) == ("previous", 20.0)
 
 
 def test_a_base_gives_what_the_recipe_does_not_say(tmp_path: Path) -> None:
-    from ipdata.recipe import BuildRecipe
+    from ipdata.recipe import load_recipe
 
     own = tmp_path / "mine.toml"
     own.write_text('base = "small"\n[residual]\nquality = 80\n')
-    mine, small = load(BuildRecipe, "build", str(own)), load(BuildRecipe, "build", "small")
-    assert mine == replace(small, residual=replace(small.residual, quality=80))
-    assert small.transcode.width == 112 and small.residual == load(BuildRecipe, "build", "default").residual
+    mine, small = load_recipe(str(own)), load_recipe("small")
+    assert mine == replace(small, columns={**small.columns, "residual": replace(small.columns["residual"], quality=80)})
+    assert small.transcode.width == 112 and small.columns["residual"] == load_recipe("default").columns["residual"]
 
 
 @pytest.mark.parametrize("base", ['"nothing"', "3", '"/etc/passwd"', '["default"]'])
 def test_a_base_must_be_a_packaged_recipe(tmp_path: Path, base: str) -> None:
-    from ipdata.recipe import BuildRecipe
+    from ipdata.recipe import load_recipe
 
     own = tmp_path / "mine.toml"
     own.write_text(f"base = {base}\n")
     with pytest.raises(RecipeError, match=r"mine\.toml: base must be one of compact, default, faithful, small, got"):
-        load(BuildRecipe, "build", str(own))
+        load_recipe(str(own))
 
 
 def test_an_unknown_key_over_a_base_is_named(tmp_path: Path) -> None:
-    from ipdata.recipe import BuildRecipe
+    from ipdata.recipe import load_recipe
 
     own = tmp_path / "mine.toml"
     own.write_text('base = "default"\n[residual]\nqualty = 80\n')
     with pytest.raises(RecipeError, match=r"mine\.toml: unknown key residual\.qualty"):
-        load(BuildRecipe, "build", str(own))
+        load_recipe(str(own))

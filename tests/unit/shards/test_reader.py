@@ -11,8 +11,10 @@ import made_sets
 import numpy as np
 import pytest
 
-from shards import ShardError, ShardSet, canonical, encodings
-from shards.schema import COLUMNS
+from shards import ShardError, ShardSet, canonical
+from shards.columns import COLUMNS
+from shards.columns.jpeg import decode_jpeg
+from shards.columns.mv import decode_payload
 
 KEYS = [scene.key for scene in made_sets.scenes()]
 ONE_FRAME = KEYS[-1]
@@ -22,11 +24,13 @@ def whole(shard_set: ShardSet, key: str, column: str) -> np.ndarray:
     """All frames, decoded from the whole payload without the index."""
     data = shard_set.read_bytes(key, column)
     if column == "mv":
-        return encodings.decode_mv(data)
+        return decode_payload(data)
     frames = [b"\xff\xd8" + part for part in data.split(b"\xff\xd8\xff")[1:]]
     frames = [frame[:2] + b"\xff" + frame[2:] for frame in frames]
-    decode = encodings.decode_flow if column == "flow" else encodings.decode_jpeg
-    return np.stack([decode(frame) for frame in frames])
+    if column != "flow":
+        return np.stack([decode_jpeg(frame) for frame in frames])
+    planes = np.stack([decode_jpeg(frame, grey=True) for frame in frames])  # (P, 2H, W)
+    return np.stack(np.split(planes, 2, axis=1), axis=-1)
 
 
 @pytest.mark.parametrize("column", ["iframe", "mv", "residual", "flow"])

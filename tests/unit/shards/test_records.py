@@ -9,10 +9,10 @@ import made_sets
 import pytest
 
 from shards import Manifest, Sample, ShardError, ShardSet, canonical
+from shards.columns import COLUMNS, column_of
 from shards.failures import CODES, Failure
+from shards.index import IndexEntry, read_index, write_index
 from shards.manifest import ColumnInfo, FileInfo
-from shards.schema import COLUMNS, column_of
-from shards.writer import IndexEntry, read_index, write_index
 
 HEX = "0" * 64
 SAMPLE = made_sets.sample_of(made_sets.scenes()[0])
@@ -134,7 +134,8 @@ def test_manifest_refuses(made: ShardSet) -> None:
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"format": 2}, "manifest has format 2, this version reads 1"),
         ({"columns": {}}, "at least one column"),
-        ({"columns": {"depth": manifest.columns["mv"]}}, "unknown column 'depth'"),
+        ({"columns": {"../mv": manifest.columns["mv"]}}, "a column's name must match"),
+        ({"columns": {"samples": manifest.columns["mv"]}}, "and not be samples, got 'samples'"),
         ({"columns": {"mv": manifest.columns["mv"]}}, "does not list exactly the files of its columns"),
         ({"splits": {}}, "needs splits"),
         ({"splits": {"a b": manifest.splits["split1"]}}, "needs splits with names"),
@@ -233,7 +234,7 @@ ENTRY = IndexEntry(key="a-00000000", json=[512, 9], cls=[1536, 1], payload=[2560
 
 
 def test_an_index_survives_json() -> None:
-    data = write_index(COLUMNS["mv"], [ENTRY])
+    data = write_index("mv", [ENTRY])
     assert read_index(data, column="mv", where="here") == [ENTRY]
     assert ENTRY.frame(1) == (2564, 3)
 

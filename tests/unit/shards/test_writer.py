@@ -6,9 +6,11 @@ import made_sets
 import pytest
 
 from shards import ShardError
-from shards.manifest import FileInfo, files_of
+from shards.index import read_index
+from shards.layout import files_of
+from shards.manifest import FileInfo
 from shards.tar import walk_tar
-from shards.writer import read_index, write_shard
+from shards.writer import write_shard
 
 SCENES = made_sets.scenes()[:2]
 SAMPLES = [made_sets.sample_of(scene) for scene in SCENES]

@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipdata.columns.residual import definition_of, stored_residual
+from ipdata.columns.residual import definition_of
 from ipdata.kernels.prediction import predicted_i420
+from ipdata.kernels.residual import stored_residual
 from ipdata.video.decode import Picture, rgb_of
-from shards.encodings import store_residual
+from shards.columns.residual import RESIDUAL
 from shards.motion import INTRA, accumulated_residual, grid_of, predict, residual
 
 
@@ -20,7 +21,7 @@ def test_it_equals_the_definition(height: int, width: int, seed: int, reach: int
     picture, previous = rng.integers(0, 256, (2, height, width, 3), np.uint8)
     mv = rng.integers(-reach, reach + 1, (*grid_of(width=width, height=height), 2)).astype(np.int16)
     mv[rng.random(mv.shape[:2]) < 0.2] = INTRA
-    expected = store_residual(residual(picture, previous, mv))
+    expected = RESIDUAL.store(residual(picture, previous, mv), {})
     assert np.array_equal(stored_residual(picture, previous, mv), expected)
 
 
@@ -73,7 +74,7 @@ def test_accumulated_goes_back_to_the_iframe_of_its_gop(seed: int) -> None:
     for number, stored in stored_by("accumulated", pictures).items():
         first = 0 if number < 4 else 4
         mvs = np.stack([picture.mv for picture in pictures[first + 1 : number + 1] if picture.mv is not None])
-        expected = store_residual(accumulated_residual(pictures[number].rgb, pictures[first].rgb, mvs))
+        expected = RESIDUAL.store(accumulated_residual(pictures[number].rgb, pictures[first].rgb, mvs), {})
         assert np.array_equal(stored, expected), number
 
 
@@ -85,7 +86,7 @@ def test_codec_alternates_its_rounding_from_the_iframe_on(seed: int) -> None:
         mv = pictures[number].mv
         assert mv is not None
         predicted = rgb_of(predict(pictures[number - 1].i420, mv, rounding=rounding))
-        expected = store_residual(pictures[number].rgb.astype(np.int16) - predicted)
+        expected = RESIDUAL.store(pictures[number].rgb.astype(np.int16) - predicted, {})
         assert np.array_equal(stored, expected), number
 
 

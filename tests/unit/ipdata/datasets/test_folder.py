@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 from ipdata.datasets.base import Listing
 from ipdata.datasets.folder import list_folder, videos_to_test
 from ipdata.errors import BuildError
-from ipdata.recipe import BuildRecipe
+from ipdata.recipe import load_recipe
 from ipdata.steps.plan import make_plan
-from pipelines.loader import load
 
 
 def listing(source: Path, splits: Path | None = None, *settings: str) -> Listing:
-    return list_folder(source, splits, None, load(BuildRecipe, "build", "small", settings))
+    return list_folder(source, splits, None, load_recipe("small", settings).datasets["folder"])
 
 
 @pytest.fixture
@@ -151,6 +150,6 @@ def test_videos_without_class_folders_are_no_dataset(tmp_path: Path) -> None:
 def test_missing_videos_stay_named_where_the_label_is_not_the_folder(tmp_path: Path) -> None:
     write(tmp_path / "hug" / "a.avi")
     write(tmp_path / "videos.csv", "path,label,split1\nhug/a.avi,embrace,train\nhug/gone.avi,embrace,test\n")
-    recipe = load(BuildRecipe, "build", "small", ['limits.classes=["embrace"]'])
-    plan = make_plan(list_folder(tmp_path, None, None, recipe), recipe)
+    recipe = load_recipe("small", ['limits.classes=["embrace"]'])
+    plan = make_plan(list_folder(tmp_path, None, None, recipe.datasets["folder"]), recipe)
     assert plan.listing.missing == ("hug/gone.avi",)

@@ -11,11 +11,8 @@ from hypothesis import strategies as st
 from ipdata.datasets.base import Listing
 from ipdata.datasets.hmdb51 import list_hmdb51
 from ipdata.errors import BuildError
-from ipdata.recipe import BuildRecipe
-from pipelines.loader import load
 from shards.keys import keys_of
 
-RECIPE = load(BuildRecipe, "build", "small")
 OFFICIAL_COUNTS = {"train": 3570, "test": 1530, "unused": 1666}
 
 
@@ -25,7 +22,7 @@ def write_lists(folder: Path, class_name: str, *contents: bytes) -> None:
 
 
 def listing(source: Path, splits: Path | None = None) -> Listing:
-    return list_hmdb51(source, splits, None, RECIPE)
+    return list_hmdb51(source, splits, None, None)
 
 
 @pytest.fixture
@@ -153,7 +150,7 @@ def test_splits_must_be_a_directory_and_a_draw_is_refused(source: Path) -> None:
     with pytest.raises(BuildError, match="--splits must be a directory"):
         listing(source, source / "lists/wave_test_split1.txt")
     with pytest.raises(BuildError, match="hmdb51: takes no --draw"):
-        list_hmdb51(source, None, source / "draw.txt", RECIPE)
+        list_hmdb51(source, None, source / "draw.txt", None)
 
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/", exclude_categories=["C", "Z"]), min_size=1)

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from ipdata.datasets.base import Listing
 from ipdata.datasets.kinetics_n50 import list_kinetics_n50
 from ipdata.errors import BuildError
-from ipdata.recipe import BuildRecipe
-from pipelines.loader import load
+from ipdata.recipe import load_recipe
 from shards.keys import keys_of
 
 HEADER = "label,youtube_id,time_start,time_end,split,is_cc\n"
@@ -41,7 +40,7 @@ def by_hash(ids: Iterable[str]) -> list[str]:
 
 def listing(source: Path, *, draw: Path | None = None, train: int = 3, test: int = 2) -> Listing:
     overrides = [f"kinetics_n50.train_per_class={train}", f"kinetics_n50.test_per_class={test}"]
-    return list_kinetics_n50(source, None, draw, load(BuildRecipe, "build", "small", overrides))
+    return list_kinetics_n50(source, None, draw, load_recipe("small", overrides).datasets["kinetics_n50"])
 
 
 def keys(drawn: Listing) -> list[str]:
@@ -230,8 +229,8 @@ def test_the_real_csvs_with_made_up_files(data: Path, tmp_path: Path) -> None:
             for row in list(csv.DictReader(file))[:200]:
                 path = write(tmp_path / row["label"].replace(" ", "_") / f"{row['youtube_id']}.mp4")
                 expected[path] = (row["label"], subset)
-    recipe = load(BuildRecipe, "build", "default")
-    drawn = list_kinetics_n50(tmp_path, data / "splits/kinetics", None, recipe)
+    options = load_recipe("default").datasets["kinetics_n50"]
+    drawn = list_kinetics_n50(tmp_path, data / "splits/kinetics", None, options)
     assert {video.source: (video.class_name, video.subsets["split1"]) for video in drawn.videos} == expected
     assert len(drawn.classes) == 400 and drawn.classes[0] == "abseiling" and len(drawn.missing) == 400
     assert len(drawn.options["draw"]["train"]) == len(drawn.options["draw"]["test"]) == 200
@@ -240,7 +239,7 @@ def test_the_real_csvs_with_made_up_files(data: Path, tmp_path: Path) -> None:
 def test_the_real_clips_with_rows_of_their_own(data: Path, tmp_path: Path) -> None:
     write(tmp_path / "my_train.csv", HEADER + "making tea,R6llTwEh07w,1,11,train,0\n")
     write(tmp_path / "my_val.csv", HEADER + "making tea,SOX5yA1l24A,1,11,val,0\n")
-    drawn = list_kinetics_n50(data / "clips/kinetics", tmp_path, None, load(BuildRecipe, "build", "default"))
+    drawn = list_kinetics_n50(data / "clips/kinetics", tmp_path, None, load_recipe("default").datasets["kinetics_n50"])
     assert [video.subsets["split1"] for video in drawn.videos] == ["train", "test"]
 
 

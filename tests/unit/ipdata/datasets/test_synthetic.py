@@ -6,13 +6,12 @@ import pytest
 from ipdata.datasets.base import Listing
 from ipdata.datasets.synthetic import list_synthetic
 from ipdata.errors import BuildError
-from ipdata.recipe import BuildRecipe
+from ipdata.recipe import load_recipe
 from ipdata.video.synthesis import CLASSES, Synthesis
-from pipelines.loader import load
 
 
 def listing(*settings: str) -> Listing:
-    return list_synthetic(Path("/nowhere"), None, None, load(BuildRecipe, "build", "small", settings))
+    return list_synthetic(Path("/nowhere"), None, None, load_recipe("small", settings).datasets["synthetic"])
 
 
 def test_videos_follow_the_recipe() -> None:
@@ -39,8 +38,8 @@ def test_names_stay_in_order_beyond_a_thousand_videos() -> None:
 
 
 def test_lists_and_draws_are_refused() -> None:
-    recipe = load(BuildRecipe, "build", "small")
+    options = load_recipe("small").datasets["synthetic"]
     with pytest.raises(BuildError, match="synthetic: takes no --splits"):
-        list_synthetic(Path("/nowhere"), Path("/lists"), None, recipe)
+        list_synthetic(Path("/nowhere"), Path("/lists"), None, options)
     with pytest.raises(BuildError, match="synthetic: takes no --draw"):
-        list_synthetic(Path("/nowhere"), None, Path("/draw"), recipe)
+        list_synthetic(Path("/nowhere"), None, Path("/draw"), options)

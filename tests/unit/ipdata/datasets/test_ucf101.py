@@ -7,10 +7,7 @@ from files import write
 from ipdata.datasets.base import Listing
 from ipdata.datasets.ucf101 import list_ucf101
 from ipdata.errors import BuildError
-from ipdata.recipe import BuildRecipe
-from pipelines.loader import load
 
-RECIPE = load(BuildRecipe, "build", "small")
 OFFICIAL_COUNTS = {
     "split1": {"train": 9537, "test": 3783},
     "split2": {"train": 9586, "test": 3734},
@@ -26,7 +23,7 @@ LISTS = {
 
 
 def listing(source: Path, splits: Path | None = None) -> Listing:
-    return list_ucf101(source, splits, None, RECIPE)
+    return list_ucf101(source, splits, None, None)
 
 
 @pytest.fixture

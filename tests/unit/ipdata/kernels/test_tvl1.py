@@ -17,9 +17,9 @@ from ipdata.columns.flow import estimator
 from ipdata.kernels.tvl1 import TVL1, resize
 from ipdata.video import decode
 from ipdata.video.transcode import executable, transcode
-from shards.encodings import store_flow
+from shards.columns.flow import FLOW
 
-SETTINGS = recipe_of().flow
+SETTINGS = recipe_of().columns["flow"]
 CLIPS = sorted(
     ["hmdb51/cartwheel/*.avi", "hmdb51/wave/School*.avi", "kinetics/R6*.mp4", "kinetics/SO*.mp4", "ucf101/*/*g23*.avi"]
 )
@@ -41,7 +41,7 @@ def test_it_agrees_with_opencv_on_real_clips(data: Path, pattern: str) -> None:
     for previous, current in pairs_of(next((data / "clips").glob(pattern)), (10, 30)):
         mine, theirs = ours(previous, current), opencv(previous[None], current[None])[0]
         errors_px.append(np.linalg.norm(mine - theirs, axis=-1).mean())
-        stored = [store_flow(flow, bound_px=20).astype(int) for flow in (mine, theirs)]
+        stored = [FLOW.store(flow, {"bound_px": 20}).astype(int) for flow in (mine, theirs)]
         off.append((np.abs(stored[0] - stored[1]) > 1).mean())
         assert np.abs(theirs).max() > 0.5  # the clip moves
     assert np.mean(errors_px) <= 0.02 and np.mean(off) <= 0.005, (errors_px, off)

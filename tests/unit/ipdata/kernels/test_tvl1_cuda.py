@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from moving import recipe_of
 
-SETTINGS = replace(recipe_of().flow, scales=2, warps=2, outer_iterations=2, inner_iterations=4)
+SETTINGS = replace(recipe_of().columns["flow"], scales=2, warps=2, outer_iterations=2, inner_iterations=4)
 
 COMPARE = """
 import sys

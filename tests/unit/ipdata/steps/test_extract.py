@@ -9,34 +9,40 @@ import av
 import cv2
 import numpy as np
 import pytest
-from moving import HEIGHT, WIDTH, job_of, moving_luma, recipe_of, write_y4m
+from moving import HEIGHT, WIDTH, extracted_from, moving_luma, recipe_of, write_y4m
 
-from ipdata.columns.residual import stored_residual
 from ipdata.errors import VideoError
-from ipdata.steps.extract import extract
+from ipdata.kernels.residual import stored_residual
 from ipdata.video import decode
 from ipdata.video.transcode import command, executable, transcode
-from shards.encodings import decode_flow, decode_jpeg, decode_mv, restore_flow, restore_residual
+from shards.columns.flow import FLOW
+from shards.columns.jpeg import decode_jpeg
+from shards.columns.mv import decode_payload
+from shards.columns.residual import RESIDUAL
 from shards.motion import INTRA, compensate, residual
 
 INSIDE = np.s_[32:-32, 32:-32]  # px away from the edges, where content enters and leaves
 
 
+def flow_px_of(data: bytes) -> np.ndarray:
+    return FLOW.restore(FLOW.decode(data, width=WIDTH, height=HEIGHT), {"bound_px": 20})
+
+
 @pytest.mark.parametrize("step_px", [(4, 0), (-3, 0), (0, 2), (0, -5), (3, -2), (0, 0)])
 def test_known_motion_has_the_right_sign_unit_and_size(tmp_path: Path, step_px: tuple[int, int]) -> None:
     source = write_y4m(tmp_path / "moving.y4m", moving_luma(frames=5, step_px=step_px))
-    payloads = extract(job_of(source)).payloads
+    payloads = extracted_from(source).payloads
 
-    mv = decode_mv(payloads["mv"].data)
+    mv = decode_payload(payloads["mv"].data)
     assert mv.shape == (4, HEIGHT // 16, WIDTH // 16, 2)
     inner = mv[:, 2:-2, 2:-2]
     share_right = (inner == 2 * np.array(step_px)).all(axis=-1).mean()
     assert share_right > 0.9, f"{share_right:.0%} of the macroblocks hold {2 * np.array(step_px)} half-pels"
 
     stored = np.stack([decode_jpeg(payloads["residual"].frame(p)) for p in range(4)])
-    assert np.abs(restore_residual(stored)[:, *INSIDE]).mean() < 1.5  # grey levels; the texture's deviation is 25
+    assert np.abs(RESIDUAL.restore(stored, {})[:, *INSIDE]).mean() < 1.5  # grey levels; the texture's deviation is 25
 
-    flow_px = np.stack([restore_flow(decode_flow(payloads["flow"].frame(p)), bound_px=20) for p in range(4)])
+    flow_px = np.stack([flow_px_of(payloads["flow"].frame(p)) for p in range(4)])
     error_px = flow_px[:, *INSIDE] - step_px
     assert np.abs(error_px).mean() < 0.15, f"flow is {flow_px[:, *INSIDE].mean((0, 1, 2))}, the motion {step_px}"
 
@@ -85,11 +91,11 @@ def test_compensated_picture_plus_residual_is_the_picture(clip: Path) -> None:
 
 def test_encoded_residual_is_within_the_stated_error(clip: Path) -> None:
     """docs/shard-format.md states it: mean 1.0, 99th percentile 4 grey levels, at quality 95 and 4:4:4."""
-    payload = extract(job_of(clip, *FULL_SIZE, "limits.frames=30", columns=("residual",))).payloads["residual"]
+    payload = extracted_from(clip, *FULL_SIZE, "limits.frames=30", columns=("residual",)).payloads["residual"]
     pictures = decoded(clip)
     pairs = [(a, b) for a, b in pairwise(pictures) if b.mv is not None]
     exact = np.stack([residual(b.rgb, a.rgb, b.mv).clip(-128, 127) for a, b in pairs])
-    stored = restore_residual(np.stack([decode_jpeg(payload.frame(p)) for p in range(len(payload))]))
+    stored = RESIDUAL.restore(np.stack([decode_jpeg(payload.frame(p)) for p in range(len(payload))]), {})
     error = np.abs(stored - exact)
     assert exact.std() > 3  # the clip moves
     assert error.mean() <= 1.0 and np.percentile(error, 99) <= 4, (error.mean(), np.percentile(error, 99))
@@ -113,8 +119,8 @@ def test_colours_are_bt601(clip: Path) -> None:
 def test_every_macroblock_without_a_vector_is_intra(tmp_path: Path) -> None:
     """A cut in a P-frame: nothing before it can predict it, so the encoder codes intra macroblocks."""
     cut = np.concatenate([moving_luma(frames=3, step_px=(0, 0)), moving_luma(frames=3, step_px=(0, 0), seed=1)])
-    payloads = extract(job_of(write_y4m(tmp_path / "cut.y4m", cut), columns=("mv",))).payloads
-    mv = decode_mv(payloads["mv"].data)
+    payloads = extracted_from(write_y4m(tmp_path / "cut.y4m", cut), columns=("mv",)).payloads
+    mv = decode_payload(payloads["mv"].data)
     intra = (mv == INTRA).any(axis=-1).mean(axis=(1, 2)) > 0.5
     assert intra.tolist() == [False, False, True, False, False]
     assert ((mv == INTRA).any(-1) == (mv == INTRA).all(-1)).all()
@@ -122,13 +128,13 @@ def test_every_macroblock_without_a_vector_is_intra(tmp_path: Path) -> None:
 
 def test_a_scene_cut_inserts_no_iframe(tmp_path: Path) -> None:
     parts = [moving_luma(frames=4, step_px=(1, 1), seed=seed) for seed in range(5)]
-    extracted = extract(job_of(write_y4m(tmp_path / "cuts.y4m", np.concatenate(parts)), columns=("video",)))
+    extracted = extracted_from(write_y4m(tmp_path / "cuts.y4m", np.concatenate(parts)), columns=("video",))
     assert extracted.sample.picture_types == "I" + "P" * 11 + "I" + "P" * 7
 
 
 def test_the_video_column_is_the_whole_bitstream(tmp_path: Path) -> None:
     source = write_y4m(tmp_path / "moving.y4m", moving_luma(frames=14, step_px=(2, 1)))
-    extracted = extract(job_of(source))
+    extracted = extracted_from(source)
     video = extracted.payloads["video"]
     assert len(video) == 14
     with av.open(io.BytesIO(video.data), format="m4v") as container:
@@ -137,7 +143,7 @@ def test_the_video_column_is_the_whole_bitstream(tmp_path: Path) -> None:
     iframe = decode_jpeg(extracted.payloads["iframe"].frame(1))
     assert np.abs(iframe.astype(int) - rebuilt[12].rgb).mean() < 3
     assert np.array_equal(
-        np.stack([p.mv for p in rebuilt if p.mv is not None]), decode_mv(extracted.payloads["mv"].data)
+        np.stack([p.mv for p in rebuilt if p.mv is not None]), decode_payload(extracted.payloads["mv"].data)
     )
 
 
@@ -168,8 +174,8 @@ def _encoded_with(arguments: list[str], changes: list[tuple[str, str]]) -> bytes
 
 def test_sizes_that_are_no_multiple_of_16(tmp_path: Path) -> None:
     source = write_y4m(tmp_path / "moving.y4m", moving_luma(frames=3, step_px=(2, 0)))
-    extracted = extract(job_of(source, "transcode.width=170", "transcode.height=90"))
-    assert decode_mv(extracted.payloads["mv"].data).shape == (2, 6, 11, 2)
+    extracted = extracted_from(source, "transcode.width=170", "transcode.height=90")
+    assert decode_payload(extracted.payloads["mv"].data).shape == (2, 6, 11, 2)
     assert decode_jpeg(extracted.payloads["residual"].frame(0)).shape == (90, 170, 3)
-    assert decode_flow(extracted.payloads["flow"].frame(0)).shape == (90, 170, 2)
+    assert FLOW.decode(extracted.payloads["flow"].frame(0), width=170, height=90).shape == (90, 170, 2)
     assert cv2.getNumThreads() == 1

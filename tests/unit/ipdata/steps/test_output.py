@@ -4,8 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ipdata.datasets.base import Video
-from ipdata.steps.output import Output, Receipt, work_left
+from ipdata.steps.output import Output
 from ipdata.steps.plan import ShardPlan
+from ipdata.steps.receipt import Receipt, work_left
 from shards.failures import Failure
 
 ALL = ("mv", "residual", "flow")

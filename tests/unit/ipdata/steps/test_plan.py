@@ -9,16 +9,16 @@ from files import write
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ipdata.columns.registry import choose_columns
 from ipdata.datasets import dataset_of
 from ipdata.datasets.base import Listing, Video
 from ipdata.errors import BuildError
-from ipdata.recipe import BuildRecipe, Limits
-from ipdata.steps.plan import Plan, choose_columns, make_plan
-from pipelines import load
+from ipdata.recipe import BuildRecipe, Limits, load_recipe
+from ipdata.steps.plan import Plan, make_plan
 from shards.errors import ShardError
 from shards.keys import order_of
 
-RECIPE = load(BuildRecipe, "build", "default")
+RECIPE = load_recipe("default")
 
 
 def listing_of(videos: list[Video], *, splits: tuple[str, ...] = ("split1", "split2")) -> Listing:

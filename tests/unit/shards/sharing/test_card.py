@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from shards import Manifest, ShardSet
+from shards.columns import COLUMNS
 from shards.failures import Failure
-from shards.schema import COLUMNS
 from shards.sharing import card
 
 HOSTILE = ["---", "a: b", "| x |", "<script>", "*bold* `code`", "[l](http://x)", "new\nline", "# head", "\ud800", "é日"]

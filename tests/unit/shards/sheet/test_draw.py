@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 
 from shards import ShardError, ShardSet
+from shards.columns.flow import FLOW
+from shards.columns.iframe import IFRAME
+from shards.columns.mv import MV
 from shards.motion import INTRA
 from shards.sheet import cells, colour, draw
 
@@ -53,6 +56,9 @@ def test_the_scale_is_the_99th_percentile_over_both_fields_and_at_least_1_px() -
     assert colour.scale_of() == 1
 
 
+VIEW = cells.View(size=(64, 48), cell=(224, 168), scale_px=4.0)
+
+
 def vectors(x: int, y: int) -> np.ndarray:
     mv = np.zeros((3, 4, 2), np.int16)
     mv[:] = (x, y)
@@ -61,8 +67,8 @@ def vectors(x: int, y: int) -> np.ndarray:
 
 def test_vectors_and_flow_of_equal_motion_have_equal_colours_and_arrows() -> None:
     mv, flow_px = vectors(6, -2), np.full((48, 64, 2), (3, -1), np.float32)
-    of_mv = cells.vectors_cell(mv, (64, 48), (224, 168), 4.0)
-    of_flow = cells.flow_cell(flow_px, (224, 168), 4.0)
+    of_mv = cells.vectors_cell(mv, VIEW)
+    of_flow = cells.flow_cell(flow_px, VIEW)
     np.testing.assert_array_equal(of_mv, of_flow)
     assert (of_mv.max(axis=-1) < 100).sum() > 50  # there are arrows
 
@@ -78,12 +84,12 @@ def test_arrows_point_where_the_content_goes() -> None:
 def test_intra_macroblocks_are_striped_and_the_legend_says_so() -> None:
     mv = vectors(0, 0)
     mv[1, 2] = INTRA
-    cell = cells.vectors_cell(mv, (64, 48), (224, 168), 4.0)
+    cell = cells.vectors_cell(mv, VIEW)
     intra = cell[56:112, 112:168]
     assert sorted(np.unique(intra)) == [95, 190]
     assert (cell[:56] == 255).all()
-    frames = draw.Frames(title="t", size=(64, 48), heads=["P"], mv=[mv])
-    without = replace(frames, mv=[vectors(0, 0)])
+    frames = draw.Frames(title="t", size=(64, 48), heads=["P"], strips=[draw.Strip(MV, [mv], [1])])
+    without = replace(frames, strips=[draw.Strip(MV, [vectors(0, 0)], [1])])
     legends = [draw.draw(f)[-draw.LEGEND_PX :] for f in (frames, without)]
     grey = [((legend == 95).all(axis=-1) | (legend == 190).all(axis=-1)).sum() for legend in legends]
     assert grey[0] > 300
@@ -91,10 +97,10 @@ def test_intra_macroblocks_are_striped_and_the_legend_says_so() -> None:
 
 
 def test_weak_residuals_are_stretched_and_strong_ones_are_not() -> None:
-    weak, strong = (np.tile(np.uint8([128 - a, 128 + a]), (16, 8))[..., None].repeat(3, axis=-1) for a in (5, 120))
+    weak, strong = (np.tile(np.int16([-a, a]), (16, 8))[..., None].repeat(3, axis=-1) for a in (5, 120))
     assert cells.gain_of([weak]) == 16
     assert cells.gain_of([weak, strong]) == 1
-    assert cells.gain_of([np.full((4, 4, 3), 128, np.uint8)]) == cells.MAX_GAIN
+    assert cells.gain_of([np.zeros((4, 4, 3), np.int16)]) == cells.MAX_GAIN
     assert np.unique(cells.stretch(weak, 16)).tolist() == [48, 208]
     assert np.unique(cells.stretch(strong, 16)).tolist() == [0, 255]
 
@@ -112,9 +118,12 @@ def test_each_p_frame_stands_below_the_i_frame_before_it(made: ShardSet) -> None
     frames = draw.read(made, key, frames=13)
     numbers = [int(head.removeprefix("P-frame ")) for head in frames.heads]
     assert numbers == [*range(1, 12), 13, 14]
-    assert frames.iframe_numbers == [0] * 11 + [12] * 2
-    np.testing.assert_array_equal(frames.iframe[-1], made.read(key, "iframe")[1])  # type: ignore[index]
-    np.testing.assert_array_equal(frames.mv[-1], made.read(key, "mv")[-1])  # type: ignore[index]
+    iframes, vectors_below = frames.strips[0], frames.strips[1]
+    assert (iframes.column, vectors_below.column) == (IFRAME, MV)
+    assert iframes.numbers == [0] * 11 + [12] * 2
+    assert vectors_below.numbers == numbers
+    np.testing.assert_array_equal(iframes.frames[-1], made.read(key, "iframe")[1])
+    np.testing.assert_array_equal(vectors_below.frames[-1], made.read(key, "mv")[-1])
 
 
 def rows_of(image: np.ndarray) -> int:
@@ -156,8 +165,10 @@ def test_any_picture_size_gives_a_sheet_of_bounded_cells(size: tuple[int, int]) 
         title="a title that is much longer than the sheet is wide " * 9,
         size=size,
         heads=["P-frame 1"],
-        mv=[np.full((*grid, 2), 4, np.int16)],
-        flow=[np.full((size[1], size[0], 2), 2, np.float32)],
+        strips=[
+            draw.Strip(MV, [np.full((*grid, 2), 4, np.int16)], [1]),
+            draw.Strip(FLOW, [np.full((size[1], size[0], 2), 2, np.float32)], [1]),
+        ],
     )
     image = draw.draw(frames)
     assert image.shape[1] <= draw.LABEL_PX + draw.MIN_WIDTH_PX
@@ -166,4 +177,4 @@ def test_any_picture_size_gives_a_sheet_of_bounded_cells(size: tuple[int, int]) 
 
 def test_rows_of_unequal_length_are_refused() -> None:
     with pytest.raises(ShardError, match="rows of 2 frames each"):
-        draw.Frames(title="t", size=(64, 48), heads=["a", "b"], mv=[vectors(0, 0)])
+        draw.Frames(title="t", size=(64, 48), heads=["a", "b"], strips=[draw.Strip(MV, [vectors(0, 0)], [1])])

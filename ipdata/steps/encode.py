@@ -1,0 +1,79 @@
+"""Decoded pictures to the payloads of the columns, in one pass."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import cv2
+
+from ipdata.columns.registry import column_build_of
+from ipdata.errors import VideoError
+from ipdata.recipe import BuildRecipe
+from ipdata.video import decode
+from ipdata.video.decode import Picture
+from shards.columns import Payload
+
+
+class Clock:
+    """Seconds spent in each stage of one video."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+def encode_columns(
+    m4v: bytes, columns: Sequence[str], recipe: BuildRecipe, clock: Clock, *, picture_types: str
+) -> dict[str, Payload]:
+    """The payload of each column asked for, of a bitstream that must have pictures of these types ("IPPP...").
+
+    Raises: VideoError if its pictures are others, before any is decoded; or if it does not decode whole.
+    """
+    cv2.setNumThreads(1)  # parallelism is one video a core
+    check_picture_types(decode.coded_picture_types(m4v), picture_types)
+    size = {"width": recipe.transcode.width, "height": recipe.transcode.height}
+    makers = {name: column_build_of(name).maker(recipe.columns.get(name), **size) for name in columns}
+    decoded = 0
+    for picture, previous in _pairs(m4v, clock):
+        if picture.picture_type != picture_types[decoded : decoded + 1]:
+            raise VideoError("decode", "damaged", f"picture {decoded} decodes as {picture.picture_type}")
+        decoded += 1
+        for name, maker in makers.items():
+            with clock.stage(name):
+                maker.add(picture, previous)
+    if decoded != len(picture_types):
+        raise VideoError("decode", "damaged", f"{decoded} of {len(picture_types)} coded pictures decode")
+    payloads = {}
+    for name, maker in makers.items():
+        with clock.stage(name):
+            payloads[name] = maker.payload(m4v)
+    return payloads
+
+
+def check_picture_types(found: str, expected: str) -> None:
+    """Raises: VideoError if the transcoded video has another number of pictures, or pictures of other types."""
+    if len(found) != len(expected):
+        detail = f"an independent decode yields {len(expected)} frames, the transcoded video has {len(found)}"
+        raise VideoError("transcode", "frame_count", detail)
+    if found != expected:
+        raise VideoError("transcode", "picture_types", f"expected {expected}, got {found}")
+
+
+def _pairs(m4v: bytes, clock: Clock) -> Iterator[tuple[Picture, Picture]]:
+    """Each picture with the one before it; the first, an I-frame, with itself."""
+    decoded = decode.pictures(m4v)
+    previous: Picture | None = None
+    while True:
+        with clock.stage("decode"):
+            picture = next(decoded, None)
+        if picture is None:
+            return
+        yield picture, previous or picture
+        previous = picture

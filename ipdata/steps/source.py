@@ -1,0 +1,79 @@
+"""A source on its way to ffmpeg: a path that can be opened, and the hash that says which bytes were extracted."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from ipdata.errors import VideoError
+from ipdata.video.synthesis import Synthesis
+from shards.canonical import sha256_file
+
+Source = Path | Synthesis
+RECENT_S = 3.0  # file systems may round times by as much; a file that changed this recently may change unseen
+
+
+def source_sha256(source: Source) -> str:
+    """What tells whether a source is still the same. Raises: VideoError if it cannot be read."""
+    if isinstance(source, Synthesis):
+        return source.sha256()
+    try:
+        return sha256_file(source)
+    except OSError as error:
+        raise VideoError("source", "unreadable", str(error)) from None
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A source as it is while it is extracted.
+
+    A file is read three times: by the decode that counts its frames, by ffmpeg, and by `sha256` afterwards. Its state,
+    with the time of its last change, proves that all three read the same bytes. Where the file changed so recently that
+    its times prove nothing, it is hashed before as well.
+    """
+
+    source: Source
+    path: Path  # a file that ffmpeg and PyAV can open
+    state: tuple[int, ...]
+    early_sha256: str  # empty where the state is proof enough
+
+    @classmethod
+    def of(cls, source: Source, scratch: Path) -> "Opened":
+        """Raises: VideoError if the source is empty or cannot be read."""
+        if isinstance(source, Synthesis):
+            path = scratch / "source.y4m"
+            early = source.sha256()
+            source.write(path)
+            return cls(source, path, (), early)
+        state = _state(source)
+        if state[0] == 0:
+            raise VideoError("source", "empty", f"{source} has 0 bytes")
+        proven = time.time() - max(state[2:]) / 1e9 > RECENT_S
+        return cls(source, _openable(source, scratch), state, "" if proven else source_sha256(source))
+
+    def sha256(self) -> str:
+        """The hash of the bytes that were read. Raises: VideoError if the source has changed meanwhile."""
+        sha256 = source_sha256(self.source)
+        now = _state(self.source) if isinstance(self.source, Path) else ()
+        if now != self.state or self.early_sha256 not in ("", sha256):
+            raise VideoError("source", "changed", "its bytes are not those that were read first")
+        return sha256
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """Bytes, inode, and the times of the last change of its content and of its entry, ns."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise VideoError("source", "unreadable", str(error)) from None
+    return found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns
+
+
+def _openable(source: Path, scratch: Path) -> Path:
+    """The path itself, or a link to it where its name is not UTF-8, which PyAV cannot pass on."""
+    try:
+        str(source).encode()
+        return source
+    except UnicodeEncodeError:
+        link = scratch / "source"
+        link.symlink_to(source.absolute())
+        return link

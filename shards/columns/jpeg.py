@@ -1,0 +1,83 @@
+"""JPEG images as stored frames: what the columns iframe, residual and flow have in common."""
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from shards.arrays import U8
+from shards.columns.base import Column, Encoding, Payload
+from shards.errors import ShardError
+
+ZERO_LEVEL = 128  # stored value of residual 0 and of flow 0
+JPEG_BEGIN, JPEG_END = b"\xff\xd8", b"\xff\xd9"
+CHROMA = {
+    "4:4:4": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+    "4:2:2": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422,
+    "4:2:0": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
+}
+
+
+def encode_jpeg(image: U8, *, quality: int, chroma: str = "4:2:0") -> bytes:
+    """JPEG with optimised Huffman tables of RGB (H, W, 3) or grey (H, W) uint8."""
+    bgr = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    parameters = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
+    parameters += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, CHROMA[chroma]]
+    done, encoded = cv2.imencode(".jpg", bgr, parameters)
+    if not done:
+        raise ShardError(f"JPEG encoder refused an image of shape {image.shape} and type {image.dtype}")
+    return encoded.tobytes()
+
+
+def decode_jpeg(data: bytes, *, grey: bool = False) -> U8:
+    """RGB (H, W, 3) or grey (H, W) uint8. Raises ShardError if the bytes are no JPEG."""
+    flag = cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR_RGB
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data.startswith(JPEG_BEGIN) else None
+    except cv2.error:  # a header that announces more pixels than OpenCV allows
+        image = None
+    if image is None:
+        raise ShardError(f"{len(data)} bytes are not a JPEG image; the shard is damaged, verify it")
+    return image  # type: ignore[return-value]
+
+
+class JpegColumn(Column):
+    """Frames that are stored as JPEG images, one after another; RGB (H, W, 3) unless a subclass says otherwise."""
+
+    channels = 3
+
+    def encode(self, stored: NDArray, encoding: Encoding) -> bytes:
+        """(H, W, 3) uint8 RGB to JPEG, with the encoding's `quality` and `chroma`."""
+        self._check(stored)
+        return encode_jpeg(stored, quality=encoding["quality"], chroma=encoding["chroma"])
+
+    def decode(self, data: bytes, *, width: int, height: int) -> U8:
+        frame = self._planes(data)
+        if frame.shape[:2] != (height, width):
+            raise ShardError(
+                f"{self.name} frame is {frame.shape[1]}x{frame.shape[0]}, its sample says {width}x{height}"
+            )
+        return frame
+
+    def empty(self, *, width: int, height: int) -> U8:
+        return np.empty((0, height, width, self.channels), np.uint8)
+
+    def problems(self, payload: Payload, *, width: int, height: int) -> Iterator[str]:
+        """Every frame must begin and end like a JPEG image; the images are not decoded."""
+        if payload.header:
+            yield f"{payload.header} bytes before the first frame"
+        for position in range(len(payload)):
+            frame = payload.frame(position)
+            if not frame.startswith(JPEG_BEGIN) or not frame.endswith(JPEG_END):
+                yield f"frame {position} does not begin and end like one"
+                return
+
+    def _check(self, stored: NDArray) -> None:
+        if stored.ndim != 3 or stored.shape[2] != self.channels or stored.dtype != np.uint8:
+            wanted = f"(H, W, {self.channels}) uint8"
+            raise ShardError(f"{self.name} must be stored as {wanted}, got {stored.shape} {stored.dtype}")
+
+    def _planes(self, data: bytes) -> U8:
+        """The stored frame that a JPEG image holds."""
+        return decode_jpeg(data)

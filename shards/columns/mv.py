@@ -1,0 +1,99 @@
+"""The column mv: motion vectors of the P-frames, raw and lossless. shards.motion says what they mean."""
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shards.arrays import F32, I16
+from shards.columns.base import Column, Encoding, Payload, joined
+from shards.errors import ShardError
+from shards.motion import INTRA, grid_of
+from shards.sheet.cells import Row, View, field_px, vectors_cell
+
+HEADER_BYTES = 128
+SHAPE = re.compile(rb"'shape': \(([0-9]{1,9}), ([0-9]{1,9}), ([0-9]{1,9}), 2\)")
+
+
+class Mv(Column):
+    """One vector for each macroblock: (h, w, 2) int16 half-pels. A payload is an npy file, (P, h, w, 2)."""
+
+    name = "mv"
+    payload = "mv.npy"
+    pictures = "P"
+    contents = "motion vectors of the P-frames, int16 (P, h, w, 2), half-pels, one for each 16x16 px"
+
+    def encode(self, stored: NDArray, encoding: Encoding) -> bytes:
+        """(h, w, 2) int16 half-pels to little-endian bytes in C order."""
+        if stored.ndim != 3 or stored.shape[2] != 2 or 0 in stored.shape or stored.dtype != np.int16:
+            raise ShardError(f"mv must be (h, w, 2) int16, got {stored.shape} {stored.dtype}")
+        return np.ascontiguousarray(stored, "<i2").tobytes()
+
+    def decode(self, data: bytes, *, width: int, height: int) -> I16:
+        grid = (*grid_of(width=width, height=height), 2)
+        _check_bytes(data, grid)
+        return np.frombuffer(data, "<i2").reshape(grid).astype(np.int16)
+
+    def empty(self, *, width: int, height: int) -> I16:
+        return np.empty((0, *grid_of(width=width, height=height), 2), np.int16)
+
+    def join(self, frames: Sequence[bytes], *, width: int, height: int) -> Payload:
+        """An npy file: a header of 128 bytes, then the vectors of every frame.
+
+        Raises: ShardError if a frame has not as many bytes as the macroblocks of such a picture need.
+        """
+        shape = (len(frames), *grid_of(width=width, height=height), 2)
+        for frame in frames:
+            _check_bytes(frame, shape[1:])
+        return joined(frames, header=_npy_header(shape))
+
+    def problems(self, payload: Payload, *, width: int, height: int) -> Iterator[str]:
+        mv = decode_payload(payload.data)
+        shape = (len(payload), *grid_of(width=width, height=height), 2)
+        if mv.shape != shape:
+            yield f"mv is {mv.shape}, the record says {shape}"
+        elif payload.frames != [position * mv[:1].nbytes for position in range(len(mv) + 1)]:
+            yield "its frame offsets are not those of its vectors"
+
+    @property
+    def features(self) -> dict[str, Any]:
+        return {"list": {"list": {"list": {"list": "int16"}}}}
+
+    def motion_px(self, frames: Sequence[NDArray], view: View) -> list[F32]:
+        return [field_px(mv, view.size)[0] for mv in frames]
+
+    def draw(self, frames: Sequence[NDArray], numbers: Sequence[int], view: View) -> Row:
+        cells = [vectors_cell(mv, view) for mv in frames]
+        return Row(("motion", "vectors"), cells, hatched=any(bool((mv == INTRA).any()) for mv in frames))
+
+
+def decode_payload(data: bytes) -> I16:
+    """A whole npy payload: (P, h, w, 2) int16 half-pels. Raises ShardError if it is not as `Mv.join` writes it."""
+    header, vectors = data[:HEADER_BYTES], data[HEADER_BYTES:]
+    match = SHAPE.search(header)
+    shape = (*map(int, match.groups()), 2) if match else (0, 0, 0, 2)
+    if header != _npy_header(shape) or len(vectors) != 2 * math.prod(shape):
+        raise ShardError(f"{len(data)} bytes are not an npy array of motion vectors; the shard is damaged, verify it")
+    return np.frombuffer(vectors, "<i2").reshape(shape).astype(np.int16)
+
+
+def _check_bytes(frame: bytes, shape: tuple[int, ...]) -> None:
+    if len(frame) != 2 * math.prod(shape):
+        raise ShardError(f"mv frame of {len(frame)} bytes does not hold {shape} int16; the shard is damaged, verify it")
+
+
+def _npy_header(shape: tuple[int, ...]) -> bytes:
+    """An npy 1.0 header of little-endian int16 in C order.
+
+    It is written by hand because NumPy has changed its padding between versions, and equal sets must be equal bytes. It
+    is read back by comparison because NumPy's reader evaluates what stands in it.
+    """
+    description = f"{{'descr': '<i2', 'fortran_order': False, 'shape': {shape}, }}"
+    body = description.encode("ascii").ljust(HEADER_BYTES - 11) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(body).to_bytes(2, "little") + body
+
+
+MV = Mv()

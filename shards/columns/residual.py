@@ -1,0 +1,38 @@
+"""The column residual: what motion compensation leaves of the P-frames."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shards.arrays import I16, U8
+from shards.columns.base import Encoding
+from shards.columns.jpeg import ZERO_LEVEL, JpegColumn
+from shards.errors import ShardError
+from shards.sheet.cells import Row, View, gain_of, resize, stretch
+
+
+class Residual(JpegColumn):
+    """Values are (H, W, 3) int16 RGB, -255..255; stored levels are clip(R + 128, 0, 255), uint8."""
+
+    name = "residual"
+    payload = "residual.mjpeg"
+    pictures = "P"
+    contents = "residuals of the P-frames plus 128, RGB, as JPEG images one after another"
+
+    def store(self, values: NDArray, encoding: Encoding) -> U8:
+        """clip(R + 128, 0, 255). What clips is lost here and can be computed again from the column `video`."""
+        if values.shape[-1] != 3 or values.dtype != np.int16:
+            raise ShardError(f"residual must be (H, W, 3) int16, got {values.shape} {values.dtype}")
+        return np.clip(values + ZERO_LEVEL, 0, 255).astype(np.uint8)
+
+    def restore(self, stored: NDArray, encoding: Encoding) -> I16:
+        return stored.astype(np.int16) - np.int16(ZERO_LEVEL)
+
+    def draw(self, frames: Sequence[NDArray], numbers: Sequence[int], view: View) -> Row:
+        gain = gain_of(frames)
+        cells = [resize(stretch(residual, gain), view.cell) for residual in frames]
+        return Row(("residual", f"contrast x{gain}" if gain > 1 else "as stored"), cells)
+
+
+RESIDUAL = Residual()

@@ -1,0 +1,42 @@
+"""The column video: the MPEG-4 Part 2 bitstream that every other column can be rebuilt from."""
+
+from collections.abc import Iterator
+
+from numpy.typing import NDArray
+
+from shards.columns.base import Column, Payload
+from shards.errors import ShardError
+
+START_CODE = b"\0\0\1"  # every coded picture begins with one
+
+
+class Video(Column):
+    """Frames are coded pictures, as bytes; joined, they are the bitstream."""
+
+    name = "video"
+    payload = "m4v"
+    pictures = "all"
+    contents = "the MPEG-4 Part 2 bitstream that all other columns can be rebuilt from"
+    has_arrays = False
+    is_drawn = False
+
+    def decode(self, data: bytes, *, width: int, height: int) -> NDArray:
+        raise self.error
+
+    def empty(self, *, width: int, height: int) -> NDArray:
+        raise self.error
+
+    @property
+    def error(self) -> ShardError:
+        return ShardError("video is a bitstream, not an array; read_bytes gives it")
+
+    def problems(self, payload: Payload, *, width: int, height: int) -> Iterator[str]:
+        if payload.header:
+            yield f"{payload.header} bytes before the first frame"
+        for position in range(len(payload)):
+            if not payload.frame(position).startswith(START_CODE):
+                yield f"frame {position} does not begin and end like one"
+                return
+
+
+VIDEO = Video()

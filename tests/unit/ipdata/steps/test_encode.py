@@ -1,0 +1,58 @@
+"""What the transcoded video is, is known before a column is made of it."""
+
+import pytest
+from moving import moving_luma, recipe_of, write_y4m
+
+from ipdata.columns.flow import FLOW_BUILD
+from ipdata.errors import VideoError
+from ipdata.steps.encode import Clock, encode_columns
+from ipdata.video import decode
+from ipdata.video.transcode import executable, transcode
+
+
+@pytest.fixture(scope="module")
+def m4v(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """15 pictures of GOPs of 12."""
+    source = write_y4m(tmp_path_factory.mktemp("source") / "clip.y4m", moving_luma(frames=15, step_px=(2, 1)))
+    return transcode(source, recipe_of().transcode, path=executable())
+
+
+def test_headers_tell_the_types_that_decoding_gives(m4v: bytes) -> None:
+    decoded = "".join(picture.picture_type for picture in decode.pictures(m4v))
+    assert decode.coded_picture_types(m4v) == decoded == "I" + "P" * 11 + "IPP"
+
+
+def test_b_pictures_are_no_p_pictures(m4v: bytes) -> None:
+    coded = decode.coded_pictures(m4v)
+    at = coded[3].index(b"\0\0\1\xb6") + 4
+    coded[3] = coded[3][:at] + bytes([coded[3][at] & 0x3F | 0x80]) + coded[3][at + 1 :]
+    assert decode.coded_picture_types(b"".join(coded)) == "IPP?" + "P" * 8 + "IPP"
+
+
+@pytest.mark.parametrize(
+    ("expected", "code"),
+    [
+        ("I" + "P" * 11 + "IPPP", "frame_count"),
+        ("I" + "P" * 11 + "IP", "frame_count"),
+        ("I" + "P" * 14, "picture_types"),
+    ],
+)
+def test_a_video_of_other_pictures_fails_before_any_flow_is_made(
+    m4v: bytes, expected: str, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made(*_: object, **__: object) -> None:
+        raise AssertionError("a flow estimator was made")
+
+    monkeypatch.setattr(type(FLOW_BUILD), "maker", made)
+    with pytest.raises(VideoError) as caught:
+        encode_columns(m4v, ("flow",), recipe_of(), Clock(), picture_types=expected)
+    assert (caught.value.stage, caught.value.code) == ("transcode", code)
+
+
+def test_a_picture_that_does_not_decode_is_damage(m4v: bytes) -> None:
+    coded = decode.coded_pictures(m4v)
+    coded[7] = coded[7][: len(coded[7]) // 2]
+    broken = b"".join([*coded[:-1], coded[-1][:12]])
+    with pytest.raises(VideoError) as caught:
+        encode_columns(broken, ("mv",), recipe_of(), Clock(), picture_types="I" + "P" * 11 + "IPP")
+    assert caught.value.stage == "decode"
