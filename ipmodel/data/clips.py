@@ -76,7 +76,7 @@ class Clips(Dataset[dict[str, Any]]):
         rng = rng_of(settings.seed, turn, number)
         window = self._window(turn, rng, width=sample.width, height=sample.height)
         clip: dict[str, Any] = {"window": window, "label": sample.class_id, "number": number}
-        drawn: dict[str | None, list[int]] = {}  # by picture types: mv, residual and flow of a clip are of the same frames
+        drawn: dict[str | None, list[int]] = {}  # by picture types: mv, residual and flow are of the same frames
         for column in settings.columns:
             kind = column_of(column).pictures
             if kind not in drawn:
