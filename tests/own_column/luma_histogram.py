@@ -1,0 +1,90 @@
+"""A column of a package of its own: how often each luma occurs in a frame. This one module is all that it takes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from shards.columns import Column, Encoding, Payload
+from shards.errors import ShardError
+from shards.sheet.cells import Row, View
+
+
+class LumaHistogram(Column):
+    """Counts of the luma of every frame, (bins,) uint32; a frame is the counts as little-endian bytes."""
+
+    name = "luma_histogram"
+    payload = "histogram.bin"
+    pictures = "all"
+    contents = "counts of each frame's luma, little-endian uint32, as many bins as the encoding says"
+
+    def encode(self, stored: NDArray, encoding: Encoding) -> bytes:
+        if stored.shape != (encoding["bins"],) or stored.dtype != np.uint32:
+            raise ShardError(f"a luma histogram must be ({encoding['bins']},) uint32, got {stored.shape}")
+        return stored.astype("<u4").tobytes()
+
+    def decode(self, data: bytes, *, width: int, height: int) -> NDArray:
+        counts = np.frombuffer(data, "<u4").astype(np.uint32)
+        if counts.sum() != width * height:
+            raise ShardError(f"a luma histogram counts {counts.sum()} px of {width * height}; the shard is damaged")
+        return counts
+
+    def empty(self, *, width: int, height: int) -> NDArray:
+        return np.empty((0, 0), np.uint32)
+
+    def draw(self, frames: Sequence[NDArray], numbers: Sequence[int], view: View) -> Row:
+        return Row(("luma", "histogram"), [_bars(counts, view) for counts in frames])
+
+
+def _bars(counts: NDArray, view: View) -> NDArray[np.uint8]:
+    width, height = view.cell
+    bars = np.zeros((height, len(counts)), np.uint8)
+    for column, tall in enumerate(np.rint(counts / counts.max() * height).astype(int)):
+        bars[height - tall :, column] = 160
+    return cv2.cvtColor(cv2.resize(255 - bars, (width, height), interpolation=cv2.INTER_NEAREST), cv2.COLOR_GRAY2RGB)
+
+
+COLUMN = LumaHistogram()
+
+try:
+    from ipdata.columns.base import ColumnBuild, Maker
+    from ipdata.video.decode import Picture
+except ImportError:  # only the packages that read sets are installed
+    BUILD = None
+else:
+
+    @dataclass(frozen=True, kw_only=True)
+    class Table:
+        """The recipe's table [luma_histogram]; it may be left out."""
+
+        bins: int = 16
+
+        def __post_init__(self) -> None:
+            if not 2 <= self.bins <= 256:
+                raise ValueError(f"bins must be 2 to 256, got {self.bins}")
+
+    class HistogramMaker:
+        def __init__(self, encoding: dict[str, Any], **size: int) -> None:
+            self.encoding, self.size = encoding, size
+            self.frames: list[bytes] = []
+
+        def add(self, picture: Picture, previous: Picture) -> None:
+            counts = np.histogram(picture.luma, bins=self.encoding["bins"], range=(0, 256))[0]
+            self.frames.append(COLUMN.encode(counts.astype(np.uint32), self.encoding))
+
+        def payload(self, m4v: bytes) -> Payload:
+            return COLUMN.join(self.frames, **self.size)
+
+    class HistogramBuild(ColumnBuild):
+        column = COLUMN
+        table = Table
+        media = "uint32"
+        stated = ("bins",)
+
+        def maker(self, table: Table, *, width: int, height: int) -> Maker:
+            return HistogramMaker(self.encoding(table), width=width, height=height)
+
+    BUILD = HistogramBuild()
