@@ -1,12 +1,17 @@
 """The index of a shard's tar: where every member and every frame lies in it."""
 
+import operator
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from shards import canonical
-from shards.columns.base import rising_from_0
 from shards.errors import ShardError
 from shards.schema import record_from
+
+
+def rising_from_0(offsets: Sequence[int]) -> bool:
+    """Tell whether these are the offsets of frames that each have at least one byte."""
+    return bool(offsets) and offsets[0] == 0 and all(map(operator.lt, offsets, offsets[1:]))
 
 
 @dataclass(frozen=True, kw_only=True)

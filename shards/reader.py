@@ -109,12 +109,19 @@ class ShardSet:
         """The record of a key. Raises ShardError if the set has no such sample."""
         return self._located(key)[1]
 
+    def frame_numbers(self, key: str, column: str) -> list[int]:
+        """Frame numbers of a sample's entries in a column, in order: position p of the column is frame numbers[p].
+
+        Raises: ShardError for an unknown key or column.
+        """
+        return self.column(column).frame_numbers(self.sample(key).picture_types)
+
     def read(self, key: str, column: str, positions: Sequence[int] | None = None, *, stored: bool = False) -> NDArray:
         """Frames of one sample, by their position in the column (all, if None); reads only the bytes of those frames.
 
         iframe: (n, H, W, 3) uint8 RGB. mv: (n, h, w, 2) int16 half-pels, -32768 in intra macroblocks. residual:
         (n, H, W, 3) int16 RGB. flow: (n, H, W, 2) float32 px. With `stored`, residual and flow as uint8 levels.
-        Position p is frame number `sample.frame_numbers(column)[p]`.
+        Position p is frame number `frame_numbers(key, column)[p]`.
 
         Raises: ShardError for an unknown key, column or position, and for damaged bytes.
         """

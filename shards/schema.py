@@ -7,7 +7,6 @@ from types import UnionType
 from typing import Any, get_args, get_origin
 
 from shards import canonical
-from shards.columns import column_of
 from shards.errors import ShardError
 from shards.keys import check_key
 
@@ -70,10 +69,6 @@ class Sample:
             raise ShardError(f"{self.key}: source_pts must be integers")
         if not all(type(text) is str for pair in self.subsets.items() for text in pair):
             raise ShardError(f"{self.key}: subsets must map names to names, got {self.subsets}")
-
-    def frame_numbers(self, column: str) -> list[int]:
-        """Frame numbers of a known column's entries, in order: position p of the column is frame numbers[p]."""
-        return column_of(column).frame_numbers(self.picture_types)
 
     def to_json(self) -> bytes:
         return canonical.dumps(asdict(self))

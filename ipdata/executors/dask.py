@@ -262,7 +262,8 @@ def _submit(client: Client, task: ShardTask, *, run: str, video_timeout_s: float
         outcome: Any = None  # of the step before, a Future
         for number, step in enumerate(video.steps):
             place = {"resources": {step.resource: 1}} if step.resource else elsewhere
-            options = {"pure": False, "priority": priority + number / 2, "key": f"step-{number}-{video.key}-{run}"}
+            name = "+".join(step.columns) if number else "extract"  # on Dask's dashboard
+            options = {"pure": False, "priority": priority + number / 2, "key": f"{name}-{video.key}-{run}"}
             outcome = client.submit(run_step_in_child, video, step, outcome, video_timeout_s, **options, **place)
         future: Future = outcome
         return future

@@ -64,7 +64,7 @@ class Clips(Dataset[dict[str, Any]]):
 
     def _frames(self, sample: Sample) -> int:
         """How many there are to draw from, in the column that has fewest."""
-        return min(len(sample.frame_numbers(column)) for column in self.settings.columns)
+        return min(len(column_of(column).frame_numbers(sample.picture_types)) for column in self.settings.columns)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -80,7 +80,7 @@ class Clips(Dataset[dict[str, Any]]):
         for column in settings.columns:
             kind = column_of(column).pictures
             if kind not in drawn:
-                drawn[kind] = self._positions(len(sample.frame_numbers(column)), rng)
+                drawn[kind] = self._positions(len(column_of(column).frame_numbers(sample.picture_types)), rng)
             clip[column] = self._read(sample, column, drawn[kind], window)
         if "iframe" in clip and self._training and settings.input.colour_jitter:
             clip["iframe"] = jitter(clip["iframe"], settings.input.colour_jitter, rng)

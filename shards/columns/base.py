@@ -4,18 +4,17 @@ A frame series is one payload: an optional header, then the encoded frames one a
 n + 1 offsets from the end of the header, so frame i is data[header + frames[i] : header + frames[i + 1]].
 """
 
-import operator
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shards.arrays import F32
+from shards.arrays import F32, I16, U8
 from shards.errors import ShardError
-from shards.sheet.cells import Row, View
+from shards.index import rising_from_0
 
 Pictures = Literal["I", "P", "all"]
 Encoding = Mapping[str, Any]  # what the manifest states of a column's encoding: media, quality, bound_px, ...
@@ -46,9 +45,34 @@ class Payload:
         return self.data[self.header + self.frames[position] : self.header + self.frames[position + 1]]
 
 
-def rising_from_0(offsets: Sequence[int]) -> bool:
-    """Tell whether these are the offsets of frames that each have at least one byte."""
-    return bool(offsets) and offsets[0] == 0 and all(map(operator.lt, offsets, offsets[1:]))
+@dataclass(frozen=True)
+class Row:
+    """One row of the contact sheet: a column's frames."""
+
+    label: tuple[str, ...]  # a line each
+    cells: list[U8]  # (h, w, 3) RGB, of the canvas's cell size
+    hatched: bool = False  # whether a cell has stripes, which the legend explains
+
+
+class Canvas(Protocol):
+    """What draws the cells of a contact sheet: shards.sheet.cells has the one."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the pictures, px."""
+
+    @property
+    def cell(self) -> tuple[int, int]:
+        """Width and height of a cell, px."""
+
+    def picture(self, rgb: U8, *, tag: str = "") -> U8:
+        """An RGB picture (H, W, 3) as a cell, with a few words in its corner."""
+
+    def vectors(self, mv: I16) -> U8:
+        """(h, w, 2) half-pels as a cell: colour, arrows, and stripes where a macroblock is intra."""
+
+    def flow(self, flow_px: F32) -> U8:
+        """(H, W, 2) px as a cell: colour and arrows."""
 
 
 def joined(frames: Sequence[bytes], *, header: bytes = b"") -> Payload:
@@ -121,11 +145,11 @@ class Column:
         """The type of a payload in the words of Hugging Face `datasets`."""
         return {"dtype": "binary"}
 
-    def motion_px(self, frames: Sequence[NDArray], view: View) -> list[F32]:
+    def motion_px(self, frames: Sequence[NDArray], canvas: Canvas) -> list[F32]:
         """The frames as motion, (H, W, 2) px each, if that is what they are: one colour scale serves all such rows."""
         return []
 
-    def draw(self, frames: Sequence[NDArray], numbers: Sequence[int], view: View) -> Row:
+    def draw(self, frames: Sequence[NDArray], numbers: Sequence[int], canvas: Canvas) -> Row:
         """A row of the contact sheet from values and their frame numbers."""
         raise NotImplementedError
 

@@ -7,10 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shards.arrays import F32, U8
-from shards.columns.base import Encoding
+from shards.columns.base import Canvas, Encoding, Row
 from shards.columns.jpeg import ZERO_LEVEL, JpegColumn, decode_jpeg, encode_jpeg
 from shards.errors import ShardError
-from shards.sheet.cells import Row, View, flow_cell
 
 
 class Flow(JpegColumn):
@@ -41,11 +40,11 @@ class Flow(JpegColumn):
         if not isinstance(bound_px, int | float) or not 0 < bound_px < math.inf:
             raise ShardError(f"the encoding of flow needs a positive bound_px, got {bound_px!r:.80}")
 
-    def motion_px(self, frames: Sequence[NDArray], view: View) -> list[F32]:
+    def motion_px(self, frames: Sequence[NDArray], canvas: Canvas) -> list[F32]:
         return list(frames)
 
-    def draw(self, frames: Sequence[NDArray], numbers: Sequence[int], view: View) -> Row:
-        return Row(("optical", "flow"), [flow_cell(flow_px, view) for flow_px in frames])
+    def draw(self, frames: Sequence[NDArray], numbers: Sequence[int], canvas: Canvas) -> Row:
+        return Row(("optical", "flow"), [canvas.flow(flow_px) for flow_px in frames])
 
     def _planes(self, data: bytes) -> U8:
         planes = decode_jpeg(data, grey=True)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from numpy.typing import NDArray
 
+from shards.columns.base import Canvas, Row
 from shards.columns.jpeg import JpegColumn
-from shards.sheet.cells import Row, View, resize, tag
 
 
 class Iframe(JpegColumn):
@@ -16,11 +16,9 @@ class Iframe(JpegColumn):
     pictures = "I"
     contents = "I-frames, RGB, as JPEG images one after another"
 
-    def draw(self, frames: Sequence[NDArray], numbers: Sequence[int], view: View) -> Row:
-        pictures = [resize(frame, view.cell) for frame in frames]
-        for picture, number in zip(pictures, numbers, strict=True):
-            tag(picture, f"I {number}")
-        return Row(("I-frame", "at or before"), pictures)
+    def draw(self, frames: Sequence[NDArray], numbers: Sequence[int], canvas: Canvas) -> Row:
+        cells = [canvas.picture(frame, tag=f"I {number}") for frame, number in zip(frames, numbers, strict=True)]
+        return Row(("I-frame", "at or before"), cells)
 
 
 IFRAME = Iframe()

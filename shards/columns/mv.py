@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shards.arrays import F32, I16
-from shards.columns.base import Column, Encoding, Payload, joined
+from shards.columns.base import Canvas, Column, Encoding, Payload, Row, joined
 from shards.errors import ShardError
-from shards.motion import INTRA, grid_of
-from shards.sheet.cells import Row, View, field_px, vectors_cell
+from shards.motion import INTRA, enlarge, grid_of
 
 HEADER_BYTES = 128
 SHAPE = re.compile(rb"'shape': \(([0-9]{1,9}), ([0-9]{1,9}), ([0-9]{1,9}), 2\)")
@@ -62,12 +61,23 @@ class Mv(Column):
     def features(self) -> dict[str, Any]:
         return {"list": {"list": {"list": {"list": "int16"}}}}
 
-    def motion_px(self, frames: Sequence[NDArray], view: View) -> list[F32]:
-        return [field_px(mv, view.size)[0] for mv in frames]
+    def motion_px(self, frames: Sequence[NDArray], canvas: Canvas) -> list[F32]:
+        return [field_px(mv, canvas.size)[0] for mv in frames]
 
-    def draw(self, frames: Sequence[NDArray], numbers: Sequence[int], view: View) -> Row:
-        cells = [vectors_cell(mv, view) for mv in frames]
+    def draw(self, frames: Sequence[NDArray], numbers: Sequence[int], canvas: Canvas) -> Row:
+        cells = [canvas.vectors(mv) for mv in frames]
         return Row(("motion", "vectors"), cells, hatched=any(bool((mv == INTRA).any()) for mv in frames))
+
+
+def pixels(mv: I16) -> F32:
+    """Half-pels to px, 0 where a macroblock is intra. Same shape."""
+    return np.where(mv == INTRA, np.float32(0), mv * np.float32(0.5))
+
+
+def field_px(mv: I16, size: tuple[int, int]) -> tuple[F32, NDArray[np.bool_]]:
+    """Per pixel of a picture of (width, height): the vectors (H, W, 2) in px, and which pixels are intra (H, W)."""
+    per_pixel = enlarge(mv, width=size[0], height=size[1])
+    return pixels(per_pixel), (per_pixel == INTRA).any(axis=-1)
 
 
 def decode_payload(data: bytes) -> I16:

@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shards.arrays import I16, U8
-from shards.columns.base import Encoding
+from shards.columns.base import Canvas, Encoding, Row
 from shards.columns.jpeg import ZERO_LEVEL, JpegColumn
 from shards.errors import ShardError
-from shards.sheet.cells import Row, View, gain_of, resize, stretch
+
+MAX_GAIN = 16  # of the contact sheet; beyond it, a residual shows only the noise of its JPEG
 
 
 class Residual(JpegColumn):
@@ -29,10 +30,21 @@ class Residual(JpegColumn):
     def restore(self, stored: NDArray, encoding: Encoding) -> I16:
         return stored.astype(np.int16) - np.int16(ZERO_LEVEL)
 
-    def draw(self, frames: Sequence[NDArray], numbers: Sequence[int], view: View) -> Row:
+    def draw(self, frames: Sequence[NDArray], numbers: Sequence[int], canvas: Canvas) -> Row:
         gain = gain_of(frames)
-        cells = [resize(stretch(residual, gain), view.cell) for residual in frames]
+        cells = [canvas.picture(stretch(residual, gain)) for residual in frames]
         return Row(("residual", f"contrast x{gain}" if gain > 1 else "as stored"), cells)
+
+
+def gain_of(residuals: Sequence[NDArray]) -> int:
+    """The power of two that spreads the strongest percent of residuals over the grey levels; 1 to MAX_GAIN."""
+    strong = max(float(np.percentile(np.abs(residual), 99)) for residual in residuals)
+    return int(np.clip(2 ** np.floor(np.log2(ZERO_LEVEL / max(strong, 1.0))), 1, MAX_GAIN))
+
+
+def stretch(residual: NDArray, gain: int) -> U8:
+    """(H, W, 3) int16 to levels around grey, the contrast multiplied by the gain."""
+    return np.clip(residual.astype(np.int16) * gain + ZERO_LEVEL, 0, 255).astype(np.uint8)
 
 
 RESIDUAL = Residual()

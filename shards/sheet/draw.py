@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from shards.arrays import U8
 from shards.columns import COLUMNS, Column
+from shards.columns.base import Row
 from shards.errors import ShardError
 from shards.reader import ShardSet
 from shards.schema import Sample
@@ -117,7 +118,7 @@ def draw(frames: Frames) -> U8:
     return sheet
 
 
-def _place(sheet: U8, row: cells.Row, *, y: int, step_x: int) -> None:
+def _place(sheet: U8, row: Row, *, y: int, step_x: int) -> None:
     for n, line in enumerate(row.label):
         cells.write(sheet, line, 8, y + 16 + 18 * n, width=LABEL_PX - 12)
     for n, image in enumerate(row.cells):

@@ -20,6 +20,7 @@ from numba import cuda
 
 import ipdata.build
 import ipdata.cli
+from ipdata.executors import Placement
 from ipdata.executors import dask as dask_executor
 from ipdata.recipe import Limits, load_recipe
 from shards.reader import ShardSet
@@ -132,7 +133,7 @@ def test_an_interrupt_is_not_lost_in_a_finaliser(number: signal.Signals) -> None
         with pytest.raises(KeyboardInterrupt), dask_executor._interrupts_noted() as interrupts:
             Finalised()
             assert len(interrupts) == 1
-            dask_executor._next(running, client, interrupts, gpu=False)
+            dask_executor._next(running, client, interrupts, resources=set())
     assert signal.getsignal(number) is before
 
 
@@ -158,7 +159,9 @@ def test_a_build_may_run_in_any_thread(tmp_path: Path) -> None:
     """Signals are handled in the main thread only; elsewhere they are left to who owns it."""
     recipe = replace(load_recipe("small", ["synthetic.frames=14"]), limits=Limits(videos=2))
     places = {"source": tmp_path, "splits": None, "draw": None, "out": tmp_path / "set"}
-    request = ipdata.build.Request(dataset="synthetic", recipe=recipe, columns=("mv", "video"), workers=1, **places)
+    request = ipdata.build.Request(
+        dataset="synthetic", recipe=recipe, columns=("mv", "video"), placement=Placement(workers=1), **places
+    )
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(ipdata.build.build, request).result(timeout=120).manifest.samples == 2
 
@@ -272,9 +275,11 @@ def test_a_build_whose_last_worker_with_a_gpu_dies_gives_up_and_can_go_on(
     monkeypatch.setattr(dask_executor, "RESULT_S", 1.0)
     next_done = dask_executor._next
 
-    def then_kill(running: as_completed, client: Client, interrupts: dask_executor.Interrupts, *, gpu: bool) -> Future:
+    def then_kill(
+        running: as_completed, client: Client, interrupts: dask_executor.Interrupts, *, resources: set[str]
+    ) -> Future:
         """Between a task's end and its result, which is lost with the worker."""
-        done = next_done(running, client, interrupts, gpu=gpu)
+        done = next_done(running, client, interrupts, resources=resources)
         gpu_worker.kill()
         while any(dask_executor._workers(client).values()):
             time.sleep(0.05)

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shards.columns import Column, Encoding, Payload
+from shards.columns.base import Canvas, Row
 from shards.errors import ShardError
-from shards.sheet.cells import Row, View
 
 
 class LumaHistogram(Column):
@@ -35,12 +35,12 @@ class LumaHistogram(Column):
     def empty(self, *, width: int, height: int) -> NDArray:
         return np.empty((0, 0), np.uint32)
 
-    def draw(self, frames: Sequence[NDArray], numbers: Sequence[int], view: View) -> Row:
-        return Row(("luma", "histogram"), [_bars(counts, view) for counts in frames])
+    def draw(self, frames: Sequence[NDArray], numbers: Sequence[int], canvas: Canvas) -> Row:
+        return Row(("luma", "histogram"), [_bars(counts, canvas.cell) for counts in frames])
 
 
-def _bars(counts: NDArray, view: View) -> NDArray[np.uint8]:
-    width, height = view.cell
+def _bars(counts: NDArray, cell: tuple[int, int]) -> NDArray[np.uint8]:
+    width, height = cell
     bars = np.zeros((height, len(counts)), np.uint8)
     for column, tall in enumerate(np.rint(counts / counts.max() * height).astype(int)):
         bars[height - tall :, column] = 160

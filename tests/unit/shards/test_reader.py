@@ -46,8 +46,7 @@ def test_random_access_equals_the_whole_decode(made: ShardSet, key: str, column:
 
 def test_arrays_are_of_the_stated_types_and_units(made: ShardSet) -> None:
     scene = made_sets.scenes()[0]
-    sample = made.sample(scene.key)
-    inter = sample.frame_numbers("mv")
+    inter = made.frame_numbers(scene.key, "mv")
     mv, residual, flow = (made.read(scene.key, column) for column in ("mv", "residual", "flow"))
     iframe = made.read(scene.key, "iframe")
     assert (mv.dtype, mv.shape) == (np.int16, (len(inter), 3, 4, 2))
@@ -106,7 +105,7 @@ def test_a_set_that_is_not_grouped_selects_by_record(tmp_path: Path, made: Shard
 
 
 def test_keys_columns_and_positions_are_checked(made: ShardSet) -> None:
-    count = len(made.sample(KEYS[0]).frame_numbers("mv"))
+    count = len(made.frame_numbers(KEYS[0], "mv"))
     wrong: list[tuple[Any, str]] = [
         (lambda: made.sample("nobody-00000000"), "no sample 'nobody-00000000'; `ipshards info --keys` lists them"),
         (lambda: made.read("nobody-00000000", "mv"), "no sample 'nobody-00000000'"),

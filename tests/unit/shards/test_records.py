@@ -80,10 +80,10 @@ def test_sample_refuses_json(data: bytes, message: str) -> None:
 
 
 def test_frame_numbers_go_by_picture_type() -> None:
-    sample = replace(SAMPLE, picture_types="IPPPPPPPPPPPIP")
-    assert sample.frame_numbers("iframe") == [0, 12]
-    assert sample.frame_numbers("flow") == [*range(1, 12), 13]
-    assert sample.frame_numbers("video") == list(range(14))
+    types = replace(SAMPLE, picture_types="IPPPPPPPPPPPIP").picture_types
+    assert COLUMNS["iframe"].frame_numbers(types) == [0, 12]
+    assert COLUMNS["flow"].frame_numbers(types) == [*range(1, 12), 13]
+    assert COLUMNS["video"].frame_numbers(types) == list(range(14))
 
 
 def test_unknown_columns_are_refused_with_those_there_are() -> None:

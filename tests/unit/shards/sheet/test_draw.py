@@ -11,6 +11,7 @@ from shards import ShardError, ShardSet
 from shards.columns.flow import FLOW
 from shards.columns.iframe import IFRAME
 from shards.columns.mv import MV
+from shards.columns.residual import MAX_GAIN, gain_of, stretch
 from shards.motion import INTRA
 from shards.sheet import cells, colour, draw
 
@@ -67,8 +68,8 @@ def vectors(x: int, y: int) -> np.ndarray:
 
 def test_vectors_and_flow_of_equal_motion_have_equal_colours_and_arrows() -> None:
     mv, flow_px = vectors(6, -2), np.full((48, 64, 2), (3, -1), np.float32)
-    of_mv = cells.vectors_cell(mv, VIEW)
-    of_flow = cells.flow_cell(flow_px, VIEW)
+    of_mv = VIEW.vectors(mv)
+    of_flow = VIEW.flow(flow_px)
     np.testing.assert_array_equal(of_mv, of_flow)
     assert (of_mv.max(axis=-1) < 100).sum() > 50  # there are arrows
 
@@ -84,7 +85,7 @@ def test_arrows_point_where_the_content_goes() -> None:
 def test_intra_macroblocks_are_striped_and_the_legend_says_so() -> None:
     mv = vectors(0, 0)
     mv[1, 2] = INTRA
-    cell = cells.vectors_cell(mv, VIEW)
+    cell = VIEW.vectors(mv)
     intra = cell[56:112, 112:168]
     assert sorted(np.unique(intra)) == [95, 190]
     assert (cell[:56] == 255).all()
@@ -98,11 +99,11 @@ def test_intra_macroblocks_are_striped_and_the_legend_says_so() -> None:
 
 def test_weak_residuals_are_stretched_and_strong_ones_are_not() -> None:
     weak, strong = (np.tile(np.int16([-a, a]), (16, 8))[..., None].repeat(3, axis=-1) for a in (5, 120))
-    assert cells.gain_of([weak]) == 16
-    assert cells.gain_of([weak, strong]) == 1
-    assert cells.gain_of([np.zeros((4, 4, 3), np.int16)]) == cells.MAX_GAIN
-    assert np.unique(cells.stretch(weak, 16)).tolist() == [48, 208]
-    assert np.unique(cells.stretch(strong, 16)).tolist() == [0, 255]
+    assert gain_of([weak]) == 16
+    assert gain_of([weak, strong]) == 1
+    assert gain_of([np.zeros((4, 4, 3), np.int16)]) == MAX_GAIN
+    assert np.unique(stretch(weak, 16)).tolist() == [48, 208]
+    assert np.unique(stretch(strong, 16)).tolist() == [0, 255]
 
 
 @pytest.mark.parametrize(
