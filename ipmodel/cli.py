@@ -15,7 +15,7 @@ from ipmodel.errors import ModelError
 from ipmodel.process.exits import RESUME, errors_as_lines
 from ipmodel.process.signals import StoppedError, sigterm_noted
 from pipelines import load, names
-from shards.canonical import write_published
+from shards.atomic import write_published
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})

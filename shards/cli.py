@@ -11,9 +11,9 @@ from shards.errors import ShardError
 from shards.facts import describe, in_words
 from shards.manifest import Manifest
 from shards.reader import ShardSet
-from shards.sharing.card import printable
 from shards.sheet.draw import sheet_of
 from shards.store.remote import is_url
+from shards.text import printable
 from shards.verify import verify as problems_of
 
 SET = click.argument("location", metavar="SET")  # not click.Path: it would make one slash of a URL's two

@@ -9,7 +9,7 @@ from ipdata.errors import BuildError
 from ipdata.steps.extract import Failed, Job, Outcome
 from ipdata.steps.output import Output, Receipt
 from ipdata.steps.plan import ShardPlan
-from shards import canonical
+from shards.atomic import publish
 from shards.encodings import Payload
 from shards.manifest import FileInfo, ShardInfo, index_path, samples_path, tar_path
 from shards.schema import Sample
@@ -134,7 +134,7 @@ def _publish(task: ShardTask, samples: Sequence[Sample], content: Content) -> Sh
         files: dict[str, FileInfo] = write_shard(temporary, task.plan.shard, samples, columns)
         task.output.manifest.unlink(missing_ok=True)  # while shards change there is no set
         for relative in files:
-            canonical.publish(temporary / relative, task.output.directory / relative)
+            publish(temporary / relative, task.output.directory / relative)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return ShardInfo(

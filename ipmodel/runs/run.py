@@ -21,7 +21,7 @@ from ipmodel.runs import checkpoint
 from ipmodel.runs.record import OF_TRAINING_ALONE, OUTSIDE, RUN, differences, identity, read_record
 from pipelines import build
 from shards import ShardSet
-from shards.canonical import publish_new, write_synced
+from shards.atomic import publish_new, write_synced
 from shards.store.remote import is_url
 
 

@@ -1,6 +1,5 @@
 """A run's phases, in order: what each begins with, and who trains it; a complete one is not trained again."""
 
-import fcntl
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -24,6 +23,7 @@ from ipmodel.runs.preflight import check_files
 from ipmodel.runs.record import RUN
 from ipmodel.runs.run import Run, trained
 from ipmodel.training.loop import Job, frozen, train
+from shards.atomic import LockedError, locked
 
 PATIENCE_S = 8.0  # with a file system that shows a file later on other machines
 LOCK_S = 8.0  # how long a phase's lock may outlast a killed process: its loader processes look every five seconds
@@ -96,24 +96,14 @@ def _alone_in(directory: Path) -> Iterator[None]:
     """
     descriptor = os.open(directory, os.O_RDONLY)
     try:
-        deadline = time.monotonic() + LOCK_S
-        while not _locked(descriptor):
-            if time.monotonic() > deadline:
-                cure = "wait for it, or use another --out"
-                raise ModelError(f"{directory}: another process trains this phase; {cure}")
-            time.sleep(0.1)
-        checkpoint.sweep(directory)
-        yield
+        with locked(descriptor, wait_s=LOCK_S):
+            checkpoint.sweep(directory)
+            yield
+    except LockedError:
+        cure = "wait for it, or use another --out"
+        raise ModelError(f"{directory}: another process trains this phase; {cure}") from None
     finally:
         os.close(descriptor)
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def job_of(run: Run, *, split: str, name: str) -> Job:

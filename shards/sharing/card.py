@@ -1,15 +1,13 @@
 """The set's derived README.md: Hugging Face `configs` for machines, and what the set is, for people."""
 
 import json
-import re
 from dataclasses import fields
 from typing import Any
 
 from shards.manifest import Manifest
 from shards.schema import COLUMNS, Sample
+from shards.text import in_markdown
 
-# Where a name from outside is printed, Markdown and HTML must not see these.
-MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|!&~$])")
 CONTENTS = {
     "iframe": "I-frames, RGB, as JPEG images one after another",
     "mv": "motion vectors of the P-frames, int16 (P, h, w, 2), half-pels, one for each 16x16 px",
@@ -17,11 +15,6 @@ CONTENTS = {
     "flow": "TV-L1 flow of the P-frames, as grey JPEG images one after another, u above v",
     "video": "the MPEG-4 Part 2 bitstream that all other columns can be rebuilt from",
 }
-
-
-def printable(text: str) -> str:
-    """Text from outside on one line, without control characters; they and lone surrogates become escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def render(manifest: Manifest) -> str:
@@ -63,7 +56,7 @@ def _features(column: str, splits: list[str]) -> list[dict[str, Any]]:
 
 
 def _what_it_is(manifest: Manifest) -> str:
-    dataset = _text(str(manifest.dataset.get("name", "unnamed")))
+    dataset = in_markdown(str(manifest.dataset.get("name", "unnamed")))
     left_out = f"Failed: {_number(manifest.failed)} videos. Listed by the dataset but not found: "
     lines = [
         f"# Shard set of {dataset}",
@@ -75,8 +68,8 @@ def _what_it_is(manifest: Manifest) -> str:
         "| split | train | test | unused |",
         "| --- | --- | --- | --- |",
     ]
-    lines += [f"| {_text(s)} | {n['train']} | {n['test']} | {n['unused']} |" for s, n in manifest.splits.items()]
-    lines += ["", f"Classes, by id from 0: {', '.join(map(_text, manifest.classes))}.", ""]
+    lines += [f"| {in_markdown(s)} | {n['train']} | {n['test']} | {n['unused']} |" for s, n in manifest.splits.items()]
+    lines += ["", f"Classes, by id from 0: {', '.join(map(in_markdown, manifest.classes))}.", ""]
     return "\n".join(lines)
 
 
@@ -134,10 +127,6 @@ def _example(column: str) -> str:
         else f'''\
 shard_set.read(sample.key, "{column}").shape'''
     )
-
-
-def _text(text: str) -> str:
-    return MARKDOWN.sub(r"\\\1", printable(text))
 
 
 def _number(names: list) -> str:

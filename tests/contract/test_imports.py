@@ -118,6 +118,19 @@ def test_a_set_at_a_url_names_the_extra_that_it_needs(blocked: list[str], url: s
     assert "`pip install 'ip-tsn[remote]'`" in error
 
 
+def test_a_local_set_is_read_where_files_cannot_be_locked() -> None:
+    """As on Windows, whose Python has no module fcntl."""
+    code = f"""
+import shards
+shard_set = shards.ShardSet({str(REPOSITORY / "tests/golden/format1")!r})
+key = next(shard_set.samples()).key
+print(key, shard_set.read(key, "mv").shape)
+shard_set.check(shard_set.files(["mv"], split="1", subset="test"))
+"""
+    done = run_without(["fcntl"], code)
+    assert done.returncode == 0 and done.stdout.strip(), done.stderr
+
+
 def test_pipelines_needs_the_standard_library_alone() -> None:
     code = "import pipelines\nprint(pipelines.names('build'))"
     done = run_without([*HEAVY, "numpy", "cv2", "click"], code)
