@@ -1,6 +1,7 @@
 """`ipdata build`: list, plan, extract what is not done, publish shard by shard, and the manifest last."""
 
 import json
+import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -8,12 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import click
-
 from ipdata.datasets import dataset_of
-from ipdata.errors import BuildError, VideoError
+from ipdata.errors import BuildError, StrictError, VideoError
 from ipdata.executors.base import Event, run_here
-from ipdata.progress import Progress
+from ipdata.progress import Unwatched
 from ipdata.recipe import BuildRecipe
 from ipdata.report import describe, log_line, manifest_of, report_of
 from ipdata.steps.extract import Failed, Job, source_sha256
@@ -34,6 +33,8 @@ from shards.manifest import Manifest
 from shards.sharing.card import render
 
 HASHING_THREADS = 4
+UNWATCHED = Unwatched()
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +63,6 @@ class Result:
     failures: list[Failed] = field(default_factory=list)
 
 
-class StrictError(BuildError):
-    """--strict, and a video failed or is missing."""
-
-
 def check_gpu_packages(request: Request, tools: dict[str, str]) -> None:
     """Where flow is made on GPUs, the driver needs their packages too: their versions belong to the set."""
     wanted = request.recipe.flow.backend == "cuda" and "flow" in request.columns
@@ -85,7 +82,7 @@ def plan_of(request: Request) -> Plan:
     return plan
 
 
-def build(request: Request) -> Result:
+def build(request: Request, progress: Unwatched = UNWATCHED) -> Result:
     """Build or finish a shard set; returns what was built and what failed.
 
     Raises: BuildError for every refusal; StrictError where --strict stopped it.
@@ -102,8 +99,9 @@ def build(request: Request) -> Result:
         tasks = list(_tasks(request, output, plan, columns, tools, published))
         videos = len(plan.videos)
         todo = sum(len(task.jobs) for task in tasks)
-        click.echo(f"{videos} videos in {len(plan.shards)} shards, {todo} to extract", err=True)
-        failures = _run(request, output, tasks, videos=todo)
+        LOG.info("%d videos in %d shards, %d to extract", videos, len(plan.shards), todo)
+        progress.begin(todo)
+        failures = _run(request, output, tasks, progress)
         manifest = manifest_of(output, plan, columns, tools)
         remove_stale(output, plan, columns)
         output.publish("README.md", render(manifest).encode())
@@ -182,15 +180,14 @@ def _events(request: Request, output: Output, tasks: Sequence[ShardTask]) -> Ite
     scratch = output.temporary_dir / "dask"
     connection = cluster.connect(request.scheduler, workers=request.workers, gpu=gpu, scratch=scratch)
     with connection as (client, interrupts):
-        click.echo(f"Dask dashboard: {client.dashboard_link}", err=True)
+        LOG.info("Dask dashboard: %s", client.dashboard_link)
         yield cluster.run_on(client, tasks, interrupts, timeout_s=request.timeout_s)
 
 
-def _run(request: Request, output: Output, tasks: Sequence[ShardTask], *, videos: int) -> list[Failed]:
-    """Run tasks to their end, with progress on the terminal and a line in the log for each video."""
+def _run(request: Request, output: Output, tasks: Sequence[ShardTask], progress: Unwatched) -> list[Failed]:
+    """Run tasks to their end; each video is told to progress and gets a line in the log."""
     failures: list[Failed] = []
     would_lose: list[Failed] = []
-    progress = Progress(videos)
     with (output.build_dir / "log.jsonl").open("a") as log, _events(request, output, tasks) as events:
         for event in events:
             if isinstance(event, Packed):
@@ -203,7 +200,6 @@ def _run(request: Request, output: Output, tasks: Sequence[ShardTask], *, videos
                 failures.append(event.failed)
                 if request.strict:
                     raise StrictError(f"--strict: {describe(event.failed)}")
-    progress.close()
     if would_lose:
         listed = "\n  ".join(describe(failed) for failed in would_lose)
         raise BuildError(

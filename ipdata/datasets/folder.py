@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import asdict, replace
 from pathlib import Path, PurePosixPath
 
-from ipdata.datasets.base import Dataset, Entry, Listing, files_by_name, is_video, match, refuse_draw, shown
+from ipdata.datasets.base import Dataset, Entry, Listing, expected, files_by_name, is_video, match, refuse_draw, shown
 from ipdata.datasets.lists import bad_line, quoted, read_csv
 from ipdata.errors import BuildError
 from ipdata.recipe import BuildRecipe, Folder
@@ -30,6 +30,8 @@ def list_folder(source: Path, splits: Path | None, draw: Path | None, recipe: Bu
     path = _csv_path(source, splits)
     if path is None:
         entries, options = _split_by_share(files, recipe.folder), asdict(recipe.folder)
+        if not entries:
+            raise expected(FOLDER, source, f"no video below {shown(source)} lies in the folder of a class")
     else:
         entries, options = _read_entries(path), {}
         own = path.resolve()

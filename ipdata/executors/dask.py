@@ -5,10 +5,9 @@ Where flow is made on GPUs, a video takes two tasks: all else on any worker, the
 
 import logging
 import signal
-import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -24,59 +23,19 @@ from ipdata.executors.base import Event, summary
 from ipdata.executors.isolated import attempt_in_child
 from ipdata.steps.extract import Failed, Job, Outcome, without_flow
 from ipdata.steps.pack import ShardTask, pack
+from shards.terminal import Arrivals, handled, interrupts_noted
 
 GPU = "GPU"  # the Dask resource of workers that make flow there; a task takes one
 WAIT_S = 60.0  # for workers that come back, before a build that needs them gives up
 RESULT_S = 10.0  # for the result of a task that is done
 POLL_S = 0.05
-PATIENCE_S = 5.0  # an interrupt that is repeated later than this is raised at once
 VIDEOS_AHEAD = 4  # a core: enough that no core waits, few enough that outcomes fit into memory
-
-Interrupts = list[float]  # when they came, in seconds of time.monotonic
-
-
-@contextmanager
-def _handled(numbers: Sequence[signal.Signals], handler: Callable[..., None] | signal.Handlers) -> Iterator[None]:
-    """Signals handled so, but for those that are ignored, as Ctrl-C in a shell's background.
-
-    Outside the main thread, where Python does not allow it, nothing changes.
-    """
-    here = threading.current_thread() is threading.main_thread()
-    heeded = [number for number in numbers if here and signal.getsignal(number) != signal.SIG_IGN]
-    before = [signal.signal(number, handler) for number in heeded]
-    try:
-        yield
-    finally:
-        for number, earlier in zip(heeded, before, strict=True):
-            signal.signal(number, earlier)
-
-
-@contextmanager
-def _interrupts_noted() -> Iterator[Interrupts]:
-    """Ctrl-C and SIGTERM; KeyboardInterrupt at the end if one came.
-
-    Raised at once, they would be lost in a finaliser of Dask's, where Python drops exceptions, or break its closing.
-    One that is repeated after PATIENCE_S is raised at once: something hangs.
-    """
-    received_s: Interrupts = []
-
-    def note(*_: object) -> None:
-        received_s.append(time.monotonic())
-        if received_s[-1] - received_s[0] > PATIENCE_S:
-            raise KeyboardInterrupt
-
-    try:
-        with _handled((signal.SIGINT, signal.SIGTERM), note):
-            yield received_s
-    finally:
-        if received_s:  # whatever else went wrong, such as workers that were interrupted as they started
-            raise KeyboardInterrupt
 
 
 @contextmanager
 def connect(
     scheduler: str | None, *, workers: int | None, gpu: bool, scratch: Path
-) -> Iterator[tuple[Client, Interrupts]]:
+) -> Iterator[tuple[Client, Arrivals]]:
     """A client of a running scheduler, or of a local cluster of processes, one thread each, and one more for the GPU.
 
     With it come the interrupts; they raise KeyboardInterrupt when all is closed.
@@ -96,7 +55,7 @@ def connect(
     with dask.config.set(quiet):
         if scheduler is None:
             with (
-                _interrupts_noted() as interrupts,
+                interrupts_noted() as interrupts,
                 _local_cluster(workers, gpu, scratch) as cluster,
                 Client(cluster) as client,
             ):
@@ -106,7 +65,7 @@ def connect(
             client = Client(scheduler, timeout="20s")
         except (OSError, ValueError) as error:
             raise BuildError(f"--scheduler {scheduler}: no Dask scheduler answers there ({error})") from None
-        with _interrupts_noted() as interrupts, client:
+        with interrupts_noted() as interrupts, client:
             if gpu and not any(has_gpu for has_gpu in _workers(client).values()):
                 cure = f"start one with `dask worker {scheduler} --nthreads 1 --resources GPU=1`"
                 raise BuildError(f"flow backend cuda: no worker of {scheduler} has the resource GPU; {cure}")
@@ -118,7 +77,7 @@ def _local_cluster(workers: int | None, gpu: bool, scratch: Path) -> LocalCluste
 
     Ignoring is inherited, so the driver ignores it too, and drops it, in the second or two in which they start.
     """
-    with _handled([signal.SIGINT], signal.SIG_IGN):
+    with handled([signal.SIGINT], signal.SIG_IGN):
         try:
             cluster = LocalCluster(
                 n_workers=workers,
@@ -155,7 +114,7 @@ def cores(client: Client) -> int:
     return count
 
 
-def run_on(client: Client, tasks: Sequence[ShardTask], interrupts: Interrupts, *, timeout_s: float) -> Iterator[Event]:
+def run_on(client: Client, tasks: Sequence[ShardTask], interrupts: Arrivals, *, timeout_s: float) -> Iterator[Event]:
     """Submit shards in order, a bounded number of videos ahead, and yield events as they come.
 
     What has not begun when the client is closed is never run: the scheduler forgets the tasks of clients that leave.
@@ -191,7 +150,7 @@ def run_on(client: Client, tasks: Sequence[ShardTask], interrupts: Interrupts, *
         raise BuildError("the Dask scheduler is gone; start one, and run this again: what is done is kept") from None
 
 
-def _next(running: as_completed, client: Client, interrupts: Interrupts, *, gpu: bool) -> Future:
+def _next(running: as_completed, client: Client, interrupts: Arrivals, *, gpu: bool) -> Future:
     """The next future that is done.
 
     Raises: BuildError if the cluster has had no worker, or none for a part of the work, for WAIT_S; KeyboardInterrupt.

@@ -4,9 +4,9 @@ from importlib import metadata
 
 import cv2
 
-from ipdata import __version__
 from ipdata.recipe import BuildRecipe
 from ipdata.video import decode, transcode
+from shards import __version__
 
 
 def tools_here(ffmpeg: str | None = None) -> dict[str, str]:
