@@ -1,3 +1,1 @@
 """Videos to shard sets: datasets, transcode, compressed-domain decode, residual, flow, the Dask build."""
-
-__version__ = "0.1.0"

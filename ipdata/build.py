@@ -10,10 +10,10 @@ from pathlib import Path
 
 from ipdata.columns.registry import column_build_of, packages_of
 from ipdata.datasets import dataset_of
-from ipdata.errors import BuildError, VideoError
+from ipdata.errors import BuildError, StrictError, VideoError
 from ipdata.executors import Placement, executor_of
 from ipdata.executors.base import Executor
-from ipdata.progress import Progress
+from ipdata.progress import Unwatched
 from ipdata.publish import publish
 from ipdata.recipe import BuildRecipe
 from ipdata.report import failure_line, log_line
@@ -27,6 +27,7 @@ from ipdata.video.tools import tools_here
 from shards.manifest import Manifest
 
 HASHING_THREADS = 4
+UNWATCHED = Unwatched()
 
 log = logging.getLogger(__name__)
 
@@ -55,10 +56,6 @@ class Result:
     failures: list[Failed] = field(default_factory=list)
 
 
-class StrictError(BuildError):
-    """--strict, and a video failed or is missing."""
-
-
 def plan_of(request: Request) -> Plan:
     """List the dataset and plan its shards; reads names and lists, no video. Raises BuildError, ShardError."""
     dataset = dataset_of(request.dataset)
@@ -71,7 +68,7 @@ def plan_of(request: Request) -> Plan:
     return plan
 
 
-def build(request: Request) -> Result:
+def build(request: Request, progress: Unwatched = UNWATCHED) -> Result:
     """Build or finish a shard set; returns what was built and what failed.
 
     Raises: BuildError for every refusal; StrictError where --strict stopped it.
@@ -90,7 +87,8 @@ def build(request: Request) -> Result:
         tasks = list(_shard_tasks(request, output, plan, columns, tools, published))
         todo = sum(len(task.videos) for task in tasks)
         log.info("%d videos in %d shards, %d to extract", len(plan.videos), len(plan.shards), todo)
-        failures = _run(executor, request, output, tasks)
+        progress.begin(todo)
+        failures = _run(executor, request, output, tasks, progress)
         manifest = publish(output, plan, columns, tools, failures)
     return Result(plan=plan, manifest=manifest, failures=failures)
 
@@ -163,13 +161,14 @@ def _source_hashes(sources: Mapping[str, Source]) -> dict[str, str]:
     return {key: sha256 for key, sha256 in zip(sources, hashes, strict=True) if sha256 is not None}
 
 
-def _run(executor: Executor, request: Request, output: Output, tasks: Sequence[ShardTask]) -> list[Failed]:
-    """Run tasks to their end, with progress on the terminal and a line in the log for each video."""
+def _run(
+    executor: Executor, request: Request, output: Output, tasks: Sequence[ShardTask], progress: Unwatched
+) -> list[Failed]:
+    """Run tasks to their end; each video is told to progress and gets a line in the log."""
     failures: list[Failed] = []
     would_lose: list[Failed] = []
     if not tasks:
         return failures
-    progress = Progress(sum(len(task.videos) for task in tasks))
     with (output.build_dir / "log.jsonl").open("a") as lines, closing(executor.run(tasks)) as events:
         for event in events:
             if isinstance(event, Packed):
@@ -182,7 +181,6 @@ def _run(executor: Executor, request: Request, output: Output, tasks: Sequence[S
                 failures.append(event.failed)
                 if request.strict:
                     raise StrictError(f"--strict: {failure_line(event.failed)}")
-    progress.close()
     _refuse_loss(output, would_lose)
     return sorted(failures, key=lambda failed: failed.failure.key)
 

@@ -6,35 +6,43 @@ Exit status: 0 all built; 1 refused, with nothing lost; 2 wrong usage; 3 built, 
 
 import os
 import signal
-import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from ipdata import build as builds
-from ipdata.columns.flow import BACKENDS
-from ipdata.columns.registry import choose_columns, packages_of
-from ipdata.datasets import DATASETS, dataset_of
-from ipdata.errors import BuildError
-from ipdata.estimate import estimate
+from ipdata.errors import BuildError, StrictError
 from ipdata.executors import VIDEO_TIMEOUT_S, Placement
-from ipdata.recipe import Limits, load_recipe
-from ipdata.report import failure_line
-from ipdata.steps.plan import Plan
-from ipdata.video.tools import tools_here
+from ipdata.kernels.parameters import Backend
 from pipelines import RecipeError, names
 from shards.errors import ShardError
+from shards.terminal import REFUSED, CommandGroup, handled, say_done
 
-REFUSED, WITH_FAILURES, STRICT, INTERRUPTED = 1, 3, 4, 130
+if TYPE_CHECKING:  # these need the extra "build", which --help does not
+    from ipdata.build import Request, Result
+    from ipdata.datasets.base import Listing
+    from ipdata.steps.plan import Plan
+
+WITH_FAILURES, STRICT = 3, 4
+EXPECTED = {StrictError: STRICT, BuildError: REFUSED, RecipeError: REFUSED, ShardError: REFUSED, OSError: REFUSED}
 SHOWN_NAMES = 5  # of a long list; the report file has all
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
-def main() -> None:
+@click.group(
+    "ipdata",
+    cls=CommandGroup,
+    expected=EXPECTED,
+    extra="build",
+    goes_on="the same command goes on where it stopped",
+)
+@click.pass_context
+def main(ctx: click.Context) -> None:
     """Turn labelled videos into a shard set: I-frames, motion vectors, residuals, flow and the MPEG-4 video."""
+    # As batch schedulers send it: ends like Ctrl-C.
+    ctx.with_resource(handled([signal.SIGTERM], signal.default_int_handler, even_ignored=True))
 
 
 def _home() -> Path:
@@ -54,7 +62,7 @@ def _request_options(command: Callable) -> Callable:
             "--recipe", help=f"name or TOML file; names: {', '.join(names('build'))}  [default: the dataset's]"
         ),
         click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="change a recipe key; repeatable"),
-        click.option("--flow-backend", type=click.Choice(list(BACKENDS)), help="[default: the recipe's]"),
+        click.option("--flow-backend", type=click.Choice(get_args(Backend)), help="[default: the recipe's]"),
         click.option("--columns", help="comma-separated  [default: all]"),
         click.option("--limit-videos", type=click.IntRange(1), help="only so many videos"),
         click.option("--limit-frames", type=click.IntRange(1), help="only so many frames of each video"),
@@ -67,7 +75,12 @@ def _request_options(command: Callable) -> Callable:
     return command
 
 
-def _request(options: dict[str, Any]) -> builds.Request:
+def _request(options: dict[str, Any]) -> "Request":
+    from ipdata.build import Request
+    from ipdata.columns.registry import choose_columns
+    from ipdata.datasets import dataset_of
+    from ipdata.recipe import Limits, load_recipe
+
     dataset = dataset_of(options.pop("dataset"))
     name, overrides = options.pop("recipe") or dataset.default_recipe, list(options.pop("overrides"))
     if backend := options.pop("flow_backend"):
@@ -83,26 +96,9 @@ def _request(options: dict[str, Any]) -> builds.Request:
     source = (options.pop("source") or _home() / dataset.name).absolute()
     out = (options.pop("out") or _home() / "shards" / dataset.name).absolute()
     placement = Placement(**{name: options.pop(name, None) for name in ("scheduler", "workers", "video_timeout_s")})
-    return builds.Request(
+    return Request(
         dataset=dataset.name, placement=placement, source=source, out=out, recipe=recipe, columns=columns, **options
     )
-
-
-def _errors_as_lines(run: Callable[[], int]) -> None:
-    """Run, and turn every refusal into one clear line and an exit status."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as batch schedulers send it: ends like Ctrl-C
-    try:
-        status = run()
-    except builds.StrictError as error:
-        click.echo(f"error: {error}", err=True)
-        status = STRICT
-    except (BuildError, RecipeError, ShardError, OSError) as error:
-        click.echo(f"error: {error}", err=True)
-        status = REFUSED
-    except KeyboardInterrupt:
-        click.echo("interrupted; the same command goes on where it stopped", err=True)
-        status = INTERRUPTED
-    sys.exit(status)
 
 
 @main.command()
@@ -115,19 +111,22 @@ def _errors_as_lines(run: Callable[[], int]) -> None:
     type=click.FloatRange(min=0, min_open=True),
     help=f"give a video up after so many seconds  [default: {VIDEO_TIMEOUT_S:g}]",
 )
-def build(**options: Any) -> None:
+def build(**options: Any) -> int:
     """Build a shard set, or finish one: what is done is kept, byte by byte."""
+    begun_s = time.monotonic()
+    from ipdata import build as builds
+    from ipdata.progress import BuildProgress
 
-    def run() -> int:
-        request = _request(options)
-        result = builds.build(request)
-        _print_result(request, result)
-        return WITH_FAILURES if result.manifest.failed else 0
-
-    _errors_as_lines(run)
+    request = _request(options)
+    result = builds.build(request, BuildProgress())
+    _print_result(request, result)
+    say_done(begun_s, "ipshards", "verify", request.out)
+    return WITH_FAILURES if result.manifest.failed else 0
 
 
-def _print_result(request: builds.Request, result: builds.Result) -> None:
+def _print_result(request: "Request", result: "Result") -> None:
+    from ipdata.report import failure_line
+
     manifest = result.manifest
     sizes = [file.bytes for shard in manifest.shards for file in shard.files.values()]
     click.echo(
@@ -135,11 +134,15 @@ def _print_result(request: builds.Request, result: builds.Result) -> None:
         f"{sum(sizes) / 1e6:.1f} MB, columns {', '.join(manifest.columns)}"
     )
     click.echo(f"manifest sha256 {manifest.sha256}")
-    _print_names("missing on disk, though listed", result.plan.listing.missing)
-    _print_names("on disk, but in no list", result.plan.listing.unlisted)
+    _print_unmatched(result.plan.listing)
     _print_names("failed", [failure_line(failed) for failed in result.failures], shown=20)
     if result.plan.listing.missing or result.plan.listing.unlisted or manifest.failed:
         click.echo(f"all names: {request.out / '.build' / 'report.json'}")
+
+
+def _print_unmatched(listing: "Listing") -> None:
+    _print_names("missing on disk, though listed", listing.missing)
+    _print_names("on disk, but not part of the dataset", listing.unlisted)
 
 
 def _print_names(what: str, all_names: Sequence[str], *, shown: int = SHOWN_NAMES) -> None:
@@ -155,18 +158,18 @@ def _print_names(what: str, all_names: Sequence[str], *, shown: int = SHOWN_NAME
 @_request_options
 def plan(**options: Any) -> None:
     """Say what `build` would do: videos, frames, shards, bytes and core-hours. Writes nothing."""
+    from ipdata.build import plan_of
+    from ipdata.columns.registry import packages_of
+    from ipdata.video.tools import tools_here
 
-    def run() -> int:
-        request = _request(options)
-        made = builds.plan_of(request)
-        tools = tools_here(request.ffmpeg, packages=packages_of(request.columns))
-        _print_plan(request, made, tools)
-        return 0
-
-    _errors_as_lines(run)
+    request = _request(options)
+    tools = tools_here(request.ffmpeg, packages=packages_of(request.columns))
+    _print_plan(request, plan_of(request), tools)
 
 
-def _print_plan(request: builds.Request, made: Plan, tools: dict[str, str]) -> None:
+def _print_plan(request: "Request", made: "Plan", tools: dict[str, str]) -> None:
+    from ipdata.estimate import estimate
+
     click.echo(f"dataset   {request.dataset} from {request.source} into {request.out}")
     grouped = "grouped by subset" if made.grouped else "not grouped: readers select by record"
     click.echo(
@@ -175,8 +178,7 @@ def _print_plan(request: builds.Request, made: Plan, tools: dict[str, str]) -> N
     for split in made.listing.splits:
         subsets = [video.subsets[split] for video in made.videos.values()]
         click.echo(f"{split:9} " + ", ".join(f"{subsets.count(name)} {name}" for name in ("train", "test", "unused")))
-    _print_names("missing on disk, though listed", made.listing.missing)
-    _print_names("on disk, but in no list", made.listing.unlisted)
+    _print_unmatched(made.listing)
     cost = estimate(made, request.columns, tools, ffmpeg=request.ffmpeg)
     if cost is None:
         click.echo("estimate  none: not one of the probed videos can be extracted")
@@ -191,6 +193,8 @@ def _print_plan(request: builds.Request, made: Plan, tools: dict[str, str]) -> N
 @main.command()
 def datasets() -> None:
     """List the datasets, and what each expects on disk."""
+    from ipdata.datasets import DATASETS
+
     for dataset in DATASETS.values():
         click.echo(f"{dataset.name}\n{dataset.expects.rstrip()}\n")
 

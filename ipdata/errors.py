@@ -5,6 +5,10 @@ class BuildError(ValueError):
     """The build cannot go on; the message says what, where and the cure."""
 
 
+class StrictError(BuildError):
+    """--strict, and a video failed or is missing."""
+
+
 class VideoError(Exception):
     """One video cannot be extracted: at which stage, with which code of shards.failures.CODES, and details."""
 

@@ -5,20 +5,28 @@ interrupted. After 75 and 130 the same command goes on. torchrun makes a 1 of al
 """
 
 import json
-from collections.abc import Sequence
+import time
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ipmodel.errors import ModelError
-from ipmodel.process.exits import RESUME, errors_as_lines
-from ipmodel.process.signals import StoppedError, sigterm_noted
+from ipmodel.process.exits import EXPECTED, RESUME, text_of
+from ipmodel.process.signals import StoppedError
 from pipelines import load, names
-from shards.canonical import write_published
+from shards.atomic import write_published
+from shards.terminal import CommandGroup, say, say_done, sigterm_noted
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.group(
+    "ipmodel",
+    cls=CommandGroup,
+    expected=EXPECTED,
+    text_of=text_of,
+    extra="train",
+    goes_on="the same command goes on from the last checkpoint",
+)
 def main() -> None:
     """Train the networks of the paper from a shard set, evaluate them, and fuse their scores."""
 
@@ -55,7 +63,9 @@ def _run_of(out: Path, shards: str, recipe: str, overrides: tuple[str, ...], ini
     help="change a recipe key, such as phases.p_stream.epochs=3; repeatable",
 )
 @click.option("--init", multiple=True, metavar="resnetDEPTH=FILE", help="torchvision's ImageNet weights; repeatable")
+@click.pass_context
 def train(
+    ctx: click.Context,
     shards: str,
     split: str,
     recipe: str,
@@ -63,30 +73,39 @@ def train(
     phase: str | None,
     overrides: tuple[str, ...],
     init: tuple[str, ...],
-) -> None:
+) -> int:
     """Train all phases, or one; what is complete is not run again, what was stopped goes on."""
+    begun_s = time.monotonic()
+    from ipmodel.process.distributed import ranks
+    from ipmodel.runs.progress import TrainingProgress
+    from ipmodel.training.phases import train_phases
 
-    def run(stopped: Sequence[int]) -> int:
-        from ipmodel.process.distributed import ranks
-        from ipmodel.training.phases import train_phases
+    stopped = ctx.find_root().with_resource(sigterm_noted())  # also while an error is told
+    opened = _run_of(out, shards, recipe, overrides, init)
+    phases = list(opened.recipe.phases)
+    if phase is not None and phase not in phases:
+        raise ModelError(f"no phase {phase!r} in recipe {recipe}; known: {', '.join(phases)}")
+    chosen = phases if phase is None else [phase]
+    with ranks() as own:
+        opened.check()
+        progress = TrainingProgress(enabled=own.first)
+        try:
+            train_phases(opened, split=split, names=chosen, ranks=own, stopped=stopped, progress=progress)
+        except StoppedError:
+            if own.first:
+                say("stopped; the same command goes on")
+            return RESUME
+        if own.first:
+            say_done(begun_s, *_next_command(opened, split))
+    return 0
 
-        opened = _run_of(out, shards, recipe, overrides, init)
-        phases = list(opened.recipe.phases)
-        if phase is not None and phase not in phases:
-            raise ModelError(f"no phase {phase!r} in recipe {recipe}; known: {', '.join(phases)}")
-        with ranks() as own:
-            opened.check()
-            chosen = phases if phase is None else [phase]
-            try:
-                train_phases(opened, split=split, names=chosen, ranks=own, stopped=stopped)
-            except StoppedError:
-                if own.first:
-                    click.echo("stopped; the same command goes on", err=True)
-                return RESUME
-        return 0
 
-    with sigterm_noted() as stopped:
-        errors_as_lines(lambda: run(stopped))
+def _next_command(run: Any, split: str) -> list[str]:
+    """The evaluation, once all networks that it takes are there."""
+    streams = run.recipe.streams.values()
+    if not streams or not all(run.network_file(split, phase).is_file() for phase in streams):
+        return []
+    return ["ipmodel", "eval", str(run.directory), *([] if split == "1" else ["--splits", split])]
 
 
 @main.command("eval")
@@ -103,25 +122,20 @@ def train(
 @click.option("--out", type=click.Path(path_type=Path), help="where results are written  [default: RUN]")
 def evaluate(directory: Path, shards: str | None, splits: str, overrides: tuple[str, ...], out: Path | None) -> None:
     """Top-1 of each stream and of their fusions on the test subset; writes eval.json and split-*/scores."""
+    from ipmodel.evaluation.evaluate import check_streams
+    from ipmodel.process.distributed import ranks
+    from ipmodel.runs.run import reopen
 
-    def run() -> int:
-        from ipmodel.evaluation.evaluate import check_streams
-        from ipmodel.process.distributed import ranks
-        from ipmodel.runs.run import reopen
-
-        with ranks() as own:
-            opened, results = reopen(directory, shards=shards, overrides=overrides, ranks=own), out or directory
-            all_splits = list(opened.shard_set.manifest.splits)
-            chosen = all_splits if splits == "all" else [split.strip() for split in splits.split(",")]
-            if not opened.recipe.streams:
-                raise ModelError(f"the recipe of {directory} names no streams to report; --set streams.p=PHASE does")
-            check_streams(opened, chosen, ranks=own)
-            figures = {opened.split_dir(split).name: _figures(opened, split, own, results) for split in chosen}
-            if own.first:
-                _report(figures, opened.shard_set.manifest, results)
-        return 0
-
-    errors_as_lines(run)
+    with ranks() as own:
+        opened, results = reopen(directory, shards=shards, overrides=overrides, ranks=own), out or directory
+        all_splits = list(opened.shard_set.manifest.splits)
+        chosen = all_splits if splits == "all" else [split.strip() for split in splits.split(",")]
+        if not opened.recipe.streams:
+            raise ModelError(f"the recipe of {directory} names no streams to report; --set streams.p=PHASE does")
+        check_streams(opened, chosen, ranks=own)
+        figures = {opened.split_dir(split).name: _figures(opened, split, own, results) for split in chosen}
+        if own.first:
+            _report(figures, opened.shard_set.manifest, results)
 
 
 def _figures(run: Any, split: str, own: Any, results: Path) -> dict[str, dict[str, Any]]:
@@ -163,25 +177,20 @@ def _report(figures: dict[str, Any], manifest: Any, results: Path) -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="write the fused scores there")
 def fuse(files: tuple[Path, ...], weights: str | None, softmax: bool, out: Path | None) -> None:
     """Fuse score files of the same videos, matched by key or name, and print the accuracy of each and of all."""
+    from ipmodel.evaluation.fuse import fuse as fuse_tables
+    from ipmodel.evaluation.fuse import load_scores
 
-    def run() -> int:
-        from ipmodel.evaluation.fuse import fuse as fuse_tables
-        from ipmodel.evaluation.fuse import load_scores
-
-        tables = [load_scores(path) for path in files]
-        try:
-            parsed = [float(part) for part in weights.split(",")] if weights else []
-        except ValueError:
-            raise ModelError(f"--weights {weights}: expected numbers, such as 2,1,1") from None
-        fused = fuse_tables(tables, parsed, softmax=softmax)
-        for path, table in zip(files, tables, strict=True):
-            click.echo(f"{100 * table.top1:6.2f} %  {path}")
-        click.echo(f"{100 * fused.top1:6.2f} %  fused, {len(fused.names)} videos")
-        if out is not None:
-            fused.save(out)
-        return 0
-
-    errors_as_lines(run)
+    tables = [load_scores(path) for path in files]
+    try:
+        parsed = [float(part) for part in weights.split(",")] if weights else []
+    except ValueError:
+        raise ModelError(f"--weights {weights}: expected numbers, such as 2,1,1") from None
+    fused = fuse_tables(tables, parsed, softmax=softmax)
+    for path, table in zip(files, tables, strict=True):
+        click.echo(f"{100 * table.top1:6.2f} %  {path}")
+    click.echo(f"{100 * fused.top1:6.2f} %  fused, {len(fused.names)} videos")
+    if out is not None:
+        fused.save(out)
 
 
 @main.command()

@@ -6,4 +6,5 @@ from shards.manifest import Manifest
 from shards.reader import ShardSet
 from shards.schema import Sample
 
-__all__ = ["COLUMNS", "Manifest", "Sample", "ShardError", "ShardSet"]
+__version__ = "0.1.0"  # of the distribution, for all four packages
+__all__ = ["COLUMNS", "Manifest", "Sample", "ShardError", "ShardSet", "__version__"]

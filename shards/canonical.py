@@ -1,8 +1,7 @@
-"""Canonical JSON, content hashes and publication by rename: what makes equal inputs give equal bytes."""
+"""Canonical JSON and content hashes: what makes equal inputs give equal bytes."""
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -42,47 +41,3 @@ def sha256_file(path: Path) -> str:
 def sha256_value(value: Any) -> str:
     """Hash of a JSON value, through its canonical bytes."""
     return sha256_bytes(dumps(value))
-
-
-def sync_directory(path: Path) -> None:
-    """Make renames inside `path` survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def publish(temporary: Path, final: Path) -> None:
-    """Give a synced, complete file its final name in one step. Both must lie on the same file system."""
-    final.parent.mkdir(parents=True, exist_ok=True)
-    temporary.replace(final)
-    sync_directory(final.parent)
-
-
-def publish_new(temporary: Path, final: Path) -> None:
-    """As publish, but the first keeps the name. Raises: FileExistsError for all others, who keep their own file."""
-    try:
-        final.hardlink_to(temporary)  # which fails, unlike a rename, if the name is taken
-    except OSError:
-        if final.exists():
-            raise FileExistsError(f"{final} is there already") from None
-        temporary.replace(final)  # a file system without hard links
-    else:
-        temporary.unlink()
-    sync_directory(final.parent)
-
-
-def write_synced(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def write_published(path: Path, data: bytes, *, temporary_dir: Path) -> None:
-    """Write a whole file so that `path` never holds a part of it."""
-    temporary_dir.mkdir(parents=True, exist_ok=True)
-    temporary = temporary_dir / f"{path.name}.{os.getpid()}.{os.urandom(4).hex()}"
-    write_synced(temporary, data)
-    publish(temporary, path)

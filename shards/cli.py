@@ -1,19 +1,20 @@
 """`ipshards`: look into a shard set, verify it, and see a sample."""
 
 import json
+import time
 from pathlib import Path
-from typing import Any
 
 import click
 import cv2
 
 from shards.errors import ShardError
-from shards.facts import describe, in_words
+from shards.facts import describe, in_words, size_of
 from shards.manifest import Manifest
 from shards.reader import ShardSet
-from shards.sharing.card import printable
 from shards.sheet.draw import sheet_of
 from shards.store.remote import is_url
+from shards.terminal import PLAIN_INTERVAL_S, REFUSED, CommandGroup, Progress, say, say_done
+from shards.text import printable
 from shards.verify import verify as problems_of
 
 SET = click.argument("location", metavar="SET")  # not click.Path: it would make one slash of a URL's two
@@ -21,19 +22,12 @@ PICTURES = (".png", ".jpg", ".jpeg")
 LISTED = 5  # candidates named for an ambiguous key
 
 
-class _Group(click.Group):
-    def invoke(self, ctx: click.Context) -> Any:
-        """One line for what can go wrong with a set or a disk; click's own errors keep their status 2."""
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError:
-            raise  # click ends quietly when `| head` closes the pipe
-        except (ShardError, OSError) as error:
-            click.echo(f"error: {printable(str(error))}", err=True)
-            ctx.exit(1)
-
-
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    "ipshards",
+    cls=CommandGroup,
+    expected={ShardError: REFUSED, OSError: REFUSED},
+    text_of=lambda error: printable(str(error)),
+)
 def main() -> None:
     """Look into shard sets, verify them, and see what is in them."""
 
@@ -56,20 +50,38 @@ def info(location: str, keys: bool, as_json: bool) -> None:
 @click.option("--quick", is_flag=True, help="Only manifest, records, indexes and sizes, not every byte of the tars.")
 def verify(location: str, quick: bool) -> None:
     """Check that a set in a directory is whole and is what its manifest says; exit with 1 if not."""
+    begun_s = time.monotonic()
     if is_url(location):
         raise ShardError(
             f"{location}: a set is verified on a local disk; copy it there. Reading verifies what it fetches"
         )
     set_dir = Path(location)
     problems = 0
-    for problem in problems_of(set_dir, quick=quick):
+    for problem in problems_of(set_dir, quick=quick, checked=_Checked(enabled=not quick)):
         problems += 1
-        click.echo(printable(problem), err=True)
+        say(printable(problem))
     if problems:
         raise ShardError(f"{set_dir}: {problems} {'problem' if problems == 1 else 'problems'} found")
     manifest = Manifest.read(set_dir)
     how = "sizes, records and indexes" if quick else "every byte"
     click.echo(f"sound: {manifest.samples} samples in {len(manifest.shards)} shards, {how} checked")
+    say_done(begun_s, "ipshards", "info", location)
+
+
+class _Checked:
+    """Shows how many bytes of a set have been checked."""
+
+    def __init__(self, *, enabled: bool) -> None:
+        self._enabled = enabled
+        self._shown: Progress | None = None
+
+    def __call__(self, done_bytes: int, all_bytes: int) -> None:
+        if not self._enabled:
+            return
+        if self._shown is None:
+            self._shown = Progress(all_bytes, first_line_s=PLAIN_INTERVAL_S)
+        rate = size_of(round(done_bytes / self._shown.elapsed_s))
+        self._shown.advance_to(done_bytes, f"{size_of(done_bytes)} of {size_of(all_bytes)}, {rate}/s")
 
 
 @main.command()

@@ -6,7 +6,7 @@ from typing import Any
 from shards.layout import index_path, samples_path, tar_path
 from shards.manifest import Manifest
 from shards.schema import SUBSETS
-from shards.sharing.card import printable
+from shards.text import printable
 
 OPTION_CHARACTERS = 80
 UNITS = ("bytes", "kB", "MB", "GB", "TB")

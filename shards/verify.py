@@ -1,6 +1,6 @@
 """Is a set what its manifest says, and is its manifest what format 1 says?"""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -17,11 +17,15 @@ from shards.writer import members_of
 OUTSIDE = {MANIFEST, CARD, ".build"}  # not covered by the manifest's hashes
 
 
-def verify(set_dir: Path, *, quick: bool = False) -> Iterator[str]:
+def verify(
+    set_dir: Path, *, quick: bool = False, checked: Callable[[int, int], None] = lambda *_: None
+) -> Iterator[str]:
     """Yield what is wrong with a set, one sentence a problem; nothing if it is sound.
 
     quick reads the manifest, the records and the indexes, and compares the tars' sizes; else every byte is read, and
     every tar is walked and held against records and index.
+
+    checked: told before the first shard and after each how many bytes have been checked, and how many there are.
     """
     try:
         manifest = Manifest.read(set_dir)
@@ -32,14 +36,22 @@ def verify(set_dir: Path, *, quick: bool = False) -> Iterator[str]:
     counts = {split: dict.fromkeys(SUBSETS, 0) for split in manifest.splits}
     keys: dict[str, str] = {}
     all_counted = True
+    done_bytes, all_bytes = 0, sum(map(_bytes_of, manifest.shards))
+    checked(done_bytes, all_bytes)
     for shard in manifest.shards:
         damaged = list(_file_problems(set_dir, shard, quick=quick))
         yield from damaged
         inside = [] if damaged else list(_shard_problems(set_dir, manifest, shard, counts, keys, quick=quick))
         yield from inside
         all_counted = all_counted and not damaged and not inside
+        done_bytes += _bytes_of(shard)
+        checked(done_bytes, all_bytes)
     if all_counted and counts != manifest.splits:
         yield f"{set_dir / MANIFEST}: split counts {manifest.splits} are not those of the records, {counts}"
+
+
+def _bytes_of(shard: ShardInfo) -> int:
+    return sum(file.bytes for file in shard.files.values())
 
 
 def _foreign_files(set_dir: Path, manifest: Manifest) -> Iterator[str]:

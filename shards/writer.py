@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from shards import canonical
+from shards.atomic import write_synced
 from shards.columns import Column, Payload, column_of
 from shards.errors import ShardError
 from shards.index import IndexEntry, write_index
@@ -31,7 +31,7 @@ def write_shard(
         files += _write_column(directory, shard, column_of(name), samples, payloads)
     records = directory / samples_path(shard)
     records.parent.mkdir(parents=True, exist_ok=True)
-    canonical.write_synced(records, b"".join(sample.to_json() for sample in samples))
+    write_synced(records, b"".join(sample.to_json() for sample in samples))
     return {path: FileInfo.of(directory / path) for path in [samples_path(shard), *files]}
 
 
@@ -46,7 +46,7 @@ def _write_column(
     path.parent.mkdir(parents=True, exist_ok=True)
     positions = iter(write_tar(path, _members(column, samples, payloads)))
     entries = [_entry(sample, payload, positions) for sample, payload in zip(samples, payloads, strict=True)]
-    canonical.write_synced(directory / index_path(column.name, shard), write_index(column.name, entries))
+    write_synced(directory / index_path(column.name, shard), write_index(column.name, entries))
     return [tar_path(column.name, shard), index_path(column.name, shard)]
 
 

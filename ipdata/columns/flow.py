@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from ipdata.columns.base import ColumnBuild, Maker
 from ipdata.columns.settings import JpegSettings
 from ipdata.errors import BuildError
-from ipdata.kernels.parameters import TVL1Parameters
+from ipdata.kernels.parameters import Backend, TVL1Parameters
 from ipdata.video.decode import Picture
 from shards.arrays import F32, U8
 from shards.columns import Payload
@@ -25,7 +25,7 @@ GPU = "GPU"  # the Dask resource of workers that make flow on a GPU
 class FlowTable(JpegSettings, TVL1Parameters):
     """The recipe's table [flow]."""
 
-    backend: Literal["numba", "cuda", "opencv"]
+    backend: Backend
     bound_px: float  # flow is stored from -bound_px to bound_px
 
     def __post_init__(self) -> None:
@@ -98,7 +98,7 @@ def _opencv(settings: FlowTable, width: int, height: int) -> FlowEstimator:
     return OneByOne(lambda previous, current: tvl1.calc(previous, current, None))
 
 
-BACKENDS: dict[str, Callable[[FlowTable, int, int], FlowEstimator]] = {
+BACKENDS: dict[Backend, Callable[[FlowTable, int, int], FlowEstimator]] = {
     "numba": _numba,
     "cuda": _cuda,
     "opencv": _opencv,

@@ -9,12 +9,11 @@ from typing import Any, NoReturn
 from ipdata.errors import BuildError
 from ipdata.video.synthesis import Synthesis
 from shards.schema import SUBSETS
+from shards.text import printable_bytes
 
 VIDEO_SUFFIXES = frozenset(
     ".3gp .asf .avi .flv .h264 .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv .y4m".split()
 )
-# Names end up on terminals and in line-based reports: control characters are escaped like bytes that are not UTF-8.
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,19 +68,14 @@ class Entry:
     subsets: dict[str, str]
 
 
-def printable(data: bytes) -> str:
-    """Bytes as text that any reader of UTF-8 can hold and any terminal print; the rest becomes \\xNN."""
-    return data.decode("utf-8", "backslashreplace").translate(_CONTROLS)
-
-
 def printable_name(path: Path, *, below: Path) -> str:
     """The path below a directory as text that any reader of UTF-8 can hold; other bytes become \\xNN."""
-    return printable(os.fsencode(path.relative_to(below).as_posix()))
+    return printable_bytes(os.fsencode(path.relative_to(below).as_posix()))
 
 
 def shown(path: Path) -> str:
     """A path for messages, in which hostile names can neither fail to print nor steer the terminal."""
-    return printable(os.fsencode(path))
+    return printable_bytes(os.fsencode(path))
 
 
 def video_files(directory: Path) -> list[Path]:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from ipdata.datasets.base import Dataset, Entry, Listing, files_by_name, is_video, match, refuse_draw, shown
+from ipdata.datasets.base import Dataset, Entry, Listing, expected, files_by_name, is_video, match, refuse_draw, shown
 from ipdata.datasets.lists import bad_line, quoted, read_csv
 from ipdata.errors import BuildError
 from shards.schema import SUBSETS
@@ -41,6 +41,8 @@ def list_folder(source: Path, splits: Path | None, draw: Path | None, options: F
     path = _csv_path(source, splits)
     if path is None:
         entries, chosen_by = _split_by_share(files, options), asdict(options)
+        if not entries:
+            raise expected(FOLDER, source, f"no video below {shown(source)} lies in the folder of a class")
     else:
         entries, chosen_by = _read_entries(path), {}
         own = path.resolve()

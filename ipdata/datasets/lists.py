@@ -5,8 +5,9 @@ import io
 import re
 from pathlib import Path
 
-from ipdata.datasets.base import printable, printable_name, shown
+from ipdata.datasets.base import printable_name, shown
 from ipdata.errors import BuildError
+from shards.text import printable_bytes
 
 
 def find_lists(root: Path, pattern: re.Pattern[str]) -> dict[str, Path]:
@@ -48,7 +49,7 @@ def quoted(text: str) -> str:
 def read_lines(path: Path) -> list[tuple[int, str]]:
     """Numbered lines, without surrounding blanks, a byte order mark and empty lines; escaped as names on disk are."""
     lines = enumerate(_read(path).splitlines(), start=1)
-    return [(number, printable(line.strip())) for number, line in lines if line.strip()]
+    return [(number, printable_bytes(line.strip())) for number, line in lines if line.strip()]
 
 
 def read_csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
@@ -59,7 +60,7 @@ def read_csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     text = _read(path).decode("utf-8", "backslashreplace")
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
-        rows = [(reader.line_num, [printable(cell.encode()) for cell in row]) for row in reader if row]
+        rows = [(reader.line_num, [printable_bytes(cell.encode()) for cell in row]) for row in reader if row]
     except csv.Error as error:
         raise bad_line(path, reader.line_num, f"not CSV: {error}") from None
     if not rows:

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ipdata.errors import BuildError
-from ipdata.executors.base import Executor
-from ipdata.executors.here import Here
+
+if TYPE_CHECKING:
+    from ipdata.executors.base import Executor
 
 VIDEO_TIMEOUT_S = 1800.0
 
@@ -19,7 +21,7 @@ class Placement:
     video_timeout_s: float | None = None
 
 
-def executor_of(placement: Placement, *, scratch: Path) -> Executor:
+def executor_of(placement: Placement, *, scratch: Path) -> "Executor":
     """The executor for a placement. scratch: where a local cluster may write.
 
     Raises: BuildError for an option that this executor cannot honour.
@@ -27,6 +29,8 @@ def executor_of(placement: Placement, *, scratch: Path) -> Executor:
     if placement.scheduler == "none":
         _refuse(placement.video_timeout_s, "--video-timeout-s", "a video in this process cannot be stopped")
         _refuse(placement.workers, "--workers", "there are none: everything runs in this process")
+        from ipdata.executors.here import Here
+
         return Here()
     from ipdata.executors.dask import LocalDask, RunningDask  # Dask takes a second to import
 

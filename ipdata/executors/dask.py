@@ -5,10 +5,9 @@ Each step of a video is a Dask task. A step that wants a resource, such as a GPU
 
 import logging
 import signal
-import threading
 import time
 import uuid
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,54 +22,14 @@ from ipdata.executors.base import Event, Executor, summary
 from ipdata.executors.isolated import run_step_in_child
 from ipdata.steps.extract import VideoTask
 from ipdata.steps.pack import ShardTask, pack
+from shards.terminal import Arrivals, handled, interrupts_noted
 
 WAIT_S = 60.0  # for workers that come back, before a build that needs them gives up
 RESULT_S = 10.0  # for the result of a task that is done
 POLL_S = 0.05
-PATIENCE_S = 5.0  # an interrupt that is repeated later than this is raised at once
 VIDEOS_AHEAD = 4  # a core: enough that no core waits, few enough that outcomes fit into memory
 
 log = logging.getLogger(__name__)
-
-Interrupts = list[float]  # when they came, in seconds of time.monotonic
-
-
-@contextmanager
-def _handled(numbers: Sequence[signal.Signals], handler: Callable[..., None] | signal.Handlers) -> Iterator[None]:
-    """Signals handled so, but for those that are ignored, as Ctrl-C in a shell's background.
-
-    Outside the main thread, where Python does not allow it, nothing changes.
-    """
-    here = threading.current_thread() is threading.main_thread()
-    heeded = [number for number in numbers if here and signal.getsignal(number) != signal.SIG_IGN]
-    before = [signal.signal(number, handler) for number in heeded]
-    try:
-        yield
-    finally:
-        for number, earlier in zip(heeded, before, strict=True):
-            signal.signal(number, earlier)
-
-
-@contextmanager
-def _interrupts_noted() -> Iterator[Interrupts]:
-    """Ctrl-C and SIGTERM; KeyboardInterrupt at the end if one came.
-
-    Raised at once, they would be lost in a finaliser of Dask's, where Python drops exceptions, or break its closing.
-    One that is repeated after PATIENCE_S is raised at once: something hangs.
-    """
-    received_s: Interrupts = []
-
-    def note(*_: object) -> None:
-        received_s.append(time.monotonic())
-        if received_s[-1] - received_s[0] > PATIENCE_S:
-            raise KeyboardInterrupt
-
-    try:
-        with _handled((signal.SIGINT, signal.SIGTERM), note):
-            yield received_s
-    finally:
-        if received_s:  # whatever else went wrong, such as workers that were interrupted as they started
-            raise KeyboardInterrupt
 
 
 class LocalDask(Executor):
@@ -84,7 +43,7 @@ class LocalDask(Executor):
         wanted = resources_of(tasks)
         with (
             _quiet(stealing=not wanted),
-            _interrupts_noted() as interrupts,
+            interrupts_noted() as interrupts,
             _local_cluster(self.workers, wanted, self.scratch) as cluster,
             Client(cluster) as client,
         ):
@@ -104,7 +63,7 @@ class RunningDask(Executor):
                 client = Client(self.address, timeout="20s")
             except (OSError, ValueError) as error:
                 raise BuildError(f"--scheduler {self.address}: no Dask scheduler answers there ({error})") from None
-            with _interrupts_noted() as interrupts, client:
+            with interrupts_noted() as interrupts, client:
                 self._check_resources(client, tasks)
                 log.info("Dask dashboard: %s", client.dashboard_link)
                 yield from run_on(client, tasks, interrupts, video_timeout_s=self.video_timeout_s)
@@ -146,7 +105,7 @@ def _local_cluster(workers: int | None, resources: set[str], scratch: Path) -> L
 
     Ignoring is inherited, so the driver ignores it too, and drops it, in the second or two in which they start.
     """
-    with _handled([signal.SIGINT], signal.SIG_IGN):
+    with handled([signal.SIGINT], signal.SIG_IGN):
         try:
             cluster = LocalCluster(
                 n_workers=workers,
@@ -185,7 +144,7 @@ def cores(client: Client) -> int:
 
 
 def run_on(
-    client: Client, tasks: Sequence[ShardTask], interrupts: Interrupts, *, video_timeout_s: float
+    client: Client, tasks: Sequence[ShardTask], interrupts: Arrivals, *, video_timeout_s: float
 ) -> Iterator[Event]:
     """Submit shards in order, a bounded number of videos ahead, and yield events as they come.
 
@@ -222,7 +181,7 @@ def run_on(
         raise BuildError("the Dask scheduler is gone; start one, and run this again: what is done is kept") from None
 
 
-def _next(running: as_completed, client: Client, interrupts: Interrupts, *, resources: set[str]) -> Future:
+def _next(running: as_completed, client: Client, interrupts: Arrivals, *, resources: set[str]) -> Future:
     """The next future that is done.
 
     Raises: BuildError if the cluster has had no worker, or none for a part of the work, for WAIT_S; KeyboardInterrupt.

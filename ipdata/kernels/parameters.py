@@ -1,6 +1,9 @@
 """The parameters of TV-L1, which every backend takes."""
 
 from dataclasses import dataclass
+from typing import Literal
+
+Backend = Literal["numba", "cuda", "opencv"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,5 @@
 """The output directory of a build: is it ours, is it free, and what of it is already done."""
 
-import fcntl
 import re
 import shutil
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from ipdata.errors import BuildError
 from ipdata.steps.plan import Plan
 from ipdata.steps.receipt import Receipt
 from shards import canonical
+from shards.atomic import LockedError, locked, write_published
 from shards.columns import in_order
 from shards.layout import MANIFEST
 from shards.schema import Sample
@@ -71,23 +71,22 @@ class Output:
         return by_receipts | {column for column in column_builds() if any((self.directory / column).glob("*.tar"))}
 
     def publish(self, relative: str, data: bytes) -> None:
-        canonical.write_published(self.directory / relative, data, temporary_dir=self.temporary_dir)
+        write_published(self.directory / relative, data, temporary_dir=self.temporary_dir)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the output for one build. Raises BuildError if another build holds it."""
         self.build_dir.mkdir(parents=True, exist_ok=True)
-        with (self.build_dir / "lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise BuildError(f"{self.directory}: another build is writing to it; wait for it or stop it") from None
-            shutil.rmtree(self.temporary_dir, ignore_errors=True)  # what a killed build left
-            self.temporary_dir.mkdir()
-            try:
-                yield
-            finally:
-                shutil.rmtree(self.temporary_dir, ignore_errors=True)
+        try:
+            with (self.build_dir / "lock").open("wb") as file, locked(file, wait_s=0):
+                shutil.rmtree(self.temporary_dir, ignore_errors=True)  # what a killed build left
+                self.temporary_dir.mkdir()
+                try:
+                    yield
+                finally:
+                    shutil.rmtree(self.temporary_dir, ignore_errors=True)
+        except LockedError:
+            raise BuildError(f"{self.directory}: another build is writing to it; wait for it or stop it") from None
 
 
 def _keys_in(records: Path) -> set[str]:
@@ -150,7 +149,7 @@ def check_identity(output: Output, plan: Plan, columns: tuple[str, ...], tools: 
         listed = "\n  ".join(["begun with another recipe or other tools:", *differences])
         raise BuildError(f"{output.directory}: {listed}\nuse those, or build into another --out")
     wanted = canonical.dumps(identity(plan, union, tools))
-    canonical.write_published(path, wanted, temporary_dir=output.temporary_dir)
+    write_published(path, wanted, temporary_dir=output.temporary_dir)
     return union
 
 

@@ -10,7 +10,7 @@ from ipdata.steps.extract import Failed, Outcome, VideoTask
 from ipdata.steps.output import Output
 from ipdata.steps.plan import ShardPlan
 from ipdata.steps.receipt import Receipt
-from shards import canonical
+from shards.atomic import publish
 from shards.columns import Payload
 from shards.index import read_index
 from shards.layout import index_path, samples_path, tar_path
@@ -137,7 +137,7 @@ def _publish(task: ShardTask, samples: Sequence[Sample], content: Content) -> Sh
         files: dict[str, FileInfo] = write_shard(temporary, task.plan.shard, samples, columns)
         task.output.manifest.unlink(missing_ok=True)  # while shards change there is no set
         for relative in files:
-            canonical.publish(temporary / relative, task.output.directory / relative)
+            publish(temporary / relative, task.output.directory / relative)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return ShardInfo(

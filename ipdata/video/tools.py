@@ -5,8 +5,8 @@ from importlib import metadata
 
 import cv2
 
-from ipdata import __version__
 from ipdata.video import decode, transcode
+from shards import __version__
 
 
 def tools_here(ffmpeg: str | None = None, *, packages: Iterable[str] = ()) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Scores of a network on a subset's videos: each video once, on any number of ranks."""
 
+import logging
 from collections.abc import Iterator, Sequence
 
-import click
 import numpy as np
 import torch
 
@@ -16,6 +16,7 @@ from ipmodel.runs.preflight import check_files
 from ipmodel.runs.run import Run, check_trained, trained
 from ipmodel.training.loop import channels_last
 
+LOG = logging.getLogger(__name__)
 TEST_BATCH = 8  # clips
 
 
@@ -53,7 +54,9 @@ def scores_of(run: Run, *, split: str, phase: str, ranks: Ranks, subset: str = "
     )
     clips = clips_of(run.shard_set, picked, split=split, subset=subset)
     if clips.excluded and ranks.first:
-        click.echo(f"{phase}: {len(clips.excluded)} videos have nothing for it, such as {clips.excluded[0]}", err=True)
+        LOG.warning(
+            "%d videos have no frames that %s could score, such as %s", len(clips.excluded), phase, clips.excluded[0]
+        )
     network = channels_last(trained(run, split=split, name=phase).to(ranks.device)).eval()
     numbers, logits = [], []
     picture_px = clips.samples[0].width, clips.samples[0].height

@@ -1,48 +1,35 @@
-"""How a command ends: errors as lines that say what and the cure, and an exit status."""
+"""How a command ends: which errors are lines that say what and the cure, and with which exit status."""
 
 import errno
-import sys
-from collections.abc import Callable
-
-import click
 
 from ipmodel.errors import ModelError
 from pipelines import RecipeError
 from shards.errors import ShardError
+from shards.terminal import REFUSED
 
-REFUSED, RESUME, INTERRUPTED = 1, 75, 130
+RESUME = 75  # stopped by SIGTERM, with the state saved
+REFUSALS = (ModelError, RecipeError, ShardError, OSError)
+EXPECTED: dict[type[Exception], int] = dict.fromkeys((*REFUSALS, RuntimeError, MemoryError), REFUSED)
 # What PyTorch says where memory or a compiler is lacking; of a loader process, and of torch.compile, as part of a text.
 NO_MEMORY = ("MemoryError", "annot allocate memory", "can't allocate memory", "out of memory")
 NO_COMPILER = ("InvalidCxxCompiler", "CppCompileError", "TritonMissing", "Failed to find C compiler")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def errors_as_lines(run: Callable[[], int]) -> None:
-    """Run a command, which gives its exit status, and end the process with it."""
-    try:
-        status = run()
-    except (ModelError, RecipeError, ShardError, OSError) as error:
-        text = str(error)
-        if "Original Traceback" in text:  # of a loader's worker: its last line is the error's own
-            text = text.strip().splitlines()[-1].partition("Error: ")[2]
-        if isinstance(error, OSError) and error.errno in FULL:
-            where = "" if error.filename else " on the disk, or in /dev/shm for loader processes"
-            text += f"; make room{where}, then give the same command again"
-        click.echo(f"error: {text}", err=True)
-        status = REFUSED
-    except (RuntimeError, MemoryError) as error:
-        cure = _cure_of(error)
-        if cure is None:
-            raise
-        click.echo(f"error: {cure}", err=True)
-        status = REFUSED
-    except KeyboardInterrupt:
-        click.echo("interrupted; the same command goes on from the last checkpoint", err=True)
-        status = INTERRUPTED
-    sys.exit(status)
+def text_of(error: Exception) -> str | None:
+    """What is wrong, and the cure; None for a bug, which keeps its traceback."""
+    if not isinstance(error, REFUSALS):
+        return _cure_of(error)
+    text = str(error)
+    if "Original Traceback" in text:  # of a loader's worker: its last line is the error's own
+        text = text.strip().splitlines()[-1].partition("Error: ")[2]
+    if isinstance(error, OSError) and error.errno in FULL:
+        where = "" if error.filename else " on the disk, or in /dev/shm for loader processes"
+        text += f"; make room{where}, then give the same command again"
+    return text
 
 
-def _cure_of(error: RuntimeError | MemoryError) -> str | None:
+def _cure_of(error: Exception) -> str | None:
     """What went wrong and what to do, where it is nobody's bug but the machine's lack of something."""
     name, text = type(error).__name__, str(error)
     last = text.strip().splitlines()[-1] if text.strip() else name

@@ -18,7 +18,8 @@ from safetensors.torch import save as serialise
 from torch import Tensor
 
 from ipmodel.errors import ModelError
-from shards.canonical import publish, sha256_bytes, sha256_file, sync_directory, write_synced
+from shards.atomic import publish, sync_directory, write_synced
+from shards.canonical import sha256_bytes, sha256_file
 
 KEPT = 2
 WEIGHTS, STATE, DIGESTS, FINAL = "weights.safetensors", "state.pt", "sha256.json", "network.safetensors"

@@ -1,14 +1,11 @@
-"""What a training says: a JSON line and TensorBoard scalars a step, and a line on the terminal to watch."""
+"""What a training writes down: a JSON line and TensorBoard scalars a step."""
 
 import json
-import sys
-import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 LINE, EVENTS = "log.jsonl", "tensorboard"
-PLAIN_INTERVAL_S = 10.0
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:
@@ -50,36 +47,3 @@ class Log:
     def close(self) -> None:
         if self._events is not None:
             self._events.close()
-
-
-class Progress:
-    """Step, loss, clips/s, time left, and the share of time spent waiting for data."""
-
-    def __init__(self, name: str, *, steps: int, first_step: int, enabled: bool, stream: TextIO | None = None) -> None:
-        self.name, self.steps, self.first_step, self.enabled = name, steps, first_step, enabled
-        self.stream = stream or sys.stderr
-        self._start = time.monotonic()
-        self._last_line_s = -PLAIN_INTERVAL_S
-        self._clips = 0
-        self._waited_s = 0.0
-
-    def update(self, *, step: int, loss: float, clips: int, wait_s: float) -> None:
-        self._clips += clips
-        self._waited_s += wait_s
-        elapsed_s = time.monotonic() - self._start
-        if not self.enabled:
-            return
-        if self.stream.isatty():
-            self.stream.write(f"\r\x1b[K{self.line(step, loss)}" + ("\n" if step == self.steps else ""))
-            self.stream.flush()
-        elif elapsed_s - self._last_line_s >= PLAIN_INTERVAL_S or step == self.steps:
-            self._last_line_s = elapsed_s
-            print(self.line(step, loss), file=self.stream, flush=True)
-
-    def line(self, step: int, loss: float) -> str:
-        elapsed_s = max(time.monotonic() - self._start, 1e-9)
-        left_s = elapsed_s / max(step - self.first_step, 1) * (self.steps - step)
-        minutes, seconds = divmod(round(left_s), 60)
-        rate, waiting = self._clips / elapsed_s, self._waited_s / elapsed_s
-        progress = f"{self.name}: step {step}/{self.steps}, loss {loss:.3f}, {rate:.1f} clips/s"
-        return f"{progress}, {minutes} min {seconds:02} s left, {waiting:.0%} waiting for data"

@@ -1,7 +1,7 @@
 """Before anything is trained or tested: are the set's bytes those that its manifest names?"""
 
+import logging
 from collections.abc import Sequence
-from sys import stderr
 
 from ipmodel.errors import ModelError
 from ipmodel.process.distributed import Ranks
@@ -10,6 +10,7 @@ from ipmodel.runs.run import Run
 from shards.errors import ShardError
 from shards.store.remote import is_url
 
+LOG = logging.getLogger(__name__)
 LARGE_BYTES = 1 << 30  # what takes long enough to check to say so
 FILES = 16  # that are read before SIGTERM is looked for
 
@@ -28,7 +29,7 @@ def check_files(
     size_bytes = sum(info.bytes for info in files.values())
     if ranks.first and size_bytes > LARGE_BYTES and not is_url(run.shard_set.location):
         once = "what was checked before and has not changed since is not read again"
-        print(f"checking {size_bytes / 1e9:.1f} GB of shards against the manifest; {once}", file=stderr)
+        LOG.info("checking %.1f GB of shards against the manifest; %s", size_bytes / 1e9, once)
     own = sorted(files, key=lambda path: files[path].bytes)[ranks.local :: ranks.local_count]
     refused: ShardError | StoppedError | None = None
     try:

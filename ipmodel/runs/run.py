@@ -4,12 +4,12 @@ RUN/run.json, and for each split RUN/split-<name>/<phase>/ with log.jsonl, check
 """
 
 import json
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from sys import stderr
 from typing import Any
 
 from ipmodel.errors import ModelError
@@ -21,8 +21,10 @@ from ipmodel.runs import checkpoint
 from ipmodel.runs.record import OF_TRAINING_ALONE, OUTSIDE, RUN, differences, identity, read_record
 from pipelines import build
 from shards import ShardSet
-from shards.canonical import publish_new, write_synced
+from shards.atomic import publish_new, write_synced
 from shards.store.remote import is_url
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +55,9 @@ class Run:
         from_scratch = {name: phase for name, phase in self.recipe.phases.items() if not phase.init}
         for name, phase in from_scratch.items():
             if phase.optimiser.body_multiplier < 1 and phase.depth not in self.imagenet:
-                slow = f"phases.{name} begins without weights, at {phase.optimiser.body_multiplier:g} of its rate"
-                raise ModelError(f"{slow}: give --init resnet{phase.depth}=FILE, or use the recipe ip_tsn_scratch")
+                slow = f"phases.{name} trains at {phase.optimiser.body_multiplier:.3g} of its learning rate"
+                cure = f"pass --init resnet{phase.depth}=FILE, or use the recipe ip_tsn_scratch"
+                raise ModelError(f"{slow} because its recipe expects ImageNet weights; {cure}")
         unused = sorted(self.imagenet.keys() - {phase.depth for phase in from_scratch.values()})
         if unused:
             raise ModelError(f"--init resnet{unused[0]}: no phase of the recipe begins with a ResNet-{unused[0]}")
@@ -103,7 +106,7 @@ class Run:
             temporary.unlink(missing_ok=True)
         kept = sorted(set(differences(read_record(path)["recipe"], self.record["recipe"])) - set(OF_TRAINING_ALONE))
         if kept:
-            print(f"{path} keeps {', '.join(kept)} as begun; give the --set to `ipmodel eval` instead", file=stderr)
+            LOG.warning("%s keeps %s as begun; give the --set to `ipmodel eval` instead", path, ", ".join(kept))
 
 
 def _check_name(directory: Path) -> None:
@@ -136,8 +139,8 @@ def reopen(directory: Path, *, shards: str | None, overrides: Sequence[str], ran
         own = f"{len(run.classes)} classes, {directory} was trained on {len(begun['classes'])}, or on others"
         raise ModelError(f"{shards} has {own}; give the set that it was trained on")
     if ranks.first and run.shard_set.manifest.sha256 != begun["manifest_sha256"]:
-        trained_on = "what it is tested on now may have been trained on"
-        print(f"{shards} is not, to the byte, the set that {directory} was trained on; {trained_on}", file=stderr)
+        risk = "videos that it is tested on now may be among those that it was trained on"
+        LOG.warning("%s is not, to the byte, the set that %s was trained on; %s", shards, directory, risk)
     return run
 
 
@@ -145,7 +148,8 @@ def check_trained(run: Run, *, split: str, name: str) -> None:
     """Raises: ModelError if a phase is not complete."""
     path = run.network_file(split, name)
     if not path.is_file():
-        raise ModelError(f"{path} is not there; train its phase first: `ipmodel train --split {split} --phase {name}`")
+        options = f"--shards {run.shard_set.location} --split {split} --phase {name} --out {run.directory}"
+        raise ModelError(f"{path} is not there; train its phase first: `ipmodel train {options}`")
 
 
 def trained(run: Run, *, split: str, name: str) -> ResNet:

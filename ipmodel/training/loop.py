@@ -21,7 +21,8 @@ from ipmodel.process.distributed import Ranks
 from ipmodel.process.signals import StoppedError
 from ipmodel.recipe import Input, Phase, TrainRecipe
 from ipmodel.runs import checkpoint
-from ipmodel.runs.log import Log, Progress
+from ipmodel.runs.log import Log
+from ipmodel.runs.progress import TrainingProgress
 from ipmodel.training.losses import classification_loss, distillation_loss
 from ipmodel.training.optimiser import optimiser_of, set_rate
 
@@ -52,10 +53,10 @@ class Job:
         return self.clips.samples[0].width, self.clips.samples[0].height
 
 
-def train(job: Job, ranks: Ranks, stopped: Sequence[int] = ()) -> None:
+def train(job: Job, ranks: Ranks, stopped: Sequence[int] = (), *, progress: TrainingProgress | None = None) -> None:
     """Train a phase to its end and publish its network.
 
-    stopped: not empty once SIGTERM came, see ipmodel.process.signals.
+    stopped: not empty once SIGTERM came, see shards.terminal.sigterm_noted.
 
     Raises: StoppedError then, with the state saved; ModelError if the loss or a weight is not finite.
     """
@@ -81,7 +82,8 @@ def train(job: Job, ranks: Ranks, stopped: Sequence[int] = ()) -> None:
     draws = _draws(batches, phase.epochs, first_step=step)
     source = loader(job.clips, draws, workers=recipe.workers, pin=ranks.device.type == "cuda")
     log = Log(job.directory, first_step=step, enabled=ranks.first)
-    progress = Progress(job.directory.name, steps=steps, first_step=step, enabled=ranks.first)
+    progress = progress or TrainingProgress(enabled=False)
+    progress.begin(job.directory.name, steps=steps, first_step=step)
     saved_at = time.monotonic()
     while step < steps:
         waiting = time.monotonic()

@@ -1,12 +1,11 @@
 """A run's phases, in order: what each begins with, and who trains it; a complete one is not trained again."""
 
-import fcntl
+import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from sys import stderr
 
 import numpy as np
 import torch
@@ -14,22 +13,33 @@ import torch
 from ipmodel.data.clips import Clips, ClipSettings, clips_of
 from ipmodel.data.sampling import Batches
 from ipmodel.errors import ModelError
-from ipmodel.networks.resnet import ResNet, last_values
+from ipmodel.networks.resnet import Architecture, ResNet, last_values, multiply_adds
 from ipmodel.networks.weights import from_imagenet, inflate
 from ipmodel.process.distributed import Ranks
 from ipmodel.process.signals import StoppedError
 from ipmodel.recipe import Modality, Phase
 from ipmodel.runs import checkpoint
 from ipmodel.runs.preflight import check_files
+from ipmodel.runs.progress import TrainingProgress, Work
 from ipmodel.runs.record import RUN
 from ipmodel.runs.run import Run, trained
 from ipmodel.training.loop import Job, frozen, train
+from shards.atomic import LockedError, locked
 
+LOG = logging.getLogger(__name__)
 PATIENCE_S = 8.0  # with a file system that shows a file later on other machines
 LOCK_S = 8.0  # how long a phase's lock may outlast a killed process: its loader processes look every five seconds
 
 
-def train_phases(run: Run, *, split: str, names: Sequence[str], ranks: Ranks, stopped: Sequence[int] = ()) -> None:
+def train_phases(
+    run: Run,
+    *,
+    split: str,
+    names: Sequence[str],
+    ranks: Ranks,
+    stopped: Sequence[int] = (),
+    progress: TrainingProgress | None = None,
+) -> None:
     """Train these phases, in their order, those that are complete left out.
 
     Raises: ModelError before the first step if one of them cannot be trained on this set, ShardError if a file of the
@@ -42,6 +52,8 @@ def train_phases(run: Run, *, split: str, names: Sequence[str], ranks: Ranks, st
     if ranks.first:
         run.begin()
     _check_shared(run.directory, ranks)
+    if progress is not None and progress.enabled:
+        progress.plan({name: _work(run, split=split, name=name) for name in left})
     for name in names:
         if ranks.any(bool(stopped)):
             raise StoppedError
@@ -50,7 +62,7 @@ def train_phases(run: Run, *, split: str, names: Sequence[str], ranks: Ranks, st
         with _alone_in(directory) if ranks.first else nullcontext():
             # Another process may have trained it while this one was at an earlier phase.
             if not ranks.any(run.network_file(split, name).is_file()):
-                train(job_of(run, split=split, name=name), ranks, stopped)
+                train(job_of(run, split=split, name=name), ranks, stopped, progress=progress)
             elif ranks.first and run.network_file(split, name).is_file():
                 checkpoint.clear(directory)  # who trained it may have been killed before
 
@@ -84,7 +96,9 @@ def _check(run: Run, name: str, left: Sequence[str], *, split: str, ranks: Ranks
         trained(run, split=split, name=phase.teacher)
     if clips.excluded and ranks.first:
         example = clips.excluded[0]
-        print(f"{name}: {len(clips.excluded)} videos have no frames for it, such as {example}", file=stderr)
+        LOG.warning(
+            "phase %s leaves out %d videos without frames for it, such as %s", name, len(clips.excluded), example
+        )
     return clips.settings.columns
 
 
@@ -96,24 +110,14 @@ def _alone_in(directory: Path) -> Iterator[None]:
     """
     descriptor = os.open(directory, os.O_RDONLY)
     try:
-        deadline = time.monotonic() + LOCK_S
-        while not _locked(descriptor):
-            if time.monotonic() > deadline:
-                cure = "wait for it, or use another --out"
-                raise ModelError(f"{directory}: another process trains this phase; {cure}")
-            time.sleep(0.1)
-        checkpoint.sweep(directory)
-        yield
+        with locked(descriptor, wait_s=LOCK_S):
+            checkpoint.sweep(directory)
+            yield
+    except LockedError:
+        cure = "wait for it, or use another --out"
+        raise ModelError(f"{directory}: another process trains this phase; {cure}") from None
     finally:
         os.close(descriptor)
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def job_of(run: Run, *, split: str, name: str) -> Job:
@@ -130,6 +134,20 @@ def job_of(run: Run, *, split: str, name: str) -> Job:
         teacher=frozen(trained(run, split=split, name=phase.teacher)) if phase.teacher else None,
         directory=run.phase_dir(split, name),
     )
+
+
+def _work(run: Run, *, split: str, name: str) -> Work:
+    """What training a phase takes, with multiply-adds as the cost: forward once, backward twice as many."""
+    phase, recipe = run.recipe.phases[name], run.recipe
+
+    def multiply_adds_of(architecture: Architecture) -> int:
+        return multiply_adds(architecture, frames=phase.segments, size_px=recipe.input.crop_px)
+
+    clip = 3 * multiply_adds_of(phase.architecture)
+    if phase.teacher:
+        clip += multiply_adds_of(recipe.phases[phase.teacher].architecture)
+    steps = phase.epochs * (len(_clips_of(run, split=split, name=name)) // phase.batch)
+    return Work(steps, cost=phase.batch * clip)
 
 
 def _clips_of(run: Run, *, split: str, name: str) -> Clips:

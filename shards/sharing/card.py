@@ -1,21 +1,13 @@
 """The set's derived README.md: Hugging Face `configs` for machines, and what the set is, for people."""
 
 import json
-import re
 from dataclasses import fields
 from typing import Any
 
 from shards.columns import Column
 from shards.manifest import Manifest
 from shards.schema import Sample
-
-# Where a name from outside is printed, Markdown and HTML must not see these.
-MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|!&~$])")
-
-
-def printable(text: str) -> str:
-    """Text from outside on one line, without control characters; they and lone surrogates become escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+from shards.text import in_markdown
 
 
 def render(manifest: Manifest) -> str:
@@ -58,7 +50,7 @@ def _features(manifest: Manifest, name: str) -> list[dict[str, Any]]:
 
 
 def _what_it_is(manifest: Manifest) -> str:
-    dataset = _text(str(manifest.dataset.get("name", "unnamed")))
+    dataset = in_markdown(str(manifest.dataset.get("name", "unnamed")))
     left_out = f"Failed: {_number(manifest.failed)} videos. Listed by the dataset but not found: "
     lines = [
         f"# Shard set of {dataset}",
@@ -70,8 +62,8 @@ def _what_it_is(manifest: Manifest) -> str:
         "| split | train | test | unused |",
         "| --- | --- | --- | --- |",
     ]
-    lines += [f"| {_text(s)} | {n['train']} | {n['test']} | {n['unused']} |" for s, n in manifest.splits.items()]
-    lines += ["", f"Classes, by id from 0: {', '.join(map(_text, manifest.classes))}.", ""]
+    lines += [f"| {in_markdown(s)} | {n['train']} | {n['test']} | {n['unused']} |" for s, n in manifest.splits.items()]
+    lines += ["", f"Classes, by id from 0: {', '.join(map(in_markdown, manifest.classes))}.", ""]
     return "\n".join(lines)
 
 
@@ -126,10 +118,6 @@ def _example(column: Column) -> str:
     if not column.has_arrays:
         return f'len(shard_set.read_bytes(sample.key, "{column.name}"))'
     return f'shard_set.read(sample.key, "{column.name}").shape'
-
-
-def _text(text: str) -> str:
-    return MARKDOWN.sub(r"\\\1", printable(text))
 
 
 def _number(names: list) -> str:

@@ -1,6 +1,5 @@
 """A cache of files by the hash of their content: received once, verified as they arrive, shared by all processes."""
 
-import fcntl
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -8,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from shards import canonical
+from shards.atomic import locked, publish
 from shards.errors import ShardError
 from shards.manifest import FileInfo
 
@@ -47,7 +46,7 @@ def cached(expected: FileInfo, receive: Callable[[], Iterable[bytes]]) -> Path:
         with _alone(part) as file:
             if not _is_there(path, expected):
                 _fill(file, receive(), expected)
-                canonical.publish(part, path)
+                publish(part, path)
     except OSError as error:
         cure = f"make room, or name another directory in ${VARIABLE}"
         raise ShardError(f"{path}: cannot be written to the cache ({error.strerror}); {cure}") from None
@@ -68,8 +67,7 @@ def _alone(part: Path) -> Iterator[BinaryIO]:
     The file is its own lock. Who dies leaves it unlocked, and the next one begins it anew.
     """
     while True:
-        with part.open("ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with part.open("ab") as file, locked(file):
             try:
                 if _lies_at(part, file):  # else who had it before has renamed or removed it
                     file.truncate(0)
@@ -78,7 +76,6 @@ def _alone(part: Path) -> Iterator[BinaryIO]:
             finally:
                 if _lies_at(part, file):
                     part.unlink()
-                fcntl.flock(file, fcntl.LOCK_UN)  # closing would leave it to a process forked meanwhile
 
 
 def _lies_at(path: Path, file: BinaryIO) -> bool:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from shards.errors import ShardError
+from shards.errors import ShardError, install
 from shards.layout import MANIFEST
 from shards.manifest import FileInfo, Manifest
 from shards.store.cache import NotReceivedError, cached
@@ -95,7 +95,7 @@ def _file_system(url: str) -> tuple[Any, str]:
         options = _http_options() if url.startswith(("http://", "https://")) else {}
         files, path = url_to_fs(url, **options)
     except ImportError as error:
-        cure = "install them with `pip install 'ip-tsn[remote]'`, or copy the set to a local disk"
+        cure = f"{install('remote')}, or copy the set to a local disk"
         raise ShardError(f"{url}: reading it needs packages that are missing ({error}); {cure}") from None
     except ValueError as error:
         raise ShardError(f"{url}: {error}; known are https, s3 and the other protocols of fsspec") from None

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from shards import __version__
+
 REPOSITORY = Path(__file__).parents[2]
 OURS = ("shards", "pipelines", "ipdata", "ipmodel")
 MAY_IMPORT = {
@@ -115,7 +117,20 @@ def test_a_set_at_a_url_names_the_extra_that_it_needs(blocked: list[str], url: s
     done = run_without(blocked, f"import shards\nshards.ShardSet({url!r})")
     error = done.stderr.splitlines()[-1]
     assert f"ShardError: {url}/manifest.json: reading it needs packages that are missing" in error
-    assert "`pip install 'ip-tsn[remote]'`" in error
+    assert "`pip install '.[remote]'` in a checkout" in error
+
+
+def test_a_local_set_is_read_where_files_cannot_be_locked() -> None:
+    """As on Windows, whose Python has no module fcntl."""
+    code = f"""
+import shards
+shard_set = shards.ShardSet({str(REPOSITORY / "tests/golden/format1")!r})
+key = next(shard_set.samples()).key
+print(key, shard_set.read(key, "mv").shape)
+shard_set.check(shard_set.files(["mv"], split="1", subset="test"))
+"""
+    done = run_without(["fcntl"], code)
+    assert done.returncode == 0 and done.stdout.strip(), done.stderr
 
 
 def test_pipelines_needs_the_standard_library_alone() -> None:
@@ -128,6 +143,43 @@ def test_pipelines_needs_the_standard_library_alone() -> None:
 def test_training_needs_nothing_of_the_build() -> None:
     done = run_without([name for name in HEAVY if name != "torch"], modules_of("ipmodel"))
     assert done.returncode == 0, done.stderr
+
+
+BUILD = "av dask distributed ffmpeg imageio_ffmpeg numba llvmlite bokeh".split()
+TRAIN = "torch safetensors tensorboard matplotlib".split()
+EXTRA = {"ipdata": ("build", BUILD), "ipmodel": ("train", TRAIN)}
+VERBS = {
+    "ipdata": ["plan", "build --out=nowhere/set", "build --scheduler=none --out=nowhere/set"],
+    "ipmodel": ["train --shards=nowhere/set --out=nowhere/run", "eval nowhere/run", "info"],
+}
+
+
+def command_without_its_extra(package: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return run_without(EXTRA[package][1], f"import {package}.cli\n{package}.cli.main({list(arguments)!r})")
+
+
+@pytest.mark.parametrize(("package", "verb"), [(package, verb) for package in VERBS for verb in VERBS[package]])
+def test_a_verb_whose_extra_is_missing_names_it(package: str, verb: str) -> None:
+    done = command_without_its_extra(package, *verb.split())
+    extra, modules = EXTRA[package]
+    said = f'error: {package} {verb.split()[0]} needs the packages of the extra "{extra}" (no module named '
+    assert done.returncode == 1 and done.stderr.startswith(said) and done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.removeprefix(said).split("'")[1].split(".")[0] in modules
+    assert f"`pip install '.[{extra}]'` in a checkout" in done.stderr
+
+
+@pytest.mark.parametrize("package", EXTRA)
+def test_help_and_version_need_no_extra(package: str) -> None:
+    for verb in ("", *VERBS[package]):
+        done = command_without_its_extra(package, *verb.split()[:1], "--help")
+        assert done.returncode == 0 and done.stdout.startswith("Usage: "), done.stderr
+    done = command_without_its_extra(package, "--version")
+    assert (done.returncode, done.stdout) == (0, f"{package} {__version__}\n"), done.stderr
+
+
+def test_datasets_are_listed_without_the_extra() -> None:
+    done = command_without_its_extra("ipdata", "datasets")
+    assert done.returncode == 0 and "classInd.txt" in done.stdout, done.stderr
 
 
 def test_fusing_scores_needs_no_torch() -> None:

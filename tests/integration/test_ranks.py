@@ -231,17 +231,18 @@ def test_ranks_go_on_from_one_step(trained: Path, tmp_path: Path) -> None:
 ONE_ENDS = """
 import signal
 from ipmodel.errors import ModelError
-from ipmodel.process.exits import errors_as_lines
+from ipmodel.cli import main
 from ipmodel.process.distributed import ranks
 
-def run():
+@main.command()
+def one_ends():
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # of torchrun, when one has ended
     with ranks() as own:
         if not own.first:
             raise ModelError("an error of its own")
         own.any(False)
 
-errors_as_lines(run)
+main(["one-ends"])
 """
 
 

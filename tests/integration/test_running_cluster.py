@@ -23,7 +23,9 @@ import ipdata.cli
 from ipdata.executors import Placement
 from ipdata.executors import dask as dask_executor
 from ipdata.recipe import Limits, load_recipe
+from shards import terminal
 from shards.reader import ShardSet
+from shards.terminal import interrupts_noted
 
 SIMULATOR = {"NUMBA_ENABLE_CUDASIM": "1"}
 
@@ -130,7 +132,7 @@ def test_an_interrupt_is_not_lost_in_a_finaliser(number: signal.Signals) -> None
     before = signal.getsignal(number)
     with Client(processes=False, dashboard_address="127.0.0.1:0") as client:
         running = as_completed([client.submit(os.getpid)])
-        with pytest.raises(KeyboardInterrupt), dask_executor._interrupts_noted() as interrupts:
+        with pytest.raises(KeyboardInterrupt), interrupts_noted() as interrupts:
             Finalised()
             assert len(interrupts) == 1
             dask_executor._next(running, client, interrupts, resources=set())
@@ -142,12 +144,12 @@ def test_an_interrupt_when_all_is_done_is_heeded_and_one_that_is_repeated_waits_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     reached = []
-    with pytest.raises(KeyboardInterrupt), dask_executor._interrupts_noted():
+    with pytest.raises(KeyboardInterrupt), interrupts_noted():
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)  # at once: it comes to all processes from several sides
         reached.append("the end")
-    monkeypatch.setattr(dask_executor, "PATIENCE_S", 0)
-    with pytest.raises(KeyboardInterrupt), dask_executor._interrupts_noted():
+    monkeypatch.setattr(terminal, "PATIENCE_S", 0)
+    with pytest.raises(KeyboardInterrupt), interrupts_noted():
         signal.raise_signal(signal.SIGTERM)
         reached.append("the repeated one")
         signal.raise_signal(signal.SIGTERM)
@@ -276,7 +278,7 @@ def test_a_build_whose_last_worker_with_a_gpu_dies_gives_up_and_can_go_on(
     next_done = dask_executor._next
 
     def then_kill(
-        running: as_completed, client: Client, interrupts: dask_executor.Interrupts, *, resources: set[str]
+        running: as_completed, client: Client, interrupts: terminal.Arrivals, *, resources: set[str]
     ) -> Future:
         """Between a task's end and its result, which is lost with the worker."""
         done = next_done(running, client, interrupts, resources=resources)

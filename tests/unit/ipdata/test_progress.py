@@ -1,18 +1,11 @@
-"""Progress: what a person reads."""
+"""Progress of a build: what a person reads."""
 
 import io
 
-import pytest
-
 from ipdata.executors.base import VideoDone
-from ipdata.progress import Progress, duration
+from ipdata.progress import BuildProgress
 from ipdata.steps.extract import Failed
 from shards.failures import Failure
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
 
 
 def done(key: str, *, failed: bool = False) -> VideoDone:
@@ -25,37 +18,13 @@ def done(key: str, *, failed: bool = False) -> VideoDone:
     )
 
 
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0.4, "0 min 00 s"),
-        (61, "1 min 01 s"),
-        (3599.6, "1 h 00 min"),
-        (36 * 3600 + 59, "36 h 00 min"),
-        (float("inf"), "?"),
-    ],
-)
-def test_durations(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
-
-
-def test_a_terminal_gets_one_line_that_changes() -> None:
-    stream = Terminal()
-    progress = Progress(3, stream=stream)
+def test_videos_frames_and_failures_are_counted() -> None:
+    stream = io.StringIO()
+    progress = BuildProgress(stream=stream)
+    progress.begin(3)
     for event in (done("a"), done("b", failed=True), done("c")):
         progress.update(event)
-    progress.close()
-    assert stream.getvalue().count("\r") == 3 and stream.getvalue().count("\n") == 1
-    assert "3/3 videos" in progress.line() and progress.line().endswith("1 failed")
+    first, last = stream.getvalue().splitlines()
+    assert first.startswith("1/3 videos, ") and first.endswith(" left")
+    assert last.startswith("3/3 videos, ") and last.endswith(" frames/s, 0 min 00 s left, 1 failed")
     assert (progress.frames, progress.failures) == (180, 1)
-
-
-def test_a_file_gets_plain_lines_first_and_last() -> None:
-    stream = io.StringIO()
-    progress = Progress(50, stream=stream)
-    for number in range(50):
-        progress.update(done(str(number)))
-    progress.close()
-    lines = stream.getvalue().splitlines()
-    assert [line.split()[0] for line in lines] == ["1/50", "50/50"]
-    assert "\r" not in stream.getvalue()

@@ -1,10 +1,6 @@
-"""Equal values give equal bytes; nothing partial stands under a final name."""
+"""Equal values give equal bytes."""
 
-import errno
 import math
-import os
-from contextlib import nullcontext
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -46,40 +42,3 @@ def test_numbers_that_json_lacks_are_refused(value: float) -> None:
 def test_what_is_no_json_is_refused_by_name(data: bytes) -> None:
     with pytest.raises(ShardError, match=r"here\.json: not JSON"):
         canonical.loads(data, where="here.json")
-
-
-def test_publishing_replaces_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    final = tmp_path / "set" / "mv" / "a.txt"
-    for content in (b"one", b"two"):
-        canonical.write_published(final, content, temporary_dir=tmp_path / "temporary")
-        assert final.read_bytes() == content
-    assert list((tmp_path / "temporary").iterdir()) == []
-
-
-@pytest.mark.parametrize("hard_links", [True, False])
-def test_the_first_keeps_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hard_links: bool) -> None:
-    def refused(*_: object) -> None:
-        raise PermissionError(errno.EPERM, "Operation not permitted")
-
-    if not hard_links:
-        monkeypatch.setattr(os, "link", refused)
-    final = tmp_path / "final"
-    for content in (b"one", b"two"):
-        (tmp_path / "temporary").write_bytes(content)
-        with nullcontext() if content == b"one" else pytest.raises(FileExistsError):
-            canonical.publish_new(tmp_path / "temporary", final)
-        assert final.read_bytes() == b"one" and (tmp_path / "temporary").exists() == (content == b"two")
-
-
-def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    final = tmp_path / "a.txt"
-    final.write_bytes(b"old")
-
-    def full(path: Path, data: bytes) -> None:
-        path.write_bytes(data[:1])
-        raise OSError("no space left")
-
-    monkeypatch.setattr(canonical, "write_synced", full)
-    with pytest.raises(OSError, match="no space left"):
-        canonical.write_published(final, b"new", temporary_dir=tmp_path / "temporary")
-    assert final.read_bytes() == b"old"

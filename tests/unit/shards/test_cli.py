@@ -66,7 +66,9 @@ def test_names_from_outside_cannot_command_the_terminal(tmp_path: Path) -> None:
 
 
 def test_verify_says_sound(made_dir: Path) -> None:
-    assert run("verify", made_dir).output == "sound: 9 samples in 6 shards, every byte checked\n"
+    result = run("verify", made_dir)
+    assert result.stdout == "sound: 9 samples in 6 shards, every byte checked\n"
+    assert result.stderr == f"done in 0 min 00 s; next: ipshards info {made_dir}\n"
     quick = run("verify", made_dir, "--quick")
     assert (quick.exit_code, quick.output[:32]) == (0, "sound: 9 samples in 6 shards, si")
 

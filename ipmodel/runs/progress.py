@@ -1,0 +1,61 @@
+"""How far a training is, over all phases that are left: what a person at a terminal sees."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TextIO
+
+from shards.terminal import Progress
+
+
+@dataclass(frozen=True)
+class Work:
+    """What training a phase takes."""
+
+    steps: int
+    cost: float  # of a step, in any unit that is the same for all phases
+
+
+class TrainingProgress:
+    """Shows step, loss, clips/s, the time left for all phases, and the share of time spent waiting for data."""
+
+    def __init__(self, *, enabled: bool = True, stream: TextIO | None = None) -> None:
+        self.enabled = enabled
+        self._stream = stream
+        self._phases: dict[str, Work] = {}
+        self._shown: Progress | None = None
+
+    def plan(self, phases: Mapping[str, Work]) -> None:
+        """These phases are left, in this order."""
+        self._phases = dict(phases)
+        self._shown = Progress(self._until(None), stream=self._stream)
+
+    def begin(self, phase: str, *, steps: int, first_step: int) -> None:
+        """A phase begins, or goes on at a step; those planned before it are done."""
+        if phase not in self._phases or self._shown is None:
+            self.plan({**self._phases, phase: Work(steps, 1.0)})
+        assert self._shown is not None
+        self._phase, self._clips, self._waited_s = phase, 0, 0.0
+        self._before = self._until(phase)
+        self._shown.skip_to(self._before + first_step * self._phases[phase].cost)
+        self._begun_s = self._shown.elapsed_s
+
+    def update(self, *, step: int, loss: float, clips: int, wait_s: float) -> None:
+        """A step of the phase is done, of so many clips, for which it waited so long."""
+        if not self.enabled or self._shown is None:
+            return
+        self._clips += clips
+        self._waited_s += wait_s
+        elapsed_s = max(self._shown.elapsed_s - self._begun_s, 1e-9)
+        work, number = self._phases[self._phase], list(self._phases).index(self._phase) + 1
+        place = f"{self._phase}: step {step}/{work.steps}"
+        if len(self._phases) > 1:
+            place = f"phase {number}/{len(self._phases)}, {place}"
+        said = f"{place}, loss {loss:.3f}, {self._clips / elapsed_s:.1f} clips/s"
+        waiting = f", {self._waited_s / elapsed_s:.0%} waiting for data"
+        self._shown.advance_to(self._before + step * work.cost, said, more=waiting)
+
+    def _until(self, phase: str | None) -> float:
+        """The cost of the phases before this one, or of all."""
+        names = list(self._phases)
+        before = names if phase is None else names[: names.index(phase)]
+        return sum(self._phases[name].steps * self._phases[name].cost for name in before)

@@ -1,0 +1,102 @@
+"""Files that are whole or not there: synced, published by rename, and locked against other processes."""
+
+import math
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from shards.errors import ShardError
+
+fcntl: Any  # of the standard library, but for Unix alone
+try:
+    import fcntl
+except ImportError:  # Windows: sets on a local disk can be read, and nothing can be locked
+    fcntl = None
+
+POLL_S = 0.1  # between two attempts to lock
+
+
+class LockedError(Exception):
+    """Another process holds the lock."""
+
+
+@contextmanager
+def locked(file: BinaryIO | int, *, wait_s: float = math.inf) -> Iterator[None]:
+    """Hold the exclusive lock of an open file, or of the descriptor of a directory.
+
+    The lock ends with this block, or with the process and all children that it forked meanwhile. It is advisory: it
+    keeps out only those who ask for it too.
+
+    Raises: LockedError if another process or thread still holds the lock after wait_s; ShardError if this system has
+        no such locks; OSError if this file system has none.
+    """
+    if fcntl is None:
+        cure = "building, training and reading sets at a URL need Linux or macOS; reading a local set works here"
+        raise ShardError(f"this system cannot lock files (Python has no module fcntl); {cure}")
+    if wait_s == math.inf:
+        fcntl.flock(file, fcntl.LOCK_EX)  # in the order of asking, which attempts would not keep
+    else:
+        _attempt_until(file, time.monotonic() + wait_s)
+    try:
+        yield
+    finally:
+        fcntl.flock(file, fcntl.LOCK_UN)  # closing the file would leave the lock to a process forked meanwhile
+
+
+def _attempt_until(file: BinaryIO | int, deadline_s: float) -> None:
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline_s:
+                raise LockedError from None
+        else:
+            return
+        time.sleep(POLL_S)
+
+
+def sync_directory(path: Path) -> None:
+    """Make renames inside `path` survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def publish(temporary: Path, final: Path) -> None:
+    """Give a synced, complete file its final name in one step. Both must lie on the same file system."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    temporary.replace(final)
+    sync_directory(final.parent)
+
+
+def publish_new(temporary: Path, final: Path) -> None:
+    """As publish, but the first keeps the name. Raises: FileExistsError for all others, who keep their own file."""
+    try:
+        final.hardlink_to(temporary)  # which fails, unlike a rename, if the name is taken
+    except OSError:
+        if final.exists():
+            raise FileExistsError(f"{final} is there already") from None
+        temporary.replace(final)  # a file system without hard links
+    else:
+        temporary.unlink()
+    sync_directory(final.parent)
+
+
+def write_synced(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_published(path: Path, data: bytes, *, temporary_dir: Path) -> None:
+    """Write a whole file so that `path` never holds a part of it."""
+    temporary_dir.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_dir / f"{path.name}.{os.getpid()}.{os.urandom(4).hex()}"
+    write_synced(temporary, data)
+    publish(temporary, path)

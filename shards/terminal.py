@@ -1,0 +1,278 @@
+"""What the three command lines share: how a command ends, what it says meanwhile, its progress, and signals.
+
+Needs click and the standard library alone.
+"""
+
+import logging
+import math
+import os
+import select
+import shlex
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn, TextIO
+
+import click
+
+from shards import __version__
+from shards.errors import install
+from shards.text import printable_lines
+
+REFUSED, INTERRUPTED = 1, 130  # exit statuses that all commands share; click ends wrong usage with 2
+OURS = ("shards", "pipelines", "ipdata", "ipmodel")
+PLAIN_INTERVAL_S = 10.0  # between two lines of progress where there is no terminal
+REDRAW_S = 0.1  # between two changes of a bar
+BAR_COLUMNS = 24
+PATIENCE_S = 5.0  # an interrupt that is repeated later than this is raised at once
+
+Arrivals = list[int]  # when signals came, in ns of time.monotonic_ns
+Handler = Callable[..., Any] | signal.Handlers
+
+
+class CommandGroup(click.Group):
+    """A command with verbs. It ends with the status that a verb returns, or with one line of error and a status.
+
+    expected: exit status by kind of exception, the first that fits; all others are bugs and keep their traceback.
+    text_of: what to say of an expected exception; None if this one is a bug after all.
+    extra: the extra of the package that brings what the verbs import.
+    goes_on: what to add after an interruption.
+    """
+
+    def __init__(
+        self,
+        *arguments: Any,
+        expected: Mapping[type[Exception], int],
+        text_of: Callable[[Exception], str | None] = str,
+        extra: str = "",
+        goes_on: str = "",
+        **settings: Any,
+    ) -> None:
+        context = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
+        super().__init__(*arguments, context_settings=context, **settings)
+        click.version_option(__version__, prog_name=self.name, message="%(prog)s %(version)s")(self)
+        self.expected, self.text_of, self.extra, self.goes_on = expected, text_of, extra, goes_on
+
+    def invoke(self, ctx: click.Context) -> NoReturn:
+        with _log_shown():
+            try:
+                status = super().invoke(ctx)
+            except (click.ClickException, click.exceptions.Exit, click.Abort):  # of which some are RuntimeErrors
+                raise
+            except KeyboardInterrupt:
+                say("interrupted" + (f"; {self.goes_on}" if self.goes_on else ""))
+                status = INTERRUPTED
+            except Exception as error:
+                status, text = self._ending_of(error, verb=ctx.invoked_subcommand)
+                say(f"error: {printable_lines(text)}")
+        ctx.exit(status or 0)
+
+    def _ending_of(self, error: Exception, *, verb: str | None) -> tuple[int, str]:
+        """Exit status and text. Raises the error itself if it is a bug, or if nobody reads our output any more."""
+        if isinstance(error, ModuleNotFoundError) and self.extra and _is_foreign(error.name):
+            needs = f'{self.name} {verb} needs the packages of the extra "{self.extra}"'
+            return REFUSED, f"{needs} (no module named {error.name!r}); {install(self.extra)}"
+        status = next((status for kind, status in self.expected.items() if isinstance(error, kind)), None)
+        text = None if status is None else self.text_of(error)
+        if status is None or text is None or (isinstance(error, BrokenPipeError) and _output_is_closed()):
+            end_bar()
+            raise error  # click ends quietly when `| head` closes the pipe
+        return status, text
+
+
+def _is_foreign(module: str | None) -> bool:
+    top = (module or "").partition(".")[0]
+    return bool(top) and top not in OURS and top not in sys.stdlib_module_names
+
+
+def _output_is_closed() -> bool:
+    """Has the reader of stdout closed it? A broken pipe may be another, such as ffmpeg's."""
+    try:
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+    except (AttributeError, OSError):  # Windows has no poll; what stands for stdout in a program may be no file
+        return False
+    return bool(poll.poll(0))  # which reports errors alone
+
+
+def say(line: str) -> None:
+    """A line on stderr, below the bar if one is shown."""
+    end_bar()
+    click.echo(line, err=True)
+
+
+def say_done(begun_s: float, *following: object) -> None:
+    """The closing line of a command: what it took since begun_s, and the command to give next, if there is one."""
+    command = f"; next: {shlex.join(map(str, following))}" if following else ""
+    say(f"done in {duration(time.monotonic() - begun_s)}{command}")
+
+
+class _Lines(logging.Handler):
+    """Shows what the packages log, as plain lines."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(printable_lines(self.format(record)))
+
+
+@contextmanager
+def _log_shown() -> Iterator[None]:
+    handler, loggers = _Lines(), [logging.getLogger(name) for name in OURS]
+    before = [(logger.level, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False  # other packages may show the root logger's records, ours a second time
+    try:
+        yield
+    finally:
+        for logger, (level, propagate) in zip(loggers, before, strict=True):
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+            logger.propagate = propagate
+
+
+class Progress:
+    """How far a long work is: a bar on a terminal, plain lines at an interval elsewhere.
+
+    total: the whole work, in any unit to which the time that it takes is about proportional.
+    first_line_s: without a terminal, work that is done sooner says nothing.
+    """
+
+    def __init__(self, total: float, *, stream: TextIO | None = None, first_line_s: float = 0.0) -> None:
+        self.total, self.done = total, 0.0
+        self._skipped = 0.0
+        self._stream = stream or sys.stderr
+        self._begun_s = self._shown_s = time.monotonic()
+        self._next_line_s = self._begun_s + first_line_s
+        self._lines = 0
+
+    @property
+    def elapsed_s(self) -> float:
+        return max(time.monotonic() - self._begun_s, 1e-9)
+
+    @property
+    def left_s(self) -> float:
+        """Seconds that the rest will take, at the pace so far."""
+        worked = self.done - self._skipped
+        return self.elapsed_s / worked * (self.total - self.done) if worked > 0 else math.inf
+
+    def skip_to(self, done: float) -> None:
+        """Count work that was done before, or by others: it fills the bar, and says nothing of the pace."""
+        self._skipped += done - self.done
+        self.done = done
+
+    def advance_to(self, done: float, said: str, *, more: str = "") -> None:
+        """Show what is said of the work, with the time left, and `more` behind it."""
+        self.done = done
+        line, now_s, last = f"{said}, {duration(self.left_s)} left{more}", time.monotonic(), done >= self.total
+        if self._stream.isatty():
+            if last or _shown is not self or now_s - self._shown_s >= REDRAW_S:
+                self._shown_s = now_s
+                self._draw(line)
+        elif now_s >= self._next_line_s or (last and self._lines):
+            self._lines += 1
+            self._next_line_s = now_s + PLAIN_INTERVAL_S
+            print(line, file=self._stream, flush=True)
+
+    def _draw(self, line: str) -> None:
+        global _shown
+        if _shown is not self:
+            end_bar()
+            _shown = self
+        share = min(self.done / self.total, 1.0) if self.total else 1.0
+        filled = round(BAR_COLUMNS * share)
+        line = f"[{'#' * filled}{'-' * (BAR_COLUMNS - filled)}] {math.floor(100 * share):3} %  {line}"
+        # One that wraps could not be drawn over.
+        self._stream.write(f"\r\x1b[K{line[: _columns_of(self._stream) - 1]}")
+        self._stream.flush()
+
+    def end(self) -> None:
+        self._stream.write("\n")
+        self._stream.flush()
+
+
+_shown: Progress | None = None  # the bar in the last line of the terminal
+
+
+def end_bar() -> None:
+    """Leave the bar, if one is shown, as it is: what follows goes below it."""
+    global _shown
+    if _shown is not None:
+        bar, _shown = _shown, None
+        bar.end()
+
+
+def _columns_of(stream: TextIO) -> int:
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except (OSError, ValueError):  # a terminal that does not tell
+        return 80
+
+
+def duration(seconds: float) -> str:
+    """Hours and minutes, or minutes and seconds, or "?"."""
+    if seconds == math.inf:
+        return "?"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+@contextmanager
+def handled(
+    numbers: Sequence[signal.Signals], handler: Handler, *, even_ignored: bool = False, then_ignored: Sequence[int] = ()
+) -> Iterator[None]:
+    """Handle signals so. Those that are ignored stay ignored, as Ctrl-C in a shell's background, unless even_ignored.
+
+    then_ignored: if it is not empty at the end, the signals are ignored from then on.
+
+    Outside the main thread, where Python does not allow it, nothing changes.
+    """
+    here = threading.current_thread() is threading.main_thread()
+    chosen = [number for number in numbers if here and (even_ignored or signal.getsignal(number) != signal.SIG_IGN)]
+    before = [signal.signal(number, handler) for number in chosen]
+    try:
+        yield
+    finally:
+        for number, earlier in zip(chosen, before, strict=True):
+            signal.signal(number, signal.SIG_IGN if then_ignored else earlier)
+
+
+@contextmanager
+def interrupts_noted() -> Iterator[Arrivals]:
+    """Note Ctrl-C and SIGTERM instead of raising them; KeyboardInterrupt at the end if one came.
+
+    For work with libraries that lose or break on an exception at any place: Python drops what is raised in a
+    finaliser. One that is repeated after PATIENCE_S is raised at once: something hangs.
+    """
+    received_ns: Arrivals = []
+
+    def note(*_: object) -> None:
+        received_ns.append(time.monotonic_ns())
+        if received_ns[-1] - received_ns[0] > PATIENCE_S * 1e9:
+            raise KeyboardInterrupt
+
+    try:
+        with handled((signal.SIGINT, signal.SIGTERM), note):
+            yield received_ns
+    finally:
+        if received_ns:  # whatever else went wrong, such as workers that were interrupted as they started
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def sigterm_noted() -> Iterator[Arrivals]:
+    """Note SIGTERM, also where it was ignored, instead of ending; once it came, further ones change nothing.
+
+    Batch schedulers send it before they kill.
+    """
+    received_ns: Arrivals = []
+
+    def note(*_: object) -> None:
+        received_ns.append(time.monotonic_ns())
+
+    with handled([signal.SIGTERM], note, even_ignored=True, then_ignored=received_ns):
+        yield received_ns
