@@ -7,11 +7,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
 DATA = Path(os.environ.get("IPTSN_DATA", REPOSITORY.parent / "shared" / "data"))
+
+REQUIRE = "IPTSN_REQUIRE"  # names what must be here: data, gpu, or both with a comma; its absence is a failure then
+REQUIRABLE = {"data", "gpu"}
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -40,8 +44,37 @@ def without_home(monkeypatch: pytest.MonkeyPatch) -> None:
 def data() -> Path:
     """The folder of real clips, lists and reference outputs; it cannot be part of the repository."""
     if not DATA.is_dir():
-        pytest.skip(f"NO REAL DATA: {DATA} is not there; set IPTSN_DATA to run this test")
+        lack("data", f"NO REAL DATA: {DATA} is not there; set IPTSN_DATA to run this test")
     return DATA
+
+
+@pytest.fixture(scope="session")
+def gpu() -> None:
+    """A GPU that Numba can use."""
+    from numba import cuda
+
+    if not cuda.is_available():
+        lack("gpu", "NO GPU: Numba finds no CUDA GPU here")
+
+
+def lack(kind: str, reason: str) -> NoReturn:
+    """Skip a test for want of something, or fail it where $IPTSN_REQUIRE names that."""
+    if kind in required():
+        pytest.fail(f"{reason} ({REQUIRE} asks for {kind})", pytrace=False)
+    pytest.skip(reason)
+
+
+def required() -> set[str]:
+    """What $IPTSN_REQUIRE names. Raises UsageError for what nobody can require."""
+    named = {word.strip() for word in os.environ.get(REQUIRE, "").split(",")} - {""}
+    if not named <= REQUIRABLE:
+        unknown = ", ".join(sorted(named - REQUIRABLE))
+        raise pytest.UsageError(f"{REQUIRE} names {unknown}; known: {', '.join(sorted(REQUIRABLE))}")
+    return named
+
+
+def pytest_configure() -> None:
+    required()
 
 
 def _command(module: str, *arguments: str | Path, **options: object) -> list[str]:

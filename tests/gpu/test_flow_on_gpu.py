@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from moving import recipe_of
-from numba import cuda
 
 from ipdata.columns.flow import estimator
 from ipdata.video import decode
 from ipdata.video.transcode import executable, transcode
 
-pytestmark = pytest.mark.skipif(not cuda.is_available(), reason="no CUDA GPU can be used here")
+pytestmark = pytest.mark.usefixtures("gpu")
 SETTINGS = recipe_of().columns["flow"]
 CLIPS = ["hmdb51/cartwheel/*.avi", "kinetics/R6*.mp4", "ucf101/*/*g23*.avi"]
 
