@@ -4,5 +4,8 @@ from shards.errors import ShardError
 from shards.manifest import Manifest
 from shards.reader import ShardSet
 from shards.schema import COLUMNS, Sample
+from shards.sheet.draw import sheet_of
+from shards.verify import verify  # the function; the module of this name is still imported from as shards.verify
+from shards.version import __version__
 
-__all__ = ["COLUMNS", "Manifest", "Sample", "ShardError", "ShardSet"]
+__all__ = ["COLUMNS", "Manifest", "Sample", "ShardError", "ShardSet", "__version__", "sheet_of", "verify"]

@@ -46,6 +46,8 @@ def sha256_value(value: Any) -> str:
 
 def sync_directory(path: Path) -> None:
     """Make renames inside `path` survive a power cut."""
+    if not hasattr(os, "O_DIRECTORY"):  # Windows opens no directory, and keeps its own journal of renames
+        return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

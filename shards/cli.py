@@ -13,7 +13,6 @@ from shards.manifest import Manifest
 from shards.reader import ShardSet
 from shards.sharing.card import printable
 from shards.sheet.draw import sheet_of
-from shards.store.remote import is_url
 from shards.verify import verify as problems_of
 
 SET = click.argument("location", metavar="SET")  # not click.Path: it would make one slash of a URL's two
@@ -56,18 +55,13 @@ def info(location: str, keys: bool, as_json: bool) -> None:
 @click.option("--quick", is_flag=True, help="Only manifest, records, indexes and sizes, not every byte of the tars.")
 def verify(location: str, quick: bool) -> None:
     """Check that a set in a directory is whole and is what its manifest says; exit with 1 if not."""
-    if is_url(location):
-        raise ShardError(
-            f"{location}: a set is verified on a local disk; copy it there. Reading verifies what it fetches"
-        )
-    set_dir = Path(location)
     problems = 0
-    for problem in problems_of(set_dir, quick=quick):
+    for problem in problems_of(location, quick=quick):
         problems += 1
         click.echo(printable(problem), err=True)
     if problems:
-        raise ShardError(f"{set_dir}: {problems} {'problem' if problems == 1 else 'problems'} found")
-    manifest = Manifest.read(set_dir)
+        raise ShardError(f"{Path(location)}: {problems} {'problem' if problems == 1 else 'problems'} found")
+    manifest = Manifest.read(Path(location))
     how = "sizes, records and indexes" if quick else "every byte"
     click.echo(f"sound: {manifest.samples} samples in {len(manifest.shards)} shards, {how} checked")
 

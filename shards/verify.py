@@ -10,18 +10,28 @@ from shards.keys import order_of
 from shards.manifest import MANIFEST, FileInfo, Manifest, ShardInfo, index_path, samples_path, tar_path
 from shards.motion import grid_of
 from shards.schema import SUBSETS, Sample, column_of
+from shards.store.remote import is_url
 from shards.tar import walk_tar
 from shards.writer import IndexEntry, members_of, read_index, write_index
 
 OUTSIDE = {MANIFEST, "README.md", ".build"}  # not covered by the manifest's hashes
 
 
-def verify(set_dir: Path, *, quick: bool = False) -> Iterator[str]:
-    """Yield what is wrong with a set, one sentence a problem; nothing if it is sound.
+def verify(location: str | Path, *, quick: bool = False) -> Iterator[str]:
+    """Yield what is wrong with a set in a directory, one sentence a problem; nothing if it is sound.
 
     quick reads the manifest, the records and the indexes, and compares the tars' sizes; else every byte is read, and
     every tar is walked and held against records and index.
+
+    Example:
+        problems = list(shards.verify("shards/hmdb51"))
+
+    Raises: ShardError for a set at a URL.
     """
+    if is_url(location):
+        cure = "copy it there. Reading verifies what it fetches"
+        raise ShardError(f"{location}: a set is verified on a local disk; {cure}")
+    set_dir = Path(location)
     try:
         manifest = Manifest.read(set_dir)
     except (ShardError, OSError) as error:

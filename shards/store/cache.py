@@ -1,6 +1,5 @@
 """A cache of files by the hash of their content: received once, verified as they arrive, shared by all processes."""
 
-import fcntl
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -31,6 +30,17 @@ def cache_dir() -> Path:
         return path.expanduser()
     except RuntimeError:
         raise ShardError(f"the cache {path}: no such home directory; name another directory in ${VARIABLE}") from None
+
+
+def check_locks(url: str) -> None:
+    """Raises: ShardError where files cannot be locked as the cache needs it, as on Windows."""
+    try:
+        import fcntl  # noqa: F401
+    except ImportError:
+        cure = "copy the set to a local disk and name its directory, or use a system such as Linux, macOS or WSL"
+        raise ShardError(
+            f"{url}: sets at a URL need a cache with file locks, which this system lacks; {cure}"
+        ) from None
 
 
 def cached(expected: FileInfo, receive: Callable[[], Iterable[bytes]]) -> Path:
@@ -67,6 +77,8 @@ def _alone(part: Path) -> Iterator[BinaryIO]:
 
     The file is its own lock. Who dies leaves it unlocked, and the next one begins it anew.
     """
+    import fcntl  # not above: Windows lacks it, and reads sets on its disks without a cache
+
     while True:
         with part.open("ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)

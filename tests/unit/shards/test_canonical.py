@@ -56,6 +56,22 @@ def test_publishing_replaces_and_leaves_nothing_behind(tmp_path: Path) -> None:
     assert list((tmp_path / "temporary").iterdir()) == []
 
 
+def test_publishing_opens_no_directory_where_the_system_cannot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = os.open
+
+    def on_windows(path: Path, *arguments: int) -> int:
+        if Path(path).is_dir():
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opened(path, *arguments)
+
+    monkeypatch.setattr(os, "open", on_windows)
+    with pytest.raises(PermissionError):
+        canonical.write_published(tmp_path / "a.txt", b"one", temporary_dir=tmp_path)
+    monkeypatch.delattr(os, "O_DIRECTORY")
+    canonical.write_published(tmp_path / "a.txt", b"two", temporary_dir=tmp_path)
+    assert (tmp_path / "a.txt").read_bytes() == b"two"
+
+
 @pytest.mark.parametrize("hard_links", [True, False])
 def test_the_first_keeps_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hard_links: bool) -> None:
     def refused(*_: object) -> None:
