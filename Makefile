@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := build/demo
 
-.PHONY: demo test bench install install-test lint format clean
+.PHONY: demo test bench dist install install-test lint format clean
 
 demo: install
 	$(BIN)/ipdata build --dataset synthetic --out $(DEMO)
@@ -34,6 +34,11 @@ build/peers/installed:
 	$(PYTHON) -m venv build/peers
 	build/peers/bin/python -m pip install --quiet --disable-pip-version-check motion-vector-extractor==2.0.0
 	@touch $@
+
+# A wheel and a source distribution. The wheel is made from the latter, so files that only lie in the checkout cannot slip in.
+dist: install-test
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
 
 lint: install-test
 	$(BIN)/ruff format --check .
