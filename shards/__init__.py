@@ -1,4 +1,8 @@
-"""Shard sets: the contract between the build, the labs that share sets, and the models that train on them."""
+"""Shard sets: the contract between the build, the labs that share sets, and the models that train on them.
+
+`ShardSet` opens a set and reads it, `verify` finds what is wrong with one, `sheet_of` draws a sample. Whatever is wrong
+with a set is raised as `ShardError`.
+"""
 
 from shards.errors import ShardError
 from shards.manifest import Manifest

@@ -87,9 +87,12 @@ class ShardSet:
     def table(self) -> list[dict[str, str | int]]:
         """A dict for each sample, in the set's order: the numbers and texts of its record, its subset of each split.
 
-        The subset of split1 is called "subset_split1".
-        pandas: `rows = pandas.DataFrame(shard_set.table())`, then `rows[rows.subset_split1 == "train"]`.
-        DuckDB, with the same `rows`: `duckdb.sql("SELECT class_name, sum(frames) FROM rows GROUP BY class_name")`.
+        The subset of split1 is called "subset_split1". pandas takes the list as it is; DuckDB takes what pandas makes.
+
+        Example:
+            rows = pandas.DataFrame(shard_set.table())
+            train = rows[rows.subset_split1 == "train"]
+            frames = duckdb.sql("SELECT class_name, sum(frames) FROM rows GROUP BY class_name")
         """
         return [sample.scalars() for sample in self]
 
