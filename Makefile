@@ -35,12 +35,12 @@ build/peers/installed:
 	build/peers/bin/python -m pip install --quiet --disable-pip-version-check motion-vector-extractor==2.0.0
 	@touch $@
 
-# A wheel and a source distribution. The wheel is made from the latter, so files that only lie in the checkout cannot slip in.
+# A wheel and a source distribution. The wheel is made from the latter, so nothing else from the checkout is in it.
 dist: install-test
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist
 
-# The site: README as its front page, the documents, and a page for each module. Warnings, such as a broken link, are errors.
+# The site: README as its front page, the documents, a page for each module. Warnings, as of broken links, are errors.
 docs: build/docs-env/installed
 	rm -rf build/docs site
 	mkdir -p build/docs

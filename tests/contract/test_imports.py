@@ -132,6 +132,9 @@ for sample in shard_set:
     print(sample.key, [len(array) for array in arrays], len(shard_set.read_bytes(sample.key, "video")) > 0)
 assert list(shards.verify("tests/golden/format1")) == []
 print(shards.sheet_of(shard_set, "clip_0_1-4fa6fe21").shape[2])
+from shards.cli import main
+
+main(["verify", "tests/golden/format1"], standalone_mode=False)
 """
 
 
@@ -139,9 +142,10 @@ def test_a_set_is_read_verified_and_drawn_without_what_windows_lacks() -> None:
     done = run_without(["fcntl", "pwd", "resource"], READ_LIKE_WINDOWS)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert len(lines) == 5
+    assert len(lines) == 6
     assert "clip_0_1-4fa6fe21 [2, 13, 13, 13] True" in lines
-    assert lines[-1] == "3"
+    assert lines[-2] == "3"
+    assert lines[-1].startswith("sound: 4 samples")
 
 
 def test_a_set_at_a_url_says_that_it_needs_file_locks() -> None:
