@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := build/demo
 
-.PHONY: demo test bench install install-test lint format clean
+.PHONY: demo test bench dist docs install install-test lint format clean
 
 demo: install
 	$(BIN)/ipdata build --dataset synthetic --out $(DEMO)
@@ -33,6 +33,27 @@ bench: install build/peers/installed
 build/peers/installed:
 	$(PYTHON) -m venv build/peers
 	build/peers/bin/python -m pip install --quiet --disable-pip-version-check motion-vector-extractor==2.0.0
+	@touch $@
+
+# A wheel and a source distribution. The wheel is made from the latter, so nothing else from the checkout is in it.
+dist: install-test
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+
+# The site: README as its front page, the documents, a page for each module. Warnings, as of broken links, are errors.
+docs: build/docs-env/installed
+	rm -rf build/docs site
+	mkdir -p build/docs
+	cp -r CHANGELOG.md docs build/docs
+	cat README.md docs/site/contents.md > build/docs/README.md
+	build/docs-env/bin/python -m sphinx --quiet --fail-on-warning --keep-going --jobs auto \
+		--conf-dir docs/site --doctree-dir build/docs/.doctrees build/docs site
+	cp site/README.html site/index.html
+
+# An environment of its own, so that locked versions meet nobody else's.
+build/docs-env/installed: docs/requirements.txt
+	$(PYTHON) -m venv --clear build/docs-env
+	build/docs-env/bin/python -m pip install --quiet --disable-pip-version-check --requirement docs/requirements.txt
 	@touch $@
 
 lint: install-test

@@ -23,6 +23,11 @@ class LockedError(Exception):
     """Another process holds the lock."""
 
 
+def can_lock() -> bool:
+    """Tell whether this system has file locks. Windows has others; there, sets on a local disk can be read."""
+    return fcntl is not None
+
+
 @contextmanager
 def locked(file: BinaryIO | int, *, wait_s: float = math.inf) -> Iterator[None]:
     """Hold the exclusive lock of an open file, or of the descriptor of a directory.
@@ -33,7 +38,7 @@ def locked(file: BinaryIO | int, *, wait_s: float = math.inf) -> Iterator[None]:
     Raises: LockedError if another process or thread still holds the lock after wait_s; ShardError if this system has
         no such locks; OSError if this file system has none.
     """
-    if fcntl is None:
+    if not can_lock():
         cure = "building, training and reading sets at a URL need Linux or macOS; reading a local set works here"
         raise ShardError(f"this system cannot lock files (Python has no module fcntl); {cure}")
     if wait_s == math.inf:
@@ -60,6 +65,8 @@ def _attempt_until(file: BinaryIO | int, deadline_s: float) -> None:
 
 def sync_directory(path: Path) -> None:
     """Make renames inside `path` survive a power cut."""
+    if not hasattr(os, "O_DIRECTORY"):  # Windows opens no directory, and keeps its own journal of renames
+        return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -12,7 +12,6 @@ from shards.facts import describe, in_words, size_of
 from shards.manifest import Manifest
 from shards.reader import ShardSet
 from shards.sheet.draw import sheet_of
-from shards.store.remote import is_url
 from shards.terminal import PLAIN_INTERVAL_S, REFUSED, CommandGroup, Progress, say, say_done
 from shards.text import printable
 from shards.verify import verify as problems_of
@@ -51,18 +50,13 @@ def info(location: str, keys: bool, as_json: bool) -> None:
 def verify(location: str, quick: bool) -> None:
     """Check that a set in a directory is whole and is what its manifest says; exit with 1 if not."""
     begun_s = time.monotonic()
-    if is_url(location):
-        raise ShardError(
-            f"{location}: a set is verified on a local disk; copy it there. Reading verifies what it fetches"
-        )
-    set_dir = Path(location)
     problems = 0
-    for problem in problems_of(set_dir, quick=quick, checked=_Checked(enabled=not quick)):
+    for problem in problems_of(location, quick=quick, checked=_Checked(enabled=not quick)):
         problems += 1
         say(printable(problem))
     if problems:
-        raise ShardError(f"{set_dir}: {problems} {'problem' if problems == 1 else 'problems'} found")
-    manifest = Manifest.read(set_dir)
+        raise ShardError(f"{Path(location)}: {problems} {'problem' if problems == 1 else 'problems'} found")
+    manifest = Manifest.read(Path(location))
     how = "sizes, records and indexes" if quick else "every byte"
     click.echo(f"sound: {manifest.samples} samples in {len(manifest.shards)} shards, {how} checked")
     say_done(begun_s, "ipshards", "info", location)

@@ -1,6 +1,7 @@
-"""What `ipshards info` tells of a set: as JSON values, and in words."""
+"""What a set holds: as JSON values and in words for `ipshards info`, and as HTML for notebooks."""
 
-from collections.abc import Callable
+import html
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from shards.layout import index_path, samples_path, tar_path
@@ -51,6 +52,35 @@ def in_words(facts: dict[str, Any]) -> str:
     if "keys" in facts:
         lines += ["", *(f"{entry['key']}  {entry['class']}  {entry['frames']} frames" for entry in facts["keys"])]
     return "\n".join(map(printable, lines))
+
+
+def in_html(facts: dict[str, Any], *, location: str) -> str:
+    """The same as HTML that stands by itself: counts, sizes, splits, columns and classes. Every name is escaped."""
+    columns = [
+        (name, column["encoding"]["media"], size_of(column["bytes"])) for name, column in facts["columns"].items()
+    ]
+    splits = [(split, *(counts[subset] for subset in SUBSETS)) for split, counts in facts["splits"].items()]
+    holds = f"{facts['samples']} samples, {facts['frames']} frames, {facts['shards']} shards, {size_of(facts['bytes'])}"
+    classes = ", ".join(map(_escape, facts["classes"]))
+    title = f"Shard set of <b>{_escape(facts['dataset']['name'])}</b>, <code>{_escape(location)}</code>"
+    return (
+        f"<div><p>{title}<br>{holds}</p>"
+        + _html_table(("split", *SUBSETS), splits)
+        + _html_table(("column", "stored as", "size"), columns)
+        + f"<details><summary>{len(facts['classes'])} classes</summary>{classes}</details></div>"
+    )
+
+
+def _html_table(head: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
+    def cells(tag: str, values: Iterable[Any]) -> str:
+        return "<tr>" + "".join(f"<{tag}>{_escape(value)}</{tag}>" for value in values) + "</tr>"
+
+    body = "".join(cells("td", row) for row in rows)
+    return f"<table><thead>{cells('th', head)}</thead><tbody>{body}</tbody></table>"
+
+
+def _escape(value: Any) -> str:
+    return html.escape(printable(str(value)))
 
 
 def _option(name: str, value: Any) -> str:

@@ -1,9 +1,10 @@
 """Random access to a shard set: choose split, subset and columns, get a sample's frames as arrays."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from io import FileIO
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from shards.columns import Column
 from shards.errors import ShardError
+from shards.facts import describe, in_html
 from shards.index import IndexEntry, read_index
 from shards.layout import index_path, samples_path, tar_path
 from shards.manifest import FileInfo, ShardInfo
@@ -29,6 +31,8 @@ class ShardSet:
         shard_set = ShardSet("shards/hmdb51")
         for sample in shard_set.samples(split="1", subset="train"):
             mv = shard_set.read(sample.key, "mv", [0, 5, 10])  # (3, h, w, 2) int16 half-pels
+
+    `len(shard_set)` is the number of samples; iterating gives all records.
     """
 
     def __init__(self, location: str | Path) -> None:
@@ -37,6 +41,20 @@ class ShardSet:
         self.location, self.manifest = self._files.location, self._files.manifest
         self._samples: dict[str, list[Sample]] = {}
         self._indexes: dict[tuple[str, str], dict[str, IndexEntry]] = {}
+
+    def __len__(self) -> int:
+        return self.manifest.samples
+
+    def __iter__(self) -> Iterator[Sample]:
+        return self.samples()
+
+    def __repr__(self) -> str:
+        what = f"{len(self)} samples, {len(self.manifest.classes)} classes, {len(self.manifest.splits)} splits"
+        return f"<ShardSet {self.location!r}: {what}, columns {', '.join(self.columns)}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows of the set."""
+        return in_html(describe(self.manifest), location=self.location)
 
     @property
     def columns(self) -> list[str]:
@@ -57,15 +75,31 @@ class ShardSet:
         name = self._check_choice(split, subset)
         return [shard for shard in self.manifest.shards if shard.subsets is None or shard.subsets[name] == subset]
 
-    def samples(self, *, split: str | None = None, subset: str | None = None) -> Iterator[Sample]:
-        """Records in the set's order, of one subset of a split, or all.
+    def samples(
+        self, *, split: str | None = None, subset: str | None = None, classes: Collection[str] | None = None
+    ) -> Iterator[Sample]:
+        """Records in the set's order: all, or those of one subset of a split, of the classes with these names, or both.
 
-        Raises: ShardError if only one of the two is given, or either is not of this set.
+        Raises: ShardError if only one of split and subset is given, or split, subset or a class is not of this set.
         """
+        self._check_classes(classes)
         for shard in self.shards(split=split, subset=subset):
             for sample in self.samples_of(shard.shard):
-                if split is None or sample.subsets[self.manifest.split_name(split)] == subset:
+                in_subset = split is None or sample.subsets[self.manifest.split_name(split)] == subset
+                if in_subset and (classes is None or sample.class_name in classes):
                     yield sample
+
+    def table(self) -> list[dict[str, str | int]]:
+        """A dict for each sample, in the set's order: the numbers and texts of its record, its subset of each split.
+
+        The subset of split1 is called "subset_split1". pandas takes the list as it is; DuckDB takes what pandas makes.
+
+        Example:
+            rows = pandas.DataFrame(shard_set.table())
+            train = rows[rows.subset_split1 == "train"]
+            frames = duckdb.sql("SELECT class_name, sum(frames) FROM rows GROUP BY class_name")
+        """
+        return [sample.scalars() for sample in self]
 
     def files(self, columns: Sequence[str], *, split: str, subset: str) -> dict[str, FileInfo]:
         """What reading these columns of a subset takes, by path below the set: the records of all shards, too.
@@ -155,13 +189,13 @@ class ShardSet:
         for position in wanted:
             if not 0 <= position < count:
                 raise ShardError(f"{key}: {column} has positions 0 to {count - 1}, not {position}")
-        return self._pread(tar_path(column, shard), [entry.frame(position) for position in wanted])
+        return self._read_ranges(tar_path(column, shard), [entry.frame(position) for position in wanted])
 
     def read_bytes(self, key: str, column: str) -> bytes:
         """The whole payload of a sample: an .m4v bitstream, an .npy file, or JPEG images one after another."""
         shard, entry = self._entry(key, column)
         offset, size = entry.payload
-        return self._pread(tar_path(column, shard), [(offset, size)])[0]
+        return self._read_ranges(tar_path(column, shard), [(offset, size)])[0]
 
     def _check_choice(self, split: str | None, subset: str | None) -> str:
         if split is None or subset is None:
@@ -169,6 +203,13 @@ class ShardSet:
         if subset not in SUBSETS:
             raise ShardError(f"unknown subset {subset!r}; known: {', '.join(SUBSETS)}")
         return self.manifest.split_name(split)
+
+    def _check_classes(self, classes: Collection[str] | None) -> None:
+        if isinstance(classes, str):
+            raise ShardError(f"class names must be in a list, such as classes=[{classes!r}]")
+        unknown = [name for name in classes or () if name not in self.manifest.classes]
+        if unknown:
+            raise ShardError(f"unknown class {unknown[0]!r}; this set has {', '.join(self.manifest.classes)}")
 
     @cached_property
     def _locations(self) -> dict[str, tuple[str, Sample]]:
@@ -208,19 +249,22 @@ class ShardSet:
         except OSError as error:
             raise self._incomplete(relative, error) from None
 
-    def _pread(self, relative: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+    def _read_ranges(self, relative: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         try:
-            descriptor = os.open(self._files.path(relative), os.O_RDONLY)
+            file = FileIO(self._files.path(relative))  # unbuffered: reads these bytes and no more
         except OSError as error:
             raise self._incomplete(relative, error) from None
-        try:
-            total_bytes = os.fstat(descriptor).st_size
+        with file:
+            total_bytes = os.fstat(file.fileno()).st_size
             if any(offset + size > total_bytes for offset, size in ranges):
                 name = self._name(relative)
                 raise ShardError(f"{name}: shorter than its index says; the shard is cut, verify the set")
-            return [os.pread(descriptor, size, offset) for offset, size in ranges]
-        finally:
-            os.close(descriptor)
+            return [_read_at(file, offset, size) for offset, size in ranges]
 
     def _incomplete(self, relative: str, error: OSError) -> ShardError:
         return ShardError(f"{self._name(relative)}: {error.strerror}; the set is incomplete, verify it")
+
+
+def _read_at(file: FileIO, offset: int, size: int) -> bytes:
+    file.seek(offset)  # os.pread would do both in one call, but Windows lacks it
+    return file.read(size)

@@ -51,9 +51,9 @@ class Sample:
         if not set(self.subsets.values()) <= set(SUBSETS):
             raise ShardError(f"{self.key}: subsets must each be one of {', '.join(SUBSETS)}, got {self.subsets}")
         if min(self.class_id, self.source_frames, self.source_frames_announced, self.source_frames_damaged) < 0:
-            raise ShardError(f"{self.key}: class id and frame counts cannot be negative, got {self}")
+            raise ShardError(f"{self.key}: class id and frame counts cannot be negative, got {self.scalars()}")
         if min(self.width, self.height, self.source_width, self.source_height, self.frames) < 1:
-            raise ShardError(f"{self.key}: sizes and frames must be positive, got {self}")
+            raise ShardError(f"{self.key}: sizes and frames must be positive, got {self.scalars()}")
         if len(self.picture_types) != self.frames or not re.fullmatch("I[IP]*", self.picture_types):
             raise ShardError(f"{self.key}: {self.frames} frames need as many picture types, got {self.picture_types!r}")
         if len(self.source_pts) != self.frames:
@@ -69,6 +69,17 @@ class Sample:
             raise ShardError(f"{self.key}: source_pts must be integers")
         if not all(type(text) is str for pair in self.subsets.items() for text in pair):
             raise ShardError(f"{self.key}: subsets must map names to names, got {self.subsets}")
+
+    def __repr__(self) -> str:
+        counts = f"{self.frames} frames ({self.picture_types.count('I')} I, {self.picture_types.count('P')} P)"
+        subsets = ", ".join(f"{split} {subset}" for split, subset in self.subsets.items())
+        size = f"{self.width}x{self.height} px"
+        return f"<Sample {self.key}: class {self.class_id} {self.class_name!r}, {counts} of {size}, {subsets}>"
+
+    def scalars(self) -> dict[str, str | int]:
+        """The fields that are a number or a text, and the subset in each split as "subset_<split>"."""
+        plain = {name: value for name, value in vars(self).items() if isinstance(value, str | int)}
+        return plain | {f"subset_{split}": subset for split, subset in self.subsets.items()}
 
     def to_json(self) -> bytes:
         return canonical.dumps(asdict(self))

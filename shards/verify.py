@@ -11,6 +11,7 @@ from shards.keys import order_of
 from shards.layout import CARD, MANIFEST, index_path, samples_path, tar_path
 from shards.manifest import FileInfo, Manifest, ShardInfo
 from shards.schema import SUBSETS, Sample
+from shards.store.remote import is_url
 from shards.tar import walk_tar
 from shards.writer import members_of
 
@@ -18,15 +19,24 @@ OUTSIDE = {MANIFEST, CARD, ".build"}  # not covered by the manifest's hashes
 
 
 def verify(
-    set_dir: Path, *, quick: bool = False, checked: Callable[[int, int], None] = lambda *_: None
+    location: str | Path, *, quick: bool = False, checked: Callable[[int, int], None] = lambda *_: None
 ) -> Iterator[str]:
-    """Yield what is wrong with a set, one sentence a problem; nothing if it is sound.
+    """Yield what is wrong with a set in a directory, one sentence a problem; nothing if it is sound.
 
     quick reads the manifest, the records and the indexes, and compares the tars' sizes; else every byte is read, and
     every tar is walked and held against records and index.
 
     checked: told before the first shard and after each how many bytes have been checked, and how many there are.
+
+    Example:
+        problems = list(shards.verify("shards/hmdb51"))
+
+    Raises: ShardError for a set at a URL.
     """
+    if is_url(location):
+        cure = "copy it there. Reading verifies what it fetches"
+        raise ShardError(f"{location}: a set is verified on a local disk; {cure}")
+    set_dir = Path(location)
     try:
         manifest = Manifest.read(set_dir)
     except (ShardError, OSError) as error:

@@ -52,6 +52,9 @@ class Frames:
 def sheet_of(shard_set: ShardSet, key: str, *, frames: int = 8) -> U8:
     """The sheet of one sample, (H, W, 3) uint8 RGB, with about `frames` P-frames evenly over the video.
 
+    Example:
+        cv2.imwrite("sheet.png", shards.sheet_of(shard_set, key)[:, :, ::-1])  # OpenCV writes BGR
+
     Raises: ShardError for an unknown key, and where the set has no column that can be drawn.
     """
     if frames < 1:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from shards.atomic import locked, publish
+from shards.atomic import can_lock, locked, publish
 from shards.errors import ShardError
 from shards.manifest import FileInfo
 
@@ -30,6 +30,13 @@ def cache_dir() -> Path:
         return path.expanduser()
     except RuntimeError:
         raise ShardError(f"the cache {path}: no such home directory; name another directory in ${VARIABLE}") from None
+
+
+def check_locks(url: str) -> None:
+    """Raises: ShardError where files cannot be locked as the cache needs it, as on Windows."""
+    if not can_lock():
+        cure = "copy the set to a local disk and name its directory, or use a system such as Linux, macOS or WSL"
+        raise ShardError(f"{url}: sets at a URL need a cache with file locks, which this system lacks; {cure}")
 
 
 def cached(expected: FileInfo, receive: Callable[[], Iterable[bytes]]) -> Path:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from shards.errors import ShardError, install
 from shards.layout import MANIFEST
 from shards.manifest import FileInfo, Manifest
-from shards.store.cache import NotReceivedError, cached
+from shards.store.cache import NotReceivedError, cached, check_locks
 
 WAITS_S = (1.0, 4.0, 16.0)  # before asking again
 STALL_S = 60.0  # without a byte
@@ -31,8 +31,10 @@ class RemoteFiles:
     def __init__(self, url: str) -> None:
         """Fetch the manifest, which decides what counts as the other files.
 
-        Raises: ShardError if fsspec is not installed, nothing answers, or what answers is no manifest.
+        Raises: ShardError if fsspec is not installed, nothing answers, what answers is no manifest, or this system
+            has no file locks.
         """
+        check_locks(url)
         self.location = url.rstrip("/")
         data = self._asked(MANIFEST, lambda: _whole(f"{self.location}/{MANIFEST}"))
         self.manifest = Manifest.from_json(data, where=f"{self.location}/{MANIFEST}")

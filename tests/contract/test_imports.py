@@ -133,6 +133,43 @@ shard_set.check(shard_set.files(["mv"], split="1", subset="test"))
     assert done.returncode == 0 and done.stdout.strip(), done.stderr
 
 
+READ_LIKE_WINDOWS = """
+import os
+
+for name in ("pread", "preadv", "pwrite", "O_DIRECTORY", "fork", "getuid", "sched_getaffinity"):
+    delattr(os, name)
+import shards
+
+shard_set = shards.ShardSet("tests/golden/format1")
+shard_set.check(shard_set.files(["mv"], split="1", subset="test"))
+for sample in shard_set:
+    arrays = [shard_set.read(sample.key, column) for column in ("iframe", "mv", "residual", "flow")]
+    print(sample.key, [len(array) for array in arrays], len(shard_set.read_bytes(sample.key, "video")) > 0)
+assert list(shards.verify("tests/golden/format1")) == []
+print(shards.sheet_of(shard_set, "clip_0_1-4fa6fe21").shape[2])
+from shards.cli import main
+
+main(["verify", "tests/golden/format1"], standalone_mode=False)
+"""
+
+
+def test_a_set_is_read_verified_and_drawn_without_what_windows_lacks() -> None:
+    done = run_without(["fcntl", "pwd", "resource"], READ_LIKE_WINDOWS)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 6
+    assert "clip_0_1-4fa6fe21 [2, 13, 13, 13] True" in lines
+    assert lines[-2] == "3"
+    assert lines[-1].startswith("sound: 4 samples")
+
+
+def test_a_set_at_a_url_says_that_it_needs_file_locks() -> None:
+    done = run_without(["fcntl"], "import shards\nshards.ShardSet('https://host/set')")
+    error = done.stderr.splitlines()[-1]
+    assert "ShardError: https://host/set: sets at a URL need a cache with file locks" in error
+    assert "copy the set to a local disk" in error
+
+
 def test_pipelines_needs_the_standard_library_alone() -> None:
     code = "import pipelines\nprint(pipelines.names('build'))"
     done = run_without([*HEAVY, "numpy", "cv2", "click"], code)

@@ -126,3 +126,19 @@ def test_a_system_without_locks_says_what_works_there(monkeypatch: pytest.Monkey
     monkeypatch.setattr(atomic, "fcntl", None)
     with pytest.raises(ShardError, match=r"no module fcntl.*reading a local set works here"), locked(0):
         pytest.fail("there is no lock to hold")
+
+
+def test_publishing_opens_no_directory_where_the_system_cannot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = os.open
+
+    def on_windows(path: Path, *arguments: int) -> int:
+        if Path(path).is_dir():
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opened(path, *arguments)
+
+    monkeypatch.setattr(os, "open", on_windows)
+    with pytest.raises(PermissionError):
+        atomic.write_published(tmp_path / "a.txt", b"one", temporary_dir=tmp_path)
+    monkeypatch.delattr(os, "O_DIRECTORY")
+    atomic.write_published(tmp_path / "a.txt", b"two", temporary_dir=tmp_path)
+    assert (tmp_path / "a.txt").read_bytes() == b"two"

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import made_sets
 import numpy as np
 import pytest
 
-from shards import ShardError, ShardSet, canonical
+from shards import ShardError, ShardSet, canonical, reader
 from shards.columns import COLUMNS
 from shards.columns.jpeg import decode_jpeg
 from shards.columns.mv import decode_payload
@@ -134,13 +135,13 @@ def test_only_the_bytes_of_the_frames_are_read(made: ShardSet, monkeypatch: pyte
     list(made.samples())
     made.read(KEYS[0], "residual", [0])  # records and index are read now
     asked: list[int] = []
-    pread = os.pread
 
-    def counted(descriptor: int, size: int, offset: int) -> bytes:
-        asked.append(size)
-        return pread(descriptor, size, offset)
+    class Counted(FileIO):
+        def read(self, size: int | None = -1) -> Any:
+            asked.append(-1 if size is None else size)
+            return super().read(size)
 
-    monkeypatch.setattr(os, "pread", counted)
+    monkeypatch.setattr(reader, "FileIO", Counted)
     monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail(f"read all of {path}"))
     frames = made.read_frames(KEYS[0], "residual", [3, 5])
     assert asked == [len(frame) for frame in frames]

@@ -1,0 +1,42 @@
+"""The site shows docstrings as they are written, and is built from locked versions."""
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+CONF = runpy.run_path(str(REPOSITORY / "docs" / "site" / "conf.py"))
+
+
+def rendered(docstring: str) -> str:
+    lines = docstring.split("\n")
+    CONF["plain_text"](None, "function", "name", None, None, lines)
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("docstring", "expected"),
+    [
+        ("Sum of |grad u| * 2, for u_ of:\n1. rows", r"\ Sum of \|grad u\| \* 2, for u\_ of\: 1. rows"),
+        ("- no list", r"\ - no list"),
+        ("With `a_b`s.", r"\ With \ ``a_b``\ s."),
+        ("Draw.\n\nRaises: ShardError if `a`\n    is b.", "\\ Draw.\n\n\\ **Raises** ShardError if \\ ``a``\\  is b."),
+        ("Read. Raises: ModelError.", r"\ Read. Raises ModelError."),
+        ("Use.\n\nExample:\n    a = *b\n      c", "\\ Use.\n\n.. code-block:: python\n\n   a = *b\n     c"),
+        (f"Go wrong.\n\n{CONF['BUILTIN_INIT']}", r"\ Go wrong."),
+    ],
+)
+def test_docstrings_are_plain_text(docstring: str, expected: str) -> None:
+    assert rendered(docstring) == expected
+    if "Example" not in docstring:
+        assert rendered(expected) == expected  # a class's comes with that of its __init__, which was here before
+
+
+def test_versions_are_locked() -> None:
+    lines = (REPOSITORY / "docs" / "requirements.txt").read_text("utf-8").splitlines()
+    pins = [line for line in lines if not line.startswith("#")]
+    assert len(pins) > 10
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9a-z.]*", pin) for pin in pins)
+    assert {"furo", "myst-parser", "sphinx", "sphinx-autoapi"} <= {pin.split("==")[0].lower() for pin in pins}
