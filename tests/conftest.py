@@ -3,13 +3,12 @@
 import os
 import pwd
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from commands import Done, as_process, in_process, needs_process, words
 
 REPOSITORY = Path(__file__).parents[1]
 DATA = Path(os.environ.get("IPTSN_DATA", REPOSITORY.parent / "shared" / "data"))
@@ -17,7 +16,7 @@ DATA = Path(os.environ.get("IPTSN_DATA", REPOSITORY.parent / "shared" / "data"))
 REQUIRE = "IPTSN_REQUIRE"  # names what must be here: data, gpu, or both with a comma; its absence is a failure then
 REQUIRABLE = {"data", "gpu"}
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
+Run = Callable[..., Done]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -77,27 +76,23 @@ def pytest_configure() -> None:
     required()
 
 
-def _command(module: str, *arguments: str | Path, **options: object) -> list[str]:
-    flags = [f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}") for name, value in options.items()]
-    return [sys.executable, "-m", module, *map(str, arguments), *flags]
-
-
 @pytest.fixture(scope="session")
 def ipdata() -> Run:
-    """Run `ipdata` as a user does: ipdata("build", dataset="synthetic", out=path)."""
+    """Run `ipdata` as a user does: ipdata("build", dataset="synthetic", out=path). In this process where it can be."""
 
-    def run(*arguments: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(_command("ipdata.cli", *arguments, **options), capture_output=True, text=True)
+    def run(*arguments: str | Path, **options: object) -> Done:
+        command = words(*arguments, **options)
+        return as_process("ipdata.cli", command) if needs_process(command) else in_process("ipdata.cli", command)
 
     return run
 
 
 @pytest.fixture(scope="session")
 def ipshards() -> Run:
-    """Run `ipshards` as a user does."""
+    """Run `ipshards` as a user does, in this process."""
 
-    def run(*arguments: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(_command("shards.cli", *arguments, **options), capture_output=True, text=True)
+    def run(*arguments: str | Path, **options: object) -> Done:
+        return in_process("shards.cli", words(*arguments, **options))
 
     return run
 
