@@ -59,7 +59,7 @@ class Batch:
             raise ModelError(f"a batch of {len(self)} clips needs a window for each, got {len(self.windows)}")
 
     def __len__(self) -> int:
-        """Clips."""
+        """Number of clips."""
         return len(next(iter(self.columns.values())))
 
     def __getitem__(self, part: slice) -> "Batch":

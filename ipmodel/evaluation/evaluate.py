@@ -50,7 +50,8 @@ def scores_of(run: Run, *, split: str, phase: str, ranks: Ranks, subset: str = "
     clips = _test_clips(run, split=split, phase=phase, subset=subset)
     if clips.excluded and ranks.first:
         excluded = f"{len(clips.excluded)} of {len(clips.excluded) + len(clips)} videos"
-        click.echo(f"{phase}: cannot score {excluded}, which have no P-frames, such as {clips.excluded[0]}", err=True)
+        reason = f"because they have no P-frames, such as {clips.excluded[0]}"
+        click.echo(f"{phase}: cannot score {excluded}, {reason}", err=True)
     network = channels_last(trained_network(run, split=split, name=phase).to(ranks.device)).eval()
     summed_NK = np.zeros((len(clips), len(run.classes)))
     for numbers, logits in ranks.gathered(_own_logits(run, network, clips, phase=phase, ranks=ranks)):

@@ -7,7 +7,9 @@ from ipmodel.errors import ModelError
 from ipmodel.process.distributed import Ranks
 from ipmodel.process.signals import StoppedError
 from ipmodel.runs.run import Run
+from shards import ShardSet
 from shards.errors import ShardError
+from shards.manifest import FileInfo
 from shards.store.remote import is_url
 
 LARGE_BYTES = 1 << 30  # checking more than this takes long enough to announce it
@@ -35,13 +37,21 @@ def check_files(
         once = "files that were checked before and have not changed are not read again"
         print(f"checking {size_bytes / 1e9:.1f} GB of shards against the manifest; {once}", file=stderr)
     own = sorted(files, key=lambda path: files[path].bytes)[ranks.local :: ranks.local_count]
-    found: ShardError | StoppedError | None = None
+    for found in ranks.gathered(_first_error(run.shard_set, {path: files[path] for path in own}, stopped)):
+        if found is not None:
+            raise found
+
+
+def _first_error(
+    shard_set: ShardSet, files: dict[str, FileInfo], stopped: Sequence[int]
+) -> ShardError | StoppedError | None:
+    """Checks files until one is damaged or SIGTERM comes."""
+    paths = list(files)
     try:
-        for start in range(0, len(own), FILES):
-            if not stopped:
-                run.shard_set.check({path: files[path] for path in own[start : start + FILES]})
+        for start in range(0, len(paths), FILES):
+            if stopped:
+                break
+            shard_set.check({path: files[path] for path in paths[start : start + FILES]})
     except ShardError as error:
-        found = error
-    for error_of_rank in ranks.gathered(found or (StoppedError() if stopped else None)):
-        if error_of_rank is not None:
-            raise error_of_rank
+        return error
+    return StoppedError() if stopped else None

@@ -85,7 +85,8 @@ def _check(run: Run, name: str, missing: Sequence[str], *, split: str, ranks: Ra
         trained_network(run, split=split, name=phase.teacher)
     if clips.excluded and ranks.first:
         excluded = f"{len(clips.excluded)} of {len(clips.excluded) + len(clips)} videos"
-        print(f"{name}: leaves out {excluded}, which have no P-frames, such as {clips.excluded[0]}", file=stderr)
+        reason = f"because they have no P-frames, such as {clips.excluded[0]}"
+        print(f"{name}: leaves out {excluded}, {reason}", file=stderr)
     return clips.settings.columns
 
 
