@@ -2,7 +2,6 @@
 
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -12,12 +11,13 @@ from benchmarks.builds import build_into
 from benchmarks.harness import DATA, Figure, side_by_side
 from ipdata.columns.residual import definition_of
 from ipdata.video import decode
-from ipmodel.data.clips import Clips, ClipSettings, collate
+from ipmodel.data.batch import Clip, collate
+from ipmodel.data.clips import Clips, ClipSettings
 from ipmodel.data.inputs import network_input
 from ipmodel.data.sampling import middle_positions
 from ipmodel.data.transforms import centre_crop, cut
 from ipmodel.process.malloc import keep_memory
-from ipmodel.recipe import Input, Modality
+from ipmodel.recipe import Input, ModalityName
 from shards import ShardSet
 
 SEGMENTS = 16
@@ -69,7 +69,7 @@ def _length(shard_set: ShardSet) -> tuple[int, int]:
     return len(frames), round(sum(frames) / len(frames))
 
 
-def from_columns(shard_set: ShardSet, *modalities: Modality, floats: bool = True) -> None:
+def from_columns(shard_set: ShardSet, *modalities: ModalityName, floats: bool = True) -> None:
     """A clip of every video, as ipmodel loads it; modalities: MV and R if none are named."""
     samples = list(shard_set.samples())
     settings = ClipSettings(modalities=modalities or ("mr",), segments=SEGMENTS, input=INPUT, test_crops=1)
@@ -77,7 +77,7 @@ def from_columns(shard_set: ShardSet, *modalities: Modality, floats: bool = True
     for number in range(len(clips)):
         batch = collate([clips[0, number]])
         for modality in settings.modalities if floats else ():
-            network_input(batch, modality, INPUT, picture_px=(samples[0].width, samples[0].height))
+            network_input(batch, modality, INPUT, picture_px=clips.picture_px)
 
 
 def from_video(shard_set: ShardSet, *, floats: bool = True) -> None:
@@ -89,7 +89,7 @@ def from_video(shard_set: ShardSet, *, floats: bool = True) -> None:
             network_input(batch, "mr", INPUT, picture_px=picture_px)
 
 
-def _clip_from_video(m4v: bytes, picture_px: tuple[int, int]) -> dict[str, Any]:
+def _clip_from_video(m4v: bytes, picture_px: tuple[int, int]) -> Clip:
     """MV and R of the P-frames that a test clip needs, nothing else converted."""
     encode = definition_of("previous")
     window = centre_crop(INPUT).window(width=picture_px[0], height=picture_px[1])
@@ -102,4 +102,4 @@ def _clip_from_video(m4v: bytes, picture_px: tuple[int, int]) -> dict[str, Any]:
             mvs.append(picture.mv)
             residuals.append(cut(encode(picture, previous), window, INPUT.crop_px))
         previous = picture
-    return {"mv": np.stack(mvs), "residual": np.stack(residuals), "window": window}
+    return Clip(columns={"mv": np.stack(mvs), "residual": np.stack(residuals)}, window=window, label=0, number=0)

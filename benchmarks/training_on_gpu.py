@@ -19,11 +19,14 @@ import torch
 from torch import Tensor
 
 from benchmarks.harness import RESULTS
-from ipmodel.data.clips import Clips, ClipSettings, collate, loader, on_device
-from ipmodel.data.inputs import Batch, network_input
-from ipmodel.networks.resnet import ResNet, multiply_adds
-from ipmodel.recipe import Modality, Phase, TrainRecipe
-from ipmodel.training.loop import Job, accumulate_gradients, channels_last, frozen
+from ipmodel.data.batch import Batch, collate
+from ipmodel.data.clips import Clips, ClipSettings, loader
+from ipmodel.data.inputs import network_input
+from ipmodel.data.modality import architecture_of
+from ipmodel.networks.cost import multiply_adds
+from ipmodel.networks.resnet import ResNet, channels_last, frozen
+from ipmodel.recipe import ModalityName, Phase, TrainRecipe
+from ipmodel.training.loop import Training, accumulate_gradients
 from ipmodel.training.optimiser import optimiser_of
 from pipelines import load
 from shards import ShardSet
@@ -75,14 +78,14 @@ def seconds_of(run: Callable[[], Any]) -> float:
     return statistics.median(seconds)
 
 
-def batch_of(shard_set: ShardSet, modalities: tuple[Modality, ...], clips: int) -> tuple[Clips, Batch]:
+def batch_of(shard_set: ShardSet, modalities: tuple[ModalityName, ...], clips: int) -> tuple[Clips, Batch]:
     """Real clips on the GPU; few of them, repeated."""
     settings = ClipSettings(modalities=modalities, segments=FRAMES, input=RECIPE.input, test_crops=1)
     samples = list(shard_set.samples())[:8]
     drawn = Clips(shard_set, samples, settings)
     unique = [drawn[0, number] for number in range(min(clips, len(samples)))]
     batch = collate([unique[number % len(unique)] for number in range(clips)])
-    return drawn, on_device(batch, torch.device("cuda"))
+    return drawn, batch.to(torch.device("cuda"))
 
 
 def line(what: str, *, clips: int, seconds: float, work: float, peak: float) -> dict[str, Any]:
@@ -96,7 +99,7 @@ def line(what: str, *, clips: int, seconds: float, work: float, peak: float) -> 
 
 def flop_of(phase: Phase) -> float:
     """Of one clip forward: two for a multiply-add."""
-    return 2 * multiply_adds(phase.architecture, frames=FRAMES, size_px=RECIPE.input.crop_px, classes=CLASSES)
+    return 2 * multiply_adds(architecture_of(phase), frames=FRAMES, size_px=RECIPE.input.crop_px, classes=CLASSES)
 
 
 def testing(shard_set: ShardSet, peak: float) -> list[dict[str, Any]]:
@@ -104,18 +107,17 @@ def testing(shard_set: ShardSet, peak: float) -> list[dict[str, Any]]:
     lines = []
     for name in ("p_stream", "i_stream"):
         phase = RECIPE.phases[name]
-        network = frozen(channels_last(ResNet(phase.architecture, CLASSES).cuda()))
+        network = frozen(channels_last(ResNet(architecture_of(phase), CLASSES).cuda()))
         for clips in (1, 8, 32, 128) if name == "p_stream" else (1, 8, 32):
             drawn, batch = batch_of(shard_set, (phase.modality,), clips)
-            size = drawn.samples[0].width, drawn.samples[0].height
-            seconds = seconds_of(partial(scores, network, phase.modality, batch, size))
+            seconds = seconds_of(partial(scores, network, phase.modality, batch, drawn.picture_px))
             lines.append(line(f"test {name}", clips=clips, seconds=seconds, work=flop_of(phase), peak=peak))
     return lines
 
 
 @torch.inference_mode()
 @torch.autocast("cuda", dtype=torch.bfloat16)
-def scores(network: ResNet, modality: Modality, batch: Batch, picture_px: tuple[int, int]) -> Tensor:
+def scores(network: ResNet, modality: ModalityName, batch: Batch, picture_px: tuple[int, int]) -> Tensor:
     return network(network_input(batch, modality, RECIPE.input, picture_px=picture_px)).logits
 
 
@@ -125,22 +127,21 @@ def training(shard_set: ShardSet, peak: float) -> list[dict[str, Any]]:
     for name, clips, compile in (("p_stream", 40, False), ("p_stream", 40, True), ("i_stream", 16, False)):
         torch.compiler.reset()
         phase = RECIPE.phases[name]
-        network = channels_last(ResNet(phase.architecture, CLASSES).cuda()).train()
+        network = channels_last(ResNet(architecture_of(phase), CLASSES).cuda()).train()
         teacher = None
         work = 3 * flop_of(phase)  # backward is twice forward
         if phase.teacher:
-            teacher = frozen(channels_last(ResNet(RECIPE.phases[phase.teacher].architecture, CLASSES).cuda()))
+            teacher = frozen(channels_last(ResNet(architecture_of(RECIPE.phases[phase.teacher]), CLASSES).cuda()))
             work += flop_of(RECIPE.phases[phase.teacher])
-        modalities: tuple[Modality, ...] = (phase.modality, "flow") if teacher else (phase.modality,)
-        drawn, batch = batch_of(shard_set, modalities, clips)
+        drawn, batch = batch_of(shard_set, phase.modalities, clips)
         for compiled in (network, teacher) if compile else ():
             if compiled is not None:
                 compiled.compile()
-        job = Job(phase=phase, recipe=RECIPE, clips=drawn, network=network, teacher=teacher, directory=Path())
+        trained = Training(phase=phase, recipe=RECIPE, clips=drawn, network=network, teacher=teacher, directory=Path())
         optimiser = optimiser_of(network, phase.optimiser)
 
-        def step(job: Job = job, batch: Batch = batch, optimiser: Any = optimiser) -> None:
-            accumulate_gradients(job, job.network, job.teacher, batch)
+        def step(trained: Training = trained, batch: Batch = batch, optimiser: Any = optimiser) -> None:
+            accumulate_gradients(trained, trained.network, trained.teacher, batch)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
 

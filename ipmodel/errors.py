@@ -1,5 +1,5 @@
-"""What ends a run with a message instead of a traceback."""
+"""The error that ends a command with a message instead of a traceback."""
 
 
 class ModelError(ValueError):
-    """Training or evaluation cannot go on; the message says what, where, and the cure."""
+    """Training or evaluation cannot go on. The message says what is wrong, where, and the cure."""

@@ -1,23 +1,16 @@
-"""The training recipe: phases as data (section 4.2.1 of the paper), and everything that decides a run's result."""
+"""The training recipe: phases as data (section 4.2.1 of the paper), and every other setting that decides a result."""
 
 import re
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ipmodel.networks.resnet import STAGES, Architecture, Stage, features_of
-from ipmodel.training.losses import Distillation
+from ipmodel.networks.resnet import STAGES, Stage, features_of
 
-# What a network sees: I-frames, motion vectors, residuals, both stacked, optical flow; and the columns that takes.
-Modality = Literal["i", "mv", "r", "mr", "flow"]
-COLUMNS: dict[Modality, tuple[str, ...]] = {
-    "i": ("iframe",),
-    "mv": ("mv",),
-    "r": ("residual",),
-    "mr": ("mv", "residual"),
-    "flow": ("flow",),
-}
-SCORES = "scores"  # the folder of score files, beside those of phases
-CHANNELS: dict[Modality, int] = {"i": 3, "mv": 2, "r": 3, "mr": 5, "flow": 2}
+# What a network sees: I-frames, motion vectors, residuals, the latter two stacked, optical flow.
+# ipmodel.data.modality says which columns of a set each of them takes.
+ModalityName = Literal["i", "mv", "r", "mr", "flow"]
+TEACHER_MODALITY: ModalityName = "flow"  # the paper distils flow alone
+SCORES = "scores"  # the folder of score files, which lies beside the folders of phases
 
 
 def _require(condition: bool, message: str) -> None:
@@ -27,80 +20,91 @@ def _require(condition: bool, message: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Optimiser:
-    """Adam or SGD, with a rate that falls at steps or along a cosine."""
+    """Adam or SGD, with a learning rate that falls at steps or along a cosine."""
 
     name: Literal["adam", "sgd"] = "adam"
-    rate: float = 1e-3
-    epsilon: float = 1e-3  # Adam's
-    momentum: float = 0.9  # SGD's
-    weight_decay: float = 1e-4  # none on biases
+    rate: float = 1e-3  # learning rate; the multipliers below lower it for parts of the network
+    epsilon: float = 1e-3  # for Adam
+    momentum: float = 0.9  # for SGD
+    weight_decay: float = 1e-4  # biases have none
     schedule: Literal["step", "cosine", "constant"] = "step"
-    steps: tuple[int, ...] = ()  # epochs at which the rate falls by `factor`
+    steps: tuple[int, ...] = ()  # at these epochs the rate is multiplied by `factor`
     factor: float = 0.1
-    stem_multiplier: float = 1.0  # of the rate for conv1, bn1 and the BatchNorm on the input
-    body_multiplier: float = 1.0  # for everything else but the classifier
+    stem_multiplier: float = 1.0  # times the rate, for conv1, bn1 and the BatchNorm on the input
+    body_multiplier: float = 1.0  # times the rate, for everything else but the classifier
 
     def __post_init__(self) -> None:
         _require(min(self.rate, self.epsilon, self.factor) > 0, "rate, epsilon and factor must be positive")
-        _require(min(self.momentum, self.weight_decay, *self.steps, 0) >= 0, "nothing else may be negative")
-        _require(tuple(sorted(self.steps)) == self.steps, f"steps must rise, got {list(self.steps)}")
+        not_negative = min(self.momentum, self.weight_decay, *self.steps, 0) >= 0
+        _require(not_negative, "momentum, weight_decay and steps must not be negative")
+        _require(tuple(sorted(self.steps)) == self.steps, f"steps must increase, got {list(self.steps)}")
         _require(min(self.stem_multiplier, self.body_multiplier) >= 0, "multipliers must not be negative")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distillation:
+    """Weights of the teacher's loss terms. The paper uses feature_weight 50 and soft_label_weight 0 (Table 3)."""
+
+    feature_weight: float = 50.0  # lambda_1, of the mean L1 distance between features
+    soft_label_weight: float = 0.0  # lambda_2, of the cross-entropy with the teacher's softened labels
+    temperature: float = 8.0  # softens those labels
+
+    def __post_init__(self) -> None:
+        not_negative = min(self.feature_weight, self.soft_label_weight) >= 0
+        _require(not_negative, "feature_weight and soft_label_weight must not be negative")
+        _require(self.temperature > 0, f"temperature must be positive, got {self.temperature}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
     """One training of one network."""
 
-    modality: Modality
+    modality: ModalityName
     depth: Literal[18, 34, 50, 101, 152] = 18
     last_2d_stage: Stage = "conv5"
-    init: str = ""  # a phase whose network this one begins with, inflated where this one is 3D; else from scratch
+    init: str = ""  # begin with the network of this phase, inflated where this one is 3D; "": ImageNet or from scratch
     inflation: Literal["mean", "centre"] = "mean"
-    teacher: str = ""  # a phase whose network, frozen, is distilled into this one
+    teacher: str = ""  # the phase whose frozen network is distilled into this one
     distillation: Distillation = field(default_factory=Distillation)
-    segments: int = 16  # snippets a clip
-    test_segments: int = 0  # of a test clip; 0: as in training
-    test_crops: Literal[1, 10] = 1  # the middle, or with the corners, and mirrored; their scores are averaged
+    segments: int = 16  # snippets in a clip
+    test_segments: int = 0  # snippets in a test clip; 0: as in training
+    test_crops: Literal[1, 10] = 1  # 1: the centre; 10: centre and corners, also mirrored, and their mean score
     epochs: int
     batch: int  # clips, over all ranks
-    accumulate: int = 1  # parts that a rank's batch is computed in
+    accumulate: int = 1  # a rank computes its share of a batch in this many parts, to save memory
     optimiser: Optimiser = field(default_factory=Optimiser)
 
     def __post_init__(self) -> None:
-        _require(min(self.segments, self.epochs, self.batch, self.accumulate) >= 1, "counts must be at least 1")
+        counts = min(self.segments, self.epochs, self.batch, self.accumulate)
+        _require(counts >= 1, "segments, epochs, batch and accumulate must be at least 1")
         _require(self.test_segments >= 0, f"test_segments must not be negative, got {self.test_segments}")
-        _require(
-            self.batch % self.accumulate == 0, f"batch {self.batch} does not divide by accumulate {self.accumulate}"
-        )
+        divides = self.batch % self.accumulate == 0
+        _require(divides, f"batch {self.batch} must be a multiple of accumulate {self.accumulate}")
 
     @property
-    def architecture(self) -> Architecture:
-        return Architecture(
-            depth=self.depth,
-            channels=CHANNELS[self.modality],
-            last_2d_stage=self.last_2d_stage,
-            input_norm=self.modality != "i",
-        )
+    def modalities(self) -> tuple[ModalityName, ...]:
+        """What a training clip must hold: the network's modality, and the teacher's."""
+        return (self.modality, TEACHER_MODALITY) if self.teacher else (self.modality,)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Input:
-    """What a network's input looks like. Sizes and scales are CoViAR's."""
+    """How a network's input is cut from pictures. The default sizes and scales are CoViAR's."""
 
-    resize_px: int = 256  # in testing, the picture is squashed to a square of this side
-    crop_px: int = 224  # what the network sees
-    # In training: squares of the squashed picture too, or CoViAR's, rectangles of the picture as it is; with sides
-    # that are shares of the square's, or of the picture's shorter side.
+    resize_px: int = 256  # test pictures are squashed to a square with this side
+    crop_px: int = 224  # side of the square that the network sees
+    # "squashed": training crops are squares of the squashed picture, with sides as fractions of its side.
+    # "picture": they are rectangles of the picture as it is, as CoViAR's, with sides as fractions of its shorter side.
     training_crops: Literal["squashed", "picture"] = "squashed"
-    scales: tuple[float, ...] = (1.0, 0.875, 0.75)
-    iframe_scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)
+    scales: tuple[float, ...] = (1.0, 0.875, 0.75)  # those fractions
+    iframe_scales: tuple[float, ...] = (1.0, 0.875, 0.75, 0.66)  # for clips of I-frames alone
     flip: bool = True  # mirror half of the training clips
-    colour_jitter: float = 0.0  # of I-frames in training: brightness, contrast, saturation by up to this share
-    motion_bound_px: float = 20.0  # motion vectors beyond it are clipped
+    colour_jitter: float = 0.0  # change brightness, contrast, saturation of training I-frames by up to this fraction
+    motion_bound_px: float = 20.0  # clip motion vectors to this
 
     def __post_init__(self) -> None:
         _require(16 <= self.crop_px <= self.resize_px, f"crop_px must be 16 to resize_px, got {self.crop_px}")
-        _require(bool(self.scales and self.iframe_scales), "there must be a scale to crop at")
+        _require(bool(self.scales and self.iframe_scales), "scales and iframe_scales must not be empty")
         _require(all(0.1 <= s <= 1 for s in self.scales + self.iframe_scales), "scales must lie in [0.1, 1]")
         _require(0 <= self.colour_jitter <= 1, f"colour_jitter must lie in [0, 1], got {self.colour_jitter}")
         _require(self.motion_bound_px > 0, f"motion_bound_px must be positive, got {self.motion_bound_px}")
@@ -108,23 +112,23 @@ class Input:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainRecipe:
+    """The phases of a run, in order, and what is reported of them."""
+
     input: Input = field(default_factory=Input)
     phases: dict[str, Phase]
-    streams: dict[str, str] = field(default_factory=dict)  # what is reported: stream name to phase name
-    fusions: dict[str, dict[str, float]] = field(default_factory=dict)  # what else is: the weights of streams' logits
+    streams: dict[str, str] = field(default_factory=dict)  # reported streams: name to the phase that trains it
+    fusions: dict[str, dict[str, float]] = field(default_factory=dict)  # reported fusions: name to weights of streams
     seed: int = 0
-    deterministic: bool = False
-    compile: bool = False  # networks by torch.compile: a minute or more to begin, then faster; other roundings
-    workers: int = 2  # loader processes a rank
-    checkpoint_minutes: float = 5.0  # between two; what a killed run loses at most
+    deterministic: bool = False  # equal weights on every run on the same machine; slower on a GPU
+    compile: bool = False  # use torch.compile: starts a minute or more later, then runs faster; rounds differently
+    workers: int = 2  # loader processes for each rank
+    checkpoint_minutes: float = 5.0  # between checkpoints; a killed run loses at most this
 
     def __post_init__(self) -> None:
-        _require(bool(self.phases), "there must be a phase")
+        _require(bool(self.phases), "phases must not be empty")
         for key in ("seed", "workers", "checkpoint_minutes"):
             _require(getattr(self, key) >= 0, f"{key} must not be negative, got {getattr(self, key)}")
-        _require(SCORES not in self.phases, f"a phase cannot be called {SCORES}: its folder is that of score files")
-        for name in (*self.phases, *self.streams, *self.fusions):
-            _require(bool(re.fullmatch(r"\w[\w.+ -]*", name)), f"{name!r} is no name: letters, digits, _ . + - alone")
+        self._check_names()
         earlier: list[str] = []
         for name, phase in self.phases.items():
             for role in ("init", "teacher"):
@@ -133,29 +137,40 @@ class TrainRecipe:
             self._check_init(name, phase)
             self._check_teacher(name, phase)
             earlier.append(name)
+        self._check_reported()
+
+    def _check_names(self) -> None:
+        """Names become those of folders and files."""
+        _require(SCORES not in self.phases, f"a phase cannot be called {SCORES}: score files go into a folder so named")
+        for name in (*self.phases, *self.streams, *self.fusions):
+            allowed = "use letters, digits, spaces, _ . + -, and begin with a letter, a digit or _"
+            _require(bool(re.fullmatch(r"\w[\w.+ -]*", name)), f"{name!r} cannot be a name; {allowed}")
+
+    def _check_reported(self) -> None:
         for stream, name in self.streams.items():
             _require(name in self.phases, f"streams.{stream} must name a phase, got {name!r}")
         for fusion, weights in self.fusions.items():
             unknown = ", ".join(weights.keys() - self.streams.keys())
             _require(not unknown, f"fusions.{fusion} must name streams, got {unknown}")
-            _require(fusion not in self.streams, f"{fusion} is both a stream and a fusion")
-            _require(len(weights) > 1, f"fusions.{fusion} must weigh at least two streams")
+            _require(fusion not in self.streams, f"{fusion} is the name of a stream and of a fusion; rename one")
+            _require(len(weights) > 1, f"fusions.{fusion} must name at least two streams")
 
     def _check_init(self, name: str, phase: Phase) -> None:
         if not phase.init:
             return
         first = self.phases[phase.init]
         same = (first.modality, first.depth) == (phase.modality, phase.depth)
-        _require(same, f"phases.{name}.init must be of the same modality and depth, {phase.init} is not")
+        _require(same, f"phases.{name}.init must name a phase of the same modality and depth, got {phase.init!r}")
         more_2d = STAGES.index(first.last_2d_stage) >= STAGES.index(phase.last_2d_stage)
-        _require(more_2d, f"phases.{name}.init must not be 3D where it is 2D, {phase.init} is")
+        cure = f"{phase.init!r} has 3D stages where {name!r} is 2D; change last_2d_stage of one"
+        _require(more_2d, f"phases.{name}.init must name a phase that can be inflated: {cure}")
 
     def _check_teacher(self, name: str, phase: Phase) -> None:
         if not phase.teacher:
             return
         teacher = self.phases[phase.teacher]
-        _require(teacher.modality == "flow", f"phases.{name}.teacher must see flow, {phase.teacher} does not")
-        same = features_of(teacher.depth) == features_of(phase.depth)
-        _require(
-            same, f"phases.{name}.teacher must have as many features, {phase.teacher} has {features_of(teacher.depth)}"
-        )
+        sees = f"a phase with modality {TEACHER_MODALITY!r}, {phase.teacher!r} has {teacher.modality!r}"
+        _require(teacher.modality == TEACHER_MODALITY, f"phases.{name}.teacher must name {sees}")
+        own, taught = features_of(phase.depth), features_of(teacher.depth)
+        cure = f"{phase.teacher!r} has {taught}, {name!r} has {own}; change depth of one"
+        _require(own == taught, f"phases.{name}.teacher must have as many features as its student: {cure}")

@@ -1,1 +1,1 @@
-"""From a shard set to what a network takes."""
+"""From a shard set to the input of a network."""

@@ -1,4 +1,4 @@
-"""Which frames of a video a network sees (TSN, Wang et al. 2016), and in which order videos come. Pure functions."""
+"""Which frames of a video a network sees (TSN, Wang et al. 2016), and the order of samples. Pure functions."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,46 +11,46 @@ from ipmodel.errors import ModelError
 
 
 def random_positions(frames: int, segments: int, rng: np.random.Generator) -> list[int]:
-    """One position drawn uniformly from each of `segments` equal parts of `frames`; short videos repeat frames."""
-    edges = _edges(frames, segments)
-    return [int(rng.integers(first, last)) for first, last in edges]
+    """One position drawn uniformly from each of `segments` equal parts of `frames`. Short videos repeat frames."""
+    return [int(rng.integers(first, end)) for first, end in _edges(frames, segments)]
 
 
 def middle_positions(frames: int, segments: int) -> list[int]:
-    """The middle of each part."""
-    return [(first + last - 1) // 2 for first, last in _edges(frames, segments)]
+    """The middle position of each of `segments` equal parts of `frames`."""
+    return [(first + end - 1) // 2 for first, end in _edges(frames, segments)]
 
 
 def _edges(frames: int, segments: int) -> list[tuple[int, int]]:
-    """First and last + 1 of each part; parts of less than a frame hold one."""
+    """[first, end) of each segment. A segment shorter than a frame holds one frame."""
     if frames < 1 or segments < 1:
         raise ValueError(f"frames and segments must be at least 1, got {frames} and {segments}")
-    edges = [part * frames // segments for part in range(segments + 1)]
-    return [(first, max(last, first + 1)) for first, last in pairwise(edges)]
+    edges = [number * frames // segments for number in range(segments + 1)]
+    return [(first, max(end, first + 1)) for first, end in pairwise(edges)]
 
 
 def rng_of(seed: int, *numbers: int) -> np.random.Generator:
-    """Randomness that depends on these numbers alone: not on workers, ranks, or what was drawn before."""
+    """Randomness that depends on these numbers alone, not on loader processes, ranks, or earlier draws."""
     return np.random.default_rng([seed, *numbers])
 
 
 def epoch_order(samples: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
-    """The order of all samples in an epoch."""
+    """(samples,): the numbers of all samples, in the order of this epoch."""
     return rng_of(seed, epoch).permutation(samples)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batches:
-    """Global batches of training: order = f(seed, epoch), cut, the last incomplete one dropped, divided over ranks.
+    """The training batches of each epoch, and each rank's share of them.
 
-    Every rank has as many steps, no sample comes twice in an epoch, and together the ranks see the same batches,
-    however many they are.
+    The order of samples is a function of (seed, epoch). It is cut into global batches; the last incomplete one is
+    dropped; each batch is divided over the ranks. So all ranks take equally many steps, no sample comes twice in an
+    epoch, and a global batch holds the same samples on any number of ranks.
 
     Raises: ModelError if there are fewer samples than a global batch, or the ranks cannot divide it evenly.
     """
 
     samples: int
-    batch: int  # global
+    batch: int  # clips, over all ranks
     seed: int
     rank: int = 0
     ranks: int = 1
@@ -61,20 +61,20 @@ class Batches:
                 f"{self.samples} samples are fewer than a global batch of {self.batch}; make batch smaller"
             )
         if self.batch % self.ranks:
-            raise ModelError(f"a batch of {self.batch} cannot be divided over {self.ranks} ranks evenly; change either")
+            raise ModelError(f"a batch of {self.batch} cannot be divided evenly over {self.ranks} ranks; change one")
 
     @property
     def steps(self) -> int:
-        """Of an epoch."""
+        """In an epoch."""
         return self.samples // self.batch
 
     def smallest_part(self, parts: int) -> int:
-        """Clips in the smallest of the parts that a rank's share of a batch is computed in."""
+        """Clips in the smallest part, where a rank computes its share of a batch in this many parts."""
         share = self.batch // self.ranks
         return share % -(-share // parts) or -(-share // parts)
 
     def of(self, epoch: int, *, first_step: int = 0) -> Iterator[list[int]]:
-        """This rank's sample numbers, step by step."""
+        """This rank's sample numbers for each step of an epoch."""
         order = epoch_order(self.samples, seed=self.seed, epoch=epoch)
         share = self.batch // self.ranks
         for step in range(first_step, self.steps):

@@ -1,1 +1,1 @@
-"""Scores of the test subset, late fusion, tables and pictures."""
+"""Scores of the test subset, late fusion, tables and plots."""

@@ -1,27 +1,28 @@
-"""Scores of a network on a subset's videos: each video once, on any number of ranks."""
+"""Scores of a network for the videos of a subset: each video exactly once, on any number of ranks."""
 
 import logging
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from ipmodel.data.clips import ClipSettings, Draw, clips_of, loader, on_device
+from ipmodel.data.clips import Clips, ClipSettings, Draw, clips_of, loader
 from ipmodel.data.inputs import network_input
+from ipmodel.data.modality import columns_of
 from ipmodel.errors import ModelError
 from ipmodel.evaluation.fuse import ScoreTable, check_weights
+from ipmodel.networks.resnet import ResNet, channels_last
 from ipmodel.process.distributed import Ranks
-from ipmodel.recipe import COLUMNS
 from ipmodel.runs.preflight import check_files
-from ipmodel.runs.run import Run, check_trained, trained
-from ipmodel.training.loop import channels_last
+from ipmodel.runs.run import Run, check_trained, trained_network
 
 LOG = logging.getLogger(__name__)
 TEST_BATCH = 8  # clips
 
 
 def check_streams(run: Run, splits: Sequence[str], *, ranks: Ranks, subset: str = "test") -> None:
-    """Before the first is tested: can they be fused, are the networks there, and the set as the manifest says?
+    """Checks fusion weights, networks and the files of the set, before the first stream is tested.
 
     Raises: ModelError, ShardError.
     """
@@ -29,22 +30,46 @@ def check_streams(run: Run, splits: Sequence[str], *, ranks: Ranks, subset: str 
         try:
             check_weights(list(weights.values()))
         except ModelError as error:
-            raise ModelError(f"fusions.{fusion}: {error}; give others by --set") from None
+            raise ModelError(f"fusions.{fusion}: {error}; change them with --set") from None
     phases = run.recipe.streams.values()
-    columns = dict.fromkeys(column for phase in phases for column in COLUMNS[run.recipe.phases[phase].modality])
     for split in splits:
         for phase in phases:
             check_trained(run, split=split, name=phase)
+    columns = columns_of(run.recipe.phases[phase].modality for phase in phases)
     for split in splits:
-        check_files(run, list(columns), split=split, subset=subset, ranks=ranks)
+        check_files(run, columns, split=split, subset=subset, ranks=ranks)
 
 
-@torch.inference_mode()
 def scores_of(run: Run, *, split: str, phase: str, ranks: Ranks, subset: str = "test") -> ScoreTable:
-    """What a phase's network says of a subset, from the middles of its segments: the mean over its crops.
+    """Scores of a phase's network for a subset, from the middle frames of segments: the mean over crops.
 
-    The set's bytes are taken as they are: see check_streams.
+    Does not check the files of the set: check_streams does.
+
+    Raises: ModelError if a score is not finite.
     """
+    settings = run.recipe.phases[phase]
+    clips = _test_clips(run, split=split, phase=phase, subset=subset)
+    if clips.excluded and ranks.first:
+        excluded = f"{len(clips.excluded)} of {len(clips.excluded) + len(clips)} videos"
+        reason = f"because they have no P-frames, such as {clips.excluded[0]}"
+        LOG.warning("phase %s cannot score %s, %s", phase, excluded, reason)
+    network = channels_last(trained_network(run, split=split, name=phase).to(ranks.device)).eval()
+    summed_NK = np.zeros((len(clips), len(run.classes)))
+    for numbers, logits in ranks.gathered(_own_logits(run, network, clips, phase=phase, ranks=ranks)):
+        np.add.at(summed_NK, numbers, logits)
+    if not np.isfinite(summed_NK).all():
+        broken = run.network_file(split, phase)
+        raise ModelError(f"{broken} gives scores that are not finite; delete it and train its phase again")
+    return ScoreTable(
+        names=[sample.name for sample in clips.samples],
+        labels=np.array([sample.class_id for sample in clips.samples], np.int64),
+        logits=summed_NK / settings.test_crops,
+        classes=run.classes,
+        keys=[sample.key for sample in clips.samples],
+    )
+
+
+def _test_clips(run: Run, *, split: str, phase: str, subset: str) -> Clips:
     settings = run.recipe.phases[phase]
     picked = ClipSettings(
         modalities=(settings.modality,),
@@ -52,40 +77,28 @@ def scores_of(run: Run, *, split: str, phase: str, ranks: Ranks, subset: str = "
         input=run.recipe.input,
         test_crops=settings.test_crops,
     )
-    clips = clips_of(run.shard_set, picked, split=split, subset=subset)
-    if clips.excluded and ranks.first:
-        LOG.warning(
-            "%d videos have no frames that %s could score, such as %s", len(clips.excluded), phase, clips.excluded[0]
-        )
-    network = channels_last(trained(run, split=split, name=phase).to(ranks.device)).eval()
-    numbers, logits = [], []
-    picture_px = clips.samples[0].width, clips.samples[0].height
+    return clips_of(run.shard_set, picked, split=split, subset=subset)
+
+
+@torch.inference_mode()
+def _own_logits(
+    run: Run, network: ResNet, clips: Clips, *, phase: str, ranks: Ranks
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """This rank's share: sample numbers (M,), and logits (M, K). Each sample has one row for each crop."""
+    settings, device = run.recipe.phases[phase], ranks.device
+    numbers, logits = [np.empty(0, np.int64)], [np.empty((0, len(run.classes)))]
     draws = _draws(len(clips), settings.test_crops, ranks)
-    for host_batch in loader(clips, draws, workers=run.recipe.workers, pin=ranks.device.type == "cuda"):
-        batch = on_device(host_batch, ranks.device)
-        with torch.autocast(ranks.device.type, dtype=torch.bfloat16, enabled=ranks.device.type == "cuda"):
-            clip = network_input(batch, settings.modality, run.recipe.input, picture_px=picture_px)
-            logits.append(network(clip).logits.double().cpu().numpy())
-        numbers.append(batch["number"].cpu().numpy())
-    classes = len(run.classes)
-    own = (np.concatenate(numbers or [np.empty(0, int)]), np.concatenate(logits or [np.empty((0, classes))]))
-    summed = np.zeros((len(clips), classes))
-    for numbers_of, logits_of in ranks.gathered(own):
-        np.add.at(summed, numbers_of, logits_of)
-    if not np.isfinite(summed).all():
-        broken = run.network_file(split, phase)
-        raise ModelError(f"{broken} gives scores that are not finite; delete it, and train its phase again")
-    return ScoreTable(
-        names=[sample.name for sample in clips.samples],
-        labels=np.array([sample.class_id for sample in clips.samples], np.int64),
-        logits=summed / settings.test_crops,
-        classes=run.classes,
-        keys=[sample.key for sample in clips.samples],
-    )
+    for host_batch in loader(clips, draws, workers=run.recipe.workers, pin=device.type == "cuda"):
+        batch = host_batch.to(device)
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
+            clip_BCTSS = network_input(batch, settings.modality, run.recipe.input, picture_px=clips.picture_px)
+            logits.append(network(clip_BCTSS).logits.double().cpu().numpy())
+        numbers.append(host_batch.numbers_B.numpy())
+    return np.concatenate(numbers), np.concatenate(logits)
 
 
 def _draws(samples: int, crops: int, ranks: Ranks) -> Iterator[list[Draw]]:
-    """This rank's share of all samples, in batches; without collectives, so that shares may differ in length."""
+    """This rank's share of all samples, in batches. Shares may differ in length: no rank waits for another here."""
     own = [(crop, number) for number in range(ranks.rank, samples, ranks.count) for crop in range(crops)]
     for start in range(0, len(own), TEST_BATCH):
         yield own[start : start + TEST_BATCH]

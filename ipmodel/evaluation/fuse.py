@@ -1,4 +1,7 @@
-"""Late fusion: streams' scores of the same videos, added with weights. Pure numpy; takes other projects' scores too."""
+"""Late fusion: the weighted sum of streams' scores for the same videos. Needs numpy alone.
+
+Score files of other projects can be fused too.
+"""
 
 import re
 from collections.abc import Sequence
@@ -17,7 +20,7 @@ MAX_WEIGHT = 1e6
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """What one network says of some videos."""
+    """Scores of one network for some videos."""
 
     names: list[str]
     labels: NDArray[np.int64]  # (N,) class ids
@@ -33,30 +36,29 @@ class ScoreTable:
         if self.keys and len(self.keys) != videos:
             raise ModelError(f"scores of {videos} videos have {len(self.keys)} keys")
         if not np.isfinite(self.logits).all():
-            raise ModelError("scores hold values that are not finite; make them again")
+            raise ModelError("some scores are not finite; compute them again")
         if self.classes and len(self.classes) != self.logits.shape[1]:
             raise ModelError(f"{len(self.classes)} class names for {self.logits.shape[1]} scores a video")
         if videos and not 0 <= self.labels.min() <= self.labels.max() < self.logits.shape[1]:
-            raise ModelError(
-                f"labels reach from {self.labels.min()} to {self.labels.max()}, of {self.logits.shape[1]} classes"
-            )
+            allowed = f"class ids must be 0 to {self.logits.shape[1] - 1}"
+            raise ModelError(f"labels reach from {self.labels.min()} to {self.labels.max()}; {allowed}")
 
     @property
     def top1(self) -> float:
-        """Share of videos whose highest score is their class's."""
+        """Fraction of videos whose class has the highest score."""
         return self.top(1)
 
     def top(self, count: int) -> float:
-        """Share of videos whose class is among the `count` highest scores."""
+        """Fraction of videos whose class has one of the `count` highest scores."""
         own = np.take_along_axis(self.logits, self.labels[:, None], axis=1)
         higher = (self.logits > own).sum(axis=1)
-        # Equal scores count in the order of classes, as argmax has it.
+        # Of equal scores, the one of the lower class id ranks first, as in argmax.
         ids = np.arange(self.logits.shape[1])
         tied = ((self.logits == own) & (ids < self.labels[:, None])).sum(axis=1)
         return float(np.mean(higher + tied < count))
 
     def confusion(self) -> NDArray[np.int64]:
-        """(K, K) counts: rows are the true classes, columns the highest scores."""
+        """(K, K) numbers of videos: rows are true classes, columns predicted ones."""
         matrix = np.zeros((self.logits.shape[1],) * 2, np.int64)
         np.add.at(matrix, (self.labels, self.logits.argmax(axis=1)), 1)
         return matrix
@@ -74,20 +76,20 @@ class ScoreTable:
 
 
 def load_scores(path: Path) -> ScoreTable:
-    """A file of ScoreTable.save, or one with `scores`, `labels` and `names` or `keys` alone. Raises: ModelError."""
+    """Reads any .npz file with `scores` (N, K), `labels` (N,), and `names` or `keys` (N,). Raises: ModelError."""
     try:
         with np.load(path, allow_pickle=False) as file:
             found = {name: np.atleast_1d(file[name]) for name in file.files}
     except TypeError:  # an .npy
-        raise ModelError(f"{path}: no score file (.npz), but a single array") from None
-    except Exception as error:  # a damaged file fails in the unpacking, or in an array's header
-        raise ModelError(f"{path}: no score file (.npz): {error}") from None
+        raise ModelError(f"{path} is no score file (.npz): it holds a single array") from None
+    except Exception as error:  # unpacking a damaged file can raise anything
+        raise ModelError(f"{path} is no score file (.npz): {error}") from None
     if "keys" in found:
         found.setdefault("names", found["keys"])
     missing = [name for name in ("scores", "labels", "names") if name not in found]
     if missing:
         raise ModelError(
-            f"{path}: no {', '.join(missing)}; a score file has scores (videos, classes), labels, and names or keys"
+            f"{path} has no {', '.join(missing)}; a score file has scores (videos, classes), labels, and names or keys"
         )
     if found["scores"].dtype.kind not in "fiu" or found["labels"].dtype.kind not in "iu":
         raise ModelError(f"{path}: scores must be numbers and labels whole numbers")
@@ -104,57 +106,67 @@ def _words(array: NDArray[Any]) -> list[str]:
 
 
 def plain(name: str) -> str:
-    """What video names are matched by: projects spell characters other than these differently."""
+    """A video name for matching. Other characters become "_", because projects spell them differently."""
     return re.sub(r"[^A-Za-z0-9./_]", "_", name)
 
 
 def fuse(tables: Sequence[ScoreTable], weights: Sequence[float] = (), *, softmax: bool = False) -> ScoreTable:
-    """Weighted sum of logits, or of their softmax, over videos matched by key or name; in the first table's order.
+    """Weighted sum of logits, or of their softmax. Videos are matched by key or name, and keep the first table's order.
+
+    weights: one for each table; all 1 if empty.
 
     Raises: ModelError if videos, labels or classes differ.
     """
     weights = weights or [1.0] * len(tables)
     if not tables or len(weights) != len(tables):
-        raise ModelError(f"{len(tables)} score files and {len(weights)} weights; give each file one")
+        raise ModelError(f"{len(tables)} score files and {len(weights)} weights; give each file one weight")
     first = tables[0]
     check_weights(weights)
     if not first.names:
-        raise ModelError("there are no videos to fuse scores of")
-    rows_by_identity = [_rows(identities) for identities in _identities(tables)]
-    rows = rows_by_identity[0]
-    total = np.zeros_like(first.logits)
+        raise ModelError("the first score file holds no videos")
+    rows_by_table = [_rows(ids) for ids in _matching_ids(tables)]
     classes = next((table.classes for table in tables if table.classes), ())
-    for number, (table, own, weight) in enumerate(zip(tables, rows_by_identity, weights, strict=True), 1):
+    total_NK = np.zeros_like(first.logits)
+    for number, (table, rows, weight) in enumerate(zip(tables, rows_by_table, weights, strict=True), 1):
         if table.classes and table.classes != classes:
-            raise ModelError(f"score file {number} has other classes than those before, or in another order")
-        if table.logits.shape[1] != first.logits.shape[1]:
-            raise ModelError(f"score file {number} has {table.logits.shape[1]} classes, not {first.logits.shape[1]}")
-        different = own.keys() ^ rows.keys()
-        if different:
-            raise ModelError(f"score file {number}: {len(different)} videos are not in both, such as {min(different)}")
-        order = [own[name] for name in rows]
-        if (table.labels[order] != first.labels).any():
-            raise ModelError(f"score file {number} labels videos otherwise than the first")
-        total += weight * (_softmax(table.logits) if softmax else table.logits)[order]
-    return ScoreTable(first.names, first.labels, total, classes, first.keys)
+            raise ModelError(f"score file {number} has other classes than the files before it, or in another order")
+        order = _order(number, table, rows, first=first, first_rows=rows_by_table[0])
+        total_NK += weight * (_softmax(table.logits) if softmax else table.logits)[order]
+    return ScoreTable(first.names, first.labels, total_NK, classes, first.keys)
+
+
+def _order(
+    number: int, table: ScoreTable, rows: dict[str, int], *, first: ScoreTable, first_rows: dict[str, int]
+) -> list[int]:
+    """The rows of a table in the order of the first one. Raises: ModelError if the two do not belong together."""
+    if table.logits.shape[1] != first.logits.shape[1]:
+        raise ModelError(f"score file {number} has {table.logits.shape[1]} classes, not {first.logits.shape[1]}")
+    different = rows.keys() ^ first_rows.keys()
+    if different:
+        alone = f"{len(different)} are in one of them alone, such as {min(different)}"
+        raise ModelError(f"score files 1 and {number} must hold the same videos; {alone}")
+    order = [rows[video] for video in first_rows]
+    if (table.labels[order] != first.labels).any():
+        raise ModelError(f"score file {number} has other labels than the first one for the same videos")
+    return order
 
 
 def check_weights(weights: Sequence[float]) -> None:
-    """Raises: ModelError if they are negative, too large to add, or all 0."""
+    """Raises: ModelError if some are negative or too large, or all are 0."""
     if not all(0 <= weight <= MAX_WEIGHT for weight in weights) or not any(weights):
         given = ", ".join(map(str, weights))
         raise ModelError(f"weights must be 0 to {MAX_WEIGHT:g} and not all 0, got {given}")
 
 
 def only(table: ScoreTable, names: set[str]) -> ScoreTable:
-    """The rows of some videos."""
+    """The rows of these videos."""
     chosen = [row for row, name in enumerate(table.names) if name in names]
     kept, keys = ([words[row] for row in chosen if words] for words in (table.names, table.keys))
     return ScoreTable(kept, table.labels[chosen], table.logits[chosen], table.classes, keys)
 
 
-def _identities(tables: Sequence[ScoreTable]) -> list[list[str]]:
-    """What videos are matched by: keys where all tables have the same ones; else names, or names in plain letters."""
+def _matching_ids(tables: Sequence[ScoreTable]) -> list[list[str]]:
+    """What videos are matched by: keys if all tables have the same ones, otherwise names, otherwise plain names."""
     keys, names = [table.keys for table in tables], [table.names for table in tables]
     for words in (keys, names):
         if all(own and set(own) == set(words[0]) for own in words):
@@ -162,12 +174,12 @@ def _identities(tables: Sequence[ScoreTable]) -> list[list[str]]:
     return [[plain(name) for name in own] for own in names]
 
 
-def _rows(identities: Sequence[str]) -> dict[str, int]:
-    """Row of each video. Raises ModelError if two are the same."""
+def _rows(ids: Sequence[str]) -> dict[str, int]:
+    """Row of each video. Raises: ModelError if two videos are the same."""
     rows: dict[str, int] = {}
-    for number, identity in enumerate(identities):
-        if rows.setdefault(identity, number) != number:
-            raise ModelError(f"two videos of one score file are called {identity}")
+    for row, video in enumerate(ids):
+        if rows.setdefault(video, row) != row:
+            raise ModelError(f"two videos of one score file are called {video}")
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Pictures of a run: the loss of each phase over its epochs, and who is taken for whom."""
+"""Plots of a run: the loss of each phase over its epochs, and confusion matrices."""
 
 from pathlib import Path
 
@@ -11,11 +11,11 @@ from ipmodel.runs.log import LINE, lines_of
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-MAX_LABELS = 60  # class names beyond that are left away
+MAX_LABELS = 60  # with more classes than this, their names are left out
 
 
 def plot_curves(split_dir: Path, out: Path) -> None:
-    """Every phase's loss, a step a point; a phase without a log is left out."""
+    """The cross-entropy of every phase, one point for each step. Phases without a log are left out."""
     logs = sorted(split_dir.glob(f"*/{LINE}"), key=lambda path: path.stat().st_mtime)
     figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
     for path in logs:
@@ -29,7 +29,7 @@ def plot_curves(split_dir: Path, out: Path) -> None:
 
 
 def plot_confusion(table: ScoreTable, title: str, out: Path) -> None:
-    """Rows are the true classes, as shares of their videos."""
+    """Confusion matrix: rows are true classes, columns predicted ones; cells are fractions of the row's videos."""
     counts = table.confusion().astype(float)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(3 + 0.25 * len(counts), 16)
@@ -38,7 +38,9 @@ def plot_confusion(table: ScoreTable, title: str, out: Path) -> None:
     if 0 < len(table.classes) <= MAX_LABELS:
         axes.set_xticks(range(len(table.classes)), table.classes, rotation=90)
         axes.set_yticks(range(len(table.classes)), table.classes)
-    axes.set(title=f"{title}: {table.top1:.1%} of {len(table.names)} videos", xlabel="said", ylabel="true")
-    figure.colorbar(drawn, ax=axes, label="share of the true class")
+    axes.set(
+        title=f"{title}: {table.top1:.1%} of {len(table.names)} videos", xlabel="predicted class", ylabel="true class"
+    )
+    figure.colorbar(drawn, ax=axes, label="fraction of the true class")
     figure.savefig(out)
     plt.close(figure)

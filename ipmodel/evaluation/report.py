@@ -1,4 +1,4 @@
-"""What an evaluation says, as JSON and as a table in the form of the paper's Tables 1 and 2."""
+"""Results of an evaluation, as JSON and as a table in the form of the paper's Tables 1 and 2."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +15,7 @@ MEASURES = ("top1", "top5")
 
 
 def with_fusions(streams: dict[str, ScoreTable], fusions: dict[str, dict[str, float]]) -> dict[str, ScoreTable]:
-    """The streams, and weighted sums of their raw logits, over the videos that all of them can see."""
+    """The streams, and weighted sums of their raw logits for the videos that all streams of the fusion can score."""
     fused = {}
     for fusion, weights in fusions.items():
         tables = [streams[name] for name in weights]
@@ -25,9 +25,10 @@ def with_fusions(streams: dict[str, ScoreTable], fusions: dict[str, dict[str, fl
 
 
 def figures_of(table: ScoreTable, subset: Sequence[str]) -> Figures:
-    """Accuracies as shares of the videos that have scores, per class by name, and the confusion matrix (rows: true).
+    """Accuracies, also for each class, and the confusion matrix: rows are true classes, columns predicted ones.
 
-    subset: the names of all videos that were to be tested; those without scores are named, as they are in no share.
+    subset: names of all videos that should be tested. Accuracies are fractions of the videos that have scores;
+    "excluded" names the others.
     """
     confusion = table.confusion()
     videos = confusion.sum(axis=1)
@@ -55,7 +56,7 @@ def means_of(figures: dict[str, dict[str, Figures]]) -> dict[str, dict[str, floa
 
 
 def coverage_of(manifest: Manifest) -> dict[str, int]:
-    """How many of the dataset's videos the set holds; the rest is in no figure."""
+    """How many of the dataset's videos the set holds. The accuracies say nothing about the others."""
     failed, missing = len(manifest.failed), len(manifest.missing)
     listed = manifest.samples + failed + missing
     return {"listed": listed, "in_set": manifest.samples, "failed": failed, "missing": missing}
@@ -67,7 +68,10 @@ def coverage_line(coverage: dict[str, int], dataset: str) -> str:
 
 
 def table_of(figures: dict[str, dict[str, Figures]], measure: str) -> str:
-    """A line for each stream and fusion, "top1" or "top5"; figures by split, then by name; the mean is over splits."""
+    """A line for each stream and fusion: accuracy on each split, mean over splits, number of videos.
+
+    figures: by split, then by name of the stream or fusion. measure: "top1" or "top5".
+    """
     means = means_of(figures)
     title = f"{measure.replace('top', 'top-')}, %"
     width = max(len(name) for name in [title, *means])
@@ -80,6 +84,6 @@ def table_of(figures: dict[str, dict[str, Figures]], measure: str) -> str:
 
 
 def _videos(figures: Sequence[Figures]) -> str:
-    """How many were tested, and of how many."""
+    """Number of tested videos, such as "6", or "6 of 8" where some could not be scored."""
     tested, excluded = sum(found["videos"] for found in figures), sum(len(found["excluded"]) for found in figures)
     return f"{tested:6}" + (f" of {tested + excluded}" if excluded else "")

@@ -1,1 +1,1 @@
-"""The paper's networks, the weights that they begin with, and what they cost."""
+"""The paper's networks, their initial weights, and what they cost."""

@@ -1,7 +1,7 @@
 """One ResNet (He et al. 2016) whose stages are 2D or 3D by configuration: every network of the paper (section 4.2.1).
 
-Stages are called as in the paper: conv1 is the stem, conv2 to conv5 are torchvision's layer1 to layer4, whose names the
-state dict has. `last_2d_stage` is the paper's "inflate at": stages up to it see frames, those after it whole clips.
+Stages have the paper's names: conv1 is the stem, conv2 to conv5 are torchvision's layer1 to layer4. The state dict has
+torchvision's names. `last_2d_stage` is the paper's "inflate at": stages up to it see frames, later ones whole clips.
 Shapes: B clips, T frames, C channels, H x W px, K classes, F features.
 """
 
@@ -18,24 +18,24 @@ WIDTHS = {"conv2": 64, "conv3": 128, "conv4": 256, "conv5": 512}
 
 
 class Scores(NamedTuple):
-    """What a network says of a batch of clips."""
+    """A network's output for a batch of clips."""
 
     logits: Tensor  # (B, K)
-    features: Tensor  # (B, F), the last stage averaged over time and space: what is distilled (section 3.3)
+    features: Tensor  # (B, F): the last stage averaged over time and space, which is distilled (section 3.3)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """Everything that decides a network's shape."""
+    """Everything that decides the shapes of a network's weights, except the number of classes."""
 
     depth: Literal[18, 34, 50, 101, 152]
-    channels: int  # 3 for I and R, 2 for MV and flow, 5 for MR
+    channels: int  # of the input: 3 for I and R, 2 for MV and flow, 5 for MR
     last_2d_stage: Stage = "conv5"
     input_norm: bool = False  # a BatchNorm on the input, as CoViAR's MV and R networks have
 
 
 class ResNet(nn.Module):
-    """2D through `last_2d_stage`, 3D after it; in a network that is all 2D, scores are averaged over the frames."""
+    """2D through `last_2d_stage`, 3D after it. Where all stages are 2D, scores are averaged over the frames."""
 
     def __init__(self, architecture: Architecture, classes: int) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class ResNet(nn.Module):
         self.conv1 = nn.Conv2d(architecture.channels, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        self.inputs = 64  # channels that the next block takes
+        self.inputs = 64  # input channels of the next block
         for number, (stage, count) in enumerate(zip(STAGES[1:], counts, strict=True), start=1):
             setattr(self, f"layer{number}", self._stage(block, stage, count))
         self.fc = nn.Linear(self.inputs, classes)
@@ -54,7 +54,7 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def _stage(self, block: "type[BasicBlock | Bottleneck]", stage: Stage, count: int) -> nn.Sequential:
-        """conv3 to conv5 halve the picture in their first block, and the clip's length where they are 3D."""
+        """The first block of conv3 to conv5 halves width and height and, where it is 3D, the number of frames."""
         temporal = STAGES.index(stage) > STAGES.index(self.architecture.last_2d_stage)
         stride = 1 if stage == "conv2" else 2
         blocks = []
@@ -66,32 +66,35 @@ class ResNet(nn.Module):
     def forward(self, clip_BCTHW: Tensor) -> Scores:
         batch, _, frames = clip_BCTHW.shape[:3]
         x = clip_BCTHW.transpose(1, 2).flatten(0, 1)  # (B * T, C, H, W)
-        x = self.maxpool(F.relu(self.bn1(self.conv1(self.data_bn(x)))))
+        x = self.maxpool(F.relu(self.bn1(self.conv1(self.data_bn(x)))))  # (B * T, 64, H / 4, W / 4)
         for number, stage_before in enumerate(STAGES[:-1], start=1):
             if stage_before == self.architecture.last_2d_stage:
                 x = x.unflatten(0, (batch, frames)).transpose(1, 2)  # (B, C, T, H, W)
             x = getattr(self, f"layer{number}")(x)
-        if x.dim() == 4:
-            x = x.unflatten(0, (batch, frames)).transpose(1, 2)
+        if x.dim() == 4:  # all stages are 2D
+            x = x.unflatten(0, (batch, frames)).transpose(1, 2)  # (B, F, T, H / 32, W / 32)
         features_BF = x.mean(dim=(2, 3, 4))
         return Scores(self.fc(features_BF), features_BF)
 
 
 def features_of(depth: int) -> int:
-    """How many features a network of this depth has."""
+    """Number of features of a network of this depth."""
     return WIDTHS["conv5"] * DEPTHS[depth][0].expansion
 
 
 def last_values(architecture: Architecture, *, frames: int, size_px: int) -> int:
-    """Values that one clip gives a channel of the last stage: conv1 to conv5 halve the picture, 3D stages the clip."""
+    """Values in one channel of the last stage for one clip, T * H * W: BatchNorm averages over them.
+
+    conv1 to conv5 halve width and height; conv3 to conv5 halve the number of frames where they are 3D.
+    """
     halvings = sum(STAGES.index(stage) > STAGES.index(architecture.last_2d_stage) for stage in STAGES[2:])
     return -(-frames // 2**halvings) * (-(-size_px // 2 ** len(STAGES))) ** 2
 
 
 class InputNorm(nn.Module):
-    """nn.BatchNorm2d for few channels with many pixels each, written so that a GPU sums them with all its threads.
+    """nn.BatchNorm2d for few channels of many pixels, written so that all threads of a GPU take part in the sums.
 
-    cuDNN gives each channel to one group of threads: a third of a P-stream's training step went there.
+    cuDNN gives each channel to one group of threads, which took a third of a P-stream's training step.
     """
 
     EPSILON, MOMENTUM = 1e-5, 0.1
@@ -122,7 +125,10 @@ class InputNorm(nn.Module):
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions; where the block is 3D, 3x3x3, and the second one halves the clip (33.9 G multiply-adds)."""
+    """Two 3x3 convolutions, or 3x3x3 where the block is 3D.
+
+    In 3D, the second convolution has the temporal stride: this gives the paper's 33.9 G multiply-adds.
+    """
 
     expansion = 1
 
@@ -140,7 +146,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1; where the block is 3D, the middle one is 3x3x3 and has both strides."""
+    """Convolutions of 1x1, 3x3 and 1x1. Where the block is 3D, the middle one is 3x3x3. It has all strides."""
 
     expansion = 4
 
@@ -171,9 +177,9 @@ DEPTHS: dict[int, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, int, int
 
 
 class SteadyConv3d(nn.Conv3d):
-    """A 3D convolution for which a clip goes on before its first and after its last frame as it began and ended.
+    """A 3D convolution that pads in time by repeating the first and the last frame.
 
-    Zeros there, PyTorch's padding, would make the ends of a clip that stands still look as if it moved.
+    With zeros, PyTorch's padding, both ends of a clip that stands still would look as if it moved.
     """
 
     def forward(self, clip_BCTHW: Tensor) -> Tensor:
@@ -186,7 +192,7 @@ class SteadyConv3d(nn.Conv3d):
 def convolution(
     inputs: int, outputs: int, kernel: int, *, stride: int = 1, time_stride: int = 1, temporal: bool
 ) -> nn.Module:
-    """kernel x kernel, or kernel x kernel x kernel where temporal, of which time_stride strides in time."""
+    """2D with kernel x kernel, or where `temporal` 3D with kernel x kernel x kernel and `time_stride` in time."""
     if temporal:
         return SteadyConv3d(
             inputs, outputs, kernel, stride=(time_stride, stride, stride), padding=kernel // 2, bias=False
@@ -195,10 +201,12 @@ def convolution(
 
 
 def normalisation(channels: int, temporal: bool) -> nn.Module:
+    """A BatchNorm in 2D, or in 3D where `temporal`."""
     return nn.BatchNorm3d(channels) if temporal else nn.BatchNorm2d(channels)
 
 
 def shortcut(inputs: int, outputs: int, stride: int, temporal: bool) -> nn.Module:
+    """The path around a block: the identity, or a strided 1x1 convolution where the shape changes."""
     if stride == 1 and inputs == outputs:
         return nn.Identity()
     return nn.Sequential(
@@ -207,21 +215,16 @@ def shortcut(inputs: int, outputs: int, stride: int, temporal: bool) -> nn.Modul
     )
 
 
-def multiply_adds(architecture: Architecture, *, frames: int, size_px: int, classes: int = 51) -> int:
-    """Of one clip: what the paper calls FLOPs. Convolutions and the classifier; counted on tensors without data."""
-    with torch.device("meta"):
-        network = ResNet(architecture, classes).eval()
-        clip = torch.empty(1, architecture.channels, frames, size_px, size_px)
-    total = 0
-
-    def count(module: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal total
-        weight: Tensor = module.weight  # type: ignore[assignment]
-        total += output.numel() // weight.shape[0] * weight.numel()
-
+def channels_last(network: ResNet) -> ResNet:
+    """On GPUs, puts the weights of convolutions into the memory layout that makes them fastest."""
     for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.Conv3d | nn.Linear):
-            module.register_forward_hook(count)
-    with torch.no_grad():
-        network(clip)
-    return total
+        if isinstance(module, nn.Conv2d | nn.Conv3d) and module.weight.is_cuda:
+            two_d = isinstance(module, nn.Conv2d)
+            layout = torch.channels_last if two_d else torch.channels_last_3d
+            module.weight.data = module.weight.data.contiguous(memory_format=layout)
+    return network
+
+
+def frozen(network: ResNet) -> ResNet:
+    """As a teacher: without gradients, and in eval mode, so that its BatchNorms keep their statistics."""
+    return network.eval().requires_grad_(False)

@@ -1,4 +1,4 @@
-"""Weights from elsewhere: ImageNet's to other inputs and classes, and a 2D network's to a 2D-3D one (section 4.2.1)."""
+"""Initial weights: from ImageNet networks, and from 2D networks for 2D-3D ones, by inflation (section 4.2.1)."""
 
 from pathlib import Path
 from typing import Literal
@@ -16,27 +16,28 @@ RGB = 3  # channels
 
 
 def inflate(state: State, network: ResNet, mode: Inflation = "mean") -> State:
-    """A 2D network's weights for a 2D-3D one: 2D stages are copied, 3D stages get each kernel along time.
+    """A 2D network's weights, made to fit a 2D-3D one: 2D stages are copied, kernels of 3D stages are extended in time.
 
-    "mean": the 2D kernel, divided by the kernel's depth, at every time (Carreira and Zisserman 2017); "centre": whole,
-    at the middle one, zero elsewhere. With either, a clip that stands still gives the 2D network's features.
+    "mean": every time step gets the 2D kernel divided by the number of time steps (Carreira and Zisserman 2017).
+    "centre": the middle time step gets the 2D kernel, the others zeros. With either, a clip that stands still gives the
+    2D network's features.
 
-    Raises: ModelError if the networks differ in more than dimensions.
+    Raises: ModelError if the networks differ in more than last_2d_stage.
     """
     inflated = {}
     different = network.state_dict().keys() ^ state.keys()
     if different:
-        raise ModelError(f"only one of the networks has {min(different)}; they must differ in last_2d_stage alone")
+        raise ModelError(f"only one of the networks has {min(different)}; they may differ in last_2d_stage alone")
     for key, target in network.state_dict().items():
         source = state[key]
         inflated[key] = _along_time(source, target.shape[2], mode) if target.dim() == source.dim() + 1 else source
         if inflated[key].shape != target.shape:
-            raise ModelError(f"{key}: {tuple(source.shape)} cannot be inflated to {tuple(target.shape)}")
+            raise ModelError(f"{key}: weights of {tuple(source.shape)} cannot be inflated to {tuple(target.shape)}")
     return inflated
 
 
 def _along_time(kernel: Tensor, depth: int, mode: Inflation) -> Tensor:
-    """(out, in, h, w) to (out, in, depth, h, w)."""
+    """(out, in, h, w) to (out, in, depth, h, w), where depth counts time steps."""
     if mode == "mean":
         return kernel.unsqueeze(2).repeat(1, 1, depth, 1, 1) / depth
     inflated = kernel.new_zeros(*kernel.shape[:2], depth, *kernel.shape[2:])
@@ -49,31 +50,48 @@ def weights_sha256(path: Path) -> str:
     try:
         return sha256_file(path)
     except OSError as error:
-        raise ModelError(f"{path}: no torchvision weights: {error.strerror}") from None
+        raise ModelError(f"{path}: cannot read torchvision weights: {error.strerror}") from None
 
 
 def from_imagenet(path: Path, network: ResNet) -> State:
-    """torchvision's weights for a network with other inputs and classes: all but fc, conv1 for as many channels.
+    """torchvision's ImageNet weights, made to fit a network with other input channels and classes.
 
-    A conv1 for other than 3 channels holds the mean of the RGB filters in each (TSN, Wang et al. 2016). BatchNorms'
-    counts of batches may be absent, as in files from before PyTorch 0.4.1; they stay 0.
+    The network keeps its own fc and input BatchNorm. Where it does not have 3 input channels, each channel of conv1
+    gets the mean of the RGB filters (TSN, Wang et al. 2016). Files from before PyTorch 0.4.1 lack the BatchNorms'
+    counts of batches, which then stay 0.
 
-    Raises: ModelError if the file is not of this depth.
+    Raises: ModelError if the file does not hold weights of this depth.
     """
-    try:
-        state: State = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file may fail at any place of the unpickling
-        reason = f"{type(error).__name__} {error}".splitlines()[0]
-        raise ModelError(f"{path}: no torchvision weights ({reason}); fetch the file again") from None
-    if not isinstance(state, dict) or not all(isinstance(weight, Tensor) for weight in state.values()):
-        raise ModelError(f"{path}: no torchvision weights: they are a dictionary of tensors")
+    published = _published(path)
     own = network.state_dict()
     taken: State = {}
     for key in own:
-        kept = key.startswith(("fc.", "data_bn.")) or (key.endswith("num_batches_tracked") and key not in state)
-        if not kept and key not in state:
+        kept = key.startswith(("fc.", "data_bn.")) or (key.endswith("num_batches_tracked") and key not in published)
+        if not kept and key not in published:
             raise ModelError(f"{path}: no weight {key}; is it a ResNet-{network.architecture.depth}?")
-        taken[key] = own[key] if kept else state[key]
+        taken[key] = own[key] if kept else published[key]
+    _check_weights(path, taken, own)
+    channels = network.architecture.channels
+    if channels != RGB:
+        taken["conv1.weight"] = taken["conv1.weight"].mean(dim=1, keepdim=True).repeat(1, channels, 1, 1)
+    return taken
+
+
+def _published(path: Path) -> State:
+    """The state dict in a file. Raises: ModelError if there is none."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # unpickling a damaged file can raise anything
+        reason = f"{type(error).__name__} {error}".splitlines()[0]
+        raise ModelError(f"{path}: cannot read torchvision weights ({reason}); download the file again") from None
+    if not isinstance(state, dict) or not all(isinstance(weight, Tensor) for weight in state.values()):
+        cure = "give a file such as resnet18.pth from torchvision"
+        raise ModelError(f"{path}: cannot read torchvision weights: the file is no dictionary of tensors; {cure}")
+    return state
+
+
+def _check_weights(path: Path, taken: State, own: State) -> None:
+    """Raises: ModelError unless they are finite, with the network's shapes and dtypes; conv1 has 3 input channels."""
     shapes = {key: weight.shape for key, weight in own.items()}
     shapes["conv1.weight"] = torch.Size([shapes["conv1.weight"][0], RGB, *shapes["conv1.weight"][2:]])
     for key, weight in taken.items():
@@ -82,8 +100,4 @@ def from_imagenet(path: Path, network: ResNet) -> State:
         if weight.is_floating_point() != own[key].is_floating_point():
             raise ModelError(f"{path}: {key} is {weight.dtype}, not {own[key].dtype}")
         if not weight.isfinite().all():
-            raise ModelError(f"{path}: {key} has values that are not finite; fetch the file again")
-    channels = network.architecture.channels
-    if channels != RGB:
-        taken["conv1.weight"] = taken["conv1.weight"].mean(dim=1, keepdim=True).repeat(1, channels, 1, 1)
-    return taken
+            raise ModelError(f"{path}: {key} has values that are not finite; download the file again")

@@ -1,1 +1,1 @@
-"""This process among others: ranks, signals, memory, and how a command ends."""
+"""What concerns the process itself: ranks, signals, memory, and how a command ends."""

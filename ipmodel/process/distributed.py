@@ -1,4 +1,4 @@
-"""The processes that train together: alone, or as many as torchrun started."""
+"""The ranks: the processes that train together. There is one, or as many as torchrun started."""
 
 import os
 from collections.abc import Iterator
@@ -9,8 +9,9 @@ from typing import TypeVar
 
 import torch
 
-# Imported later, by DistributedDataParallel, its default arguments would hold the process group for good: the group's
-# threads would outlive destroy_process_group, and now and then abort a process that ends (seen with PyTorch 2.14).
+# Import this before the process group begins. Its default arguments hold the group, so if DistributedDataParallel
+# imported it later, the group's threads would outlive destroy_process_group, and would sometimes abort the process at
+# its end (seen with PyTorch 2.14).
 import torch.distributed.nn
 from torch import distributed as dist
 
@@ -18,17 +19,18 @@ from ipmodel.errors import ModelError
 from ipmodel.process.malloc import keep_memory
 
 Value = TypeVar("Value")
-PATIENCE = timedelta(hours=2)  # while another machine reads a whole set, which this one had checked before
+# How long ranks wait for each other. One machine may have to check a whole set that the others have checked before.
+GROUP_TIMEOUT = timedelta(hours=2)
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those that train together."""
+    """This rank, and what the ranks do together."""
 
     rank: int = 0
     count: int = 1
-    local: int = 0  # among those on this machine
-    local_count: int = 1
+    local: int = 0  # this rank's number on its machine
+    local_count: int = 1  # ranks on this machine
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @property
@@ -36,7 +38,7 @@ class Ranks:
         return self.rank == 0
 
     def mean(self, terms: dict[str, float]) -> dict[str, float]:
-        """Of each term over all ranks; every rank must ask, with the same terms."""
+        """Averages each loss term over all ranks. Collective: call it on every rank, with the same terms."""
         if self.count == 1:
             return terms
         values = torch.tensor(list(terms.values()), dtype=torch.float64, device=self.device)
@@ -44,14 +46,14 @@ class Ranks:
         return dict(zip(terms, (values / self.count).tolist(), strict=True))
 
     def gathered(self, value: Value) -> list[Value]:
-        """What each rank gave, in their order; every rank must ask."""
+        """The values of all ranks, in the order of ranks. Collective: call it on every rank."""
         values = [value] * self.count
         if self.count > 1:
             dist.all_gather_object(values, value)
         return values
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is set on one of them; every rank must ask."""
+        """Whether the flag is set on at least one rank. Collective: call it on every rank."""
         if self.count == 1:
             return flag
         votes = torch.tensor([int(flag)], device=self.device)
@@ -61,7 +63,10 @@ class Ranks:
 
 @contextmanager
 def ranks() -> Iterator[Ranks]:
-    """Join the others that torchrun started; alone where RANK is unset."""
+    """Joins the ranks that torchrun started. Where RANK is unset, this process is the only rank.
+
+    Raises: ModelError if there are more ranks than GPUs, or torchrun's variables are incomplete.
+    """
     keep_memory()
     cuda = torch.cuda.is_available()
     if "RANK" not in os.environ:
@@ -72,12 +77,14 @@ def ranks() -> Iterator[Ranks]:
     if cuda:
         if local >= torch.cuda.device_count():
             gpus = torch.cuda.device_count()
-            raise ModelError(f"process {local} of this machine has no GPU of its own; --nproc-per-node {gpus} at most")
+            cure = f"give torchrun --nproc-per-node {gpus} or less"
+            raise ModelError(f"this machine has {gpus} GPUs, too few for its process {local}; {cure}")
         torch.cuda.set_device(device)
     try:
-        dist.init_process_group("nccl" if cuda else "gloo", timeout=PATIENCE)
+        dist.init_process_group("nccl" if cuda else "gloo", timeout=GROUP_TIMEOUT)
     except ValueError as error:
-        raise ModelError(f"RANK is set, as torchrun does, but not all that goes with it: {error}; unset it") from None
+        cure = "unset RANK, or start this with torchrun"
+        raise ModelError(f"RANK is set, but not all other variables of torchrun: {error}; {cure}") from None
     try:
         yield Ranks(dist.get_rank(), dist.get_world_size(), local, local_count, device)
     finally:

@@ -1,1 +1,1 @@
-"""A run's directory: what it was begun with, its checkpoints and its logs."""
+"""A run's directory: its record, checkpoints, networks and logs, and the checks before a run."""

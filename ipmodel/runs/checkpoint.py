@@ -1,7 +1,8 @@
-"""What a phase leaves on disk: checkpoints to go on from, and in the end its network. Published by rename.
+"""The files of a phase: checkpoints to resume from, and at last its network. All are published by rename.
 
-A checkpoint is a directory `step-00000042` of weights.safetensors, state.pt (readable with weights_only=True) and
-sha256.json, which is written last. The two newest stay: a torn one is passed over for the one before.
+A checkpoint is a directory such as `step-00000042`, with weights.safetensors, state.pt (readable with
+weights_only=True) and sha256.json, which is written last. The two newest are kept, so that there is one to resume from
+when the newest is damaged.
 """
 
 import io
@@ -21,20 +22,26 @@ from ipmodel.errors import ModelError
 from shards.atomic import publish, sync_directory, write_synced
 from shards.canonical import sha256_bytes, sha256_file
 
-KEPT = 2
-WEIGHTS, STATE, DIGESTS, FINAL = "weights.safetensors", "state.pt", "sha256.json", "network.safetensors"
+KEPT = 2  # checkpoints
+WEIGHTS, STATE, DIGESTS = "weights.safetensors", "state.pt", "sha256.json"  # in a checkpoint
+FINAL = "network.safetensors"  # of a complete phase
 PREFIX = "step-"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    step: int  # that is to come next
+    """What training needs to resume."""
+
+    step: int  # steps taken, which is also the number of the next one
     weights: dict[str, Tensor]
-    state: dict[str, Any]
+    state: dict[str, Any]  # of the optimiser
 
 
-def save(directory: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint, and drop older ones but the newest, and later ones: they were torn, or training went back."""
+def save_checkpoint(directory: Path, checkpoint: Checkpoint) -> None:
+    """Writes a checkpoint; removes the ones that are too old, and those of later steps.
+
+    Checkpoints of later steps are damaged, or training would have resumed from them.
+    """
     name = f"{PREFIX}{checkpoint.step:08d}"
     temporary = directory / f"tmp-{name}"
     shutil.rmtree(temporary, ignore_errors=True)
@@ -55,8 +62,8 @@ def save(directory: Path, checkpoint: Checkpoint) -> None:
         shutil.rmtree(path)
 
 
-def newest(directory: Path) -> Checkpoint | None:
-    """The newest checkpoint that is whole, or None."""
+def newest_checkpoint(directory: Path) -> Checkpoint | None:
+    """The newest checkpoint that is intact, or None."""
     for path in reversed(_found(directory)):
         try:
             digests = json.loads((path / DIGESTS).read_text())
@@ -64,34 +71,35 @@ def newest(directory: Path) -> Checkpoint | None:
                 state = torch.load(path / STATE, map_location="cpu", weights_only=True)
                 return Checkpoint(int(path.name.removeprefix(PREFIX)), load_file(path / WEIGHTS), state)
         except (OSError, ValueError, KeyError, TypeError):
-            continue  # torn: the one before
+            continue  # damaged; try the one before
     return None
 
 
-def sweep(directory: Path) -> None:
-    """Remove what a killed process left half-written."""
+def remove_unfinished(directory: Path) -> None:
+    """Removes files that a killed process left half-written."""
     for path in directory.glob("tmp-*"):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def clear(directory: Path) -> None:
-    """Remove all checkpoints: the phase is complete."""
+def remove_checkpoints(directory: Path) -> None:
+    """Call it when the phase is complete."""
     for path in _found(directory):
         shutil.rmtree(path)
 
 
 def save_network(path: Path, weights: dict[str, Tensor]) -> None:
+    """Writes the weights to `path`. Published by rename, so the file is whole or absent."""
     temporary = path.with_name(f"tmp-{path.name}")
     write_synced(temporary, _serialised(weights))
     publish(temporary, path)
 
 
 def load_network(path: Path) -> dict[str, Tensor]:
-    """Raises: ModelError if there is none, or it is damaged."""
+    """Raises: ModelError if the file is missing or damaged."""
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise ModelError(f"{path}: no network can be read ({error}); delete it, and train its phase again") from None
+        raise ModelError(f"{path}: cannot read the network ({error}); delete it and train its phase again") from None
 
 
 def _found(directory: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""What a training writes down: a JSON line and TensorBoard scalars a step."""
+"""The log of a training: one JSON line and TensorBoard scalars for each step."""
 
 import json
 from contextlib import suppress
@@ -9,7 +9,7 @@ LINE, EVENTS = "log.jsonl", "tensorboard"
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:
-    """The steps of a log; lines that a crash tore are left out."""
+    """The steps of a log. Lines that a crash left incomplete are left out."""
     lines = []
     for text in path.read_text(errors="replace").splitlines():
         with suppress(ValueError):
@@ -18,7 +18,7 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
 
 
 class Log:
-    """The log of one phase, going on at a step; the other ranks have one that writes nothing."""
+    """The log of one phase, which continues after `first_step`. Enable it on the first rank alone."""
 
     def __init__(self, directory: Path, *, first_step: int, enabled: bool = True) -> None:
         self._path = directory / LINE
@@ -31,7 +31,7 @@ class Log:
         self._events = SummaryWriter(str(directory / EVENTS), purge_step=first_step + 1)
 
     def _drop_lost(self, first_step: int) -> None:
-        """Steps after the checkpoint that training goes on from are made again; a torn last line too."""
+        """Training resumes from a checkpoint and repeats the steps after it, so their lines are removed."""
         if self._path.is_file():
             kept = [line for line in lines_of(self._path) if line["step"] <= first_step]
             self._path.write_text("".join(json.dumps(line) + "\n" for line in kept))

@@ -1,4 +1,4 @@
-"""Before anything is trained or tested: are the set's bytes those that its manifest names?"""
+"""Checks before training and testing: are the bytes of the set those that its manifest names?"""
 
 import logging
 from collections.abc import Sequence
@@ -7,37 +7,52 @@ from ipmodel.errors import ModelError
 from ipmodel.process.distributed import Ranks
 from ipmodel.process.signals import StoppedError
 from ipmodel.runs.run import Run
+from shards import ShardSet
 from shards.errors import ShardError
+from shards.manifest import FileInfo
 from shards.store.remote import is_url
 
 LOG = logging.getLogger(__name__)
-LARGE_BYTES = 1 << 30  # what takes long enough to check to say so
-FILES = 16  # that are read before SIGTERM is looked for
+LARGE_BYTES = 1 << 30  # checking more than this takes long enough to announce it
+FILES = 16  # checked between two looks for SIGTERM
 
 
 def check_files(
     run: Run, columns: Sequence[str], *, split: str, subset: str, ranks: Ranks, stopped: Sequence[int] = ()
 ) -> None:
-    """Compare what these columns of a subset take with the manifest; the ranks of a machine share its files.
+    """Compares the files of these columns, and all records, with the manifest.
 
-    Raises on all ranks, whoever found it: ModelError if they read different sets; ShardError that names a file that is
+    The ranks of each machine divide the files among them. Collective: call it on every rank.
+
+    stopped: not empty once SIGTERM came.
+
+    Raises: on all ranks, whichever of them found it: ModelError if ranks read different sets; ShardError if a file is
     missing or damaged; StoppedError once SIGTERM came.
     """
     if len(set(ranks.gathered(run.shard_set.manifest.sha256))) > 1:
-        raise ModelError(f"{run.shard_set.location} is not the same set for all processes; copy it to all machines")
+        cure = "copy one set to all machines"
+        raise ModelError(f"{run.shard_set.location} is not the same set for all processes; {cure}")
     files = run.shard_set.files(columns, split=split, subset=subset)
     size_bytes = sum(info.bytes for info in files.values())
     if ranks.first and size_bytes > LARGE_BYTES and not is_url(run.shard_set.location):
-        once = "what was checked before and has not changed since is not read again"
+        once = "files that were checked before and have not changed are not read again"
         LOG.info("checking %.1f GB of shards against the manifest; %s", size_bytes / 1e9, once)
     own = sorted(files, key=lambda path: files[path].bytes)[ranks.local :: ranks.local_count]
-    refused: ShardError | StoppedError | None = None
-    try:
-        for start in range(0, len(own), FILES):
-            if not stopped:
-                run.shard_set.check({path: files[path] for path in own[start : start + FILES]})
-    except ShardError as error:
-        refused = error
-    for found in ranks.gathered(refused or (StoppedError() if stopped else None)):
+    for found in ranks.gathered(_first_error(run.shard_set, {path: files[path] for path in own}, stopped)):
         if found is not None:
             raise found
+
+
+def _first_error(
+    shard_set: ShardSet, files: dict[str, FileInfo], stopped: Sequence[int]
+) -> ShardError | StoppedError | None:
+    """Checks files until one is damaged or SIGTERM comes."""
+    paths = list(files)
+    try:
+        for start in range(0, len(paths), FILES):
+            if stopped:
+                break
+            shard_set.check({path: files[path] for path in paths[start : start + FILES]})
+    except ShardError as error:
+        return error
+    return StoppedError() if stopped else None

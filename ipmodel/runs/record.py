@@ -1,22 +1,25 @@
-"""What a run was begun with: RUN/run.json."""
+"""RUN/run.json: the record of a run, which says what it was begun with."""
 
 import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pipelines
 from ipmodel.errors import ModelError
 from ipmodel.recipe import TrainRecipe
-from pipelines import build
 
 RUN = "run.json"
+Record = dict[str, Any]  # the JSON of run.json
+
+# Keys of the recipe that change no network. A run need not keep the two of OF_TRAINING_ALONE as it was begun with.
 OF_TRAINING_ALONE = ("workers", "checkpoint_minutes")
-OUTSIDE = ("streams", "fusions", *OF_TRAINING_ALONE)  # keys that no network depends on
+CHANGES_NO_NETWORK = ("streams", "fusions", *OF_TRAINING_ALONE)
 
 
-def identity(record: dict[str, Any]) -> dict[str, Any]:
-    """What decides a run's networks, of its record: not where the set lies, nor what is done with the networks."""
-    recipe = {key: value for key, value in record["recipe"].items() if key not in OUTSIDE}
+def deciding_part(record: Record) -> Record:
+    """The part of a record that decides the networks: without the set's location, and without how they are tested."""
+    recipe = {key: value for key, value in record["recipe"].items() if key not in CHANGES_NO_NETWORK}
     phases = {
         name: {key: value for key, value in phase.items() if not key.startswith("test_")}
         for name, phase in recipe["phases"].items()
@@ -24,21 +27,30 @@ def identity(record: dict[str, Any]) -> dict[str, Any]:
     return {**record, "shards": "", "recipe": {**recipe, "phases": phases}}
 
 
-def read_record(path: Path) -> dict[str, Any]:
-    """A run's record; keys that the recipe has got since have their defaults. Raises: ModelError if it is damaged."""
+def read_record(path: Path) -> Record:
+    """Reads run.json. Keys that were added to recipes since then get their defaults.
+
+    Raises: ModelError if the file is damaged.
+    """
     try:
-        begun: dict[str, Any] = json.loads(path.read_text())
-        recipe = build(TrainRecipe, begun["recipe"], where=str(path))
+        begun: Record = json.loads(path.read_text())
+        recipe = pipelines.build(TrainRecipe, begun["recipe"], where=str(path))
         missing = {"shards", "manifest_sha256", "classes", "imagenet"} - begun.keys()
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{path}: no record of a run ({error}); use another --out") from None
+        raise ModelError(f"{path} is not the record of a run ({error}); use another --out") from None
     if missing:
-        raise ModelError(f"{path}: no record of a run: it lacks {', '.join(sorted(missing))}; use another --out")
-    return {**begun, "recipe": json.loads(json.dumps(asdict(recipe)))}
+        raise ModelError(f"{path} is not the record of a run: it lacks {', '.join(sorted(missing))}; use another --out")
+    return {**begun, "recipe": as_json(recipe)}
+
+
+def as_json(recipe: TrainRecipe) -> dict[str, Any]:
+    """A recipe as a record holds it: tuples are lists, as in JSON."""
+    converted: dict[str, Any] = json.loads(json.dumps(asdict(recipe)))
+    return converted
 
 
 def differences(a: Any, b: Any, path: str = "") -> list[str]:
-    """Dotted names of what differs."""
+    """Dotted names of the keys in which two records differ."""
     if isinstance(a, dict) and isinstance(b, dict):
         keys = a.keys() | b.keys()
         return [name for key in keys for name in differences(a.get(key), b.get(key), f"{path}.{key}".lstrip("."))]

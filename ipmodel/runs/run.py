@@ -1,25 +1,34 @@
-"""A run: its directory, what it was trained on, and the networks in it.
+"""A run: its directory, its recipe and set, and the networks that it has trained.
 
-RUN/run.json, and for each split RUN/split-<name>/<phase>/ with log.jsonl, checkpoints, and at last network.safetensors.
+RUN/run.json is its record. RUN/split-<name>/<phase>/ has log.jsonl, checkpoints, and at last network.safetensors.
 """
 
 import json
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
+import pipelines
+from ipmodel.data.modality import architecture_of
 from ipmodel.errors import ModelError
 from ipmodel.networks.resnet import ResNet
 from ipmodel.networks.weights import weights_sha256
 from ipmodel.process.distributed import Ranks
 from ipmodel.recipe import TrainRecipe
-from ipmodel.runs import checkpoint
-from ipmodel.runs.record import OF_TRAINING_ALONE, OUTSIDE, RUN, differences, identity, read_record
-from pipelines import build
+from ipmodel.runs.checkpoint import FINAL, load_network
+from ipmodel.runs.record import (
+    CHANGES_NO_NETWORK,
+    OF_TRAINING_ALONE,
+    RUN,
+    Record,
+    as_json,
+    deciding_part,
+    differences,
+    read_record,
+)
 from shards import ShardSet
 from shards.atomic import publish_new, write_synced
 from shards.store.remote import is_url
@@ -29,19 +38,19 @@ LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """Where a run lies, and what decides its networks."""
+    """The directory of a run, and what decides its networks."""
 
     directory: Path
     shard_set: ShardSet
     recipe: TrainRecipe
-    imagenet: dict[int, Path]  # ImageNet weights by depth, for phases that begin from scratch
+    imagenet: dict[int, Path]  # files of ImageNet weights by depth, for phases without `init`
 
     @property
     def classes(self) -> tuple[str, ...]:
         return tuple(self.shard_set.manifest.classes)
 
     def split_dir(self, split: str) -> Path:
-        """Of a split, also by its short name, "1" for "split1". Raises: ShardError if the set has no such split."""
+        """split: its name, or the short one, such as "1" for "split1". Raises: ShardError if there is no such split."""
         name = self.shard_set.manifest.split_name(split)
         return self.directory / f"split-{name.removeprefix('split')}"
 
@@ -49,64 +58,67 @@ class Run:
         return self.split_dir(split) / phase
 
     def network_file(self, split: str, phase: str) -> Path:
-        return self.phase_dir(split, phase) / checkpoint.FINAL
+        return self.phase_dir(split, phase) / FINAL
 
     def _check_imagenet(self) -> None:
-        from_scratch = {name: phase for name, phase in self.recipe.phases.items() if not phase.init}
-        for name, phase in from_scratch.items():
-            if phase.optimiser.body_multiplier < 1 and phase.depth not in self.imagenet:
-                slow = f"phases.{name} trains at {phase.optimiser.body_multiplier:.3g} of its learning rate"
+        without_init = {name: phase for name, phase in self.recipe.phases.items() if not phase.init}
+        for name, phase in without_init.items():
+            multiplier = phase.optimiser.body_multiplier
+            if multiplier < 1 and phase.depth not in self.imagenet:
+                slow = f"phases.{name} trains at {100 * multiplier:g} % of the learning rate"
+                reason = "because its recipe expects ImageNet weights"
                 cure = f"pass --init resnet{phase.depth}=FILE, or use the recipe ip_tsn_scratch"
-                raise ModelError(f"{slow} because its recipe expects ImageNet weights; {cure}")
-        unused = sorted(self.imagenet.keys() - {phase.depth for phase in from_scratch.values()})
+                raise ModelError(f"{slow} {reason}; {cure}")
+        unused = sorted(self.imagenet.keys() - {phase.depth for phase in without_init.values()})
         if unused:
             raise ModelError(f"--init resnet{unused[0]}: no phase of the recipe begins with a ResNet-{unused[0]}")
 
     @cached_property
-    def record(self) -> dict[str, Any]:
-        """What run.json holds, as JSON has it. Raises: ModelError if weights cannot be read."""
+    def record(self) -> Record:
+        """The JSON of run.json. Raises: ModelError if a file of ImageNet weights cannot be read."""
         location = self.shard_set.location
-        record = {
+        return {
             "shards": location if is_url(location) else str(Path(location).resolve()),
-            "recipe": asdict(self.recipe),
+            "recipe": as_json(self.recipe),
             "manifest_sha256": self.shard_set.manifest.sha256,
             "classes": list(self.classes),
             "imagenet": {str(depth): weights_sha256(path) for depth, path in self.imagenet.items()},
         }
-        as_json: dict[str, Any] = json.loads(json.dumps(record))
-        return as_json
 
     def check(self) -> None:
-        """Is the directory this run's, or nobody's?
+        """Checks that the directory holds this run, or no run yet.
 
-        Raises: ModelError that names what differs, or weights that are missing or of no use.
+        Raises: ModelError that names what differs, or if ImageNet weights are missing, unreadable or unused.
         """
         _check_name(self.directory)
         self._check_imagenet()
         path = self.directory / RUN
         if not path.is_file():
             return
-        different = sorted(differences(identity(read_record(path)), identity(self.record)))
+        different = sorted(differences(deciding_part(read_record(path)), deciding_part(self.record)))
         if different:
             begun = f"{self.directory} was begun with another {', '.join(different[:5])}"
             cure = "give the same --init" if different[0].startswith("imagenet") else "use another --out"
             raise ModelError(f"{begun}; {cure}")
 
     def begin(self) -> None:
-        """Write down what the run is, if it is new; say what an older record keeps. Raises: as check."""
+        """Writes the record of a new run. Tells which changed settings an existing record does not take over.
+
+        Raises: ModelError as check does.
+        """
         self.check()
         self.directory.mkdir(parents=True, exist_ok=True)
         path, temporary = self.directory / RUN, self.directory / f"tmp-{os.urandom(8).hex()}-{RUN}"
         try:
             write_synced(temporary, (json.dumps(self.record, indent=1) + "\n").encode())
             publish_new(temporary, path)
-        except FileExistsError:  # begun before, or by another meanwhile
+        except FileExistsError:  # begun before, or by another process meanwhile
             self.check()
         finally:
             temporary.unlink(missing_ok=True)
         kept = sorted(set(differences(read_record(path)["recipe"], self.record["recipe"])) - set(OF_TRAINING_ALONE))
         if kept:
-            LOG.warning("%s keeps %s as begun; give the --set to `ipmodel eval` instead", path, ", ".join(kept))
+            LOG.warning("%s keeps its %s; give the --set to `ipmodel eval` instead", path, ", ".join(kept))
 
 
 def _check_name(directory: Path) -> None:
@@ -114,14 +126,16 @@ def _check_name(directory: Path) -> None:
         str(directory).encode()
     except UnicodeEncodeError:
         name = repr(str(directory))
-        raise ModelError(f"{name} is not UTF-8, as safetensors and TensorBoard want; give it another name") from None
+        needed = "which safetensors and TensorBoard need"
+        raise ModelError(f"the name {name} is not UTF-8, {needed}; choose another directory") from None
 
 
 def reopen(directory: Path, *, shards: str | None, overrides: Sequence[str], ranks: Ranks) -> Run:
-    """A run as it was begun, on the set that it was trained on unless another is given; the first rank says if so.
+    """An existing run, with the set that it was trained on, or with `shards`. Warns if that is not the same set.
 
-    Raises: ModelError if there is no run, the set's classes are not those it was trained on, or an override changes
-    what the networks are.
+    overrides: changes to keys of the recipe that change no network.
+
+    Raises: ModelError if there is no run, the set has other classes, or an override would change a network.
     """
     _check_name(directory)
     path = directory / RUN
@@ -129,36 +143,39 @@ def reopen(directory: Path, *, shards: str | None, overrides: Sequence[str], ran
         raise ModelError(f"{directory} is no run: it has no {RUN}; `ipmodel train --out {directory}` makes one")
     begun = read_record(path)
     shards = shards or begun["shards"]
-    recipe = build(TrainRecipe, begun["recipe"], where=str(path), overrides=overrides)
-    different = differences(identity(begun), identity({**begun, "recipe": json.loads(json.dumps(asdict(recipe)))}))
+    recipe = pipelines.build(TrainRecipe, begun["recipe"], where=str(path), overrides=overrides)
+    different = differences(deciding_part(begun), deciding_part({**begun, "recipe": as_json(recipe)}))
     if different:
-        cure = f"only test_segments and test_crops of phases, {', '.join(OUTSIDE)} can be changed now"
+        cure = (
+            f"after training, --set can change test_segments and test_crops of phases, {', '.join(CHANGES_NO_NETWORK)}"
+        )
         raise ModelError(f"--set {different[0].removeprefix('recipe.')}: {directory} was trained with another; {cure}")
     run = Run(directory=directory, shard_set=ShardSet(shards), recipe=recipe, imagenet={})
     if list(run.classes) != begun["classes"]:
-        own = f"{len(run.classes)} classes, {directory} was trained on {len(begun['classes'])}, or on others"
-        raise ModelError(f"{shards} has {own}; give the set that it was trained on")
+        other = f"{len(run.classes)} classes, but {directory} was trained on {len(begun['classes'])}, or on others"
+        raise ModelError(f"{shards} has {other}; give the set that it was trained on")
     if ranks.first and run.shard_set.manifest.sha256 != begun["manifest_sha256"]:
-        risk = "videos that it is tested on now may be among those that it was trained on"
-        LOG.warning("%s is not, to the byte, the set that %s was trained on; %s", shards, directory, risk)
+        risk = "videos that are tested now may have been trained on"
+        LOG.warning("%s is not the set that %s was trained on (other manifest sha256): %s", shards, directory, risk)
     return run
 
 
 def check_trained(run: Run, *, split: str, name: str) -> None:
-    """Raises: ModelError if a phase is not complete."""
+    """Raises: ModelError if the phase is not complete."""
     path = run.network_file(split, name)
     if not path.is_file():
         options = f"--shards {run.shard_set.location} --split {split} --phase {name} --out {run.directory}"
-        raise ModelError(f"{path} is not there; train its phase first: `ipmodel train {options}`")
+        raise ModelError(f"{path} does not exist; train its phase first: `ipmodel train {options}`")
 
 
-def trained(run: Run, *, split: str, name: str) -> ResNet:
-    """The network of a complete phase. Raises: ModelError if it is not there, or another than the recipe's."""
+def trained_network(run: Run, *, split: str, name: str) -> ResNet:
+    """The network of a complete phase. Raises: ModelError if it is missing, damaged, or does not fit the recipe."""
     check_trained(run, split=split, name=name)
-    network = ResNet(run.recipe.phases[name].architecture, len(run.classes))
+    network = ResNet(architecture_of(run.recipe.phases[name]), len(run.classes))
     path = run.network_file(split, name)
     try:
-        network.load_state_dict(checkpoint.load_network(path))
+        network.load_state_dict(load_network(path))
     except RuntimeError:
-        raise ModelError(f"{path} is another network than the recipe's; delete it, and train its phase again") from None
+        cure = "delete it and train its phase again"
+        raise ModelError(f"{path} is not the network that the recipe describes; {cure}") from None
     return network

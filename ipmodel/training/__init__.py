@@ -1,1 +1,1 @@
-"""Training one phase after another."""
+"""Trains the phases of a recipe, one after the other."""

@@ -1,10 +1,13 @@
-"""The training loop: one phase from its first step to its last, alone or under torchrun, resumable at any step."""
+"""The training loop: one phase from its first step to its last, on one or more ranks, resumable at any step.
+
+Shapes: B clips, C channels, T frames, S x S px of the crop, K classes, F features.
+"""
 
 import math
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,186 +15,215 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ipmodel.data.clips import Clips, Draw, loader, on_device
-from ipmodel.data.inputs import Batch, network_input
+from ipmodel.data.batch import Batch
+from ipmodel.data.clips import Clips, Draw, loader
+from ipmodel.data.inputs import network_input
 from ipmodel.data.sampling import Batches
 from ipmodel.errors import ModelError
-from ipmodel.networks.resnet import ResNet, Scores
+from ipmodel.networks.resnet import ResNet, Scores, channels_last, frozen
 from ipmodel.process.distributed import Ranks
 from ipmodel.process.signals import StoppedError
-from ipmodel.recipe import Input, Phase, TrainRecipe
-from ipmodel.runs import checkpoint
+from ipmodel.recipe import TEACHER_MODALITY, Phase, TrainRecipe
+from ipmodel.runs.checkpoint import (
+    FINAL,
+    Checkpoint,
+    newest_checkpoint,
+    remove_checkpoints,
+    save_checkpoint,
+    save_network,
+)
 from ipmodel.runs.log import Log
 from ipmodel.runs.progress import TrainingProgress
 from ipmodel.training.losses import classification_loss, distillation_loss
 from ipmodel.training.optimiser import optimiser_of, set_rate
 
-DIVERGED = "lower optimiser.rate, or look at the data"
+CURE_OF_DIVERGENCE = "lower optimiser.rate, or look at the data"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class Training:
     """All that training one phase takes."""
 
     phase: Phase
     recipe: TrainRecipe
     clips: Clips
-    network: ResNet  # with the weights that it begins with
+    network: ResNet  # with its initial weights
     teacher: ResNet | None
     directory: Path  # of the phase's checkpoints, log and network
 
     @property
-    def input(self) -> Input:
-        return self.recipe.input
-
-    @property
     def where(self) -> str:
+        """For error messages."""
         return f"phase {self.directory.name}"
 
-    @property
-    def picture_px(self) -> tuple[int, int]:
-        return self.clips.samples[0].width, self.clips.samples[0].height
+
+@dataclass(kw_only=True)
+class State:
+    """What changes from step to step."""
+
+    network: ResNet
+    optimiser: torch.optim.Optimizer
+    step: int  # steps taken
 
 
-def train(job: Job, ranks: Ranks, stopped: Sequence[int] = (), *, progress: TrainingProgress | None = None) -> None:
-    """Train a phase to its end and publish its network.
+def train(
+    training: Training, ranks: Ranks, stopped: Sequence[int] = (), *, progress: TrainingProgress | None = None
+) -> None:
+    """Trains a phase to its end and publishes its network. Collective: call it on every rank.
 
     stopped: not empty once SIGTERM came, see shards.terminal.sigterm_noted.
 
-    Raises: StoppedError then, with the state saved; ModelError if the loss or a weight is not finite.
+    Raises: StoppedError once SIGTERM came, with the state saved; ModelError if the loss or a weight is not finite.
     """
-    phase, recipe = job.phase, job.recipe
-    if recipe.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic with it alone
-    torch.use_deterministic_algorithms(recipe.deterministic)
-    torch.backends.cudnn.benchmark = not recipe.deterministic
-    batches = Batches(samples=len(job.clips), batch=phase.batch, seed=recipe.seed, rank=ranks.rank, ranks=ranks.count)
+    phase, recipe = training.phase, training.recipe
+    _set_up_torch(deterministic=recipe.deterministic)
+    state, teacher = _begin(training, ranks)
+    batches = _batches(training, ranks)
     steps = phase.epochs * batches.steps
-    network = channels_last(job.network.to(ranks.device)).train()
-    teacher = None if job.teacher is None else frozen(channels_last(job.teacher.to(ranks.device)))
-    for compiled in (network, teacher) if recipe.compile else ():
-        if compiled is not None:
-            compiled.compile()
-    optimiser = optimiser_of(network, phase.optimiser)
-    step = _restore(job, network, optimiser)
-    if len(set(ranks.gathered(step))) > 1:
-        raise ModelError(
-            f"{job.where}: not all processes find the same checkpoint in {job.directory}; start them again"
-        )
-    wrapped: nn.Module = DistributedDataParallel(network) if ranks.count > 1 else network
-    draws = _draws(batches, phase.epochs, first_step=step)
-    source = loader(job.clips, draws, workers=recipe.workers, pin=ranks.device.type == "cuda")
-    log = Log(job.directory, first_step=step, enabled=ranks.first)
+    parallel = DistributedDataParallel(state.network) if ranks.count > 1 else state.network
+    draws = _draws(batches, phase.epochs, first_step=state.step)
+    source = loader(training.clips, draws, workers=recipe.workers, pin=ranks.device.type == "cuda")
     progress = progress or TrainingProgress(enabled=False)
-    progress.begin(job.directory.name, steps=steps, first_step=step)
+    progress.begin(training.directory.name, steps=steps, first_step=state.step)
     saved_at = time.monotonic()
-    while step < steps:
-        waiting = time.monotonic()
-        batch = on_device(next(source), ranks.device)
-        ready = time.monotonic()
-        rate = set_rate(optimiser, phase.optimiser, epoch=step / batches.steps, epochs=phase.epochs)
-        terms = ranks.mean(accumulate_gradients(job, wrapped, teacher, batch))
-        loss = sum(terms.values())
-        if not math.isfinite(loss):
-            raise ModelError(f"{job.where}, step {step}: the loss is not finite: {terms}; {DIVERGED}")
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-        step += 1
-        seconds, wait_s = time.monotonic() - waiting, ready - waiting
-        log.write(step=step, epoch=step / batches.steps, rate=rate, loss=loss, seconds=seconds, wait_s=wait_s, **terms)
-        progress.update(step=step, loss=loss, clips=phase.batch, wait_s=wait_s)
-        stop = ranks.any(bool(stopped))
-        due = ranks.any(time.monotonic() - saved_at > 60 * recipe.checkpoint_minutes)
-        if ranks.first and (stop or due) and step < steps:
-            state = {"optimiser": optimiser.state_dict()}
-            checkpoint.save(job.directory, checkpoint.Checkpoint(step, _finite(job, network), state))
-        if due:
-            saved_at = time.monotonic()
-        if stop and step < steps:
-            raise StoppedError
-    log.close()
+    with closing(Log(training.directory, first_step=state.step, enabled=ranks.first)) as log:
+        while state.step < steps:
+            began = time.monotonic()
+            batch = next(source).to(ranks.device)
+            wait_s = time.monotonic() - began
+            epoch = state.step / batches.steps
+            rate = set_rate(state.optimiser, phase.optimiser, epoch=epoch, epochs=phase.epochs)
+            terms = ranks.mean(accumulate_gradients(training, parallel, teacher, batch))
+            loss = _finite_loss(training, state, terms)
+            state.optimiser.step()
+            state.optimiser.zero_grad(set_to_none=True)
+            state.step += 1
+            timing = {"seconds": time.monotonic() - began, "wait_s": wait_s}
+            log.write(step=state.step, epoch=state.step / batches.steps, rate=rate, loss=loss, **timing, **terms)
+            progress.update(step=state.step, loss=loss, clips=phase.batch, wait_s=wait_s)
+            stop = ranks.any(bool(stopped))
+            due = ranks.any(time.monotonic() - saved_at > 60 * recipe.checkpoint_minutes)
+            if (stop or due) and state.step < steps:
+                if ranks.first:
+                    _save(training, state)
+                if stop:
+                    raise StoppedError
+                saved_at = time.monotonic()
     if ranks.first:
-        checkpoint.save_network(job.directory / checkpoint.FINAL, _finite(job, network))
-        checkpoint.clear(job.directory)
-    if ranks.any(bool(stopped)):  # and nobody reads the network before it is there
+        _publish(training, state)
+    if ranks.any(bool(stopped)):  # this also waits until rank 0 has written the network
         raise StoppedError
 
 
-def _finite(job: Job, network: ResNet) -> dict[str, Tensor]:
-    """The weights to save. Raises: ModelError if the last step made some of them infinite or NaN."""
-    weights = network.state_dict()
-    broken = [name for name, weight in weights.items() if not weight.isfinite().all()]
-    if broken:
-        raise ModelError(f"{job.where}: {len(broken)} weights are not finite, such as {broken[0]}; {DIVERGED}")
-    return weights
+def _set_up_torch(*, deterministic: bool) -> None:
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, cuBLAS is not deterministic
+    torch.use_deterministic_algorithms(deterministic)
+    torch.backends.cudnn.benchmark = not deterministic
 
 
-def accumulate_gradients(job: Job, network: nn.Module, teacher: ResNet | None, batch: Batch) -> dict[str, float]:
-    """Forward and backward of a batch, in parts; the terms of the loss as means over it.
+def _begin(training: Training, ranks: Ranks) -> tuple[State, ResNet | None]:
+    """The state after the newest checkpoint, or before the first step, and the teacher; both on the device.
+
+    Raises: ModelError if ranks find different checkpoints.
+    """
+    network = channels_last(training.network.to(ranks.device)).train()
+    teacher = None if training.teacher is None else frozen(channels_last(training.teacher.to(ranks.device)))
+    if training.recipe.compile:
+        network.compile()
+        if teacher is not None:
+            teacher.compile()
+    state = State(network=network, optimiser=optimiser_of(network, training.phase.optimiser), step=0)
+    found = newest_checkpoint(training.directory)
+    if found is not None:
+        network.load_state_dict(found.weights)
+        state.optimiser.load_state_dict(found.state["optimiser"])
+        state.step = found.step
+    if len(set(ranks.gathered(state.step))) > 1:
+        different = f"not all processes find the same checkpoint in {training.directory}"
+        raise ModelError(f"{training.where}: {different}; give the same command again")
+    return state, teacher
+
+
+def _batches(training: Training, ranks: Ranks) -> Batches:
+    samples, batch, seed = len(training.clips), training.phase.batch, training.recipe.seed
+    return Batches(samples=samples, batch=batch, seed=seed, rank=ranks.rank, ranks=ranks.count)
+
+
+def _draws(batches: Batches, epochs: int, *, first_step: int) -> Iterator[list[Draw]]:
+    """(epoch, sample number) of each clip in this rank's batches, from one step on to the end."""
+    for epoch in range(first_step // batches.steps, epochs):
+        start = first_step % batches.steps if epoch == first_step // batches.steps else 0
+        for numbers in batches.of(epoch, first_step=start):
+            yield [(epoch, number) for number in numbers]
+
+
+def accumulate_gradients(
+    training: Training, network: nn.Module, teacher: ResNet | None, batch: Batch
+) -> dict[str, float]:
+    """Forward and backward pass of a batch, in parts. Returns the loss terms as means over the batch.
 
     Under DistributedDataParallel the ranks exchange their gradients once, with the last part.
     """
     totals: dict[str, float] = {}
-    clips = len(batch["label"])
-    share = -(-clips // job.phase.accumulate)
-    for start in range(0, clips, share):
-        part = {name: values[start : start + share] for name, values in batch.items()}
-        more = start + share < clips
-        alone = network.no_sync() if more and isinstance(network, DistributedDataParallel) else nullcontext()
-        with alone:
-            terms = _loss_terms(job, network, teacher, part)
-            weight = len(part["label"]) / clips
+    part_clips = -(-len(batch) // training.phase.accumulate)
+    for start in range(0, len(batch), part_clips):
+        part = batch[start : start + part_clips]
+        last = start + part_clips >= len(batch)
+        local = nullcontext() if last or not isinstance(network, DistributedDataParallel) else network.no_sync()
+        with local:
+            terms = _loss_terms(training, network, teacher, part)
+            weight = len(part) / len(batch)
             (weight * torch.stack(list(terms.values())).sum()).backward()
         for name, term in terms.items():
             totals[name] = totals.get(name, 0.0) + weight * term.item()
     return totals
 
 
-def _loss_terms(job: Job, network: nn.Module, teacher: ResNet | None, batch: Batch) -> dict[str, Tensor]:
-    device = batch["label"].device
+def _loss_terms(training: Training, network: nn.Module, teacher: ResNet | None, batch: Batch) -> dict[str, Tensor]:
+    """Forward pass in bfloat16 on a GPU; the loss terms in float32."""
+    phase, settings, picture_px = training.phase, training.recipe.input, training.clips.picture_px
+    device = batch.labels_B.device
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
-        clip = network_input(batch, job.phase.modality, job.input, picture_px=job.picture_px)
-        scores: Scores = network(clip)
+        clip_BCTSS = network_input(batch, phase.modality, settings, picture_px=picture_px)
+        scores = network(clip_BCTSS)  # logits (B, K), features (B, F)
         if teacher is not None:
             with torch.no_grad():
-                flow = network_input(batch, "flow", job.input, picture_px=job.picture_px)
-                taught: Scores = teacher(flow)
+                flow_BCTSS = network_input(batch, TEACHER_MODALITY, settings, picture_px=picture_px)
+                taught = teacher(flow_BCTSS)
     scores = Scores(scores.logits.float(), scores.features.float())
-    terms = {"classification": classification_loss(scores, batch["label"])}
+    terms = {"classification": classification_loss(scores, batch.labels_B)}
     if teacher is not None:
         taught = Scores(taught.logits.float(), taught.features.float())
-        terms |= distillation_loss(scores, taught, job.phase.distillation)
+        terms |= distillation_loss(scores, taught, phase.distillation)
     return terms
 
 
-def channels_last(network: ResNet) -> ResNet:
-    """On GPUs, weights in the layout that their convolutions want."""
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.Conv3d) and module.weight.is_cuda:
-            two_d = isinstance(module, nn.Conv2d)
-            layout = torch.channels_last if two_d else torch.channels_last_3d
-            module.weight.data = module.weight.data.contiguous(memory_format=layout)
-    return network
+def _finite_loss(training: Training, state: State, terms: dict[str, float]) -> float:
+    """The sum of the loss terms. Raises: ModelError if it is infinite or NaN."""
+    loss = sum(terms.values())
+    if not math.isfinite(loss):
+        where = f"{training.where}, step {state.step}"
+        raise ModelError(f"{where}: the loss is not finite: {terms}; {CURE_OF_DIVERGENCE}")
+    return loss
 
 
-def frozen(network: ResNet) -> ResNet:
-    """A teacher: eval mode, so that its BatchNorms keep their statistics, and no gradients."""
-    return network.eval().requires_grad_(False)
+def _finite_weights(training: Training, state: State) -> dict[str, Tensor]:
+    """The weights to save. Raises: ModelError if the last step made some of them infinite or NaN."""
+    weights = state.network.state_dict()
+    broken = [name for name, weight in weights.items() if not weight.isfinite().all()]
+    if broken:
+        found = f"{len(broken)} weights are not finite, such as {broken[0]}"
+        raise ModelError(f"{training.where}: {found}; {CURE_OF_DIVERGENCE}")
+    return weights
 
 
-def _restore(job: Job, network: ResNet, optimiser: torch.optim.Optimizer) -> int:
-    """Go on from the newest checkpoint; the step that comes next."""
-    found = checkpoint.newest(job.directory)
-    if found is None:
-        return 0
-    network.load_state_dict(found.weights)
-    optimiser.load_state_dict(found.state["optimiser"])
-    return found.step
+def _save(training: Training, state: State) -> None:
+    saved = Checkpoint(state.step, _finite_weights(training, state), {"optimiser": state.optimiser.state_dict()})
+    save_checkpoint(training.directory, saved)
 
 
-def _draws(batches: Batches, epochs: int, *, first_step: int) -> Iterator[list[Draw]]:
-    """(epoch, sample) of this rank's steps, from one step on to the end."""
-    for epoch in range(first_step // batches.steps, epochs):
-        start = first_step % batches.steps if epoch == first_step // batches.steps else 0
-        for numbers in batches.of(epoch, first_step=start):
-            yield [(epoch, number) for number in numbers]
+def _publish(training: Training, state: State) -> None:
+    """Writes the network of the complete phase. Its checkpoints are of no more use."""
+    save_network(training.directory / FINAL, _finite_weights(training, state))
+    remove_checkpoints(training.directory)

@@ -1,4 +1,4 @@
-"""Adam and SGD with rates by parameter group, and how rates fall."""
+"""Adam and SGD, with a learning rate for each group of parameters that falls during training."""
 
 import math
 from typing import Any
@@ -14,7 +14,7 @@ CLASSIFIER = "fc."
 
 
 def optimiser_of(network: ResNet, settings: Optimiser) -> torch.optim.Optimizer:
-    """Three groups of rates, stem, body and classifier; no weight decay on biases and BatchNorms' shifts."""
+    """Stem, body and classifier have rates of their own. Biases, also those of BatchNorms, have no weight decay."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         stem = settings.stem_multiplier if name.startswith(STEM) else settings.body_multiplier
@@ -31,7 +31,10 @@ def optimiser_of(network: ResNet, settings: Optimiser) -> torch.optim.Optimizer:
 
 
 def set_rate(optimiser: torch.optim.Optimizer, settings: Optimiser, *, epoch: float, epochs: int) -> float:
-    """The rate at a time in epochs, given to every group with its multiplier; a function of the time alone."""
+    """Sets the rate of every group for this time, and returns it without multipliers. Depends on the time alone.
+
+    epoch: may be a fraction, such as 1.5 in the middle of the second epoch.
+    """
     rate = settings.rate
     if settings.schedule == "step":
         rate *= settings.factor ** sum(int(epoch) >= step for step in settings.steps)

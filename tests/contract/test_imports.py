@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,23 @@ ONE_FILE_EACH = {
     "ffmpeg": ("ipdata/", {"ffmpeg"}),
     "imageio": ("ipdata/", {"imageio_ffmpeg"}),
     "fsspec": ("shards/store/remote.py", {"fsspec", "aiohttp", "s3fs"}),
+}
+# Inside a package: which of its folders may import which. A file beside the folders counts as one, without its ".py".
+# Every folder and file must stand here. test_the_order_has_no_circles proves that nothing runs back.
+FOLDERS = {
+    "ipmodel": {
+        "errors": set(),
+        "process": {"errors"},
+        "networks": {"errors"},
+        "recipe": {"errors", "networks"},
+        "data": {"errors", "networks", "process", "recipe"},
+        "runs": {"data", "errors", "networks", "process", "recipe"},
+        "training": {"data", "errors", "networks", "process", "recipe", "runs"},
+        "evaluation": {"data", "errors", "networks", "process", "recipe", "runs"},
+        "cli": {"errors", "evaluation", "networks", "process", "recipe", "runs", "training"},
+        "__main__": {"cli"},
+        "__init__": set(),
+    },
 }
 REMOTE = ["fsspec", "aiohttp", "s3fs"]
 HEAVY = "torch dask distributed av ffmpeg imageio_ffmpeg numba webdataset".split()
@@ -69,6 +87,30 @@ def test_packages_import_only_what_they_may(package: str) -> None:
                 continue
             allowed = name == EXCEPTION[0] and module.startswith(EXCEPTION[1]) and in_function
             assert allowed, f"{name} imports {module}; {package} may import {sorted(MAY_IMPORT[package]) or 'none'}"
+
+
+def folder_of(path: Path, package: str) -> str:
+    return path.relative_to(REPOSITORY / package).with_suffix("").parts[0]
+
+
+@pytest.mark.parametrize("package", FOLDERS)
+def test_folders_import_only_what_they_may(package: str) -> None:
+    allowed, seen = FOLDERS[package], set()
+    for path in files_of(package):
+        own = folder_of(path, package)
+        seen.add(own)
+        for module, _ in imports_of(ast.parse(path.read_text("utf-8"))):
+            top, *below = module.split(".")
+            imported = below[0] if below and below[0] in allowed else "__init__"
+            if top == package and imported != own:
+                name = path.relative_to(REPOSITORY).as_posix()
+                assert imported in allowed[own], f"{name} imports {module}; {own} may import {sorted(allowed[own])}"
+    assert seen == allowed.keys()
+
+
+@pytest.mark.parametrize("package", FOLDERS)
+def test_the_order_has_no_circles(package: str) -> None:
+    assert set(TopologicalSorter(FOLDERS[package]).static_order()) == FOLDERS[package].keys()
 
 
 @pytest.mark.parametrize("tool", ONE_FILE_EACH)

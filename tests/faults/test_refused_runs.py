@@ -23,14 +23,17 @@ from shards.layout import samples_path, tar_path
         (["--split=7"], "unknown split"),
         (["--set=phases.of_2d.batch=60"], "phases.of_2d: 16 samples are fewer than a global batch of 60"),
         (["--set=phases.of_2d.optimiser.rate=1e30", "--set=phases.of_2d.epochs=9"], "the loss is not finite"),
-        (["--init=resnet18=/nothing.pth"], "no torchvision weights"),
+        (["--init=resnet18=/nothing.pth"], "cannot read torchvision weights"),
         (["--init=18"], "expected resnetDEPTH=FILE"),
         (["--init=resnet50=/nothing.pth"], "no phase of the recipe begins with a ResNet-50"),
         (
             ["--set=phases.i_stream.optimiser.body_multiplier=0.01"],
-            "trains at 0.01 of its learning rate because its recipe expects ImageNet weights; pass --init resnet18=",
+            "trains at 1 % of the learning rate because its recipe expects ImageNet weights; pass --init",
         ),
-        (["--set=phases.i_stream.accumulate=6"], "parts of one clip leave BatchNorm a single value in the last stage"),
+        (
+            ["--set=phases.i_stream.accumulate=6"],
+            "smallest part of a batch gives BatchNorm one value in the last stage",
+        ),
         (["--set=phases.i_stream.batch=60"], "16 samples are fewer than a global batch of 60"),  # before any training
     ],
 )

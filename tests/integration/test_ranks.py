@@ -25,11 +25,10 @@ from training import (
 
 from ipmodel.evaluation.fuse import load_scores
 from ipmodel.recipe import TrainRecipe
-from ipmodel.runs import checkpoint
-from ipmodel.runs.checkpoint import FINAL
+from ipmodel.runs.checkpoint import FINAL, Checkpoint, save_checkpoint
 from ipmodel.runs.run import Run
 from ipmodel.training.optimiser import optimiser_of
-from ipmodel.training.phases import job_of
+from ipmodel.training.phases import training_of
 from pipelines import load
 from shards import ShardSet
 from shards.layout import tar_path
@@ -85,7 +84,7 @@ from torch import distributed
 from ipmodel.training.loop import train
 from ipmodel.process.distributed import ranks
 from ipmodel.recipe import TrainRecipe
-from ipmodel.training.phases import job_of
+from ipmodel.training.phases import training_of
 from ipmodel.runs.run import Run
 from pipelines import load
 from shards import ShardSet
@@ -94,9 +93,9 @@ recipe = load(TrainRecipe, "train", sys.argv[1])
 run = Run(directory=Path(sys.argv[3]), shard_set=ShardSet(sys.argv[2]), recipe=recipe, imagenet={})
 with ranks() as own:
     run.phase_dir("1", "of_2d").mkdir(parents=True, exist_ok=True)
-    job = job_of(run, split="1", name="of_2d")
-    train(job, own)
-    weights = torch.cat([parameter.detach().flatten() for parameter in job.network.parameters()])
+    training = training_of(run, split="1", name="of_2d")
+    train(training, own)
+    weights = torch.cat([parameter.detach().flatten() for parameter in training.network.parameters()])
     others = [torch.empty_like(weights) for _ in range(own.count)]
     distributed.all_gather(others, weights)
     assert own.count == 2 and torch.equal(*others)
@@ -143,7 +142,7 @@ def test_what_one_rank_finds_damaged_no_rank_begins(trained: Path, tmp_path: Pat
     [
         ({"GLOO_SOCKET_IFNAME": "nothing0"}, "cannot reach each other: .*nothing0"),
         ({"MASTER_PORT": "{taken}"}, "cannot reach each other: .*EADDRINUSE"),
-        ({"MASTER_PORT": ""}, "RANK is set, .* MASTER_PORT .*; unset it"),
+        ({"MASTER_PORT": ""}, "RANK is set, .* MASTER_PORT .*; unset RANK"),
     ],
 )
 def test_ranks_that_cannot_reach_each_other_say_why(
@@ -207,7 +206,9 @@ def test_ranks_train_the_same_phase_though_one_sees_another_complete(trained: Pa
 
 def test_ranks_share_a_run(trained: Path, tmp_path: Path) -> None:
     done = torchrun(tmp_path, OF_EACH_RANK, trained / "quick.toml", trained / "set", tmp_path / "run-RANK")
-    assert done.returncode == 1 and "--out must be a place that they share" in done.stderr, done.stderr
+    assert done.returncode == 1 and "give --out a directory on a file system that all machines share" in done.stderr, (
+        done.stderr
+    )
     assert not list(tmp_path.rglob("split-1"))
 
 
@@ -220,9 +221,9 @@ def test_ranks_go_on_from_one_step(trained: Path, tmp_path: Path) -> None:
         recipe=load(TrainRecipe, "train", str(trained / "quick.toml")),
         imagenet={},
     )
-    job = job_of(run, split="1", name="of_2d")
-    state = {"optimiser": optimiser_of(job.network, job.phase.optimiser).state_dict()}
-    checkpoint.save(job.directory, checkpoint.Checkpoint(1, job.network.state_dict(), state))
+    training = training_of(run, split="1", name="of_2d")
+    state = {"optimiser": optimiser_of(training.network, training.phase.optimiser).state_dict()}
+    save_checkpoint(training.directory, Checkpoint(1, training.network.state_dict(), state))
     done = torchrun(tmp_path, OF_EACH_RANK, trained / "quick.toml", trained / "set", tmp_path / "run-RANK")
     assert done.returncode == 1 and "not all processes find the same checkpoint" in done.stderr, done.stderr
     assert not list(tmp_path.rglob(FINAL))

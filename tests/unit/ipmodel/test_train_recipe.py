@@ -6,8 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from ipmodel.recipe import TrainRecipe
+from ipmodel.data.modality import architecture_of
+from ipmodel.recipe import Phase, TrainRecipe
 from pipelines import RecipeError, load, names
+
+
+def channels_of(phase: Phase) -> int:
+    return architecture_of(phase).channels
 
 
 @pytest.mark.parametrize("name", [name for name in names("train") if name != "coviar"])
@@ -15,7 +20,7 @@ def test_every_packaged_recipe_has_the_papers_phases(name: str) -> None:
     recipe = load(TrainRecipe, "train", name)
     if name == "i_2d_3d":
         extra = recipe.phases.pop("i_2d_3d")
-        assert (extra.init, extra.architecture.channels, extra.last_2d_stage) == ("i_stream", 3, "conv3")
+        assert (extra.init, channels_of(extra), extra.last_2d_stage) == ("i_stream", 3, "conv3")
         assert recipe.streams.pop("i_2d") == "i_stream" and recipe.phases["i_stream"].depth == extra.depth == 18
     p_stream, plain = recipe.phases["p_stream"], recipe.phases["p_plain"]
     builds_on = {name: (phase.init, phase.teacher) for name, phase in recipe.phases.items()}
@@ -30,7 +35,7 @@ def test_every_packaged_recipe_has_the_papers_phases(name: str) -> None:
         "p_plain": ("mr_2d", ""),
     }
     assert p_stream.last_2d_stage == plain.last_2d_stage == "conv3" and p_stream.distillation.feature_weight == 50
-    assert p_stream.architecture.channels == 5 and recipe.phases["of_2d_3d"].architecture.channels == 2
+    assert channels_of(p_stream) == 5 and channels_of(recipe.phases["of_2d_3d"]) == 2
     assert set(recipe.streams) == {"i", "p", "p_plain", "of"}
 
 
@@ -53,10 +58,10 @@ def test_where_the_paper_is_rebuilt_training_crops_are_coviars(name: str) -> Non
         ("phases.mr_2d.init=p_stream", "must name an earlier phase"),
         ("streams.i=nothing", "streams.i must name a phase"),
         ("phases.mr_2d.depth=20", "phases.mr_2d.depth must be one of 18, 34, 50, 101, 152, got 20"),
-        ("phases.mr_2d.epochs=0", "phases.mr_2d: counts must be at least 1"),
+        ("phases.mr_2d.epochs=0", "phases.mr_2d: segments, epochs, batch and accumulate must be at least 1"),
         ("phases.mr_2d.epocs=3", "unknown key phases.mr_2d.epocs"),
         ("phases.new.modality=mr", "missing key phases.new.epochs"),
-        ("phases.mr_2d.optimiser.steps=[9, 3]", "steps must rise"),
+        ("phases.mr_2d.optimiser.steps=[9, 3]", "steps must increase"),
         ("phases=3", "phases must be a table, each entry a table of modality"),
         ("input.scales=[1.5]", "scales must lie in"),
         ("input.training_crops=round", "input.training_crops must be one of 'squashed', 'picture', got 'round'"),
@@ -65,16 +70,19 @@ def test_where_the_paper_is_rebuilt_training_crops_are_coviars(name: str) -> Non
         ("seed=-1", "seed must not be negative, got -1"),
         ("workers=-1", "workers must not be negative, got -1"),
         ("phases.scores={modality='i', epochs=1, batch=1}", "a phase cannot be called scores"),
-        ("phases.mr_2d.optimiser.weight_decay=-1", "nothing else may be negative"),
-        ("phases.p_stream.depth=50", "phases.p_stream.init must be of the same modality and depth"),
-        ("phases.mr_2d.last_2d_stage=conv1", "phases.mr_2d_distilled.init must not be 3D where it is 2D"),
-        ("phases.of_2d.modality=mv", "teacher must see flow, of_2d does not"),
-        ("streams.a/b=p_stream", "'a/b' is no name"),
+        ("phases.mr_2d.optimiser.weight_decay=-1", "momentum, weight_decay and steps must not be negative"),
+        ("phases.p_stream.depth=50", "phases.p_stream.init must name a phase of the same modality and depth"),
+        (
+            "phases.mr_2d.last_2d_stage=conv1",
+            "phases.mr_2d_distilled.init must name a phase that can be inflated: 'mr_2d' has 3D stages where",
+        ),
+        ("phases.of_2d.modality=mv", "teacher must name a phase with modality 'flow', 'of_2d' has 'mv'"),
+        ("streams.a/b=p_stream", "'a/b' cannot be a name; use letters"),
         ("phases.i_stream.test_crops=5", "test_crops must be one of 1, 10, got 5"),
         ("phases.i_stream.test_segments=-1", "test_segments must not be negative"),
         ("fusions.both.nothing=1", "fusions.both must name streams, got nothing"),
-        ("fusions.alone.i=1", "must weigh at least two streams"),
-        ("fusions.i={i=1, p=1}", "i is both a stream and a fusion"),
+        ("fusions.alone.i=1", "must name at least two streams"),
+        ("fusions.i={i=1, p=1}", "i is the name of a stream and of a fusion"),
     ],
 )
 def test_wrong_recipes_are_refused(override: str, message: str) -> None:
@@ -86,7 +94,7 @@ def test_coviars_networks_are_a_recipe() -> None:
     """The upper rows of Table 2: all 2D; of them one has a teacher."""
     recipe = load(TrainRecipe, "train", "coviar")
     assert {phase.last_2d_stage for phase in recipe.phases.values()} == {"conv5"}
-    channels = {name: phase.architecture.channels for name, phase in recipe.phases.items()}
+    channels = {name: channels_of(phase) for name, phase in recipe.phases.items()}
     assert channels == {"i": 3, "mv": 2, "r": 3, "of": 2, "mr": 5, "mr_of_t": 5}
     assert {name: phase.teacher for name, phase in recipe.phases.items() if phase.teacher} == {"mr_of_t": "of"}
     assert list(recipe.fusions["i+mv+r+mr_of_t"].values()) == [2, 1, 1, 1]

@@ -52,31 +52,31 @@ def test_mv_residual_and_flow_are_of_the_same_frames(shard_set: ShardSet, monkey
 
 def test_crops_differ_between_samples_and_epochs_and_are_the_same_again(shard_set: ShardSet) -> None:
     clips = clips_of(shard_set)
-    windows = {(epoch, number): clips[epoch, number]["window"] for epoch in range(5) for number in range(5)}
+    windows = {(epoch, number): clips[epoch, number].window for epoch in range(5) for number in range(5)}
     assert len({windows[epoch, 0] for epoch in range(5)}) > 2 and len({windows[0, number] for number in range(5)}) > 2
     again = clips_of(shard_set)
-    assert all(again[draw]["window"] == window for draw, window in windows.items())
+    assert all(again[draw].window == window for draw, window in windows.items())
     other_seed = clips_of(shard_set, seed=1)
-    assert any(other_seed[draw]["window"] != window for draw, window in windows.items())
+    assert any(other_seed[draw].window != window for draw, window in windows.items())
 
 
 def test_iframes_have_scales_and_jitter_of_their_own_in_training_alone(shard_set: ShardSet) -> None:
     settings = replace(SMALL, scales=(1.0,), iframe_scales=(0.5,), colour_jitter=0.5, flip=False)
     training = clips_of(shard_set, modalities=("i",), input=settings)
-    assert {training[0, n]["window"].width for n in range(4)} == {32}  # of 64
-    assert {clips_of(shard_set, input=settings)[0, n]["window"].width for n in range(4)} == {64}
+    assert {training[0, n].window.width for n in range(4)} == {32}  # of 64
+    assert {clips_of(shard_set, input=settings)[0, n].window.width for n in range(4)} == {64}
     plain = clips_of(shard_set, modalities=("i",), input=replace(settings, colour_jitter=0.0))
-    assert not np.array_equal(training[0, 0]["iframe"], plain[0, 0]["iframe"])
+    assert not np.array_equal(training[0, 0].columns["iframe"], plain[0, 0].columns["iframe"])
     tested, plainly = (
         clips_of(shard_set, modalities=("i",), input=chosen, test_crops=1)
         for chosen in (settings, replace(settings, colour_jitter=0.0))
     )
-    assert np.array_equal(tested[0, 0]["iframe"], plainly[0, 0]["iframe"])
+    assert np.array_equal(tested[0, 0].columns["iframe"], plainly[0, 0].columns["iframe"])
 
 
 def test_in_testing_the_first_number_is_the_crop(shard_set: ShardSet) -> None:
     clips = clips_of(shard_set, test_crops=10, input=replace(SMALL, resize_px=48))
-    assert len({clips[crop, 0]["window"] for crop in range(10)}) == 10
+    assert len({clips[crop, 0].window for crop in range(10)}) == 10
 
 
 def test_pictures_of_two_sizes_are_refused(tmp_path: Path) -> None:

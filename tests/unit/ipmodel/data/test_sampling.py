@@ -55,7 +55,7 @@ def test_order_depends_on_seed_and_epoch_and_can_be_entered_anywhere() -> None:
 def test_too_few_samples_and_uneven_ranks_are_refused() -> None:
     with pytest.raises(ValueError, match="3 samples are fewer than a global batch of 8"):
         Batches(samples=3, batch=8, seed=0)
-    with pytest.raises(ValueError, match="cannot be divided over 3 ranks"):
+    with pytest.raises(ValueError, match="cannot be divided evenly over 3 ranks"):
         Batches(samples=30, batch=8, seed=0, ranks=3)
     assert np.array_equal(rng_of(1, 2).integers(9, size=5), rng_of(1, 2).integers(9, size=5))
 

@@ -10,8 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipmodel.data.clips import collate
-from ipmodel.data.inputs import IMAGENET_MEAN, IMAGENET_STD, network_input
+from ipmodel.data.batch import Batch, Clip, collate
+from ipmodel.data.inputs import network_input
+from ipmodel.data.modality import IMAGENET_MEAN, IMAGENET_STD
 from ipmodel.data.sampling import rng_of
 from ipmodel.data.transforms import Crop, Window, centre_crop, cut, evaluation_crops, jitter, training_window
 from ipmodel.recipe import Input
@@ -20,9 +21,14 @@ from shards.motion import INTRA, field_px, grid_of
 WHOLE = Crop(left=0, top=0, side=1)
 
 
+def batch_of(*windows: Window, **columns: np.ndarray) -> Batch:
+    """The same frames once for each window."""
+    return collate([Clip(columns=columns, window=window, label=0, number=0) for window in windows])
+
+
 def mv_of(mv: np.ndarray, crop: Crop, *, width: int, height: int, crop_px: int) -> np.ndarray:
     """The network's input of one clip of one frame: (2, crop, crop)."""
-    batch = collate([{"mv": mv[None], "window": crop.window(width=width, height=height)}])
+    batch = batch_of(crop.window(width=width, height=height), mv=mv[None])
     chosen = Input(resize_px=max(crop_px, 16), crop_px=crop_px)
     return network_input(batch, "mv", chosen, picture_px=(width, height))[0, :, 0].numpy()
 
@@ -63,8 +69,9 @@ def test_a_mirrored_clip_moves_the_other_way() -> None:
     np.testing.assert_allclose(mirrored[0] - zero, -(plain[0] - zero), atol=1e-5)
     np.testing.assert_allclose(mirrored[1], plain[1], atol=1e-5)
     stored = np.random.default_rng(0).integers(0, 256, (3, 2, 32, 32)).astype(np.uint8)
-    clips = [{"flow": stored, "window": WHOLE._replace(flip=flip).window(width=32, height=32)} for flip in (0, 1)]
-    left, right = network_input(collate(clips), "flow", Input(resize_px=32, crop_px=32), picture_px=(32, 32))
+    windows = [WHOLE._replace(flip=flip).window(width=32, height=32) for flip in (False, True)]
+    batch = batch_of(*windows, flow=stored)
+    left, right = network_input(batch, "flow", Input(resize_px=32, crop_px=32), picture_px=(32, 32))
     torch.testing.assert_close(right[0] - zero, -(left[0] - zero))
     torch.testing.assert_close(right[1], left[1])
 
@@ -74,11 +81,9 @@ def test_of_a_mirrored_p_stream_clip_x_of_the_vectors_alone_is_negated() -> None
     mv = np.full((1, 4, 4, 2), 8, np.int16)
     stored = rng.integers(0, 256, (1, 3, 64, 64)).astype(np.uint8)
     chosen = Input(resize_px=64, crop_px=64)
-    clips = [
-        {"mv": mv, "residual": stored, "window": WHOLE._replace(flip=flip).window(width=64, height=64)}
-        for flip in (False, True)
-    ]
-    plain, mirrored = network_input(collate(clips), "mr", chosen, picture_px=(64, 64))[:, :, 0]
+    windows = [WHOLE._replace(flip=flip).window(width=64, height=64) for flip in (False, True)]
+    batch = batch_of(*windows, mv=mv, residual=stored)
+    plain, mirrored = network_input(batch, "mr", chosen, picture_px=(64, 64))[:, :, 0]
     zero = 128 / 255 - 0.5
     inside = (slice(8, -8), slice(8, -8))  # vectors that come from outside are 0
     torch.testing.assert_close((mirrored[0] - zero)[inside], -(plain[0] - zero)[inside])
@@ -89,8 +94,8 @@ def test_of_a_mirrored_p_stream_clip_x_of_the_vectors_alone_is_negated() -> None
 
 def test_levels() -> None:
     levels = np.array([0, 128, 255], np.uint8)[None, :, None, None].repeat(32, 2).repeat(32, 3)
-    batch = collate([{"residual": levels, "iframe": levels, "mv": np.zeros((1, 2, 2, 2), np.int16), "window": None}])
-    batch["windows"] = [WHOLE.window(width=32, height=32)]
+    still = np.zeros((1, 2, 2, 2), np.int16)
+    batch = batch_of(WHOLE.window(width=32, height=32), residual=levels, iframe=levels, mv=still)
     scaled = torch.tensor([0, 128 / 255, 1])
     std, mean = torch.tensor(IMAGENET_STD), torch.tensor(IMAGENET_MEAN)
     seen = {

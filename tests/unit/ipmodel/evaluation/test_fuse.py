@@ -56,7 +56,7 @@ def test_keys_go_before_names_where_all_tables_have_the_same(tmp_path: Path) -> 
     assert np.array_equal(fuse([keyed, table()]).logits, fused.logits)  # one has names alone
     other = ["a-9", "b-9", "c-9"]
     assert np.array_equal(fuse([keyed, table(keys=other)]).logits, fused.logits)  # another set's keys, the same names
-    with pytest.raises(ModelError, match="2 videos are not in both"):
+    with pytest.raises(ModelError, match="must hold the same videos; 2 are in one of them alone"):
         fuse([keyed, table(keys=other, names=["a", "b", "z"])])
     with pytest.raises(ModelError, match="3 videos have 2 keys"):
         table(keys=["a-1", "b-2"])
@@ -65,8 +65,11 @@ def test_keys_go_before_names_where_all_tables_have_the_same(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        (table(names=["a", "b", "d"]), "2 videos are not in both, such as c"),
-        (table(labels=np.array([0, 2, 1])), "labels videos otherwise"),
+        (
+            table(names=["a", "b", "d"]),
+            "score files 1 and 2 must hold the same videos; 2 are in one of them alone, such as c",
+        ),
+        (table(labels=np.array([0, 2, 1])), "has other labels than the first"),
         (table(classes=("x", "z", "y")), "file 2 has other classes"),
         (table(logits=np.ones((3, 4)), classes=()), "has 4 classes, not 3"),
         (table(names=["a", "a", "c"]), "two videos of one score file are called a"),
@@ -124,7 +127,7 @@ def test_files_come_back_and_others_are_refused(tmp_path: Path) -> None:
     assert load_scores(tmp_path / "latin.npz").names == ["a\\xe9", "b"]
     for name, message in [
         ("pickled.npz", "no score file"),
-        ("few.npz", "no labels, names"),
+        ("few.npz", "few.npz has no labels, names"),
         ("text.npz", "no score file"),
         ("absent.npz", "no score file"),
         ("array.npy", "no score file"),

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from ipmodel.networks.resnet import STAGES, Architecture, InputNorm, ResNet, Stage, last_values, multiply_adds
+from ipmodel.networks.cost import multiply_adds
+from ipmodel.networks.resnet import STAGES, Architecture, InputNorm, ResNet, Stage, last_values
 
 
 @pytest.mark.parametrize("depth", [18, 34, 50, 152])

@@ -99,7 +99,7 @@ def test_networks_of_all_splits_are_looked_for_before_any_file_is_read(tmp_path:
     run = replace(run_of(tmp_path), recipe=replace(run_of(tmp_path).recipe, streams={"i": "i_stream"}))
     write(run.network_file("1", "i_stream"))
     next((tmp_path / "set/iframe").glob("*.tar")).unlink()
-    with pytest.raises(ModelError, match=r"split-2/i_stream/.* is not there"):
+    with pytest.raises(ModelError, match=r"split-2/i_stream/.* does not exist"):
         check_streams(run, ["1", "2"], ranks=Ranks())
     write(run.network_file("2", "i_stream"))
     with pytest.raises(ShardError, match="No such file"):

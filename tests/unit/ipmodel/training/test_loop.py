@@ -10,13 +10,14 @@ from torch import distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ipmodel.data.clips import Clips, ClipSettings, collate
-from ipmodel.data.inputs import Batch
+from ipmodel.data.batch import Batch, collate
+from ipmodel.data.clips import Clips, ClipSettings
+from ipmodel.data.modality import architecture_of
 from ipmodel.errors import ModelError
-from ipmodel.networks.resnet import ResNet
+from ipmodel.networks.resnet import ResNet, frozen
 from ipmodel.process.distributed import Ranks
 from ipmodel.recipe import Input, Optimiser, Phase, TrainRecipe
-from ipmodel.training.loop import Job, accumulate_gradients, frozen, train
+from ipmodel.training.loop import Training, accumulate_gradients, train
 from shards import ShardSet
 
 SMALL = Input(resize_px=32, crop_px=32)
@@ -26,11 +27,11 @@ CLASSES = 3
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> Job:
+def training(tmp_path: Path) -> Training:
     make_set(tmp_path / "set")
     shard_set = ShardSet(tmp_path / "set")
     torch.manual_seed(0)
-    return Job(
+    return Training(
         phase=STUDENT,
         recipe=TrainRecipe(input=SMALL, phases={"teacher": TEACHER, "student": STUDENT}, workers=0),
         clips=Clips(
@@ -38,37 +39,39 @@ def job(tmp_path: Path) -> Job:
             list(shard_set.samples()),
             ClipSettings(modalities=("mr", "flow"), segments=2, input=SMALL),
         ),
-        network=ResNet(STUDENT.architecture, CLASSES),
-        teacher=frozen(ResNet(TEACHER.architecture, CLASSES)),
+        network=ResNet(architecture_of(STUDENT), CLASSES),
+        teacher=frozen(ResNet(architecture_of(TEACHER), CLASSES)),
         directory=tmp_path,
     )
 
 
-def batch_of(job: Job, clips: int) -> Batch:
-    return collate([job.clips[0, number] for number in range(clips)])
+def batch_of(training: Training, clips: int) -> Batch:
+    return collate([training.clips[0, number] for number in range(clips)])
 
 
-def gradients(job: Job, network: nn.Module, batch: Batch, *, parts: int) -> tuple[torch.Tensor, dict[str, float]]:
+def gradients(
+    training: Training, network: nn.Module, batch: Batch, *, parts: int
+) -> tuple[torch.Tensor, dict[str, float]]:
     network.zero_grad()
-    changed = replace(job, phase=replace(job.phase, batch=parts * 5, accumulate=parts))
-    terms = accumulate_gradients(changed, network, job.teacher, batch)
+    changed = replace(training, phase=replace(training.phase, batch=parts * 5, accumulate=parts))
+    terms = accumulate_gradients(changed, network, training.teacher, batch)
     return torch.cat([parameter.grad.flatten() for parameter in network.parameters()]), terms  # type: ignore[union-attr]
 
 
-def test_gradients_in_parts_are_those_of_the_whole(job: Job) -> None:
+def test_gradients_in_parts_are_those_of_the_whole(training: Training) -> None:
     """Five clips in parts of two, two and one. In eval mode: BatchNorm would see other neighbours."""
-    network, batch = job.network.eval(), batch_of(job, 5)
-    whole, terms = gradients(job, network, batch, parts=1)
-    parted, parted_terms = gradients(job, network, batch, parts=3)
+    network, batch = training.network.eval(), batch_of(training, 5)
+    whole, terms = gradients(training, network, batch, parts=1)
+    parted, parted_terms = gradients(training, network, batch, parts=3)
     torch.testing.assert_close(parted, whole, rtol=1e-4, atol=1e-5)
     assert parted_terms == {name: pytest.approx(term, rel=1e-4) for name, term in terms.items()}
     assert set(terms) == {"classification", "feature"}
 
 
-def test_ranks_exchange_gradients_once_a_step(job: Job) -> None:
+def test_ranks_exchange_gradients_once_a_step(training: Training) -> None:
     """However many parts it is computed in; and they are those of the network by itself."""
-    batch = batch_of(job, 4)
-    alone, _ = gradients(job, job.network.eval(), batch, parts=2)
+    batch = batch_of(training, 4)
+    alone, _ = gradients(training, training.network.eval(), batch, parts=2)
     exchanged: list[int] = []
 
     def exchange(_: None, bucket: dist.GradBucket) -> torch.futures.Future[torch.Tensor]:
@@ -79,35 +82,35 @@ def test_ranks_exchange_gradients_once_a_step(job: Job) -> None:
 
     dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     try:
-        wrapped = DistributedDataParallel(job.network)
+        wrapped = DistributedDataParallel(training.network)
         wrapped.register_comm_hook(None, exchange)
-        together, _ = gradients(job, wrapped, batch, parts=2)
+        together, _ = gradients(training, wrapped, batch, parts=2)
     finally:
         dist.destroy_process_group()
     torch.testing.assert_close(together, alone)
     assert exchanged and len(exchanged) == len(set(exchanged))
 
 
-def test_the_teacher_learns_nothing_and_keeps_its_statistics(job: Job) -> None:
-    assert job.teacher is not None
-    before = {name: value.clone() for name, value in job.teacher.state_dict().items()}
-    accumulate_gradients(job, job.network.train(), job.teacher, batch_of(job, 4))
-    assert all(torch.equal(value, before[name]) for name, value in job.teacher.state_dict().items())
-    assert all(parameter.grad is None for parameter in job.teacher.parameters())
-    assert job.network.bn1.num_batches_tracked == 1  # the student's do change
+def test_the_teacher_learns_nothing_and_keeps_its_statistics(training: Training) -> None:
+    assert training.teacher is not None
+    before = {name: value.clone() for name, value in training.teacher.state_dict().items()}
+    accumulate_gradients(training, training.network.train(), training.teacher, batch_of(training, 4))
+    assert all(torch.equal(value, before[name]) for name, value in training.teacher.state_dict().items())
+    assert all(parameter.grad is None for parameter in training.teacher.parameters())
+    assert training.network.bn1.num_batches_tracked == 1  # the student's do change
 
 
-def test_training_freezes_the_teacher(job: Job) -> None:
+def test_training_freezes_the_teacher(training: Training) -> None:
     """A teacher as it comes, in train mode and with gradients, is taught nothing by a phase's steps."""
-    teacher = ResNet(TEACHER.architecture, CLASSES).train()
+    teacher = ResNet(architecture_of(TEACHER), CLASSES).train()
     before = {name: value.clone() for name, value in teacher.state_dict().items()}
-    train(replace(job, teacher=teacher), Ranks())
+    train(replace(training, teacher=teacher), Ranks())
     assert all(torch.equal(value, before[name]) for name, value in teacher.state_dict().items())
     assert all(parameter.grad is None for parameter in teacher.parameters())
 
 
-def test_a_network_that_its_last_step_broke_is_not_published(job: Job) -> None:
-    phase = replace(job.phase, batch=len(job.clips), optimiser=Optimiser(rate=1e38, name="sgd"))
+def test_a_network_that_its_last_step_broke_is_not_published(training: Training) -> None:
+    phase = replace(training.phase, batch=len(training.clips), optimiser=Optimiser(rate=1e38, name="sgd"))
     with pytest.raises(ModelError, match=r"weights are not finite, such as .*; lower optimiser\.rate"):
-        train(replace(job, phase=phase), Ranks())
-    assert not list(job.directory.glob("*.safetensors"))
+        train(replace(training, phase=phase), Ranks())
+    assert not list(training.directory.glob("*.safetensors"))

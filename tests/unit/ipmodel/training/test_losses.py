@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from ipmodel.networks.resnet import Scores
-from ipmodel.training.losses import Distillation, classification_loss, distillation_loss
+from ipmodel.recipe import Distillation
+from ipmodel.training.losses import classification_loss, distillation_loss
 
 STUDENT = Scores(torch.tensor([[2.0, 0.0]]), torch.tensor([[1.0, -1.0, 3.0, 0.0]]))
 TEACHER = Scores(torch.tensor([[0.0, 4.0]]), torch.tensor([[0.0, 1.0, 3.0, -4.0]]))
