@@ -18,9 +18,9 @@ from typing import Any, NoReturn, TextIO
 
 import click
 
-from shards import __version__
 from shards.errors import install
 from shards.text import printable_lines
+from shards.version import __version__
 
 REFUSED, INTERRUPTED = 1, 130  # exit statuses that all commands share; click ends wrong usage with 2
 OURS = ("shards", "pipelines", "ipdata", "ipmodel")

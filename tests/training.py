@@ -6,7 +6,12 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import torch
+from commands import in_process
 
 from ipmodel.runs.checkpoint import FINAL
 from shards import ShardSet
@@ -60,7 +65,8 @@ def build_set(out: Path, *options: str) -> None:
     arguments = ["build", "--dataset=synthetic", f"--out={out}", "--classes=move_left,move_right,warm,cool"]
     arguments += ["--set=synthetic.frames=14", "--set=shards.videos_per_shard=5", "--scheduler=none"]
     arguments += ["--set=transcode.width=48", "--set=transcode.height=48", "--set=flow.warps=1", *options]
-    subprocess.run([sys.executable, "-m", "ipdata.cli", *arguments], check=True, capture_output=True)
+    done = in_process("ipdata.cli", arguments)
+    assert done.returncode == 0, done.stderr
 
 
 def command(*arguments: str | Path, ranks: int = 0) -> list[str]:
@@ -74,8 +80,24 @@ def train_options(shards: Path | str, out: Path, recipe: Path, *more: str) -> li
 
 
 def ipmodel(*arguments: str | Path, ranks: int = 0, threads: int = 1) -> subprocess.CompletedProcess[str]:
+    """Run `ipmodel` as a user does: in this process, if it is for one rank on one thread."""
+    if ranks == 0 and threads == 1:
+        with one_torch_thread():
+            return in_process("ipmodel.cli", [str(argument) for argument in arguments])
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     return subprocess.run(command(*arguments, ranks=ranks), capture_output=True, text=True, env=environment)
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """What OMP_NUM_THREADS=1 is to a process; and what a training sets for all of PyTorch is set back."""
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic)
 
 
 def networks(run: Path) -> dict[str, bytes]:

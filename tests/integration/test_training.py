@@ -101,7 +101,8 @@ def test_videos_that_a_stream_cannot_see_are_told(tmp_path: Path) -> None:
     done = ipmodel("eval", tmp_path / "run")
     assert (
         done.returncode == 0
-        and "p_stream: cannot score 1 of 4 videos, because they have no P-frames, such as testsrc/a.avi" in done.stderr
+        and "phase p_stream cannot score 1 of 4 videos, because they have no P-frames, such as testsrc/a.avi"
+        in done.stderr
     )
     assert [line.split()[3:] for line in done.stdout.splitlines()[1:4]] == [["4"], ["3", "of", "4"], ["3", "of", "4"]]
     found = json.loads((tmp_path / "run/eval.json").read_text())
