@@ -40,5 +40,5 @@ def in_process(module: str, arguments: Sequence[str]) -> Done:
 
 
 def needs_process(arguments: Sequence[str]) -> bool:
-    """Tell whether a command starts a cluster: that is left to processes that end with it."""
-    return arguments[:1] == ["build"] and "--scheduler=none" not in arguments
+    """Tell whether a command starts a cluster of its own: that is left to processes that end with it."""
+    return arguments[:1] == ["build"] and not any(word.startswith("--scheduler") for word in arguments)

@@ -25,6 +25,7 @@ from ipdata.steps.pack import ShardTask, pack
 from shards.terminal import Arrivals, handled, interrupts_noted
 
 WAIT_S = 60.0  # for workers that come back, before a build that needs them gives up
+CONNECT_S = 20.0  # for a running scheduler to answer
 RESULT_S = 10.0  # for the result of a task that is done
 POLL_S = 0.05
 VIDEOS_AHEAD = 4  # a core: enough that no core waits, few enough that outcomes fit into memory
@@ -60,7 +61,7 @@ class RunningDask(Executor):
     def run(self, tasks: Sequence[ShardTask]) -> Generator[Event, None, None]:
         with _quiet(stealing=not resources_of(tasks)):
             try:
-                client = Client(self.address, timeout="20s")
+                client = Client(self.address, timeout=CONNECT_S)
             except (OSError, ValueError) as error:
                 raise BuildError(f"--scheduler {self.address}: no Dask scheduler answers there ({error})") from None
             with interrupts_noted() as interrupts, client:

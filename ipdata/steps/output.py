@@ -138,6 +138,10 @@ def check_identity(output: Output, plan: Plan, columns: tuple[str, ...], tools: 
     if not isinstance(begun, dict):
         raise BuildError(f"{path}: damaged; what the output was built with is not known, build into another --out")
     published = output.published_columns()
+    unknown = sorted(published - column_builds().keys())
+    if unknown:
+        cure = "install the package that defines it, or build into another --out"
+        raise BuildError(f"{output.directory}: has the column {unknown[0]}, which cannot be built here; {cure}")
     union = tuple(in_order((*columns, *published)))
     binding = identity(plan, tuple(published), tools) if published else {}
     differences = [

@@ -6,7 +6,9 @@ from pathlib import Path
 from ipdata.steps.plan import ShardPlan
 from shards import canonical
 from shards.columns.registry import check_column_name
+from shards.errors import ShardError
 from shards.failures import Failure
+from shards.layout import files_of
 from shards.manifest import FileInfo, ShardInfo
 from shards.schema import check_types, record_from
 
@@ -25,6 +27,8 @@ class Receipt:
         check_types(self, where="receipt")
         for column in self.columns:
             check_column_name(column, where="receipt")
+        if self.info and set(self.info.files) != set(files_of(self.info.shard, self.columns)):
+            raise ShardError("receipt: its files are not those of its columns")
 
     def to_json(self) -> bytes:
         return canonical.dumps(asdict(self))

@@ -107,6 +107,17 @@ def test_it_is_added_to_a_set_and_other_columns_keep_their_bytes(set_dir: Path, 
             assert (out / path.relative_to(set_dir)).read_bytes() == path.read_bytes(), path
 
 
+def test_a_build_without_the_package_leaves_its_column_alone(set_dir: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(set_dir, tmp_path / "set")
+    before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file() and path.name != "lock"}
+    done = run(
+        "-m", "ipdata.cli", "build", f"--out={copy}", *OPTIONS, "--columns=mv", "--scheduler=none", packages=None
+    )
+    assert done.returncode == 1
+    assert f"{copy}: has the column luma_histogram, which cannot be built here; install the package" in done.stderr
+    assert all(path.read_bytes() == data for path, data in before.items())
+
+
 def test_a_recipe_is_as_strict_with_it_as_with_others(packages: Path, tmp_path: Path) -> None:
     out = tmp_path / "set"
     command = ("-m", "ipdata.cli", "build", f"--out={out}", *OPTIONS, COLUMNS)

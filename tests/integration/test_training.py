@@ -52,7 +52,7 @@ def test_a_run_keeps_how_it_is_tested_and_says_so(trained: Path, tmp_path: Path)
     assert done.returncode == 0 and (run / "run.json").read_bytes() == before
     kept = f"{run / 'run.json'} keeps its phases.i_stream.test_segments, streams.more; give the --set to"
     assert kept in done.stderr
-    assert "keeps" not in ipmodel(*train_options(trained / "set", run, trained / "quick.toml")).stderr
+    assert "keeps its" not in ipmodel(*train_options(trained / "set", run, trained / "quick.toml")).stderr
 
 
 RECIPE_OF_TWO = """
