@@ -109,7 +109,7 @@ def _request(options: dict[str, Any]) -> "Request":
 @click.option(
     "--video-timeout-s",
     type=click.FloatRange(min=0, min_open=True),
-    help=f"give a video up after so many seconds  [default: {VIDEO_TIMEOUT_S:g}]",
+    help=f"on a cluster, a video that takes longer fails  [default: {VIDEO_TIMEOUT_S:g}]",
 )
 def build(**options: Any) -> int:
     """Build a shard set, or finish one: what is done is kept, byte by byte."""

@@ -1,4 +1,4 @@
-"""What a build tells of its progress: to nobody, or to a person at a terminal."""
+"""The progress of a build: told to nobody, or shown to a person at a terminal."""
 
 from typing import TextIO
 
@@ -7,7 +7,7 @@ from shards.terminal import Progress
 
 
 class Unwatched:
-    """A build that shows nothing."""
+    """The progress of a build that nobody watches."""
 
     def begin(self, videos: int) -> None:
         """So many videos are left to extract."""
@@ -26,10 +26,15 @@ class BuildProgress(Unwatched):
     def begin(self, videos: int) -> None:
         self.videos = videos
         self._shown = Progress(videos, stream=self._stream)
+        if videos:
+            self._show()
 
     def update(self, event: VideoDone) -> None:
         self.done += 1
         self.frames += event.frames
         self.failures += event.failed is not None
+        self._show()
+
+    def _show(self) -> None:
         said = f"{self.done}/{self.videos} videos, {self.frames / self._shown.elapsed_s:.1f} frames/s"
         self._shown.advance_to(self.done, said, more=f", {self.failures} failed" if self.failures else "")

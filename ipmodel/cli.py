@@ -49,7 +49,7 @@ def _run_of(out: Path, shards: str, recipe: str, overrides: tuple[str, ...], ini
 
 @main.command()
 @click.option("--shards", metavar="SET", required=True, help="the shard set: a directory or a URL")
-@click.option("--split", default="1", show_default=True)
+@click.option("--split", default="1", show_default=True, help="the split whose train subset is learnt")
 @click.option(
     "--recipe", default="ip_tsn", show_default=True, help=f"name or TOML file; names: {', '.join(names('train'))}"
 )
@@ -194,9 +194,9 @@ def fuse(files: tuple[Path, ...], weights: str | None, softmax: bool, out: Path 
 
 
 @main.command()
-@click.option("--frames", type=click.IntRange(1), default=16, show_default=True)
+@click.option("--frames", type=click.IntRange(1), default=16, show_default=True, help="of a clip")
 @click.option("--size", "size_px", type=click.IntRange(16), default=224, show_default=True, help="px")
-@click.option("--classes", type=click.IntRange(1), default=51, show_default=True)
+@click.option("--classes", type=click.IntRange(1), default=51, show_default=True, help="that a network tells apart")
 def info(frames: int, size_px: int, classes: int) -> None:
     """Parameters and multiply-adds of every network, beside the paper's figures."""
     from ipmodel.networks.cost import info_table

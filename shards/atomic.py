@@ -32,8 +32,8 @@ def can_lock() -> bool:
 def locked(file: BinaryIO | int, *, wait_s: float = math.inf) -> Iterator[None]:
     """Hold the exclusive lock of an open file, or of the descriptor of a directory.
 
-    The lock ends with this block, or with the process and all children that it forked meanwhile. It is advisory: it
-    keeps out only those who ask for it too.
+    The lock ends with this block. If the process dies inside it, the lock ends with the last child that it had forked.
+    It keeps out only those who ask for it too.
 
     Raises: LockedError if another process or thread still holds the lock after wait_s; ShardError if this system has
         no such locks; OSError if this file system has none.
@@ -42,7 +42,7 @@ def locked(file: BinaryIO | int, *, wait_s: float = math.inf) -> Iterator[None]:
         cure = "building, training and reading sets at a URL need Linux or macOS; reading a local set works here"
         raise ShardError(f"this system cannot lock files (Python has no module fcntl); {cure}")
     if wait_s == math.inf:
-        fcntl.flock(file, fcntl.LOCK_EX)  # in the order of asking, which attempts would not keep
+        fcntl.flock(file, fcntl.LOCK_EX)  # the kernel serves those who wait in turn; polling would not
     else:
         _attempt_until(file, time.monotonic() + wait_s)
     try:

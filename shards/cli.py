@@ -104,7 +104,8 @@ def full_key(shard_set: ShardSet, prefix: str) -> str:
     if prefix in found:
         return prefix
     if not found:
-        raise ShardError(f"{shard_set.location}: no key begins with {prefix!r}; `ipshards info --keys` lists them")
+        location = shard_set.location
+        raise ShardError(f"{location}: no key begins with {prefix!r}; `ipshards info {location} --keys` lists them")
     if len(found) > 1:
         more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
         raise ShardError(f"{prefix!r} may be {', '.join(found[:LISTED])}{more}; give more of the key")

@@ -197,5 +197,5 @@ class Manifest:
     def read(cls, set_dir: Path) -> "Manifest":
         path = set_dir / MANIFEST
         if not path.is_file():
-            raise ShardError(f"{set_dir}: no {MANIFEST}, so no shard set; build or pull it, or finish its build")
+            raise ShardError(f"{set_dir}: no {MANIFEST}, so no shard set; build it, or finish its build")
         return cls.from_json(path.read_bytes(), where=str(path))

@@ -13,6 +13,7 @@ from shards.keys import check_key
 FORMAT = 1
 SUBSETS = ("train", "test", "unused")
 SPLIT_NAME = re.compile("[A-Za-z0-9_-]{1,64}")
+JSON_WORDS = {str: "text", int: "a whole number", list: "a list", dict: "an object", type(None): "null"}  # for errors
 NO_TIMESTAMP = -(2**63)  # a source frame without a timestamp, as FFmpeg writes it
 
 
@@ -94,8 +95,10 @@ def check_types(record: Any, *, where: str) -> None:
     for field in fields(record):
         value = getattr(record, field.name)
         allowed = get_args(field.type) if isinstance(field.type, UnionType) else (field.type,)
-        if type(value) not in [get_origin(one) or one for one in allowed]:
-            raise ShardError(f"{where}: {field.name} must be {field.type}, got {value!r:.80}")
+        kinds = [get_origin(one) or one for one in allowed]
+        if type(value) not in kinds:
+            wanted = " or ".join(JSON_WORDS.get(kind, kind.__name__) for kind in kinds)
+            raise ShardError(f"{where}: {field.name} must be {wanted}, got {value!r:.80}")
 
 
 def check_splits(splits: Iterable[str], *, where: str) -> None:

@@ -26,7 +26,7 @@ REFUSED, INTERRUPTED = 1, 130  # exit statuses that all commands share; click en
 OURS = ("shards", "pipelines", "ipdata", "ipmodel")
 PLAIN_INTERVAL_S = 10.0  # between two lines of progress where there is no terminal
 REDRAW_S = 0.1  # between two changes of a bar
-BAR_COLUMNS = 24
+BAR_COLUMNS, MIN_BAR_COLUMNS = 24, 6  # as much as the line leaves free
 PATIENCE_S = 5.0  # an interrupt that is repeated later than this is raised at once
 
 Arrivals = list[int]  # when signals came, in ns of time.monotonic_ns
@@ -93,9 +93,12 @@ def _output_is_closed() -> bool:
     try:
         poll = select.poll()
         poll.register(sys.stdout.fileno(), 0)
-    except (AttributeError, OSError):  # Windows has no poll; what stands for stdout in a program may be no file
+    except (
+        AttributeError,
+        OSError,
+    ):  # Windows has no poll; a program may have replaced stdout by something that is no file
         return False
-    return bool(poll.poll(0))  # which reports errors alone
+    return bool(poll.poll(0))  # asked for no events, it reports only errors
 
 
 def say(line: str) -> None:
@@ -111,10 +114,15 @@ def say_done(begun_s: float, *following: object) -> None:
 
 
 class _Lines(logging.Handler):
-    """Shows what the packages log, as plain lines."""
+    """Shows what the packages log, as plain lines above the bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        say(printable_lines(self.format(record)))
+        bar = _shown
+        if bar is not None:
+            bar.write("")
+        click.echo(printable_lines(self.format(record)), err=True)
+        if bar is not None:
+            bar.write(bar.line)
 
 
 @contextmanager
@@ -135,7 +143,7 @@ def _log_shown() -> Iterator[None]:
 
 
 class Progress:
-    """How far a long work is: a bar on a terminal, plain lines at an interval elsewhere.
+    """How far a long work is: a bar on a terminal; elsewhere plain lines at an interval, from the first work done on.
 
     total: the whole work, in any unit to which the time that it takes is about proportional.
     first_line_s: without a terminal, work that is done sooner says nothing.
@@ -160,7 +168,7 @@ class Progress:
         return self.elapsed_s / worked * (self.total - self.done) if worked > 0 else math.inf
 
     def skip_to(self, done: float) -> None:
-        """Count work that was done before, or by others: it fills the bar, and says nothing of the pace."""
+        """Count work that was done earlier or elsewhere. It fills the bar but does not change the pace."""
         self._skipped += done - self.done
         self.done = done
 
@@ -172,7 +180,9 @@ class Progress:
             if last or _shown is not self or now_s - self._shown_s >= REDRAW_S:
                 self._shown_s = now_s
                 self._draw(line)
-        elif now_s >= self._next_line_s or (last and self._lines):
+            if last:
+                end_bar()
+        elif done > self._skipped and (now_s >= self._next_line_s or (last and self._lines)):
             self._lines += 1
             self._next_line_s = now_s + PLAIN_INTERVAL_S
             print(line, file=self._stream, flush=True)
@@ -183,14 +193,16 @@ class Progress:
             end_bar()
             _shown = self
         share = min(self.done / self.total, 1.0) if self.total else 1.0
-        filled = round(BAR_COLUMNS * share)
-        line = f"[{'#' * filled}{'-' * (BAR_COLUMNS - filled)}] {math.floor(100 * share):3} %  {line}"
-        # One that wraps could not be drawn over.
-        self._stream.write(f"\r\x1b[K{line[: _columns_of(self._stream) - 1]}")
-        self._stream.flush()
+        self.line = f"{math.floor(100 * share):3} %  {line}"
+        width = min(BAR_COLUMNS, _columns_of(self._stream) - len(self.line) - 4)
+        if width >= MIN_BAR_COLUMNS:
+            filled = round(width * share)
+            self.line = f"[{'#' * filled}{'-' * (width - filled)}] {self.line}"
+        self.write(self.line)
 
-    def end(self) -> None:
-        self._stream.write("\n")
+    def write(self, line: str, end: str = "") -> None:
+        """Draw over the terminal's last line. One that wraps could not be drawn over, so it is cut."""
+        self._stream.write(f"\r\x1b[K{line[: _columns_of(self._stream) - 1]}{end}")
         self._stream.flush()
 
 
@@ -202,7 +214,7 @@ def end_bar() -> None:
     global _shown
     if _shown is not None:
         bar, _shown = _shown, None
-        bar.end()
+        bar.write(bar.line, end="\n")
 
 
 def _columns_of(stream: TextIO) -> int:
@@ -225,9 +237,11 @@ def duration(seconds: float) -> str:
 def handled(
     numbers: Sequence[signal.Signals], handler: Handler, *, even_ignored: bool = False, then_ignored: Sequence[int] = ()
 ) -> Iterator[None]:
-    """Handle signals so. Those that are ignored stay ignored, as Ctrl-C in a shell's background, unless even_ignored.
+    """Handle signals with this handler, and as before at the end.
 
-    then_ignored: if it is not empty at the end, the signals are ignored from then on.
+    even_ignored: handle also signals that are ignored now. Without it they stay ignored, as Ctrl-C does in a command
+        that a shell runs in the background.
+    then_ignored: if this is not empty at the end, the signals are ignored from then on.
 
     Outside the main thread, where Python does not allow it, nothing changes.
     """
@@ -243,10 +257,10 @@ def handled(
 
 @contextmanager
 def interrupts_noted() -> Iterator[Arrivals]:
-    """Note Ctrl-C and SIGTERM instead of raising them; KeyboardInterrupt at the end if one came.
+    """Note Ctrl-C and SIGTERM; raise KeyboardInterrupt at the end if one came.
 
-    For work with libraries that lose or break on an exception at any place: Python drops what is raised in a
-    finaliser. One that is repeated after PATIENCE_S is raised at once: something hangs.
+    Raised at once, they could be lost in a finaliser of Dask's, where Python drops exceptions, or break its closing.
+    One that is repeated after PATIENCE_S is raised at once: something hangs.
     """
     received_ns: Arrivals = []
 
@@ -265,9 +279,9 @@ def interrupts_noted() -> Iterator[Arrivals]:
 
 @contextmanager
 def sigterm_noted() -> Iterator[Arrivals]:
-    """Note SIGTERM, also where it was ignored, instead of ending; once it came, further ones change nothing.
+    """Note SIGTERM, also where it was ignored. Once it came, it is ignored for the rest of the process.
 
-    Batch schedulers send it before they kill.
+    Batch schedulers send it some time before they kill.
     """
     received_ns: Arrivals = []
 

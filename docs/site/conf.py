@@ -1,16 +1,16 @@
 """How Sphinx builds the site of README, docs and docstrings; `make docs` calls it on a copy in build/docs."""
 
 import re
-import tomllib
 from pathlib import Path
 from textwrap import dedent, indent
 from typing import Any
 
 REPOSITORY = Path(__file__).parents[2]
 PACKAGES = ("shards", "pipelines", "ipdata", "ipmodel")
-PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
+VERSION = re.search(r'__version__ = "(.+)"', (REPOSITORY / "shards" / "version.py").read_text("utf-8"))
+assert VERSION is not None
 
-project, release = "IP TSN", PROJECT["version"]
+project, release = "IP TSN", VERSION[1]
 html_title = f"{project} {release}"
 html_theme = "furo"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "autoapi.extension"]

@@ -38,7 +38,7 @@ def list_synthetic(source: Path, splits: Path | None, draw: Path | None, options
     """
     refuse_draw(SYNTHETIC.name, draw)
     if splits is not None:
-        raise BuildError("synthetic: takes no --splits; its one split is drawn with it. Leave it out")
+        raise BuildError("synthetic: takes no --splits; its videos come with their one split. Leave it out")
     first_test = options.videos_per_class - videos_to_test(options.videos_per_class, TEST_SHARE)
     videos = [
         Video(

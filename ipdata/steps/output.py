@@ -145,7 +145,7 @@ def check_identity(output: Output, plan: Plan, columns: tuple[str, ...], tools: 
     union = tuple(in_order((*columns, *published)))
     binding = identity(plan, tuple(published), tools) if published else {}
     differences = [
-        f"{name}: the output has {begun.get(name)!r}, this build {value!r}"
+        f"{name}: the output has {_spelt(begun.get(name))}, this build {_spelt(value)}"
         for name, value in sorted(_as_json(binding).items())
         if begun.get(name) != value
     ]
@@ -155,6 +155,10 @@ def check_identity(output: Output, plan: Plan, columns: tuple[str, ...], tools: 
     wanted = canonical.dumps(identity(plan, union, tools))
     write_published(path, wanted, temporary_dir=output.temporary_dir)
     return union
+
+
+def _spelt(value: object) -> str:
+    return "nothing" if value is None else repr(value)
 
 
 def _as_json(value: dict[str, Any]) -> dict[str, Any]:

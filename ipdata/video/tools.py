@@ -16,7 +16,7 @@ def tools_here(ffmpeg: str | None = None, *, packages: Iterable[str] = ()) -> di
     """
     return {
         "ffmpeg": transcode.version(transcode.executable(ffmpeg)),
-        "ipdata": __version__.partition("+")[0],  # a checkout that is not installed makes the same bytes
+        "ipdata": __version__,
         "libavcodec": decode.libavcodec_version(),
         "opencv": cv2.__version__,
         **{package: _version(package) for package in ("numba", "numba-cuda", *packages)},

@@ -83,7 +83,8 @@ def load_scores(path: Path) -> ScoreTable:
     except TypeError:  # an .npy
         raise ModelError(f"{path} is no score file (.npz): it holds a single array") from None
     except Exception as error:  # unpacking a damaged file can raise anything
-        raise ModelError(f"{path} is no score file (.npz): {error}") from None
+        reason = str(error).partition(". ")[0]  # NumPy goes on to advise to run whatever code the file holds
+        raise ModelError(f"{path} is no score file (.npz): {reason}") from None
     if "keys" in found:
         found.setdefault("names", found["keys"])
     missing = [name for name in ("scores", "labels", "names") if name not in found]

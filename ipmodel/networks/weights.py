@@ -82,7 +82,8 @@ def _published(path: Path) -> State:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # unpickling a damaged file can raise anything
-        reason = f"{type(error).__name__} {error}".splitlines()[0]
+        # What follows PyTorch's first sentence advises to run whatever code the file holds.
+        reason = f"{type(error).__name__} {error}".splitlines()[0].partition(". ")[0]
         raise ModelError(f"{path}: cannot read torchvision weights ({reason}); download the file again") from None
     if not isinstance(state, dict) or not all(isinstance(weight, Tensor) for weight in state.values()):
         cure = "give a file such as resnet18.pth from torchvision"

@@ -38,6 +38,8 @@ class TrainingProgress:
         self._before = self._until(phase)
         self._shown.skip_to(self._before + first_step * self._phases[phase].cost)
         self._begun_s = self._shown.elapsed_s
+        if self.enabled:
+            self._shown.advance_to(self._shown.done, f"{self._place}, step {first_step}/{steps}")
 
     def update(self, *, step: int, loss: float, clips: int, wait_s: float) -> None:
         """A step of the phase is done, of so many clips, for which it waited so long."""
@@ -46,13 +48,16 @@ class TrainingProgress:
         self._clips += clips
         self._waited_s += wait_s
         elapsed_s = max(self._shown.elapsed_s - self._begun_s, 1e-9)
-        work, number = self._phases[self._phase], list(self._phases).index(self._phase) + 1
-        place = f"{self._phase}: step {step}/{work.steps}"
-        if len(self._phases) > 1:
-            place = f"phase {number}/{len(self._phases)}, {place}"
-        said = f"{place}, loss {loss:.3f}, {self._clips / elapsed_s:.1f} clips/s"
+        work = self._phases[self._phase]
+        said = f"{self._place}, step {step}/{work.steps}, loss {loss:.3f}, {self._clips / elapsed_s:.1f} clips/s"
         waiting = f", {self._waited_s / elapsed_s:.0%} waiting for data"
         self._shown.advance_to(self._before + step * work.cost, said, more=waiting)
+
+    @property
+    def _place(self) -> str:
+        if len(self._phases) == 1:
+            return self._phase
+        return f"phase {list(self._phases).index(self._phase) + 1}/{len(self._phases)} {self._phase}"
 
     def _until(self, phase: str | None) -> float:
         """The cost of the phases before this one, or of all."""

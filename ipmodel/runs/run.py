@@ -140,7 +140,9 @@ def reopen(directory: Path, *, shards: str | None, overrides: Sequence[str], ran
     _check_name(directory)
     path = directory / RUN
     if not path.is_file():
-        raise ModelError(f"{directory} is no run: it has no {RUN}; `ipmodel train --out {directory}` makes one")
+        raise ModelError(
+            f"{directory} is no run: it has no {RUN}; `ipmodel train --shards SET --out {directory}` makes one"
+        )
     begun = read_record(path)
     shards = shards or begun["shards"]
     recipe = pipelines.build(TrainRecipe, begun["recipe"], where=str(path), overrides=overrides)
@@ -164,7 +166,8 @@ def check_trained(run: Run, *, split: str, name: str) -> None:
     """Raises: ModelError if the phase is not complete."""
     path = run.network_file(split, name)
     if not path.is_file():
-        options = f"--shards {run.shard_set.location} --split {split} --phase {name} --out {run.directory}"
+        where = f"--shards {run.shard_set.location} --out {run.directory}"
+        options = f"{where} --recipe RECIPE --split {split} --phase {name}"
         raise ModelError(f"{path} does not exist; train its phase first: `ipmodel train {options}`")
 
 

@@ -178,6 +178,18 @@ def test_a_foreign_tool_is_imported_in_one_file(tool: str) -> None:
     assert next(iter(users)).startswith(place)
 
 
+def test_only_command_lines_print() -> None:
+    """All other code logs and raises, so that programs that use it decide what is shown."""
+    allowed = {"shards/terminal.py", *(f"{package}/cli.py" for package in OURS)}
+    for path in (path for package in OURS for path in files_of(package)):
+        if path.relative_to(REPOSITORY).as_posix() in allowed:
+            continue
+        tree = ast.parse(path.read_text("utf-8"))
+        names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        assert "print" not in names, f"{path} prints; log instead"
+        assert not any(module.startswith("click") for module, _ in imports_of(tree)), f"{path} imports click"
+
+
 def run_without(blocked: list[str], code: str) -> subprocess.CompletedProcess[str]:
     """Run code in a fresh interpreter in which some modules are not installed."""
     block = f"""

@@ -19,7 +19,7 @@ from shards.layout import samples_path, tar_path
     ("arguments", "message"),
     [
         (["--phase=nothing"], "no phase 'nothing' in recipe"),
-        (["--phase=p_stream"], "/set --split 1 --phase of_2d --out "),
+        (["--phase=p_stream"], "/set --recipe RECIPE --split 1 --phase of_2d --out "),
         (["--split=7"], "unknown split"),
         (["--set=phases.of_2d.batch=60"], "phases.of_2d: 16 samples are fewer than a global batch of 60"),
         (["--set=phases.of_2d.optimiser.rate=1e30", "--set=phases.of_2d.epochs=9"], "the loss is not finite"),

@@ -67,6 +67,16 @@ def test_sets_of_other_forms_are_sound_too(tmp_path: Path, options: dict[str, An
     assert problems(tmp_path, quick=quick) == []
 
 
+def test_it_tells_how_many_bytes_have_been_checked(set_dir: Path) -> None:
+    told: list[tuple[int, int]] = []
+    assert list(verify(set_dir, checked=lambda done_bytes, all_bytes: told.append((done_bytes, all_bytes)))) == []
+    shards = ShardSet(set_dir).manifest.shards
+    all_bytes = sum(file.bytes for shard in shards for file in shard.files.values())
+    assert {total for _, total in told} == {all_bytes} and len(told) == len(shards) + 1
+    done = [done_bytes for done_bytes, _ in told]
+    assert done[0] == 0 and done == sorted(set(done)) and done[-1] == all_bytes
+
+
 def test_a_flipped_bit_is_found_in_any_file(set_dir: Path) -> None:
     for name in files_of(set_dir):
         path = set_dir / name

@@ -283,7 +283,9 @@ def test_the_command_line_takes_urls(served: Served, served_dir: Path, ipshards:
         assert ipshards("show", place, KEYS[0], out=tmp_path / name).returncode == 0
     np.testing.assert_array_equal(cv2.imread(str(tmp_path / "far.png")), cv2.imread(str(tmp_path / "near.png")))
     refused = ipshards("verify", url)
-    assert refused.returncode == 1 and refused.stderr.startswith(f"error: {url}: a set is verified on a local disk")
+    assert refused.returncode == 1 and refused.stderr.startswith(
+        f"error: {url}: only a set on a local disk can be verified"
+    )
     nothing = ipshards("info", f"{served.url}/nothing")
     assert nothing.returncode == 1 and nothing.stderr.startswith(
         f"error: {served.url}/nothing/manifest.json: not found"

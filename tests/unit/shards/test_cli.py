@@ -108,7 +108,7 @@ def test_show_writes_to_the_key_by_default_and_colours_are_right(
     ("key", "message"),
     [
         ("clip_0", "'clip_0' may be clip_0_"),
-        ("nobody", "no key begins with 'nobody'; `ipshards info --keys` lists them"),
+        ("nobody", "no key begins with 'nobody'; `ipshards info "),
     ],
 )
 def test_show_needs_one_key(made_dir: Path, key: str, message: str) -> None:

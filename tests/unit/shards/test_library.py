@@ -14,7 +14,6 @@ import shards
 from shards import Sample, ShardError, ShardSet
 from shards.facts import describe, in_html, size_of
 from shards.sheet import draw
-from shards.version import DISTRIBUTION, version_of
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -148,18 +147,7 @@ def test_the_package_offers_verify_and_the_sheet(made: ShardSet, made_dir: Path,
 
 
 def test_the_version_is_the_distributions() -> None:
-    assert shards.__version__ == metadata.version(DISTRIBUTION)
-
-
-def test_a_checkout_that_is_not_installed_has_a_version(tmp_path: Path) -> None:
-    name = "no-such-distribution"
-    assert version_of(name, checkout_dir=tmp_path) == "0+unknown"
-    project = tmp_path / "pyproject.toml"
-    project.write_text(f'[project]\nname = "{name}"\nversion = "1.2.3"\n')
-    assert version_of(name, checkout_dir=tmp_path) == "1.2.3+checkout"
-    project.write_text('[project]\nname = "another"\nversion = "1.2.3"\n')
-    assert version_of(name, checkout_dir=tmp_path) == "0+unknown"
-    assert version_of(DISTRIBUTION, checkout_dir=tmp_path) == shards.__version__
+    assert shards.__version__ == metadata.version("ip-tsn")
 
 
 @pytest.mark.parametrize("package", ["shards", "pipelines", "ipdata", "ipmodel"])

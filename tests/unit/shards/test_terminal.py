@@ -221,15 +221,16 @@ class Screen(io.StringIO):
 def test_a_terminal_gets_one_line_that_changes(clock: Clock) -> None:
     stream = Screen()
     progress = Progress(4, stream=stream)
-    for number in (1, 2, 3, 4):
-        clock.now_s += 1
+    for number in range(5):
         progress.advance_to(number, f"{number}/4")
-    assert stream.getvalue().count("\r\x1b[K") == 4 and "\n" not in stream.getvalue()
+        assert "\n" not in stream.getvalue() or number == 4
+        clock.now_s += 1
+    assert stream.getvalue().count("\r\x1b[K") == 6
+    assert stream.getvalue().startswith("\r\x1b[K[------------------------]   0 %  0/4, ? left")
     assert "[############------------]  50 %  2/4, 0 min 02 s left" in stream.getvalue()
-    assert stream.getvalue().endswith("[########################] 100 %  4/4, 0 min 00 s left")
-    terminal.end_bar()
-    terminal.end_bar()
-    assert stream.getvalue().endswith("left\n")
+    assert stream.getvalue().endswith("[########################] 100 %  4/4, 0 min 00 s left\n")
+    terminal.end_bar()  # of which there is none
+    assert stream.getvalue().count("\n") == 1
 
 
 def test_a_terminal_is_not_drawn_on_more_often_than_eyes_see(clock: Clock) -> None:
@@ -238,7 +239,6 @@ def test_a_terminal_is_not_drawn_on_more_often_than_eyes_see(clock: Clock) -> No
     for number in range(1, 1001):
         clock.now_s += 0.001
         progress.advance_to(number, f"{number}/1000")
-    terminal.end_bar()
     assert 8 <= stream.getvalue().count("\r") <= 13 and "1000/1000" in stream.getvalue()
 
 
@@ -248,6 +248,21 @@ def test_what_is_said_goes_below_the_bar(clock: Clock, monkeypatch: pytest.Monke
     Progress(2).advance_to(1, "1/2")
     terminal.say("error: so")
     assert stream.getvalue().endswith("1/2, 0 min 00 s left\nerror: so\n")
+
+
+def test_what_the_packages_log_goes_above_the_bar(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Screen()
+
+    def verb() -> None:
+        Progress(2, stream=stream).advance_to(1, "1/2")
+        monkeypatch.setattr(sys, "stderr", stream)
+        logging.getLogger("shards").info("a note")
+        monkeypatch.undo()
+
+    ended(verb)
+    bar = "[############------------]  50 %  1/2, 0 min 00 s left"
+    assert stream.getvalue() == f"\r\x1b[K{bar}\r\x1b[Ka note\n\r\x1b[K{bar}"
+    terminal.end_bar()
 
 
 def on_a_terminal(code: str, *, columns: int) -> str:
@@ -263,10 +278,11 @@ def on_a_terminal(code: str, *, columns: int) -> str:
 
 def test_a_bar_never_wraps() -> None:
     """A line that wraps could not be drawn over: the screen would fill with its pieces."""
-    code = "from shards.terminal import Progress\nProgress(2).advance_to(1, 'word ' * 40)"
-    for columns in (40, 100):
+    code = "from shards.terminal import Progress\nProgress(2).advance_to(1, 'word ' * 8 + 'end')"
+    for columns, bar in ((120, f"[{'#' * 12}{'-' * 12}] "), (80, "[####-----] "), (76, ""), (40, "")):
         line = re.sub(r"\r\x1b\[K", "", on_a_terminal(code, columns=columns))
-        assert len(line) == columns - 1 and line.startswith("[############------------]  50 %  word")
+        assert line.startswith(f"{bar} 50 %  word word") and len(line) < columns
+        assert line.endswith(" left") or len(line) == columns - 1
 
 
 @pytest.fixture
