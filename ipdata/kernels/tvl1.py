@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from ipdata.kernels.compiled import compiled, interpolate4
+from ipdata.kernels.memory import in_one_block
 from ipdata.kernels.parameters import TVL1Parameters
 from shards.arrays import F32, U8
 
@@ -104,18 +105,30 @@ def linearise(
 
 @compiled
 def iterate(
-    u: F32, v: F32, pu: F32, pv: F32, rho: F32, gx: F32, gy: F32, nsg: F32, changes: F32, weights: F32, count: int
+    u: F32,
+    v: F32,
+    pux: F32,
+    puy: F32,
+    pvx: F32,
+    pvy: F32,
+    rho: F32,
+    gx: F32,
+    gy: F32,
+    nsg: F32,
+    changes: F32,
+    weights: F32,
+    count: int,
 ) -> bool:
     """Up to `count` primal and dual updates of one linearisation, in place; True if the flow came to rest.
 
-    u and v are (h + 1, w + 1): the last row and column repeat the ones before, so that differences vanish there. pu
-    and pv (2, h + 1, w + 1) are the dual variables of u and v in x and y; their first row and column are 0. changes
-    (w) is scratch. weights: see weights_of.
+    u and v are (h + 1, w + 1): the last row and column repeat the ones before, so that differences vanish there. pux
+    and puy (h + 1, w + 1) are the dual variables of u in x and y, pvx and pvy those of v; their first row and column
+    are 0. changes (w) is scratch. weights: see weights_of. Arrays that lie close together make this slow: see
+    ipdata.kernels.memory.
     """
     height, width = rho.shape
     step, reach, theta, at_rest = weights[0], weights[1], weights[2], weights[3]
     one = np.float32(1)
-    pux, puy, pvx, pvy = pu[0], pu[1], pv[0], pv[1]
     for _ in range(count):
         changes[:] = 0
         for y in range(height + 1):
@@ -174,16 +187,17 @@ def weights_of(settings: TVL1Parameters, *, height: int, width: int) -> F32:
 
 
 class Scale:
-    """One level of the pyramid: its pictures and everything that solving it needs, allocated once."""
+    """One level of the pyramid: its pictures and everything that solving it needs, in one block of memory."""
 
     def __init__(self, height: int, width: int) -> None:
         self.height, self.width = height, width
-        self.i0, self.i1 = (np.empty((height, width), np.float32) for _ in range(2))
-        self.interleaved = np.zeros((height + 2 * MARGIN_PX, width + 2 * MARGIN_PX, 4), np.float32)
-        self.u, self.v = (np.empty((height + 1, width + 1), np.float32) for _ in range(2))
-        self.pu, self.pv = (np.empty((2, height + 1, width + 1), np.float32) for _ in range(2))
-        self.rho, self.gx, self.gy, self.nsg = (np.empty((height, width), np.float32) for _ in range(4))
-        self.rows, self.whole = np.empty((5, 4 * width), np.float32), np.empty((2, width), np.int32)
+        picture, repeated = (height, width), (height + 1, width + 1)
+        interleaved = (height + 2 * MARGIN_PX, width + 2 * MARGIN_PX, 4)
+        arrays = in_one_block([picture] * 7 + [repeated] * 6 + [interleaved, (width,), (5, 4 * width), (2, width)])
+        self.i0, self.i1, self.rho, self.gx, self.gy, self.nsg, self.smoothed = arrays[:7]
+        self.u, self.v, self.pux, self.puy, self.pvx, self.pvy = arrays[7:13]
+        self.interleaved, self.changes, self.rows, whole = arrays[13:]
+        self.whole = whole.view(np.int32)
 
     @property
     def flow(self) -> tuple[F32, F32]:
@@ -193,17 +207,18 @@ class Scale:
     def solve(self, settings: TVL1Parameters) -> None:
         """Improve the flow that stands here, from the two pictures that stand here."""
         interleave(self.i1, self.interleaved)
-        self.pu[:], self.pv[:] = 0, 0
+        dual = self.pux, self.puy, self.pvx, self.pvy
+        for plane in dual:
+            plane[:] = 0
         weights = weights_of(settings, height=self.height, width=self.width)
-        changes = self.rows[0, : self.width]
         linear = self.rho, self.gx, self.gy, self.nsg
         for _ in range(settings.warps):
             linearise(self.i0, self.interleaved, self.u, self.v, self.rows, self.whole, *linear)
             for _ in range(settings.outer_iterations):
                 for plane in self.flow if settings.median_px > 1 else ():
-                    plane[:] = cv2.medianBlur(np.ascontiguousarray(plane), settings.median_px)
+                    plane[:] = cv2.medianBlur(plane, settings.median_px, self.smoothed)
                 count = settings.inner_iterations
-                if iterate(self.u, self.v, self.pu, self.pv, *linear, changes, weights, count):
+                if iterate(self.u, self.v, *dual, *linear, self.changes, weights, count):
                     break
 
 

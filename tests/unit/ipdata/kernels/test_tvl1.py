@@ -4,8 +4,10 @@ import hashlib
 import os
 import subprocess
 import sys
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -14,7 +16,7 @@ import pytest
 from moving import HEIGHT, WIDTH, moving_luma, recipe_of
 
 from ipdata.columns.flow import estimator
-from ipdata.kernels.tvl1 import TVL1, resize
+from ipdata.kernels.tvl1 import TVL1, Scale, resize
 from ipdata.video import decode
 from ipdata.video.transcode import executable, transcode
 from shards.columns.flow import FLOW
@@ -94,6 +96,57 @@ def test_many_threads_give_the_bytes_of_one() -> None:
 
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(flow_of, range(8))) == [flow_of(number) for number in range(8)]
+
+
+SIZES = [(256, 340), (205, 272), (131, 174), (224, 224), (16, 16), (17, 131)]
+
+
+def arrays_of(scale: Scale) -> dict[str, np.ndarray]:
+    return {name: value for name, value in vars(scale).items() if isinstance(value, np.ndarray)}
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+def test_arrays_lie_apart_in_one_block(height: int, width: int) -> None:
+    """Otherwise LLVM's overlap checks can fail, and loops run three times slower: see ipdata.kernels.memory."""
+    arrays = arrays_of(Scale(height, width))
+    memory = arrays["u"].base
+    assert isinstance(memory, np.ndarray) and all(array.base is memory for array in arrays.values())
+
+    start = memory.ctypes.data
+    spans = [(start, start), (start + memory.nbytes, start + memory.nbytes)]
+    spans += [(array.ctypes.data, array.ctypes.data + array.nbytes) for array in arrays.values()]
+    row_bytes = max(array[0].nbytes for array in arrays.values() if array.ndim > 1)
+    assert min(after[0] - before[1] for before, after in pairwise(sorted(spans))) >= row_bytes + 64
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+def test_arrays_start_at_cache_lines_and_at_different_places_in_a_page(height: int, width: int) -> None:
+    addresses = [array.ctypes.data for array in arrays_of(Scale(height, width)).values()]
+    assert all(address % 64 == 0 for address in addresses)
+    assert len({address % 4096 for address in addresses}) == len(addresses)
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+def test_arrays_lie_alike_in_all_scales_of_a_size(height: int, width: int) -> None:
+    kept, layouts = [], []
+    for between_bytes in (8, 1000, 100_000):  # other allocations move the block, and nothing inside it
+        kept.append((Scale(height, width), np.empty(between_bytes, np.uint8)))
+        arrays = arrays_of(kept[-1][0])
+        layouts.append({name: array.ctypes.data - arrays["u"].ctypes.data for name, array in arrays.items()})
+    assert layouts[0] == layouts[1] == layouts[2]
+
+
+def test_solving_allocates_no_pictures() -> None:
+    """Where malloc hands freed memory back at once, as in Dask's workers, each new picture costs fresh pages."""
+    scale = Scale(256, 340)
+    scale.solve(SETTINGS)  # compiles
+    tracemalloc.start()
+    try:
+        scale.solve(SETTINGS)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < scale.u.nbytes / 10
 
 
 PRINT_HASH = """
