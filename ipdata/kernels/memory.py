@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from shards.encodings import F32
+
+from shards.arrays import F32
 
 FLOAT_BYTES = 4
 LINE_BYTES = 64  # a cache line, and the widest vector
