@@ -41,7 +41,7 @@ def built(ipdata: Run, tmp_path: Path) -> Path:
     [
         (["--set=transcode.width=64"], "transcode.width: the output has 112, this build 64"),
         (["--set=shards.seed=1"], "shards.seed: the output has 0, this build 1"),
-        (["--limit-frames=1"], "limits.frames: the output has None, this build 1"),
+        (["--limit-frames=1"], "limits.frames: the output has nothing, this build 1"),
         (["--set=synthetic.seed=7"], "synthetic.seed: the output has 0, this build 7"),
     ],
 )
