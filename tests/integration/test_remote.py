@@ -1,4 +1,4 @@
-"""A set at a URL is the set in the directory: over real HTTP and S3 servers, through every way of failing."""
+"""A set at a URL equals the set in the directory, over a real HTTP server and through every kind of failure."""
 
 import hashlib
 import os
@@ -55,14 +55,14 @@ def served(served_dir: Path) -> Iterator[Served]:
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache, and waits between requests that suit a test."""
+    """An empty cache, and short waits between requests."""
     monkeypatch.setattr(remote, "WAITS_S", (0.01, 0.02, 0.03))
     monkeypatch.setenv("IPTSN_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
 def assert_sound(cache: Path, *, files: int | None = None) -> None:
-    """Only whole files are there, each in its place."""
+    """The cache has only complete files, each in its place."""
     found = [path for path in cache.rglob("*") if path.is_file()]
     for path in found:
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -265,7 +265,7 @@ def test_a_cache_that_cannot_be_written_is_named(
 
 
 def test_a_full_disk_is_named_and_nothing_is_left(served: Served, local: ShardSet, cache: Path) -> None:
-    """The bound on a file's size stands for the disk's; records and indexes are smaller."""
+    """A limit on the size of files takes the place of a full disk; records and indexes are smaller than it."""
     tars = [file.bytes for s in local.manifest.shards for path, file in s.files.items() if path.startswith("mv/")]
     bound = max(tars) - 1
     limit = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (bound, bound))}
@@ -283,7 +283,9 @@ def test_the_command_line_takes_urls(served: Served, served_dir: Path, ipshards:
         assert ipshards("show", place, KEYS[0], out=tmp_path / name).returncode == 0
     np.testing.assert_array_equal(cv2.imread(str(tmp_path / "far.png")), cv2.imread(str(tmp_path / "near.png")))
     refused = ipshards("verify", url)
-    assert refused.returncode == 1 and refused.stderr.startswith(f"error: {url}: a set is verified on a local disk")
+    assert refused.returncode == 1 and refused.stderr.startswith(
+        f"error: {url}: only a set on a local disk can be verified"
+    )
     nothing = ipshards("info", f"{served.url}/nothing")
     assert nothing.returncode == 1 and nothing.stderr.startswith(
         f"error: {served.url}/nothing/manifest.json: not found"
