@@ -1,4 +1,4 @@
-# make demo: a first shard set from synthetic videos, and the networks trained on it. make test: everything that is checked. See README.md.
+# make demo: builds a first shard set from synthetic videos and trains the networks on it. make test: runs all checks. See README.md.
 
 PYTHON ?= python3
 VENV := .venv
@@ -17,30 +17,31 @@ demo: install
 	@echo
 	@echo "The shard set lies in $(DEMO). What to look at next:"
 	@echo "  $(DEMO)-move_left.png, $(DEMO)-rotate_cw.png   what was extracted, for two of its videos"
-	@echo "  $(DEMO)-run/split-1/curves.png, .../scores/*.png     how it trained, and what it takes for what"
+	@echo "  $(DEMO)-run/split-1/curves.png, .../scores/*.png     its training curves and confusion matrices"
 	@echo "  $(BIN)/ipshards info $(DEMO) --keys          what the set holds"
 	@echo "  $(DEMO)/README.md                             how to read it, with and without this package"
 	@echo "  $(BIN)/ipdata datasets                       how to build HMDB51, UCF101, Kinetics, or your own videos"
 
-# Two modules at a time: most tests wait for processes that they start.
+# Two test modules run at a time, because most tests wait for processes that they start.
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 bench: install build/peers/installed
 	$(BIN)/python -m benchmarks.run
 
-# What is measured against: it brings an OpenCV of its own, so it gets an environment of its own.
+# The peer of `make bench` has its own environment, because it installs an OpenCV of its own.
 build/peers/installed:
 	$(PYTHON) -m venv build/peers
 	build/peers/bin/python -m pip install --quiet --disable-pip-version-check motion-vector-extractor==2.0.0
 	@touch $@
 
-# A wheel and a source distribution. The wheel is made from the latter, so nothing else from the checkout is in it.
+# Builds a source distribution, and from it the wheel, so the wheel has no other files of the checkout.
 dist: install-test
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist
 
-# The site: README as its front page, the documents, a page for each module. Warnings, as of broken links, are errors.
+# Builds the site: README as its front page, the documents, and a page for each module. Warnings, such as those about
+# broken links, are errors.
 docs: build/docs-env/installed
 	rm -rf build/docs site
 	mkdir -p build/docs
@@ -50,7 +51,7 @@ docs: build/docs-env/installed
 		--conf-dir docs/site --doctree-dir build/docs/.doctrees build/docs site
 	cp site/README.html site/index.html
 
-# An environment of its own, so that locked versions meet nobody else's.
+# Its own environment keeps the locked versions away from other packages.
 build/docs-env/installed: docs/requirements.txt
 	$(PYTHON) -m venv --clear build/docs-env
 	build/docs-env/bin/python -m pip install --quiet --disable-pip-version-check --requirement docs/requirements.txt

@@ -1,1 +1,1 @@
-"""What is measured against what. `make bench` runs all of it on real clips and records the result."""
+"""Measures this software against others. `make bench` runs all benchmarks on real clips and records the results."""

@@ -20,7 +20,7 @@ def build_into(out: Path, *options: str, source: Path = VIDEOS, classes: tuple[s
 
 
 def build(*options: str) -> None:
-    """Into a folder that is thrown away."""
+    """Build into a temporary folder, which is deleted afterwards."""
     with tempfile.TemporaryDirectory() as folder:
         build_into(Path(folder) / "set", *options)
 

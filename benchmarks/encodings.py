@@ -1,4 +1,4 @@
-"""What each stored encoding costs: bytes, time to encode and decode, error. DESIGN's table, made reproducible."""
+"""Measures what each stored encoding costs: bytes, time to encode and decode, and error."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -20,19 +20,19 @@ from shards.columns.flow import FLOW
 from shards.columns.jpeg import decode_jpeg, encode_jpeg
 from shards.motion import compensate, planes, residual
 
-FRAMES = 26  # of each clip: two GOPs and a bit
+FRAMES = 26  # of each clip: a little more than two GOPs
 RECIPES = ("compact", "default", "faithful")
 LOSSLESS = {"WebP": (".webp", [cv2.IMWRITE_WEBP_QUALITY, 101]), "PNG 1": (".png", [cv2.IMWRITE_PNG_COMPRESSION, 1])}
 
 
 @dataclass
 class Material:
-    """Pictures of the real clips, as stored before encoding: uint8, and what they stand for."""
+    """Frames of the real clips as stored arrays (uint8) before encoding, and the exact values of two columns."""
 
     iframes: list[np.ndarray] = field(default_factory=list)
     residuals: dict[str, list[np.ndarray]] = field(default_factory=lambda: {name: [] for name in DEFINITIONS})
-    exact: list[np.ndarray] = field(default_factory=list)  # the `previous` residual, unclipped
-    flows: list[np.ndarray] = field(default_factory=list)  # u above v, stored levels; every fourth
+    exact: list[np.ndarray] = field(default_factory=list)  # the `previous` residual, not clipped
+    flows: list[np.ndarray] = field(default_factory=list)  # u above v, stored levels, of every fourth frame
     exact_flows: list[np.ndarray] = field(default_factory=list)  # px
 
 
@@ -59,7 +59,7 @@ def material_of(clips: Sequence[Path]) -> Material:
 
 @dataclass(frozen=True)
 class Cost:
-    """Means over some images, one thread."""
+    """Mean bytes and times of encoding some images on one thread, and the decoded images."""
 
     frame_bytes: float
     encode_ms: float
@@ -101,7 +101,7 @@ def lossless_cost(images: list[np.ndarray], suffix: str, parameters: list[int]) 
 
 
 def encodings_table(material: Material) -> str:
-    """Means over the real clips. Errors in grey levels, of flow in px; stored residuals clip, which counts as error."""
+    """A table of means over the real clips. Errors are in grey levels, for flow in px; clipping counts as error."""
     rows = ["| column | encoding | bytes a frame | encode, ms | decode, ms | mean error | error against R's RMS |"]
     rows.append("| --- " * 7 + "|")
     rms = _rms(material.exact)
@@ -134,7 +134,7 @@ def encodings_table(material: Material) -> str:
 
 
 def recipes_table(material: Material) -> str:
-    """Bytes of each column for one frame of video, an I-frame and 11 P-frames sharing them, and what decoding takes."""
+    """A table of bytes and times for each recipe, as means over the frames of a GOP: an I-frame and 11 P-frames."""
     rows = ["| recipe | iframe | residual | flow | the three together, KB a video frame | encode, ms | decode, ms |"]
     rows.append("| --- " * 7 + "|")
     for name in RECIPES:
@@ -165,7 +165,7 @@ def recipes_table(material: Material) -> str:
 
 
 def codec_table(clips: Sequence[Path]) -> str:
-    """Share of 16x16 luma blocks whose residual is zero everywhere, by what predicts them."""
+    """A table of the share of 16x16 luma blocks whose residual is zero, for each way of predicting them."""
     head = "| clip | quantiser | alternating rounding (`codec`) | rounding 0 | rounding 1 | whole px (`previous`) |"
     rows = [head, "| --- " * 6 + "|"]
     for clip in clips:

@@ -1,4 +1,4 @@
-"""TV-L1 against OpenCV's, one thread: time, and how far the fields are apart."""
+"""Our TV-L1 against OpenCV's on one thread: time, and the difference between the fields."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ HEAD = (
 
 
 def flow() -> tuple[Figure, str]:
-    """The figure, and a table of the agreement."""
+    """The figure of the times, and a table of the differences."""
     ours = estimator(RECIPE.columns["flow"], **SIZE)
     opencv = estimator(replace(RECIPE.columns["flow"], backend="opencv"), **SIZE)
     rows = [HEAD]

@@ -1,4 +1,4 @@
-"""Timing two things side by side in one run, and writing down what came out, with the machine and the versions."""
+"""Times two things side by side in one run, and writes the results with the machine and the versions."""
 
 import json
 import os
@@ -19,7 +19,7 @@ PACKAGES = ("av", "dask", "imageio-ffmpeg", "numba", "numpy", "opencv-contrib-py
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One measured ratio, beside its bar. Seconds are of each round, as measured."""
+    """One measured ratio and its bar. Seconds are those of each round."""
 
     what: str
     ours_s: list[float]
@@ -32,7 +32,7 @@ class Figure:
 
     @property
     def ratio(self) -> float:
-        """Median, over rounds, of the slower side's time by the other's, as the bar counts it."""
+        """Median over the rounds: peer / ours if the bar is `faster_than`, otherwise ours / peer."""
         pairs = zip(self.ours_s, self.peer_s, strict=True)
         return statistics.median(peer / ours if self.faster_than else ours / peer for ours, peer in pairs)
 
@@ -51,7 +51,7 @@ class Figure:
 def side_by_side(
     ours: Callable[[], Any], peer: Callable[[], Any], *, rounds: int, warm_up: bool = True
 ) -> tuple[list[float], list[float]]:
-    """Seconds of both, in turn, after one round that does not count."""
+    """Seconds of both sides, which run in turn. With warm_up, a first round does not count."""
     if warm_up:
         ours()
         peer()
@@ -65,7 +65,7 @@ def side_by_side(
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores, versions of what is installed; no host name, no paths."""
+    """Processor, cores and versions of packages; no host name and no paths."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     installed = {distribution.name for distribution in metadata.distributions()}
     names = {line.split(":")[1].strip() for line in lines if line.startswith("model name")}
@@ -78,7 +78,7 @@ def machine() -> dict[str, Any]:
 
 
 def write(figures: list[Figure], tables: dict[str, str]) -> Path:
-    """A dated JSON of everything, and the Markdown of docs/performance.md between its markers."""
+    """Write all results to a dated JSON file, and the tables to docs/performance.md, between its markers."""
     RESULTS.mkdir(exist_ok=True)
     facts = machine()
     path = RESULTS / f"{date.today().isoformat()}.json"

@@ -1,4 +1,4 @@
-"""The P-stream's loader on one core: clips of 16 P-frames, from columns and from the video itself."""
+"""The P-stream's loader on one core: clips of 16 P-frames, from the columns and from the column `video`."""
 
 import tempfile
 from pathlib import Path
@@ -27,8 +27,8 @@ PEER = "the same clips from `video`: one PyAV pass, our kernels"
 
 
 def loading() -> list[Figure]:
-    """Bar: four times the clips/s of one PyAV pass over the `video` column that converts only what it needs."""
-    cv2.setNumThreads(1)  # these three as in a loader's process
+    """Against one PyAV pass over the column `video`, which converts only the pictures that it needs."""
+    cv2.setNumThreads(1)  # this and the next two lines set up the process as a loader's
     torch.set_num_threads(1)
     keep_memory()
     with tempfile.TemporaryDirectory() as folder:
@@ -64,7 +64,7 @@ def _figure(
 
 
 def _length(shard_set: ShardSet) -> tuple[int, int]:
-    """Videos, and how many frames they have on average."""
+    """The number of videos, and their mean number of frames."""
     frames = [sample.frames for sample in shard_set.samples()]
     return len(frames), round(sum(frames) / len(frames))
 
@@ -81,7 +81,7 @@ def from_columns(shard_set: ShardSet, *modalities: ModalityName, floats: bool = 
 
 
 def from_video(shard_set: ShardSet, *, floats: bool = True) -> None:
-    """The same clips of MV and R from the `video` column."""
+    """Make the same clips of MV and R from the column `video`."""
     for sample in shard_set.samples():
         picture_px = sample.width, sample.height
         batch = collate([_clip_from_video(shard_set.read_bytes(sample.key, "video"), picture_px)])

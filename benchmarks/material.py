@@ -1,4 +1,4 @@
-"""The real clips that everything here is measured on, and the default recipe."""
+"""The real clips of all benchmarks, and the default recipe."""
 
 import sys
 from pathlib import Path
@@ -12,7 +12,7 @@ from ipdata.video.decode import Picture
 from ipdata.video.transcode import executable, transcode
 
 RECIPE = load_recipe("default")
-BOUND = {"bound_px": RECIPE.columns["flow"].bound_px}  # what storing and restoring flow takes
+BOUND = {"bound_px": RECIPE.columns["flow"].bound_px}  # the encoding that storing and restoring flow needs
 SIZE = {"width": RECIPE.transcode.width, "height": RECIPE.transcode.height}
 ROAD100 = DATA / "coviar_reference" / "road100.m4v"  # 340x256, 100 frames, 91 of them P
 
@@ -20,7 +20,7 @@ ROAD100 = DATA / "coviar_reference" / "road100.m4v"  # 340x256, 100 frames, 91 o
 def clips() -> list[Path]:
     found = sorted(path for kind in ("*.avi", "*.mp4") for path in (DATA / "clips").rglob(kind))
     if not found:
-        sys.exit(f"no clips below {DATA}; set IPTSN_DATA")
+        sys.exit(f"no clips below {DATA / 'clips'}; set IPTSN_DATA to the folder of real data")
     return found
 
 
@@ -29,6 +29,6 @@ def pictures_of(clip: Path, frames: int) -> list[Picture]:
 
 
 def luma_pairs(clip: Path, frames: tuple[int, ...] = (6, 18, 30, 42)) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(1, H, W) each, from the frame before to each of these."""
+    """Luma pairs (previous, current), each (1, H, W) uint8, for these frame numbers."""
     pictures = pictures_of(clip, max(frames) + 1)
     return [(pictures[n - 1].luma[None], pictures[n].luma[None]) for n in frames]

@@ -1,4 +1,4 @@
-"""Motion vectors and residuals of a 100-frame clip against bare decoding and motion-vector-extractor, one thread."""
+"""Motion vectors and residuals of a 100-frame clip on one thread, against bare decoding and motion-vector-extractor."""
 
 import io
 import subprocess
@@ -39,7 +39,7 @@ def motion() -> list[Figure]:
     if PEER_PYTHON.exists():
         figures.append(_against_extractor())
     else:
-        print(f"motion-vector-extractor is not measured: {PEER_PYTHON} does not exist")
+        print(f"motion-vector-extractor is not measured: {PEER_PYTHON} does not exist; `make bench` installs it")
     return figures
 
 
@@ -53,7 +53,7 @@ def _residuals(definition: str) -> None:
 
 
 def _snippets() -> None:
-    """What CoViAR's loader is asked for in testing: the middles of 16 segments, in one pass."""
+    """Decode what a test of CoViAR's loader asks for, in one pass: the middles of 16 segments."""
     encode = definition_of("previous")
     p_frames = [n for n in range(100) if n % 12]
     wanted = {p_frames[(2 * segment + 1) * len(p_frames) // 32] for segment in range(16)}
@@ -89,7 +89,7 @@ def _against_decode(what: str, ours: Callable[[], None], slower_than: float | No
 
 
 def _against_extractor() -> Figure:
-    """Both decode, convert every picture's colours and give its vectors; ours as a grid, the peer as a list."""
+    """Both sides decode, convert all pictures to RGB and give their vectors: ours as a grid, the peer's as a list."""
 
     def ours() -> None:
         for picture in decode.pictures(STREAM):

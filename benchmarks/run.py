@@ -1,4 +1,4 @@
-"""`make bench`: every figure that docs/performance.md shows, on the real clips in $IPTSN_DATA."""
+"""`make bench`: measures every figure of docs/performance.md on the real clips in $IPTSN_DATA."""
 
 import os
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ def main() -> None:
 
 @contextmanager
 def one_core() -> Iterator[None]:
-    """What is measured in this process is pinned; builds may use all cores afterwards."""
+    """Pin this process to one core inside the block; builds may use all cores afterwards."""
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(cores)})
     try:

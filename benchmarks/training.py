@@ -1,4 +1,4 @@
-"""Training on the CPU, as `ipmodel train` does it: steps a second, and the share of the time spent waiting for data."""
+"""Training on the CPU with `ipmodel train`: steps a second, and the share of the time spent waiting for data."""
 
 import json
 import subprocess
@@ -9,12 +9,12 @@ from pathlib import Path
 from benchmarks.builds import build_into
 
 RECIPE = "ip_tsn_small"
-PHASES = ("mr_2d", "of_2d", "p_plain", "i_stream")  # none of them needs more than another of them
+PHASES = ("mr_2d", "of_2d", "p_plain", "i_stream")  # these need no phases but each other
 BATCH, STEPS = 8, 8
 
 
 def training_table() -> str:
-    """One loader process; the first two steps of a phase, in which it begins, are left out."""
+    """A table for each phase, with one loader process. A phase's first two steps are slower and do not count."""
     lines = ["| phase | steps/s | clips/s | waiting for data |", "| --- | --- | --- | --- |"]
     with tempfile.TemporaryDirectory() as folder:
         run, shards = Path(folder) / "run", Path(folder) / "set"

@@ -1,7 +1,7 @@
-"""Training and testing on a GPU: `python -m benchmarks.training_on_gpu SET`; JSON in benchmarks/results.
+"""Training and testing on a GPU: `python -m benchmarks.training_on_gpu SET` writes JSON to benchmarks/results.
 
-The networks, fed with clips that lie on the GPU already, and the loader, by how many processes make clips, each by
-itself. Rates are medians, of clips of 16 frames of 224 px.
+The networks and the loader are measured separately: the networks on clips that are on the GPU already, the loader with
+several numbers of processes. Clips have 16 frames of 224 px; rates of networks are medians.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from shards import ShardSet
 
 RECIPE = load(TrainRecipe, "train", "ip_tsn")
 FRAMES, CLASSES = 16, 51
-REPEATS = 7  # of a timing, and steps before it
+REPEATS = 7  # timed steps, and as many untimed ones before them
 LOADER_BATCH = 16
 LOADER_CLIPS = 1600
 
@@ -44,7 +44,7 @@ def main() -> None:
     shard_set = ShardSet(parser.parse_args().shards)
     torch.backends.cudnn.benchmark = True
     peak = matmul_rate()
-    print(f"{torch.cuda.get_device_name()}: bf16 matrix product {peak / 1e12:.0f} TFLOP/s")
+    print(f"{torch.cuda.get_device_name()}: peak in a bf16 matrix product {peak / 1e12:.0f} TFLOP/s")
     networks = [*testing(shard_set, peak), *training(shard_set, peak)]
     result = {
         "device": torch.cuda.get_device_name(),
@@ -59,13 +59,13 @@ def main() -> None:
 
 
 def matmul_rate(side: int = 8192) -> float:
-    """What the GPU reaches in a large bf16 matrix product, FLOP/s."""
+    """FLOP/s that the GPU reaches in a large bf16 matrix product."""
     a, b = (torch.randn(side, side, device="cuda", dtype=torch.bfloat16) for _ in range(2))
     return 2 * side**3 / seconds_of(lambda: a @ b)
 
 
 def seconds_of(run: Callable[[], Any]) -> float:
-    """Median, after warming up."""
+    """Median seconds of `run` on the GPU, after as many runs that do not count."""
     for _ in range(REPEATS):
         run()
     seconds = []
@@ -89,11 +89,11 @@ def batch_of(shard_set: ShardSet, modalities: tuple[ModalityName, ...], clips: i
 
 
 def line(what: str, *, clips: int, seconds: float, work: float, peak: float) -> dict[str, Any]:
-    """work: FLOP of a clip."""
+    """Print and return one result. `work` is FLOP a clip; `peak` is the FLOP/s of a matrix product."""
     share = clips / seconds * work / peak
     memory_gb = torch.cuda.max_memory_allocated() / 1e9
     torch.cuda.reset_peak_memory_stats()
-    print(f"{what}, {clips} at once: {clips / seconds:.0f} clips/s, {share:.0%} of that, {memory_gb:.1f} GB")
+    print(f"{what}, {clips} at once: {clips / seconds:.0f} clips/s, {share:.0%} of the peak, {memory_gb:.1f} GB")
     return {"what": what, "batch": clips, "clips_per_s": clips / seconds, "share": share, "memory_gb": memory_gb}
 
 
@@ -103,7 +103,7 @@ def flop_of(phase: Phase) -> float:
 
 
 def testing(shard_set: ShardSet, peak: float) -> list[dict[str, Any]]:
-    """Scores from bytes on the GPU, as `ipmodel eval` computes them."""
+    """Measures scores from bytes on the GPU, as `ipmodel eval` computes them."""
     lines = []
     for name in ("p_stream", "i_stream"):
         phase = RECIPE.phases[name]
@@ -122,14 +122,14 @@ def scores(network: ResNet, modality: ModalityName, batch: Batch, picture_px: tu
 
 
 def training(shard_set: ShardSet, peak: float) -> list[dict[str, Any]]:
-    """Steps of the engine's loop, without its loader."""
+    """Measures training steps of the loop, without its loader."""
     lines = []
     for name, clips, compile in (("p_stream", 40, False), ("p_stream", 40, True), ("i_stream", 16, False)):
         torch.compiler.reset()
         phase = RECIPE.phases[name]
         network = channels_last(ResNet(architecture_of(phase), CLASSES).cuda()).train()
         teacher = None
-        work = 3 * flop_of(phase)  # backward is twice forward
+        work = 3 * flop_of(phase)  # the backward pass costs twice the forward pass
         if phase.teacher:
             teacher = frozen(channels_last(ResNet(architecture_of(RECIPE.phases[phase.teacher]), CLASSES).cuda()))
             work += flop_of(RECIPE.phases[phase.teacher])
@@ -152,7 +152,7 @@ def training(shard_set: ShardSet, peak: float) -> list[dict[str, Any]]:
 
 
 def loading(shard_set: ShardSet) -> list[dict[str, Any]]:
-    """Training's clips of MV and R, with and without flow, to pinned memory."""
+    """Measures the loader: training clips of MV and R, without and with flow, into pinned memory."""
     lines = []
     samples = list(shard_set.samples())
     for modalities in (("mr",), ("mr", "flow")):
@@ -163,7 +163,7 @@ def loading(shard_set: ShardSet) -> list[dict[str, Any]]:
             draws = [[(n, m % len(clips)) for m in range(LOADER_BATCH)] for n in range(count)]
             batches = loader(clips, draws, workers=workers, pin=True)
             for _ in range(3):
-                next(batches)  # the workers have begun
+                next(batches)  # waits until the workers have started
             start = time.perf_counter()
             rate = LOADER_BATCH * sum(1 for _ in batches) / (time.perf_counter() - start)
             print(f"loader {'+'.join(modalities)}, {workers} processes: {rate:.0f} clips/s")

@@ -1,4 +1,4 @@
-"""Recipes as data: TOML files, and the one strict loader that reads them."""
+"""Recipes as data: TOML files, and the strict loader that reads them."""
 
 from pipelines.loader import RecipeError, build, load, names
 

@@ -1,6 +1,6 @@
-"""The strict loader: TOML into nested frozen dataclasses; every key known, every type right, nothing guessed.
+"""Reads recipes: TOML into nested frozen dataclasses. It refuses unknown keys and wrong types, and guesses nothing.
 
-A recipe may begin with `base = "NAME"`: it then only says what differs from that packaged recipe.
+A recipe may begin with `base = "NAME"`. Then it states only what differs from that packaged recipe.
 """
 
 import math
@@ -17,7 +17,7 @@ Recipe = TypeVar("Recipe")
 
 
 class RecipeError(ValueError):
-    """A recipe that cannot be read; the message names the file, the key and what is allowed."""
+    """A recipe cannot be read; the message names the file, the key and what is allowed."""
 
 
 def names(kind: str) -> list[str]:
@@ -29,18 +29,18 @@ def names(kind: str) -> list[str]:
 def load(schema: type[Recipe], kind: str, name_or_file: str, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe by name or from a file, apply `key=value` overrides, and check it against a dataclass.
 
-    Overrides are dotted keys with TOML values ("transcode.width=224"); a value that is no TOML is taken as a string.
+    Overrides are dotted keys with TOML values ("transcode.width=224"). A value that is not TOML counts as a string.
 
-    Raises: RecipeError.
+    Raises: RecipeError for an unknown recipe or key, a missing key, and a wrong value.
     """
     where, table = _table_of(kind, name_or_file)
     return build(schema, table, where=where, overrides=overrides)
 
 
 def build(schema: type[Recipe], table: dict[str, Any], *, where: str, overrides: Sequence[str] = ()) -> Recipe:
-    """A table that was stored, such as in a run's record, with overrides, as strictly as a file.
+    """Check a stored table, such as that of a run's record, as strictly as a file, after applying overrides.
 
-    Raises: RecipeError.
+    Raises: RecipeError for an unknown or missing key and for a wrong value; it begins with `where`.
     """
     table = deepcopy(table)
     for override in overrides:
@@ -50,7 +50,7 @@ def build(schema: type[Recipe], table: dict[str, Any], *, where: str, overrides:
 
 
 def _table_of(kind: str, name_or_file: str) -> tuple[str, dict[str, Any]]:
-    """What to call the recipe in messages, and its keys with those of its base."""
+    """The recipe's name for messages, and its table merged over that of its base."""
     where, text = _text_of(kind, name_or_file)
     try:
         table = tomllib.loads(text)
@@ -66,7 +66,7 @@ def _table_of(kind: str, name_or_file: str) -> tuple[str, dict[str, Any]]:
 
 
 def _merged(base: dict[str, Any], table: dict[str, Any]) -> dict[str, Any]:
-    """`table` over `base`, table by table."""
+    """Merge `table` over `base`, and nested tables likewise."""
     merged = dict(base)
     for key, value in table.items():
         both = isinstance(value, dict) and isinstance(base.get(key), dict)
@@ -80,7 +80,7 @@ def _text_of(kind: str, name_or_file: str) -> tuple[str, str]:
         return f"recipe {name_or_file}", entry.read_text("utf-8")
     path = Path(name_or_file)
     if not path.is_file():
-        raise RecipeError(f"no recipe {name_or_file!r}: neither a file nor one of {', '.join(names(kind))}")
+        raise RecipeError(f"no recipe {name_or_file!r}: it is neither a file nor one of {', '.join(names(kind))}")
     try:
         return str(path), path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -96,7 +96,7 @@ def _override(table: dict[str, Any], override: str) -> None:
         parsed = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         parsed = {"value": text}
-    value = parsed["value"] if len(parsed) == 1 else text  # a line break can bring in keys of its own
+    value = parsed["value"] if len(parsed) == 1 else text  # a line break in the text could add other keys
     for part in parts[:-1]:
         table = table.setdefault(part, {})
         if not isinstance(table, dict):
@@ -124,7 +124,7 @@ def _build(schema: Any, table: dict[str, Any], *, where: str, path: str) -> Any:
 def _value(expected: Any, value: Any, *, where: str, path: str) -> Any:
     if is_dataclass(expected) and isinstance(value, dict):
         return _build(expected, value, where=where, path=f"{path}.")
-    if get_origin(expected) is dict and isinstance(value, dict):  # tables, or values, under names of the recipe's own
+    if get_origin(expected) is dict and isinstance(value, dict):  # the recipe chooses the keys
         item = get_args(expected)[1]
         return {key: _value(item, entry, where=where, path=f"{path}.{key}") for key, entry in value.items()}
     if get_origin(expected) is tuple and isinstance(value, list):
@@ -146,7 +146,7 @@ def _value(expected: Any, value: Any, *, where: str, path: str) -> Any:
 
 
 def _spell(expected: Any) -> str:
-    """The type in the words of someone who writes TOML."""
+    """Name a type in words that a person who writes TOML knows."""
     if get_origin(expected) is Literal:
         return "one of " + ", ".join(map(repr, get_args(expected)))
     if get_origin(expected) is tuple:

@@ -1,4 +1,4 @@
-"""The array types that stand in signatures; shapes stand in the docstrings."""
+"""Array types for signatures. They state the dtype; docstrings state the shape."""
 
 import numpy as np
 from numpy.typing import NDArray

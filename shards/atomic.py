@@ -1,4 +1,4 @@
-"""Files that are whole or not there: synced, published by rename, and locked against other processes."""
+"""Writes files that are either complete or absent: synced and published by rename. Locks files between processes."""
 
 import math
 import os
@@ -10,10 +10,10 @@ from typing import Any, BinaryIO
 
 from shards.errors import ShardError
 
-fcntl: Any  # of the standard library, but for Unix alone
+fcntl: Any  # part of the standard library, but only on Unix
 try:
     import fcntl
-except ImportError:  # Windows: sets on a local disk can be read, and nothing can be locked
+except ImportError:  # Windows: nothing can be locked, but sets on a local disk can be read
     fcntl = None
 
 POLL_S = 0.1  # between two attempts to lock
@@ -24,7 +24,7 @@ class LockedError(Exception):
 
 
 def can_lock() -> bool:
-    """Tell whether this system has file locks. Windows has others; there, sets on a local disk can be read."""
+    """Tell whether this system has Unix file locks. Without them, as on Windows, only local sets can be read."""
     return fcntl is not None
 
 
@@ -35,8 +35,8 @@ def locked(file: BinaryIO | int, *, wait_s: float = math.inf) -> Iterator[None]:
     The lock ends with this block. If the process dies inside it, the lock ends with the last child that it had forked.
     It keeps out only those who ask for it too.
 
-    Raises: LockedError if another process or thread still holds the lock after wait_s; ShardError if this system has
-        no such locks; OSError if this file system has none.
+    Raises: LockedError if another process or thread still holds the lock after wait_s seconds; ShardError if this
+        system has no such locks; OSError if this file system has none.
     """
     if not can_lock():
         cure = "building, training and reading sets at a URL need Linux or macOS; reading a local set works here"
@@ -48,7 +48,7 @@ def locked(file: BinaryIO | int, *, wait_s: float = math.inf) -> Iterator[None]:
     try:
         yield
     finally:
-        fcntl.flock(file, fcntl.LOCK_UN)  # closing the file would leave the lock to a process forked meanwhile
+        fcntl.flock(file, fcntl.LOCK_UN)  # closing is not enough: a process forked meanwhile would keep the lock
 
 
 def _attempt_until(file: BinaryIO | int, deadline_s: float) -> None:
@@ -65,7 +65,7 @@ def _attempt_until(file: BinaryIO | int, deadline_s: float) -> None:
 
 def sync_directory(path: Path) -> None:
     """Make renames inside `path` survive a power cut."""
-    if not hasattr(os, "O_DIRECTORY"):  # Windows opens no directory, and keeps its own journal of renames
+    if not hasattr(os, "O_DIRECTORY"):  # Windows cannot open a directory, and journals renames by itself
         return
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -82,19 +82,23 @@ def publish(temporary: Path, final: Path) -> None:
 
 
 def publish_new(temporary: Path, final: Path) -> None:
-    """As publish, but the first keeps the name. Raises: FileExistsError for all others, who keep their own file."""
+    """Give a synced, complete file its final name, unless the name is taken: of several processes, the first wins.
+
+    Raises: FileExistsError if the name is taken; the temporary file stays.
+    """
     try:
-        final.hardlink_to(temporary)  # which fails, unlike a rename, if the name is taken
+        final.hardlink_to(temporary)  # unlike a rename, this fails if the name is taken
     except OSError:
         if final.exists():
-            raise FileExistsError(f"{final} is there already") from None
-        temporary.replace(final)  # a file system without hard links
+            raise FileExistsError(f"{final} exists already") from None
+        temporary.replace(final)  # this file system has no hard links
     else:
         temporary.unlink()
     sync_directory(final.parent)
 
 
 def write_synced(path: Path, data: bytes) -> None:
+    """Write a file and wait until its bytes are on the disk."""
     with path.open("wb") as file:
         file.write(data)
         file.flush()
@@ -102,7 +106,7 @@ def write_synced(path: Path, data: bytes) -> None:
 
 
 def write_published(path: Path, data: bytes, *, temporary_dir: Path) -> None:
-    """Write a whole file so that `path` never holds a part of it."""
+    """Write a file below `temporary_dir`, then rename it to `path`, which never holds a partial file."""
     temporary_dir.mkdir(parents=True, exist_ok=True)
     temporary = temporary_dir / f"{path.name}.{os.getpid()}.{os.urandom(4).hex()}"
     write_synced(temporary, data)

@@ -1,4 +1,4 @@
-"""Canonical JSON and content hashes: what makes equal inputs give equal bytes."""
+"""Canonical JSON and content hashes: equal values give equal bytes and equal hashes."""
 
 import hashlib
 import json
@@ -11,14 +11,17 @@ from shards.errors import ShardError
 def dumps(value: Any) -> bytes:
     """One line of JSON with sorted keys, no spaces, ASCII only, and a newline: equal values give equal bytes.
 
-    Raises: ValueError for NaN and infinity, TypeError for what JSON cannot hold.
+    Raises: ValueError for NaN and infinity; TypeError for a value that JSON cannot hold.
     """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return text.encode("ascii") + b"\n"
 
 
 def loads(data: bytes, *, where: str) -> Any:
-    """Parse JSON; `where` names the file in the error. NaN and infinity, which are no JSON, are refused."""
+    """Parse JSON. NaN and infinity are refused, because JSON has neither.
+
+    Raises: ShardError that begins with `where`, the name of the file.
+    """
     try:
         return json.loads(data, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
@@ -26,7 +29,7 @@ def loads(data: bytes, *, where: str) -> Any:
 
 
 def _refuse_constant(text: str) -> None:
-    raise ValueError(f"{text} is no JSON value")
+    raise ValueError(f"{text} is not a JSON value")
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -39,5 +42,5 @@ def sha256_file(path: Path) -> str:
 
 
 def sha256_value(value: Any) -> str:
-    """Hash of a JSON value, through its canonical bytes."""
+    """Hash of a JSON value: that of its canonical bytes."""
     return sha256_bytes(dumps(value))

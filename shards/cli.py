@@ -1,4 +1,4 @@
-"""`ipshards`: look into a shard set, verify it, and see a sample."""
+"""`ipshards`: look into a shard set, verify it, and draw a sample."""
 
 import json
 import time
@@ -16,9 +16,9 @@ from shards.terminal import PLAIN_INTERVAL_S, REFUSED, CommandGroup, Progress, s
 from shards.text import printable
 from shards.verify import verify as problems_of
 
-SET = click.argument("location", metavar="SET")  # not click.Path: it would make one slash of a URL's two
+SET = click.argument("location", metavar="SET")  # not click.Path, which would turn a URL's two slashes into one
 PICTURES = (".png", ".jpg", ".jpeg")
-LISTED = 5  # candidates named for an ambiguous key
+LISTED = 5  # keys that an error names where a shortened key is ambiguous
 
 
 @click.group(
@@ -28,7 +28,7 @@ LISTED = 5  # candidates named for an ambiguous key
     text_of=lambda error: printable(str(error)),
 )
 def main() -> None:
-    """Look into shard sets, verify them, and see what is in them."""
+    """Look into shard sets, verify them, and draw their samples."""
 
 
 @main.command()
@@ -36,7 +36,7 @@ def main() -> None:
 @click.option("--keys", is_flag=True, help="List every key with its class and number of frames.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 def info(location: str, keys: bool, as_json: bool) -> None:
-    """What a set holds, what made it, and how large it is."""
+    """Print what a set holds, what made it, and how large it is."""
     shard_set = ShardSet(location)
     facts = describe(shard_set.manifest)
     if keys:
@@ -48,7 +48,7 @@ def info(location: str, keys: bool, as_json: bool) -> None:
 @SET
 @click.option("--quick", is_flag=True, help="Only manifest, records, indexes and sizes, not every byte of the tars.")
 def verify(location: str, quick: bool) -> None:
-    """Check that a set in a directory is whole and is what its manifest says; exit with 1 if not."""
+    """Check that a set in a directory is complete and is what its manifest says; exit with status 1 if it is not."""
     begun_s = time.monotonic()
     problems = 0
     for problem in problems_of(location, quick=quick, checked=_Checked(enabled=not quick)):
@@ -99,7 +99,7 @@ def show(location: str, key: str, out: Path | None, frames: int) -> None:
 
 
 def full_key(shard_set: ShardSet, prefix: str) -> str:
-    """The one key that begins with `prefix`, or is it. Raises ShardError if there is none, or there are several."""
+    """The key `prefix`, or the only key that begins with it. Raises: ShardError if there is none, or several."""
     found = [sample.key for sample in shard_set.samples() if sample.key.startswith(prefix)]
     if prefix in found:
         return prefix

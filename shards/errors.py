@@ -1,12 +1,12 @@
-"""The one exception of this package, and a cure that several errors name."""
+"""The exception that this package raises, and a cure that several messages share."""
 
 
 class ShardError(ValueError):
-    """A shard set, a record or a payload is not what the format says; the message tells what, where and the cure."""
+    """A shard set, a record or a payload breaks the rules of the format; the message says what, where, and the cure."""
 
 
 def install(extra: str) -> str:
-    """How to get the packages of an extra. This package is on no index, so its name alone installs nothing."""
+    """How to install an extra's packages, as part of a message. This package is on no index: pip needs its path."""
     return (
         f"install them with `pip install '.[{extra}]'` in a checkout, or `pip install 'FILE.whl[{extra}]'` of a wheel"
     )

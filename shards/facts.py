@@ -1,4 +1,4 @@
-"""What a set holds: as JSON values and in words for `ipshards info`, and as HTML for notebooks."""
+"""Describes what a set holds: as JSON values and as text for `ipshards info`, as HTML for notebooks."""
 
 import html
 from collections.abc import Callable, Iterable
@@ -14,7 +14,7 @@ UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
 def describe(manifest: Manifest) -> dict[str, Any]:
-    """Facts of a manifest as JSON values; sizes in bytes, of the files that it names."""
+    """The facts of a manifest as JSON values. Sizes are in bytes; they add up the files that the manifest names."""
     columns = {name: _column(manifest, name) for name in manifest.columns}
     records_bytes = _bytes(manifest, lambda shard: [samples_path(shard)])
     return {
@@ -34,7 +34,7 @@ def describe(manifest: Manifest) -> dict[str, Any]:
 
 
 def in_words(facts: dict[str, Any]) -> str:
-    """The same for people: a few lines, and a line a key where `facts` has "keys"."""
+    """What `describe` gives as lines of text. If `facts` has "keys", each key gets a line."""
     options = ", ".join(_option(name, value) for name, value in facts["dataset"].items() if name != "name")
     lines = [
         f"dataset   {facts['dataset'].get('name', 'unnamed')}" + (f" ({options})" if options else ""),
@@ -55,7 +55,7 @@ def in_words(facts: dict[str, Any]) -> str:
 
 
 def in_html(facts: dict[str, Any], *, location: str) -> str:
-    """The same as HTML that stands by itself: counts, sizes, splits, columns and classes. Every name is escaped."""
+    """What `describe` gives as HTML: counts, sizes, splits, columns and classes. Every name is escaped."""
     columns = [
         (name, column["encoding"]["media"], size_of(column["bytes"])) for name, column in facts["columns"].items()
     ]
@@ -84,7 +84,7 @@ def _escape(value: Any) -> str:
 
 
 def _option(name: str, value: Any) -> str:
-    """An option in a word or two; a long one, such as the draw of Kinetics, as its size."""
+    """An option of the dataset as text. Of a long value, such as the draw of Kinetics, only its length is shown."""
     if isinstance(value, dict):
         return ", ".join(_option(f"{name}.{inner}", part) for inner, part in value.items())
     text = f"{name} {value}"
@@ -92,7 +92,7 @@ def _option(name: str, value: Any) -> str:
 
 
 def size_of(count_bytes: int) -> str:
-    """Bytes as a person reads them: three figures and a decimal unit."""
+    """A number of bytes as text: three digits and a decimal unit, such as "1.23 GB"."""
     size, unit = float(count_bytes), 0
     while size >= 999.5 and unit < len(UNITS) - 1:
         size, unit = size / 1000, unit + 1
@@ -119,7 +119,7 @@ def _column_lines(name: str, column: dict[str, Any]) -> list[str]:
 
 
 def _flat(table: dict[str, Any], path: str = "") -> dict[str, Any]:
-    """Nested tables as dotted keys, as `--set` takes them."""
+    """Turn nested tables into dotted keys, the form that `--set` takes."""
     flat: dict[str, Any] = {}
     for key, value in table.items():
         flat |= _flat(value, f"{path}{key}.") if isinstance(value, dict) else {path + key: value}

@@ -10,13 +10,18 @@ from shards.schema import record_from
 
 
 def rising_from_0(offsets: Sequence[int]) -> bool:
-    """Tell whether these are the offsets of frames that each have at least one byte."""
+    """Tell whether offsets begin at 0 and rise, so that every frame has at least one byte."""
     return bool(offsets) and offsets[0] == 0 and all(map(operator.lt, offsets, offsets[1:]))
 
 
 @dataclass(frozen=True, kw_only=True)
 class IndexEntry:
-    """Where one sample lies in a tar: [offset, bytes] of its members' contents, and its frames in the payload."""
+    """Where one sample lies in a tar: [offset, bytes] of the content of its three members, and where its frames begin.
+
+    `frames` holds n + 1 offsets from the end of the payload's header, which has `header` bytes.
+
+    Raises: ShardError for offsets that contradict each other.
+    """
 
     key: str
     json: list[int]
@@ -45,10 +50,12 @@ def _whole(values: object) -> bool:
 
 
 def write_index(column: str, entries: Sequence[IndexEntry]) -> bytes:
+    """The bytes of `<column>/<shard>.idx.json`."""
     return canonical.dumps({"column": column, "samples": [asdict(entry) for entry in entries]})
 
 
 def read_index(data: bytes, *, column: str, where: str) -> list[IndexEntry]:
+    """Parse an index. Raises: ShardError if it is not a valid index of this column."""
     value = canonical.loads(data, where=where)
     if not isinstance(value, dict) or set(value) != {"column", "samples"} or value["column"] != column:
         raise ShardError(f"{where}: not an index of column {column}")

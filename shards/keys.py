@@ -1,4 +1,4 @@
-"""Keys: short, safe names of samples, and the order in which they stand."""
+"""Keys: short, safe names of samples, and the order of samples in a set."""
 
 import hashlib
 import re
@@ -12,15 +12,15 @@ KEY_PATTERN = re.compile(rf"[a-z0-9_][a-z0-9_-]{{0,{SLUG_CHARACTERS - 1}}}-[0-9a
 
 
 def slug(stem: str) -> str:
-    """Lower-case, `[a-z0-9_-]` only, never empty, never starting with `-` (tools would read an option)."""
+    """Lower-case text of `[a-z0-9_-]`; never empty, and never with a leading `-`, which tools take for an option."""
     return re.sub(r"[^a-z0-9_-]", "_", stem.lower()).lstrip("-")[:SLUG_CHARACTERS] or "v"
 
 
 def key_of(*, class_name: str, name: str) -> str:
     """The key of a video: slug of its stem and 8 hex digits of sha256(class/name).
 
-    `name` is the path below the source directory; a leading folder of the class's name does not count, so that flat
-    and foldered copies of a dataset give equal keys. No dots: webdataset cuts a member's name at its first dot.
+    `name` is the path below the source directory. A leading folder that has the class's name is ignored, so a dataset
+    gives equal keys with and without class folders. No dots: webdataset cuts a member's name at its first dot.
     """
     inner = name.removeprefix(f"{class_name}/")
     digest = hashlib.sha256(f"{class_name}/{inner}".encode()).hexdigest()
@@ -28,12 +28,14 @@ def key_of(*, class_name: str, name: str) -> str:
 
 
 def check_key(key: str) -> None:
+    """Raises: ShardError if the text is not a key."""
     if not KEY_PATTERN.fullmatch(key):
-        raise ShardError(f"key {key!r} is not of the form <1 to {SLUG_CHARACTERS} of a-z0-9_->-<8 hex digits>")
+        form = f"1 to {SLUG_CHARACTERS} characters of a-z, 0-9, _ and -, then - and 8 hex digits"
+        raise ShardError(f"key {key!r} is not of the form: {form}")
 
 
 def keys_of(videos: Iterable[tuple[str, str]]) -> list[str]:
-    """Keys of (class name, name) pairs, in their order. Raises ShardError where two videos would share one."""
+    """Keys of (class name, name) pairs, in the same order. Raises: ShardError if two videos would have the same key."""
     owners: dict[str, str] = {}
     for class_name, name in videos:
         key = key_of(class_name=class_name, name=name)
@@ -45,5 +47,5 @@ def keys_of(videos: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def order_of(seed: int, key: str) -> str:
-    """What samples are sorted by, so that classes mix: sha256(seed, key) in hex."""
+    """The text that samples are sorted by, sha256(seed, key) in hex. In this order, classes mix."""
     return hashlib.sha256(f"{seed},{key}".encode()).hexdigest()

@@ -17,6 +17,6 @@ def index_path(column: str, shard: str) -> str:
 
 
 def files_of(shard: str, columns: list[str]) -> list[str]:
-    """Paths, below the set, of everything that shard consists of."""
+    """Paths, below the set, of all files of a shard with these columns."""
     tars = [path for column in columns for path in (tar_path(column, shard), index_path(column, shard))]
     return [samples_path(shard), *tars]

@@ -18,6 +18,8 @@ SHA256 = re.compile("[0-9a-f]{64}")
 
 @dataclass(frozen=True, kw_only=True)
 class FileInfo:
+    """The size and the hash of a file. Raises: ShardError for values that no file has."""
+
     bytes: int
     sha256: str
 
@@ -32,12 +34,12 @@ class FileInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class ShardInfo:
-    """One shard: how many samples, and its files by their path below the set."""
+    """One shard: its counts, and its files by their path below the set."""
 
     shard: str  # "00000"
     samples: int
     frames: int
-    subsets: dict[str, str] | None  # what all its samples are in each split; None where the set is not grouped
+    subsets: dict[str, str] | None  # the subset of all its samples in each split; None if the set is not grouped
     files: dict[str, FileInfo]
 
     def __post_init__(self) -> None:
@@ -70,6 +72,8 @@ class ColumnInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
+    """The description of a set. Raises: ShardError if its fields contradict each other or the format."""
+
     format: int
     dataset: dict[str, Any]  # name, and the options that chose the videos
     classes: list[str]  # by class id
@@ -101,7 +105,7 @@ class Manifest:
             raise ShardError("manifest: classes must be there once each")
         self._check_shards()
         self._check_counts()
-        # Canonical JSON sorts keys; a manifest made and a manifest read must list columns and splits alike.
+        # Canonical JSON sorts keys. Here a manifest that was built and one that was read get the same order.
         object.__setattr__(self, "columns", {name: self.columns[name] for name in in_order(self.columns)})
         splits = sorted(self.splits, key=lambda name: (len(name), name))  # split2 before split10
         object.__setattr__(self, "splits", {name: self.splits[name] for name in splits})
@@ -145,11 +149,11 @@ class Manifest:
         return canonical.sha256_bytes(canonical.dumps(asdict(self)))
 
     def column(self, name: str) -> Column:
-        """What this installation knows of one of the set's columns: an UnknownColumn if that is nothing."""
+        """The object that decodes one of the set's columns; an UnknownColumn if none is installed."""
         return described_column(name, self.columns[name].encoding)
 
     def split_name(self, split: str) -> str:
-        """The split's full name: "1" means "split1". Raises ShardError that lists what there is."""
+        """The split's full name: "1" means "split1". Raises: ShardError that lists the splits if there is none."""
         for name in (split, f"split{split}"):
             if name in self.splits:
                 return name
@@ -162,7 +166,7 @@ class Manifest:
 
     @classmethod
     def from_json(cls, data: bytes, *, where: str = MANIFEST) -> "Manifest":
-        """Raises ShardError if one byte is not what to_json wrote."""
+        """Parse and check a manifest. Raises: ShardError if any byte is not what `to_json` writes."""
         value = canonical.loads(data, where=where)
         if not isinstance(value, dict) or not isinstance(value.get("sha256"), str):
             raise ShardError(f"{where}: not a manifest of a shard set")
@@ -195,6 +199,7 @@ class Manifest:
 
     @classmethod
     def read(cls, set_dir: Path) -> "Manifest":
+        """The manifest of the set in a directory. Raises: ShardError if there is no sound one."""
         path = set_dir / MANIFEST
         if not path.is_file():
             raise ShardError(f"{set_dir}: no {MANIFEST}, so no shard set; build it, or finish its build")

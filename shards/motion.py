@@ -2,8 +2,8 @@
 
 Stored vectors are (h, w, 2) int16, x and y in half-pels, one for each 16x16 macroblock, dst - src: content that moves
 right or down is positive. Intra macroblocks hold INTRA in both.
-Sources: of the per-pixel field CoViAR (Wu et al. 2018), whose loader truncates to whole pixels and leaves out what
-crosses the picture's edge; of `predict` MPEG-4 Part 2 (ISO/IEC 14496-2, section 7.6.2).
+Sources: the per-pixel field is CoViAR's (Wu et al. 2018), whose loader truncates vectors to whole pixels and drops
+those that point outside the picture. `predict` follows MPEG-4 Part 2 (ISO/IEC 14496-2, section 7.6.2).
 """
 
 import numpy as np
@@ -41,14 +41,14 @@ def field_px(mv: I16, *, width: int, height: int) -> I16:
 
 
 def fetch(reference: U8, field: I16) -> U8:
-    """The reference (H, W, C), each pixel taken from where the field (H, W, 2) in whole px says it came from."""
+    """Move the reference (H, W, C) along the field (H, W, 2), whole px: pixel p comes from p - field[p]."""
     height, width = reference.shape[:2]
     x, y = np.arange(width), np.arange(height)[:, None]
     return reference[y - field[..., 1], x - field[..., 0]]
 
 
 def compensate(previous: U8, mv: I16) -> U8:
-    """The previous picture (H, W, C), compensated by one picture's vectors in whole pixels."""
+    """Motion compensation in whole pixels: move the previous picture (H, W, C) along the vectors of the next one."""
     height, width = previous.shape[:2]
     return fetch(previous, field_px(mv, width=width, height=height))
 
@@ -59,15 +59,16 @@ def residual(picture: U8, previous: U8, mv: I16) -> I16:
 
 
 def accumulated_residual(picture: U8, iframe: U8, mvs: I16) -> I16:
-    """R = picture - I-frame, compensated by all vectors since (P, h, w, 2): (H, W, 3) int16. As CoViAR defines it."""
+    """R = picture - I-frame moved along all vectors since it, (P, h, w, 2): (H, W, 3) int16. CoViAR's definition."""
     height, width = picture.shape[:2]
     return picture.astype(np.int16) - fetch(iframe, accumulate(mvs, width=width, height=height))
 
 
 def accumulate(mvs: I16, *, width: int, height: int) -> I16:
-    """CoViAR's accumulated field of the P-frames of one GOP (P, h, w, 2): (H, W, 2) int16 whole px back to the I-frame.
+    """CoViAR's accumulated field: displacements since the I-frame, (H, W, 2) int16 whole px.
 
-    src[dst] = src_old[dst - mv], starting with every pixel at itself; the result is position - src.
+    It is made from the vectors (P, h, w, 2) of a GOP's P-frames: src[dst] = src_old[dst - mv], where every pixel begins
+    as its own source. The result is position - src.
     """
     x, y = np.meshgrid(np.arange(width, dtype=np.int16), np.arange(height, dtype=np.int16))
     position = np.stack([x, y], axis=-1)
@@ -79,14 +80,14 @@ def accumulate(mvs: I16, *, width: int, height: int) -> I16:
 
 
 def predict(previous_i420: U8, mv: I16, *, rounding: int) -> U8:
-    """The picture that the decoder predicts before it adds what was coded: I420 (H * 3 / 2, W) from I420.
+    """The decoder's prediction of a picture, before it adds the coded difference: I420 (H * 3 / 2, W) from I420.
 
-    rounding is MPEG-4's vop_rounding_type: in ffmpeg's streams 1 in the first P-frame after an I-frame, then
-    alternating. Intra macroblocks, which the decoder does not predict, are taken from where they stand.
+    rounding is MPEG-4's vop_rounding_type. In ffmpeg's streams it is 1 in the first P-frame after an I-frame, then
+    alternates between 0 and 1. The decoder does not predict intra macroblocks; here they are copied without motion.
     """
     luma, blue, red = planes(previous_i420)
     motion = np.where(mv == INTRA, 0, -mv.astype(np.int32))  # from the block to its source, half-pels of luma
-    # Chroma vectors are half as long; what lies between its half-pels counts as the half-pel.
+    # Chroma vectors are half as long as luma's. A quarter or three quarters of a chroma pixel count as half of one.
     in_chroma = 2 * (motion >> 2) + (motion & 3 != 0)
     out = np.empty_like(previous_i420)
     for plane, vectors, block_px, predicted in zip(
@@ -104,7 +105,7 @@ def planes(i420: U8) -> tuple[U8, U8, U8]:
 
 
 def _predict_plane(plane: U8, motion: I32, *, block_px: int, rounding: int) -> U8:
-    """Half-pel bilinear interpolation; beyond its edge a plane repeats its last pixels."""
+    """Predict one plane by half-pel bilinear interpolation. Beyond its edges a plane repeats its border pixels."""
     height, width = plane.shape
     whole, half = (v.repeat(block_px, 0).repeat(block_px, 1)[:height, :width] for v in (motion >> 1, motion & 1))
     x, y = np.arange(width) + whole[..., 0], np.arange(height)[:, None] + whole[..., 1]
@@ -113,7 +114,7 @@ def _predict_plane(plane: U8, motion: I32, *, block_px: int, rounding: int) -> U
     def at(right: int, below: int) -> I32:
         return plane[np.clip(y + below, 0, height - 1), np.clip(x + right, 0, width - 1)].astype(np.int32)
 
-    # Every case as the one of four pixels: (a + b + 1 - r) >> 1 is (2a + 2b + 2 - 2r) >> 2.
+    # The formula for four pixels serves every case: (a + b + 1 - r) >> 1 equals (2a + 2b + 2 - 2r) >> 2.
     above, below = at(0, 0) + np.where(half_x, at(1, 0), at(0, 0)), at(0, 1) + np.where(half_x, at(1, 1), at(0, 1))
     total = above + np.where(half_y, below, above)
     both = half_x & half_y

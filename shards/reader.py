@@ -1,4 +1,4 @@
-"""Random access to a shard set: choose split, subset and columns, get a sample's frames as arrays."""
+"""Random access to a shard set: choose split, subset and columns, and get a sample's frames as arrays."""
 
 import os
 from collections.abc import Collection, Iterator, Sequence
@@ -24,8 +24,8 @@ from shards.store.remote import RemoteFiles, is_url
 class ShardSet:
     """A set in a directory or at a URL, such as "https://host/path/set" or "s3://bucket/set".
 
-    Opening reads the manifest alone; records and indexes are read shard by shard when they are asked for, and kept. Of
-    a set at a URL, files are fetched when they are first needed, whole, and kept in the cache.
+    Opening a set reads only its manifest. Records and indexes are read shard by shard when they are first needed, and
+    kept in memory. From a URL, a file is fetched whole when it is first needed, and kept in the cache.
 
     Example:
         shard_set = ShardSet("shards/hmdb51")
@@ -36,7 +36,7 @@ class ShardSet:
     """
 
     def __init__(self, location: str | Path) -> None:
-        """Raises: ShardError if no sound manifest is there."""
+        """Raises: ShardError if there is no sound manifest at the location."""
         self._files = RemoteFiles(str(location)) if is_url(location) else LocalFiles(location)
         self.location, self.manifest = self._files.location, self._files.manifest
         self._samples: dict[str, list[Sample]] = {}
@@ -53,7 +53,7 @@ class ShardSet:
         return f"<ShardSet {self.location!r}: {what}, columns {', '.join(self.columns)}>"
 
     def _repr_html_(self) -> str:
-        """What a notebook shows of the set."""
+        """The HTML that a notebook shows for the set."""
         return in_html(describe(self.manifest), location=self.location)
 
     @property
@@ -61,14 +61,17 @@ class ShardSet:
         return list(self.manifest.columns)
 
     def column(self, name: str) -> Column:
-        """How a column's frames are stored, as far as it is known here. Raises ShardError if the set lacks it."""
+        """The object that decodes a column; an UnknownColumn if none is installed.
+
+        Raises: ShardError if the set lacks the column.
+        """
         self._check_column(name)
         return self.manifest.column(name)
 
     def shards(self, *, split: str | None = None, subset: str | None = None) -> list[ShardInfo]:
-        """The shards that can hold samples of a subset: exactly those where the set is grouped, else all.
+        """The shards that can hold samples of a subset: if the set is grouped, only those that do, otherwise all.
 
-        Raises: ShardError if only one of the two is given, or either is not of this set.
+        Raises: ShardError if only one of the two is given, or if the set has no such split or subset.
         """
         if split is None and subset is None:
             return list(self.manifest.shards)
@@ -78,9 +81,9 @@ class ShardSet:
     def samples(
         self, *, split: str | None = None, subset: str | None = None, classes: Collection[str] | None = None
     ) -> Iterator[Sample]:
-        """Records in the set's order: all, or those of one subset of a split, of the classes with these names, or both.
+        """Yield records in the set's order: all, or only those of one subset of a split, of some classes, or of both.
 
-        Raises: ShardError if only one of split and subset is given, or split, subset or a class is not of this set.
+        Raises: ShardError if only one of split and subset is given, or if the set has no such split, subset or class.
         """
         self._check_classes(classes)
         for shard in self.shards(split=split, subset=subset):
@@ -90,9 +93,9 @@ class ShardSet:
                     yield sample
 
     def table(self) -> list[dict[str, str | int]]:
-        """A dict for each sample, in the set's order: the numbers and texts of its record, its subset of each split.
+        """A dict for each sample, in the set's order: the numbers and strings of its record, its subset in each split.
 
-        The subset of split1 is called "subset_split1". pandas takes the list as it is; DuckDB takes what pandas makes.
+        The subset in split1 is called "subset_split1". pandas takes the list as it is; DuckDB takes pandas' DataFrame.
 
         Example:
             rows = pandas.DataFrame(shard_set.table())
@@ -102,7 +105,9 @@ class ShardSet:
         return [sample.scalars() for sample in self]
 
     def files(self, columns: Sequence[str], *, split: str, subset: str) -> dict[str, FileInfo]:
-        """What reading these columns of a subset takes, by path below the set: the records of all shards, too.
+        """The files that reading these columns of a subset needs, by path below the set.
+
+        The records of all shards are among them, because keys are looked up there.
 
         Raises: ShardError if the set lacks a column, the split or the subset.
         """
@@ -118,18 +123,18 @@ class ShardSet:
         return {path: shard.files[path] for path, shard in {**records, **read}.items()}
 
     def check(self, files: dict[str, FileInfo]) -> None:
-        """Compare files with the manifest, byte by byte; a file that was compared before is not read again.
+        """Compare files with their sha256. A local file that was compared before and has not changed is not read again.
 
-        shards.store.local says how that is known. Files of a set at a URL are compared as they arrive.
+        `shards.store.local` says how a change is noticed. Files of a set at a URL were compared when they arrived.
 
-        Raises: ShardError that names a file that is missing or damaged.
+        Raises: ShardError that names a file which is missing or damaged.
         """
         with ThreadPoolExecutor() as threads:
             for _ in threads.map(self._files.check, files.keys(), files.values()):
                 pass
 
     def samples_of(self, shard: str) -> list[Sample]:
-        """The records of one shard."""
+        """The records of one shard, such as "00000"."""
         if shard not in self._samples:
             relative = samples_path(shard)
             lines = self._read_file(relative).splitlines()
@@ -140,22 +145,22 @@ class ShardSet:
         return self._samples[shard]
 
     def sample(self, key: str) -> Sample:
-        """The record of a key. Raises ShardError if the set has no such sample."""
+        """The record of a key. Raises: ShardError if the set has no such sample."""
         return self._located(key)[1]
 
     def frame_numbers(self, key: str, column: str) -> list[int]:
-        """Frame numbers of a sample's entries in a column, in order: position p of the column is frame numbers[p].
+        """The frame numbers of a sample's entries in a column: position p holds the frame with the p-th number.
 
         Raises: ShardError for an unknown key or column.
         """
         return self.column(column).frame_numbers(self.sample(key).picture_types)
 
     def read(self, key: str, column: str, positions: Sequence[int] | None = None, *, stored: bool = False) -> NDArray:
-        """Frames of one sample, by their position in the column (all, if None); reads only the bytes of those frames.
+        """Frames of one sample, by their positions in the column; None reads all. Reads only the bytes of those frames.
 
         iframe: (n, H, W, 3) uint8 RGB. mv: (n, h, w, 2) int16 half-pels, -32768 in intra macroblocks. residual:
-        (n, H, W, 3) int16 RGB. flow: (n, H, W, 2) float32 px. With `stored`, residual and flow as uint8 levels.
-        Position p is frame number `frame_numbers(key, column)[p]`.
+        (n, H, W, 3) int16 RGB, -128..127. flow: (n, H, W, 2) float32 px. With `stored`, residual and flow are uint8
+        levels. Position p holds frame number `frame_numbers(key, column)[p]`.
 
         Raises: ShardError for an unknown key, column or position, and for damaged bytes.
         """
@@ -166,11 +171,9 @@ class ShardSet:
         return array if stored else own.restore(array, self.manifest.columns[column].encoding)
 
     def stored_frames(self, key: str, column: str, positions: Sequence[int] | None = None) -> Iterator[NDArray]:
-        """The frames that `read` gives with `stored`, decoded one by one.
+        """Decode frame by frame what `read` gives with `stored`: a caller that crops needs memory for one frame only.
 
-        So a caller that crops needs memory for one whole frame only.
-
-        Raises: ShardError as `read` does, when the frame is reached.
+        Raises: ShardError as `read` does; for a damaged frame, when it is reached.
         """
         own = self.column(column)
         shard, sample = self._located(key)
@@ -182,17 +185,23 @@ class ShardSet:
             yield frame
 
     def read_frames(self, key: str, column: str, positions: Sequence[int] | None = None) -> list[bytes]:
-        """The encoded frames at positions of a column: JPEG images, raw motion vectors, or pictures of the video."""
+        """The encoded frames at positions of a column: JPEG images, raw motion vectors, or coded pictures of the video.
+
+        Raises: ShardError for an unknown key, column or position.
+        """
         shard, entry = self._entry(key, column)
         count = len(entry.frames) - 1
         wanted = range(count) if positions is None else positions
         for position in wanted:
             if not 0 <= position < count:
-                raise ShardError(f"{key}: {column} has positions 0 to {count - 1}, not {position}")
+                raise ShardError(f"{key}: {column} has {count} frames, counted from 0, so no position {position}")
         return self._read_ranges(tar_path(column, shard), [entry.frame(position) for position in wanted])
 
     def read_bytes(self, key: str, column: str) -> bytes:
-        """The whole payload of a sample: an .m4v bitstream, an .npy file, or JPEG images one after another."""
+        """The whole payload of a sample: an .m4v bitstream, an .npy file, or JPEG images one after another.
+
+        Raises: ShardError for an unknown key or column.
+        """
         shard, entry = self._entry(key, column)
         offset, size = entry.payload
         return self._read_ranges(tar_path(column, shard), [(offset, size)])[0]
@@ -251,14 +260,14 @@ class ShardSet:
 
     def _read_ranges(self, relative: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         try:
-            file = FileIO(self._files.path(relative))  # unbuffered: reads these bytes and no more
+            file = FileIO(self._files.path(relative))  # unbuffered: reads no more than these bytes
         except OSError as error:
             raise self._incomplete(relative, error) from None
         with file:
             total_bytes = os.fstat(file.fileno()).st_size
             if any(offset + size > total_bytes for offset, size in ranges):
                 name = self._name(relative)
-                raise ShardError(f"{name}: shorter than its index says; the shard is cut, verify the set")
+                raise ShardError(f"{name}: shorter than its index says; the tar is cut, verify the set")
             return [_read_at(file, offset, size) for offset, size in ranges]
 
     def _incomplete(self, relative: str, error: OSError) -> ShardError:

@@ -21,8 +21,10 @@ NO_TIMESTAMP = -(2**63)  # a source frame without a timestamp, as FFmpeg writes 
 class Sample:
     """The record of one video: a line of `samples/*.jsonl`, and `<key>.json` in every tar.
 
-    Sizes are of the transcoded pictures, in px. Rates and time bases are exact fractions, written "30000/1001".
-    Raises ShardError on anything that could not have come from a build.
+    `width` and `height` are those of the transcoded pictures; all sizes are in px. Rates and time bases are exact
+    fractions, written "30000/1001".
+
+    Raises: ShardError for values that no build can give.
     """
 
     key: str
@@ -78,7 +80,7 @@ class Sample:
         return f"<Sample {self.key}: class {self.class_id} {self.class_name!r}, {counts} of {size}, {subsets}>"
 
     def scalars(self) -> dict[str, str | int]:
-        """The fields that are a number or a text, and the subset in each split as "subset_<split>"."""
+        """The fields that are a number or a string, and the subset in each split as "subset_<split>"."""
         plain = {name: value for name, value in vars(self).items() if isinstance(value, str | int)}
         return plain | {f"subset_{split}": subset for split, subset in self.subsets.items()}
 
@@ -91,7 +93,10 @@ class Sample:
 
 
 def check_types(record: Any, *, where: str) -> None:
-    """Is every field of a record of the type that its class states? Contents of lists and dicts are not looked at."""
+    """Check that every field of a record has the type that its class states, but not what lists and dicts contain.
+
+    Raises: ShardError that names the field.
+    """
     for field in fields(record):
         value = getattr(record, field.name)
         allowed = get_args(field.type) if isinstance(field.type, UnionType) else (field.type,)
@@ -102,14 +107,17 @@ def check_types(record: Any, *, where: str) -> None:
 
 
 def check_splits(splits: Iterable[str], *, where: str) -> None:
-    """Split names are field names to other tools, so they are plain; and there is at least one."""
+    """Check that there is a split, and that split names are plain, because other tools take them for field names.
+
+    Raises: ShardError that lists the names.
+    """
     names = list(splits)
     if not names or not all(SPLIT_NAME.fullmatch(name) for name in names):
         raise ShardError(f"{where}: needs splits with names of 1 to 64 A-Z, a-z, 0-9, _ and -, got {names}")
 
 
 def record_from(cls: type, value: Any, *, where: str) -> Any:
-    """Build a record from parsed JSON with exactly its fields. Raises ShardError that names `where` and the field."""
+    """Build a record from parsed JSON with exactly its fields. Raises: ShardError that names `where` and the field."""
     if not isinstance(value, dict):
         raise ShardError(f"{where}: expected an object with the fields of {cls.__name__}, got {type(value).__name__}")
     expected = {field.name for field in fields(cls)}

@@ -1,4 +1,4 @@
-"""Deterministic USTAR archives, written and walked member by member."""
+"""Writes deterministic USTAR archives, and reads them member by member."""
 
 import os
 import re
@@ -8,18 +8,19 @@ from pathlib import Path
 from shards.errors import ShardError
 
 BLOCK_BYTES = 512
-MAX_MEMBER_BYTES = 8**11 - 1  # what the header's 11 octal digits hold
+MAX_MEMBER_BYTES = 8**11 - 1  # the header has 11 octal digits for it
 MEMBER_NAME = re.compile(r"[!-~]{1,100}")
 
 
 def _header(name: str, size_bytes: int) -> bytes:
     """A USTAR header of a plain file: mode 644, time 0, owner 0:0 without names.
 
-    Written by hand because Python's own tarfile fills the device fields in one version and leaves them empty in
-    another, and equal sets must be equal bytes.
+    It is written by hand because equal sets must have equal bytes, and Python's own tarfile fills the device fields in
+    one version and leaves them empty in another.
     """
     if not MEMBER_NAME.fullmatch(name) or not 0 <= size_bytes <= MAX_MEMBER_BYTES:
-        raise ShardError(f"a tar member needs an ASCII name of 1 to 100 and at most 8 GiB, got {name!r}, {size_bytes}")
+        needs = "an ASCII name of 1 to 100 characters without spaces, and at most 8 GiB"
+        raise ShardError(f"a tar member needs {needs}, got {name!r} of {size_bytes} bytes")
     numbers = b"0000644\0" + b"0000000\0" * 2 + b"%011o\0" % size_bytes + b"00000000000\0"
     before, after = name.encode("ascii").ljust(100, b"\0") + numbers, b"0" + b"\0" * 100 + b"ustar\x0000"
     checksum = sum(before) + sum(b" " * 8) + sum(after)
@@ -34,6 +35,8 @@ def write_tar(path: Path, members: Iterable[tuple[str, bytes]]) -> list[tuple[in
     """Write members in the given order and sync the file; returns (offset, bytes) of each member's content.
 
     Equal members give equal bytes: no times, owners or record padding. The archive ends with two zero blocks.
+
+    Raises: ShardError for a name or a size that a header cannot hold; FileExistsError if the file exists.
     """
     positions = []
     with path.open("xb") as file:
@@ -49,9 +52,9 @@ def write_tar(path: Path, members: Iterable[tuple[str, bytes]]) -> list[tuple[in
 
 
 def walk_tar(path: Path) -> Iterator[tuple[str, int, bytes]]:
-    """Yield (name, content offset, content) of each member, checking that every byte is where write_tar puts it.
+    """Yield (name, content offset, content) of each member; check that every byte is where write_tar puts it.
 
-    Raises: ShardError where the archive is cut, has trailing bytes, or a header that write_tar would not write.
+    Raises: ShardError if the archive is cut, has bytes after its end, or has a header that write_tar would not write.
     """
     total_bytes = path.stat().st_size
     with path.open("rb") as file:
@@ -63,7 +66,7 @@ def walk_tar(path: Path) -> Iterator[tuple[str, int, bytes]]:
                 raise ShardError(f"{path}: cut or damaged inside member {name}")
             yield name, offset, content
         if len(header) != BLOCK_BYTES or file.read(BLOCK_BYTES) != b"\0" * BLOCK_BYTES or file.tell() != total_bytes:
-            raise ShardError(f"{path}: does not end with exactly two zero blocks; cut or appended to")
+            raise ShardError(f"{path}: does not end with exactly two zero blocks; bytes are missing or were appended")
 
 
 def _parse_header(header: bytes, *, where: str) -> tuple[str, int]:

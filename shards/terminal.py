@@ -1,6 +1,6 @@
 """What the three command lines share: how a command ends, what it says meanwhile, its progress, and signals.
 
-Needs click and the standard library alone.
+It needs only click and the standard library.
 """
 
 import logging
@@ -36,10 +36,14 @@ Handler = Callable[..., Any] | signal.Handlers
 class CommandGroup(click.Group):
     """A command with verbs. It ends with the status that a verb returns, or with one line of error and a status.
 
-    expected: exit status by kind of exception, the first that fits; all others are bugs and keep their traceback.
-    text_of: what to say of an expected exception; None if this one is a bug after all.
-    extra: the extra of the package that brings what the verbs import.
-    goes_on: what to add after an interruption.
+    expected: exit status by kind of exception; the first that matches counts. Other exceptions are bugs and keep their
+    traceback.
+
+    text_of: the message for an expected exception, or None if it is a bug after all.
+
+    extra: the extra that installs what the verbs import.
+
+    goes_on: what to print after "interrupted", such as how to go on.
     """
 
     def __init__(
@@ -60,7 +64,7 @@ class CommandGroup(click.Group):
         with _log_shown():
             try:
                 status = super().invoke(ctx)
-            except (click.ClickException, click.exceptions.Exit, click.Abort):  # of which some are RuntimeErrors
+            except (click.ClickException, click.exceptions.Exit, click.Abort):  # click's own; some are RuntimeErrors
                 raise
             except KeyboardInterrupt:
                 say("interrupted" + (f"; {self.goes_on}" if self.goes_on else ""))
@@ -71,7 +75,7 @@ class CommandGroup(click.Group):
         ctx.exit(status or 0)
 
     def _ending_of(self, error: Exception, *, verb: str | None) -> tuple[int, str]:
-        """Exit status and text. Raises the error itself if it is a bug, or if nobody reads our output any more."""
+        """Exit status and message. Raises the error itself if it is a bug, or if the reader of stdout has gone."""
         if isinstance(error, ModuleNotFoundError) and self.extra and _is_foreign(error.name):
             needs = f'{self.name} {verb} needs the packages of the extra "{self.extra}"'
             return REFUSED, f"{needs} (no module named {error.name!r}); {install(self.extra)}"
@@ -89,7 +93,7 @@ def _is_foreign(module: str | None) -> bool:
 
 
 def _output_is_closed() -> bool:
-    """Has the reader of stdout closed it? A broken pipe may be another, such as ffmpeg's."""
+    """Tell whether the reader of stdout has closed it. A broken pipe can also be another one, such as ffmpeg's."""
     try:
         poll = select.poll()
         poll.register(sys.stdout.fileno(), 0)
@@ -102,13 +106,13 @@ def _output_is_closed() -> bool:
 
 
 def say(line: str) -> None:
-    """A line on stderr, below the bar if one is shown."""
+    """Print a line on stderr, below the bar if one is shown."""
     end_bar()
     click.echo(line, err=True)
 
 
 def say_done(begun_s: float, *following: object) -> None:
-    """The closing line of a command: what it took since begun_s, and the command to give next, if there is one."""
+    """Print a command's closing line: the time since begun_s (time.monotonic), and the next command if there is one."""
     command = f"; next: {shlex.join(map(str, following))}" if following else ""
     say(f"done in {duration(time.monotonic() - begun_s)}{command}")
 
@@ -132,7 +136,7 @@ def _log_shown() -> Iterator[None]:
     for logger in loggers:
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)
-        logger.propagate = False  # other packages may show the root logger's records, ours a second time
+        logger.propagate = False  # another package may print the root logger's records, and so print ours twice
     try:
         yield
     finally:
@@ -163,7 +167,7 @@ class Progress:
 
     @property
     def left_s(self) -> float:
-        """Seconds that the rest will take, at the pace so far."""
+        """Seconds that the rest takes at the pace so far; infinite if nothing is done yet."""
         worked = self.done - self._skipped
         return self.elapsed_s / worked * (self.total - self.done) if worked > 0 else math.inf
 
@@ -173,7 +177,7 @@ class Progress:
         self.done = done
 
     def advance_to(self, done: float, said: str, *, more: str = "") -> None:
-        """Show what is said of the work, with the time left, and `more` behind it."""
+        """Set the work done, and show `said`, the time left, and `more`."""
         self.done = done
         line, now_s, last = f"{said}, {duration(self.left_s)} left{more}", time.monotonic(), done >= self.total
         if self._stream.isatty():
@@ -210,7 +214,7 @@ _shown: Progress | None = None  # the bar in the last line of the terminal
 
 
 def end_bar() -> None:
-    """Leave the bar, if one is shown, as it is: what follows goes below it."""
+    """Leave the bar, if one is shown, as it is, so that later lines go below it."""
     global _shown
     if _shown is not None:
         bar, _shown = _shown, None
@@ -220,12 +224,12 @@ def end_bar() -> None:
 def _columns_of(stream: TextIO) -> int:
     try:
         return os.get_terminal_size(stream.fileno()).columns or 80
-    except (OSError, ValueError):  # a terminal that does not tell
+    except (OSError, ValueError):  # the terminal does not tell its width
         return 80
 
 
 def duration(seconds: float) -> str:
-    """Hours and minutes, or minutes and seconds, or "?"."""
+    """A time as text: hours and minutes, or minutes and seconds; "?" if it is infinite."""
     if seconds == math.inf:
         return "?"
     minutes, rest = divmod(round(seconds), 60)
@@ -273,7 +277,7 @@ def interrupts_noted() -> Iterator[Arrivals]:
         with handled((signal.SIGINT, signal.SIGTERM), note):
             yield received_ns
     finally:
-        if received_ns:  # whatever else went wrong, such as workers that were interrupted as they started
+        if received_ns:  # instead of another error, such as that of workers which were interrupted as they started
             raise KeyboardInterrupt
 
 

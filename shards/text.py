@@ -1,28 +1,28 @@
-"""Names from outside, made fit to print: on a terminal, in a line of a report, in Markdown."""
+"""Makes names from outside safe to print: on a terminal, in a line of a report, in Markdown."""
 
 import re
 
-# Markdown and HTML give these a meaning.
+# Characters that have a meaning in Markdown or HTML.
 MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|!&~$])")
-# Control characters: what steers a terminal, and what ends a line.
+# Escapes of the control characters, which can steer a terminal or end a line.
 CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
 
 
 def printable(text: str) -> str:
-    """Text on one line, for terminals and README.md: all that does not print becomes an escape of Python's.
+    """Turn text into one line, for terminals and README.md: characters that do not print become Python's escapes.
 
-    That covers line breaks, control characters and lone surrogates: "\\n", "\\x1b", "\\ud800".
+    Those are line breaks, control characters, lone surrogates and the like: "\\n", "\\x1b", "\\ud800".
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def printable_lines(text: str) -> str:
-    """As printable, but line breaks stay."""
+    """Make each line of a text printable; its line breaks stay."""
     return "\n".join(map(printable, text.split("\n")))
 
 
 def printable_bytes(name: bytes) -> str:
-    """A file's name as the records of a set spell it: bytes that are not UTF-8, and control characters, become \\xNN.
+    """Spell a file's name as in the records of a set: bytes that are not UTF-8 and control characters become \\xNN.
 
     Keys, records and manifests depend on this spelling, so it must never change.
     """
@@ -30,5 +30,5 @@ def printable_bytes(name: bytes) -> str:
 
 
 def in_markdown(text: str) -> str:
-    """Text on one line that Markdown and HTML show as it is. The bytes of README.md depend on it."""
+    """Turn text into one line that Markdown and HTML show unchanged. The bytes of README.md depend on it."""
     return MARKDOWN.sub(r"\\\1", printable(text))

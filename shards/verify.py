@@ -1,4 +1,4 @@
-"""Is a set what its manifest says, and is its manifest what format 1 says?"""
+"""Checks that a set is what its manifest says, and that the manifest follows format 1."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -21,12 +21,12 @@ OUTSIDE = {MANIFEST, CARD, ".build"}  # not covered by the manifest's hashes
 def verify(
     location: str | Path, *, quick: bool = False, checked: Callable[[int, int], None] = lambda *_: None
 ) -> Iterator[str]:
-    """Yield what is wrong with a set in a directory, one sentence a problem; nothing if it is sound.
+    """Yield the problems of a set in a directory, one sentence each; nothing if the set is sound.
 
-    quick reads the manifest, the records and the indexes, and compares the tars' sizes; else every byte is read, and
-    every tar is walked and held against records and index.
+    Every byte is read, and every member of every tar is compared with the records and the index. With `quick`, only the
+    manifest, the records and the indexes are read, and of the tars only the sizes are compared.
 
-    checked: told before the first shard and after each how many bytes have been checked, and how many there are.
+    `checked` is called with (bytes checked, bytes in all) before the first shard and after each.
 
     Example:
         problems = list(shards.verify("shards/hmdb51"))
@@ -34,8 +34,8 @@ def verify(
     Raises: ShardError for a set at a URL.
     """
     if is_url(location):
-        cure = "copy it there. Reading verifies what it fetches"
-        raise ShardError(f"{location}: a set is verified on a local disk; {cure}")
+        cure = "copy it there. Reading from a URL verifies each file that it fetches"
+        raise ShardError(f"{location}: only a set on a local disk can be verified; {cure}")
     set_dir = Path(location)
     try:
         manifest = Manifest.read(set_dir)
@@ -69,7 +69,7 @@ def _foreign_files(set_dir: Path, manifest: Manifest) -> Iterator[str]:
     for path in sorted(set_dir.rglob("*")):
         relative = path.relative_to(set_dir)
         if not path.is_dir() and relative.parts[0] not in OUTSIDE and relative.as_posix() not in known:
-            yield f"{path}: the manifest does not name it; a foreign file or the rest of another build, remove it"
+            yield f"{path}: the manifest does not name this file; it is foreign or left from another build, remove it"
 
 
 def _file_problems(set_dir: Path, shard: ShardInfo, *, quick: bool) -> Iterator[str]:
@@ -83,7 +83,7 @@ def _file_problems(set_dir: Path, shard: ShardInfo, *, quick: bool) -> Iterator[
             elif not (quick and path.suffix == ".tar") and FileInfo.of(path) != expected:
                 yield f"{path}: its bytes do not have the sha256 of the manifest; fetch it again"
         except OSError as error:
-            yield f"{path}: {error.strerror}; it cannot be read"
+            yield f"{path}: cannot be read ({error.strerror}); check its permissions and the disk"
 
 
 def _shard_problems(
@@ -95,7 +95,7 @@ def _shard_problems(
     *,
     quick: bool,
 ) -> Iterator[str]:
-    """What is wrong inside a shard whose files have the right hashes: a wrong writer, not a damaged disk."""
+    """Problems inside a shard whose files have the right hashes: mistakes of the writer, not damage on the disk."""
     try:
         samples = _read_samples(set_dir / samples_path(shard.shard))
         yield from _record_problems(manifest, shard, samples, keys)
@@ -119,20 +119,22 @@ def _read_samples(path: Path) -> list[Sample]:
 def _record_problems(
     manifest: Manifest, shard: ShardInfo, samples: list[Sample], keys: dict[str, str]
 ) -> Iterator[str]:
-    if (len(samples), sum(sample.frames for sample in samples)) != (shard.samples, shard.frames):
-        yield f"shard {shard.shard}: its records are not {shard.samples} samples, {shard.frames} frames of the manifest"
+    frames = sum(sample.frames for sample in samples)
+    if (len(samples), frames) != (shard.samples, shard.frames):
+        stated = f"the manifest says {shard.samples} and {shard.frames}"
+        yield f"shard {shard.shard}: its records have {len(samples)} samples and {frames} frames, {stated}"
     seed = manifest.order["seed"]
     if [sample.key for sample in samples] != sorted((sample.key for sample in samples), key=partial(order_of, seed)):
         yield f"shard {shard.shard}: its samples are not in the order of seed {seed}"
     for sample in samples:
         if sample.key in keys:
-            yield f"{sample.key}: in shard {keys[sample.key]} and again in {shard.shard}"
+            yield f"{sample.key}: is in shard {keys[sample.key]} and again in {shard.shard}"
         keys[sample.key] = shard.shard
         for column, info in manifest.columns.items():
             made = info.recipe.get("transcode", {"width": sample.width, "height": sample.height})
             size = (made.get("width"), made.get("height")) if isinstance(made, dict) else made
             if size != (sample.width, sample.height):
-                yield f"{sample.key}: {sample.width}x{sample.height} px is not the recipe's size of column {column}"
+                yield f"{sample.key}: {sample.width}x{sample.height} px is not the size in the recipe of {column}"
         if manifest.classes[sample.class_id : sample.class_id + 1] != [sample.class_name]:
             yield f"{sample.key}: class {sample.class_id} is not {sample.class_name!r} in the manifest"
         if set(sample.subsets) != set(manifest.splits):
@@ -153,10 +155,10 @@ def _column_problems(set_dir: Path, shard: str, column: Column, samples: list[Sa
         return
     for sample, entry in zip(samples, entries, strict=True):
         if column.pictures and len(entry.frames) - 1 != len(column.frame_numbers(sample.picture_types)):
-            yield f"{path}: {sample.key} has {len(entry.frames) - 1} frames in it, its record says otherwise"
+            yield f"{path}: {sample.key} has {len(entry.frames) - 1} frames in it, its record asks for another number"
     tar_bytes = tar.stat().st_size
     if any(sum(place) > tar_bytes for entry in entries for place in (entry.json, entry.cls, entry.payload)):
-        yield f"{path}: points beyond the end of its tar"
+        yield f"{path}: its offsets point beyond the end of its tar"
         return
     if not quick:
         yield from _tar_problems(tar, column, samples, entries)
@@ -168,7 +170,7 @@ def _tar_problems(path: Path, column: Column, samples: list[Sample], entries: li
     for sample, entry in zip(samples, entries, strict=True):
         found = [next(members, ("nothing", 0, b"")) for _ in range(3)]
         payload = found[2][2]
-        suffix = suffix or found[2][0].removeprefix(f"{sample.key}.")  # an unknown column's: all must be alike
+        suffix = suffix or found[2][0].removeprefix(f"{sample.key}.")  # an unknown column: all take the first's suffix
         if [(name, content) for name, _, content in found] != members_of(sample, suffix, payload):
             names = ", ".join(name for name, _, _ in found)
             yield f"{path}: expected the members of {sample.key} with its record, found {names}"

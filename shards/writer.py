@@ -1,4 +1,4 @@
-"""Writing one shard: payload tars with their indexes, and the records."""
+"""Writes one shard: its tars of payloads with their indexes, and its records."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from shards.tar import write_tar
 
 
 def members_of(sample: Sample, suffix: str, payload: bytes) -> list[tuple[str, bytes]]:
-    """The three members of a sample, in their order; the suffix is the column's `payload`."""
+    """The three members of a sample in a tar, as (name, content), in order; `suffix` is the column's `payload`."""
     return [
         (f"{sample.key}.json", sample.to_json()),
         (f"{sample.key}.cls", str(sample.class_id).encode("ascii")),
@@ -25,7 +25,10 @@ def members_of(sample: Sample, suffix: str, payload: bytes) -> list[tuple[str, b
 def write_shard(
     directory: Path, shard: str, samples: Sequence[Sample], columns: Mapping[str, Sequence[Payload]]
 ) -> dict[str, FileInfo]:
-    """Write a shard's files below `directory`, synced; returns them by path. The caller publishes them by renaming."""
+    """Write and sync a shard's files below `directory`; return them by path. The caller publishes them by renaming.
+
+    Raises: ShardError for an unknown column, or a payload without a frame for each entry that its record asks for.
+    """
     files = []
     for name, payloads in columns.items():
         files += _write_column(directory, shard, column_of(name), samples, payloads)

@@ -1,4 +1,4 @@
-"""What all tests share: the real data, or a loud skip, and the command lines."""
+"""What all tests share: the real data (or a loud skip), and the command lines."""
 
 import os
 import pwd
@@ -13,7 +13,7 @@ from commands import Done, as_process, in_process, needs_process, words
 REPOSITORY = Path(__file__).parents[1]
 DATA = Path(os.environ.get("IPTSN_DATA", REPOSITORY.parent / "shared" / "data"))
 
-REQUIRE = "IPTSN_REQUIRE"  # names what must be here: data, gpu, or both with a comma; its absence is a failure then
+REQUIRE = "IPTSN_REQUIRE"  # names data, gpu, or both with a comma: a test that lacks it fails instead of skipping
 REQUIRABLE = {"data", "gpu"}
 
 Run = Callable[..., Done]
@@ -21,7 +21,7 @@ Run = Callable[..., Done]
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Nothing is written to the user's."""
+    """Gives the tests a cache of their own, so nothing is written to the user's."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("IPTSN_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
@@ -29,7 +29,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture
 def without_home(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A user whom the system gives no home directory, and who names no cache."""
+    """Simulates a user without a home directory who names no cache."""
 
     def unknown(_: int) -> None:
         raise KeyError
@@ -57,14 +57,14 @@ def gpu() -> None:
 
 
 def lack(kind: str, reason: str) -> NoReturn:
-    """Skip a test for want of something, or fail it where $IPTSN_REQUIRE names that."""
+    """Skip a test because something is missing, or fail it if $IPTSN_REQUIRE names that."""
     if kind in required():
         pytest.fail(f"{reason} ({REQUIRE} asks for {kind})", pytrace=False)
     pytest.skip(reason)
 
 
 def required() -> set[str]:
-    """What $IPTSN_REQUIRE names. Raises UsageError for what nobody can require."""
+    """The words in $IPTSN_REQUIRE. Raises: UsageError for an unknown word."""
     named = {word.strip() for word in os.environ.get(REQUIRE, "").split(",")} - {""}
     if not named <= REQUIRABLE:
         unknown = ", ".join(sorted(named - REQUIRABLE))
@@ -100,7 +100,7 @@ def ipshards() -> Run:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small set, a recipe, and a run of it that was trained without interruption."""
-    from training import QUICK, build_set, ipmodel, train_options  # which takes importing PyTorch
+    from training import QUICK, build_set, ipmodel, train_options  # here, because it imports PyTorch
 
     folder = tmp_path_factory.mktemp("training")
     (folder / "quick.toml").write_text(QUICK)
@@ -112,7 +112,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """Ctrl-C is heeded, here and in what is started, also where the tests themselves ignore it."""
+    """Ctrl-C works, in this process and in those that it starts, even if the tests run with Ctrl-C ignored."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

@@ -1,4 +1,4 @@
-"""Small valid shard sets made from arithmetic alone: no videos, no ffmpeg, the same bytes wherever they are made."""
+"""Small valid shard sets, computed without videos and without ffmpeg. Their bytes are the same on every machine."""
 
 import hashlib
 import json
@@ -31,7 +31,7 @@ ENCODINGS: dict[str, dict[str, Any]] = {
 }
 JPEG_COLUMNS = ("iframe", "residual", "flow")  # their bytes depend on the version of the JPEG library
 SPLITS = ("split1", "split2")
-# What the samples of a class are, in turn: three groups with different subsets.
+# The samples of a class take these subsets in turn, which gives three groups.
 GROUPS = (
     {"split1": "train", "split2": "test"},
     {"split1": "test", "split2": "train"},
@@ -41,7 +41,7 @@ GROUPS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """A texture that moves by whole pixels a frame, and one macroblock that the codec gave up on."""
+    """A texture that moves by whole pixels a frame, with one macroblock that is intra in every second P-frame."""
 
     name: str
     class_name: str
@@ -64,7 +64,7 @@ class Scene:
 
 def picture_of(scene: Scene, number: int) -> U8:
     """(H, W, 3) uint8 RGB: a window onto a soft texture; the content moves by step_px from frame to frame."""
-    # RandomState's stream is frozen for good, unlike that of default_rng.
+    # RandomState's numbers never change between versions of NumPy; those of default_rng may.
     seed = int(hashlib.sha256(scene.name.encode()).hexdigest()[:8], 16)
     coarse = np.random.RandomState(seed).randint(0, 256, (24, 32, 3)).astype(np.uint8)
     texture = cv2.resize(coarse, (8 * scene.width, 8 * scene.height), interpolation=cv2.INTER_CUBIC)
@@ -129,13 +129,13 @@ def payload_of(name: str, values: Sequence[np.ndarray], *, width: int, height: i
 
 
 def _fake_picture(name: str, number: int) -> bytes:
-    """What a picture of a bitstream looks like from outside: a start code, then bytes; of varying length."""
+    """Bytes that look like a coded picture: a start code, then noise of varying length."""
     noise = hashlib.sha256(f"{name},{number}".encode()).digest()
     return b"\0\0\1\xb6" + noise[: 8 + number % 7]
 
 
 def scenes(*, classes: int = 3, per_class: int = 3, frames: int = 14, width: int = 64, height: int = 48) -> list[Scene]:
-    """Videos of several classes and groups; the very last has one frame, and so no P-frame."""
+    """Videos of several classes and groups. The last one has a single frame, so it has no P-frame."""
     steps = [(3, 0), (-2, 1), (0, -3), (0, 0), (2, 2)]
     made = [
         Scene(
@@ -225,9 +225,9 @@ def _manifest_fields(
 
 
 def edit_manifest(set_dir: Path, edit: Any = None) -> None:
-    """What a wrong writer would leave: a manifest that agrees with the files as they are now, whatever they hold.
+    """Write a manifest that agrees with the files as they are now, whatever they hold, as a wrong writer would.
 
-    `edit` is called with the parsed manifest, and changes it in place, after the files' hashes are taken anew.
+    `edit` is called with the parsed manifest after the files' hashes were computed again; it changes the manifest.
     """
     path = set_dir / MANIFEST
     value = json.loads(path.read_bytes())
@@ -240,6 +240,6 @@ def edit_manifest(set_dir: Path, edit: Any = None) -> None:
 
 
 def signed(value: dict[str, Any]) -> bytes:
-    """A manifest's bytes with the right hash, whatever stands in it."""
+    """The bytes of a manifest with the right hash, whatever its fields are."""
     body = canonical.dumps(value)
     return body[:-2] + f',"sha256":"{canonical.sha256_bytes(body)}"}}\n'.encode()

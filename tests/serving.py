@@ -1,4 +1,4 @@
-"""A directory on an HTTP server of the loopback that counts what it is asked for and fails when it is told to."""
+"""Serves a directory over HTTP on the loopback. The server records requests, and fails when a test tells it to."""
 
 import socket
 import struct
@@ -14,7 +14,7 @@ STALLED_S = 60.0
 
 
 class Served(ThreadingHTTPServer):
-    """`asked` lists paths below the directory; each request takes the first of its path's `faults`, if there is one."""
+    """`asked` lists the requested paths. `faults` lists failures by path; each request takes the first of its path."""
 
     daemon_threads = True
 
@@ -23,7 +23,7 @@ class Served(ThreadingHTTPServer):
         self.directory = directory
         self.asked: list[str] = []
         self.faults: dict[str, list[Fault]] = {}
-        self.stalled = threading.Event()  # a request has had half of its bytes
+        self.stalled = threading.Event()  # set when a request has got half of its bytes
 
     @property
     def url(self) -> str:
@@ -80,7 +80,7 @@ def corrupted(handler: _Handler, data: bytes) -> None:
 
 
 def shortened(handler: _Handler, data: bytes) -> None:
-    """As if the file were short: the announced length agrees."""
+    """As if the file were shorter: the announced length is shorter too."""
     whole(handler, data[:-1])
 
 

@@ -1,4 +1,4 @@
-"""What a column is: one class holds everything that is known of one modality of a set.
+"""What a column is: one class holds all that this software knows of one modality of a set.
 
 A frame series is one payload: an optional header, then the encoded frames one after another. `Payload.frames` holds
 n + 1 offsets from the end of the header, so frame i is data[header + frames[i] : header + frames[i + 1]].
@@ -17,7 +17,7 @@ from shards.errors import ShardError
 from shards.index import rising_from_0
 
 Pictures = Literal["I", "P", "all"]
-Encoding = Mapping[str, Any]  # what the manifest states of a column's encoding: media, quality, bound_px, ...
+Encoding = Mapping[str, Any]  # what the manifest states about a column's encoding: media, quality, bound_px, ...
 
 NAME = re.compile("[a-z][a-z0-9_]{0,31}")  # a folder of the set, and a name in recipes
 RESERVED = ("samples",)  # the folder of the records
@@ -49,13 +49,13 @@ class Payload:
 class Row:
     """One row of the contact sheet: a column's frames."""
 
-    label: tuple[str, ...]  # a line each
+    label: tuple[str, ...]  # each entry is a line
     cells: list[U8]  # (h, w, 3) RGB, of the canvas's cell size
-    hatched: bool = False  # whether a cell has stripes, which the legend explains
+    hatched: bool = False  # True if a cell has stripes; then the legend explains them
 
 
 class Canvas(Protocol):
-    """What draws the cells of a contact sheet: shards.sheet.cells has the one."""
+    """Draws the cells of a contact sheet; `shards.sheet.cells.View` is one."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -69,10 +69,10 @@ class Canvas(Protocol):
         """An RGB picture (H, W, 3) as a cell, with a few words in its corner."""
 
     def vectors(self, mv: I16) -> U8:
-        """(h, w, 2) half-pels as a cell: colour, arrows, and stripes where a macroblock is intra."""
+        """Motion vectors (h, w, 2) in half-pels as a cell: colours, arrows, and stripes on intra macroblocks."""
 
     def flow(self, flow_px: F32) -> U8:
-        """(H, W, 2) px as a cell: colour and arrows."""
+        """Flow (H, W, 2) in px as a cell: colours and arrows."""
 
 
 def joined(frames: Sequence[bytes], *, header: bytes = b"") -> Payload:
@@ -85,59 +85,60 @@ class Column:
     """One modality of a set. A subclass states the attributes and overrides what is special about its frames.
 
     A frame has three forms: *values*, in the units that a reader wants (flow in px, a residual around 0); *stored*, the
-    array that the encoder takes (uint8 levels); and *bytes*. `store` and `restore` lead from values to stored and
-    back, `encode` and `decode` from stored to bytes and back. Builds call `encode`: there is no other encoder.
+    array that the encoder takes (uint8 levels); and *bytes*. `store` turns values into stored, `restore` turns them
+    back. `encode` turns stored into bytes, `decode` turns them back. Builds call `encode`: there is no other encoder.
     """
 
     name: str
     payload: str  # suffix of its member in a tar, such as "mv.npy": key + "." + payload
-    pictures: Pictures | None  # the pictures that have an entry; None where that is not known
-    contents: str  # what a payload holds, in a line of the set's card
-    has_arrays = True  # False where frames are bytes alone
-    is_drawn = True  # False where the contact sheet leaves it out
+    pictures: Pictures | None  # which pictures have an entry; None if that is not known
+    contents: str  # what a payload holds, for a line of the set's card
+    has_arrays = True  # False if frames are only bytes
+    is_drawn = True  # False if the contact sheet leaves the column out
 
     def frame_numbers(self, picture_types: str) -> list[int]:
-        """Frame numbers of the entries, in order, for a video of these picture types ("IPPP...").
+        """The frame numbers of the entries, in order, of a video with these picture types ("IPPP...").
 
         Raises: ShardError for an unknown column whose set does not say which pictures have an entry.
         """
         if self.pictures is None:
-            raise ShardError(f"column {self.name!r} is not known here, and its set does not say which frames it has")
+            cure = "install the package that defines it"
+            raise ShardError(f"column {self.name!r} is not known, and its set does not say which frames it has; {cure}")
         wanted = "IP" if self.pictures == "all" else self.pictures
         return [number for number, picture_type in enumerate(picture_types) if picture_type in wanted]
 
     def store(self, values: NDArray, encoding: Encoding) -> NDArray:
-        """Values to the array that `encode` takes. Same shape."""
+        """Turn values into the array that `encode` takes. Same shape."""
         return values
 
     def restore(self, stored: NDArray, encoding: Encoding) -> NDArray:
-        """The inverse of `store`, as far as it can be inverted. Same shape, or more dimensions in front."""
+        """Turn stored frames back into values, as far as `store` can be inverted. One frame or an array of frames."""
         return stored
 
     def encode(self, stored: NDArray, encoding: Encoding) -> bytes:
-        """One stored frame to bytes. Raises: ShardError for another shape or type than the column's."""
+        """Encode one stored frame. Raises: ShardError if its shape or dtype is not the column's."""
         raise NotImplementedError
 
     def decode(self, data: bytes, *, width: int, height: int) -> NDArray:
-        """One frame as stored, for pictures of width x height px.
+        """Decode one frame to its stored array, for pictures of width x height px.
 
-        Raises: ShardError where the bytes are damaged, give another size, or are no array at all.
+        Raises: ShardError if the bytes are damaged or give another size, or if the column has no arrays.
         """
         raise NotImplementedError
 
     def empty(self, *, width: int, height: int) -> NDArray:
-        """The stored array of no frames: (0, ...)."""
+        """The stored array of zero frames: (0, ...)."""
         raise NotImplementedError
 
     def join(self, frames: Sequence[bytes], *, width: int, height: int) -> Payload:
-        """The payload of a video's encoded frames."""
+        """Join the encoded frames of a video into its payload."""
         return joined(frames)
 
     def check_encoding(self, encoding: Encoding) -> None:
-        """Raises: ShardError if the manifest lacks what is needed to restore this column."""
+        """Raises: ShardError if the encoding lacks what `restore` needs."""
 
     def problems(self, payload: Payload, *, width: int, height: int) -> Iterator[str]:
-        """What `ipshards verify` finds wrong with a payload whose hash is right: the mistakes of a wrong writer."""
+        """Yield the mistakes of the writer in a payload whose hash is right, for `ipshards verify`."""
         return iter(())
 
     @property
@@ -146,23 +147,23 @@ class Column:
         return {"dtype": "binary"}
 
     def motion_px(self, frames: Sequence[NDArray], canvas: Canvas) -> list[F32]:
-        """The frames as motion, (H, W, 2) px each, if that is what they are: one colour scale serves all such rows."""
+        """The frames as motion, (H, W, 2) px each, or [] if they are none. Rows of motion share one colour scale."""
         return []
 
     def draw(self, frames: Sequence[NDArray], numbers: Sequence[int], canvas: Canvas) -> Row:
-        """A row of the contact sheet from values and their frame numbers."""
+        """Draw a row of the contact sheet from values and their frame numbers."""
         raise NotImplementedError
 
 
 class UnknownColumn(Column):
-    """A column of a set that this version has no class for: its bytes can be read, copied and verified, not decoded."""
+    """A column that this installation has no class for. Its bytes can be read, copied and verified, but not decoded."""
 
     has_arrays = False
     is_drawn = False
     contents = "not known to the version that wrote this card"
 
     def __init__(self, name: str, *, payload: str = "", pictures: Pictures | None = None) -> None:
-        """payload and pictures: as the manifest states them; empty and None where it does not."""
+        """payload and pictures are what the manifest states; "" and None if it does not state them."""
         self.name, self.payload, self.pictures = name, payload, pictures
 
     def decode(self, data: bytes, *, width: int, height: int) -> NDArray:

@@ -13,7 +13,7 @@ from shards.errors import ShardError
 
 
 class Flow(JpegColumn):
-    """Values are (H, W, 2) float32 px, u to the right and v down; stored levels are uint8, `bound_px` at either end."""
+    """Values are (H, W, 2) float32 px, u to the right and v down. Stored uint8 levels span -bound_px to bound_px."""
 
     name = "flow"
     payload = "flow.mjpeg"
@@ -22,9 +22,9 @@ class Flow(JpegColumn):
     channels = 2
 
     def store(self, values: NDArray, encoding: Encoding) -> U8:
-        """clip(rint(v * 127.5 / bound_px) + 128, 0, 255). Raises ShardError on NaN and infinity."""
+        """clip(rint(v * 127.5 / bound_px) + 128, 0, 255). Raises: ShardError for NaN and infinity."""
         if not np.isfinite(values).all():
-            raise ShardError("flow has values that are not finite; they cannot be stored")
+            raise ShardError("flow has values that are not finite, which cannot be stored")
         return np.clip(np.rint(values * (127.5 / encoding["bound_px"])) + ZERO_LEVEL, 0, 255).astype(np.uint8)
 
     def restore(self, stored: NDArray, encoding: Encoding) -> F32:
@@ -50,7 +50,8 @@ class Flow(JpegColumn):
         planes = decode_jpeg(data, grey=True)
         height, odd = divmod(planes.shape[0], 2)
         if odd:
-            raise ShardError(f"a flow image of {planes.shape[0]} rows has not two equal planes; the shard is damaged")
+            rows = planes.shape[0]
+            raise ShardError(f"a flow image of {rows} rows cannot be two equal planes; the shard is damaged, verify it")
         return planes.reshape(2, height, -1).transpose(1, 2, 0)
 
 

@@ -1,4 +1,4 @@
-"""JPEG images as stored frames: what the columns iframe, residual and flow have in common."""
+"""Frames that are JPEG images: the code that the columns iframe, residual and flow share."""
 
 from collections.abc import Iterator
 
@@ -20,18 +20,18 @@ CHROMA = {
 
 
 def encode_jpeg(image: U8, *, quality: int, chroma: str = "4:2:0") -> bytes:
-    """JPEG with optimised Huffman tables of RGB (H, W, 3) or grey (H, W) uint8."""
+    """Encode RGB (H, W, 3) or grey (H, W) uint8 as JPEG with optimised Huffman tables."""
     bgr = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     parameters = [cv2.IMWRITE_JPEG_QUALITY, quality, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
     parameters += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, CHROMA[chroma]]
     done, encoded = cv2.imencode(".jpg", bgr, parameters)
     if not done:
-        raise ShardError(f"JPEG encoder refused an image of shape {image.shape} and type {image.dtype}")
+        raise ShardError(f"OpenCV cannot encode an image of shape {image.shape} and type {image.dtype} as JPEG")
     return encoded.tobytes()
 
 
 def decode_jpeg(data: bytes, *, grey: bool = False) -> U8:
-    """RGB (H, W, 3) or grey (H, W) uint8. Raises ShardError if the bytes are no JPEG."""
+    """Decode a JPEG image to RGB (H, W, 3) or grey (H, W) uint8. Raises: ShardError if the bytes are not one."""
     flag = cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR_RGB
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data.startswith(JPEG_BEGIN) else None
@@ -43,12 +43,12 @@ def decode_jpeg(data: bytes, *, grey: bool = False) -> U8:
 
 
 class JpegColumn(Column):
-    """Frames that are stored as JPEG images, one after another; RGB (H, W, 3) unless a subclass says otherwise."""
+    """A column whose frames are JPEG images, one after another; RGB (H, W, 3) unless a subclass says otherwise."""
 
     channels = 3
 
     def encode(self, stored: NDArray, encoding: Encoding) -> bytes:
-        """(H, W, 3) uint8 RGB to JPEG, with the encoding's `quality` and `chroma`."""
+        """Encode (H, W, 3) uint8 RGB as JPEG with the encoding's `quality` and `chroma`."""
         self._check(stored)
         return encode_jpeg(stored, quality=encoding["quality"], chroma=encoding["chroma"])
 
@@ -64,13 +64,13 @@ class JpegColumn(Column):
         return np.empty((0, height, width, self.channels), np.uint8)
 
     def problems(self, payload: Payload, *, width: int, height: int) -> Iterator[str]:
-        """Every frame must begin and end like a JPEG image; the images are not decoded."""
+        """Check that every frame begins and ends like a JPEG image; the images are not decoded."""
         if payload.header:
             yield f"{payload.header} bytes before the first frame"
         for position in range(len(payload)):
             frame = payload.frame(position)
             if not frame.startswith(JPEG_BEGIN) or not frame.endswith(JPEG_END):
-                yield f"frame {position} does not begin and end like one"
+                yield f"frame {position} does not begin and end like a JPEG image"
                 return
 
     def _check(self, stored: NDArray) -> None:

@@ -1,4 +1,4 @@
-"""The column mv: motion vectors of the P-frames, raw and lossless. shards.motion says what they mean."""
+"""The column mv: motion vectors of the P-frames, raw and lossless. `shards.motion` says what they mean."""
 
 import math
 import re
@@ -26,7 +26,7 @@ class Mv(Column):
     contents = "motion vectors of the P-frames, int16 (P, h, w, 2), half-pels, one for each 16x16 px"
 
     def encode(self, stored: NDArray, encoding: Encoding) -> bytes:
-        """(h, w, 2) int16 half-pels to little-endian bytes in C order."""
+        """Encode (h, w, 2) int16 half-pels as little-endian bytes in C order."""
         if stored.ndim != 3 or stored.shape[2] != 2 or 0 in stored.shape or stored.dtype != np.int16:
             raise ShardError(f"mv must be (h, w, 2) int16, got {stored.shape} {stored.dtype}")
         return np.ascontiguousarray(stored, "<i2").tobytes()
@@ -42,7 +42,7 @@ class Mv(Column):
     def join(self, frames: Sequence[bytes], *, width: int, height: int) -> Payload:
         """An npy file: a header of 128 bytes, then the vectors of every frame.
 
-        Raises: ShardError if a frame has not as many bytes as the macroblocks of such a picture need.
+        Raises: ShardError if a frame does not have the bytes of a picture of this size.
         """
         shape = (len(frames), *grid_of(width=width, height=height), 2)
         for frame in frames:
@@ -70,18 +70,18 @@ class Mv(Column):
 
 
 def pixels(mv: I16) -> F32:
-    """Half-pels to px, 0 where a macroblock is intra. Same shape."""
+    """Half-pels to float32 px; intra macroblocks become 0. Same shape."""
     return np.where(mv == INTRA, np.float32(0), mv * np.float32(0.5))
 
 
 def field_px(mv: I16, size: tuple[int, int]) -> tuple[F32, NDArray[np.bool_]]:
-    """Per pixel of a picture of (width, height): the vectors (H, W, 2) in px, and which pixels are intra (H, W)."""
+    """A vector for each pixel of a picture of (width, height): (H, W, 2) px, and a mask of intra pixels, (H, W)."""
     per_pixel = enlarge(mv, width=size[0], height=size[1])
     return pixels(per_pixel), (per_pixel == INTRA).any(axis=-1)
 
 
 def decode_payload(data: bytes) -> I16:
-    """A whole npy payload: (P, h, w, 2) int16 half-pels. Raises ShardError if it is not as `Mv.join` writes it."""
+    """Decode a whole npy payload to (P, h, w, 2) int16 half-pels. Raises: ShardError if `Mv.join` did not write it."""
     header, vectors = data[:HEADER_BYTES], data[HEADER_BYTES:]
     match = SHAPE.search(header)
     shape = (*map(int, match.groups()), 2) if match else (0, 0, 0, 2)
@@ -98,8 +98,8 @@ def _check_bytes(frame: bytes, shape: tuple[int, ...]) -> None:
 def _npy_header(shape: tuple[int, ...]) -> bytes:
     """An npy 1.0 header of little-endian int16 in C order.
 
-    It is written by hand because NumPy has changed its padding between versions, and equal sets must be equal bytes. It
-    is read back by comparison because NumPy's reader evaluates what stands in it.
+    It is written by hand because equal sets must have equal bytes, and NumPy has changed its padding between versions.
+    It is checked by comparison because NumPy's own reader evaluates the text of a header.
     """
     description = f"{{'descr': '<i2', 'fortran_order': False, 'shape': {shape}, }}"
     body = description.encode("ascii").ljust(HEADER_BYTES - 11) + b"\n"

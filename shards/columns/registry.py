@@ -1,7 +1,8 @@
 """The columns that this installation knows: the five of the format, and those of installed packages.
 
-A package adds a column by an entry point of the group `shards.columns` whose value is an instance of Column, under the
-column's name. All entry points are loaded when the first column is looked up; what a set holds never causes an import.
+A package adds a column with an entry point in the group `shards.columns`. The entry point has the column's name and its
+value is an instance of Column. All entry points are loaded when the first column is looked up; a set never causes an
+import.
 """
 
 import logging
@@ -26,7 +27,7 @@ log = logging.getLogger(__name__)
 
 @cache
 def known_columns() -> dict[str, Column]:
-    """Every column that can be encoded and decoded here, by name: the format's own first, then others by name."""
+    """Every column that this installation can encode and decode, by name. The format's five come first, then others."""
     known = dict(COLUMNS)
     for entry_point in sorted(entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name):
         column = _load(entry_point, known)
@@ -36,11 +37,11 @@ def known_columns() -> dict[str, Column]:
 
 
 def _load(entry_point: EntryPoint, known: dict[str, Column]) -> Column | None:
-    """The column of another package, or None with a warning: a broken package must not stop the reading of others."""
+    """The column of another package, or None and a warning: one broken package must not stop reading other columns."""
     try:
         column = entry_point.load()
         problem = _problem(column, entry_point.name, known)
-    except Exception as error:  # whatever a foreign module raises as it is imported
+    except Exception as error:  # a foreign module can raise anything when it is imported
         problem = f"{type(error).__name__}: {error}"
     if problem:
         log.warning("column %r of %s is left out: %s", entry_point.name, entry_point.value, problem)
@@ -51,29 +52,29 @@ def _load(entry_point: EntryPoint, known: dict[str, Column]) -> Column | None:
 
 def _problem(column: object, name: str, known: dict[str, Column]) -> str:
     if not isinstance(column, Column):
-        return f"it is no shards.columns.Column, but {type(column).__name__}"
+        return f"it is a {type(column).__name__}, not a shards.columns.Column"
     if column.name != name or not NAME.fullmatch(name) or name in RESERVED:
         return f"its entry point and its name must be equal and match {NAME.pattern}, got {column.name!r}"
     if name in known:
         return "a column of this name is known already"
     if not PAYLOAD.fullmatch(column.payload) or column.payload in {other.payload for other in known.values()}:
-        return f"its payload {column.payload!r} must match {PAYLOAD.pattern} and be no other column's"
+        return f"its payload {column.payload!r} must match {PAYLOAD.pattern} and not be another column's"
     if column.pictures not in PICTURES:
         return f"its pictures must be one of {', '.join(PICTURES)}, got {column.pictures!r}"
     return ""
 
 
 def column_of(name: str) -> Column:
-    """Raises: ShardError that lists the known columns."""
+    """The column of this name. Raises: ShardError that lists the known columns if there is none."""
     if name not in known_columns():
         raise ShardError(f"unknown column {name!r}; known: {', '.join(known_columns())}")
     return known_columns()[name]
 
 
 def described_column(name: str, encoding: Encoding) -> Column:
-    """The column that a manifest describes; an UnknownColumn if it is not known here, or is stored otherwise.
+    """The column that a manifest describes; an UnknownColumn if it is not installed, or is installed in another form.
 
-    The encoding of a column that is not of the format states its `payload` and `pictures` (docs/shard-format.md).
+    Other columns than the format's five state their `payload` and `pictures` in the encoding (docs/shard-format.md).
     """
     column = known_columns().get(name)
     if name in COLUMNS:
@@ -86,7 +87,7 @@ def described_column(name: str, encoding: Encoding) -> Column:
 
 
 def check_column_name(name: object, *, where: str) -> None:
-    """Raises: ShardError for a name that cannot be a folder of a set."""
+    """Raises: ShardError if the name cannot be that of a column, which is a folder of the set."""
     if not isinstance(name, str) or not NAME.fullmatch(name) or name in RESERVED:
         raise ShardError(
             f"{where}: a column's name must match {NAME.pattern} and not be {RESERVED[0]}, got {name!r:.80}"
@@ -94,6 +95,6 @@ def check_column_name(name: object, *, where: str) -> None:
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """The format's columns in its order, then others by name: the same whatever is installed."""
+    """Sort column names: the format's in its own order, then others by name. What is installed does not matter."""
     given = set(names)
     return [name for name in COLUMNS if name in given] + sorted(given - COLUMNS.keys())

@@ -1,4 +1,4 @@
-"""The column residual: what motion compensation leaves of the P-frames."""
+"""The column residual: P-frames minus their motion-compensated previous frames."""
 
 from collections.abc import Sequence
 
@@ -10,11 +10,11 @@ from shards.columns.base import Canvas, Encoding, Row
 from shards.columns.jpeg import ZERO_LEVEL, JpegColumn
 from shards.errors import ShardError
 
-MAX_GAIN = 16  # of the contact sheet; beyond it, a residual shows only the noise of its JPEG
+MAX_GAIN = 16  # on the contact sheet; a higher one would show only the noise of the JPEG
 
 
 class Residual(JpegColumn):
-    """Values are (H, W, 3) int16 RGB, -255..255; stored levels are clip(R + 128, 0, 255), uint8."""
+    """Values are (H, W, 3) int16 RGB, -255..255. Stored levels are clip(R + 128, 0, 255), uint8."""
 
     name = "residual"
     payload = "residual.mjpeg"
@@ -22,7 +22,7 @@ class Residual(JpegColumn):
     contents = "residuals of the P-frames plus 128, RGB, as JPEG images one after another"
 
     def store(self, values: NDArray, encoding: Encoding) -> U8:
-        """clip(R + 128, 0, 255). What clips is lost here and can be computed again from the column `video`."""
+        """clip(R + 128, 0, 255). Clipped values are lost here; they can be computed again from the column `video`."""
         if values.shape[-1] != 3 or values.dtype != np.int16:
             raise ShardError(f"residual must be (H, W, 3) int16, got {values.shape} {values.dtype}")
         return np.clip(values + ZERO_LEVEL, 0, 255).astype(np.uint8)
@@ -37,13 +37,13 @@ class Residual(JpegColumn):
 
 
 def gain_of(residuals: Sequence[NDArray]) -> int:
-    """The power of two that spreads the strongest percent of residuals over the grey levels; 1 to MAX_GAIN."""
+    """The contrast for the contact sheet, a power of two from 1 to MAX_GAIN: the strongest percent may clip."""
     strong = max(float(np.percentile(np.abs(residual), 99)) for residual in residuals)
     return int(np.clip(2 ** np.floor(np.log2(ZERO_LEVEL / max(strong, 1.0))), 1, MAX_GAIN))
 
 
 def stretch(residual: NDArray, gain: int) -> U8:
-    """(H, W, 3) int16 to levels around grey, the contrast multiplied by the gain."""
+    """Residual (H, W, 3) int16 to uint8 levels around grey, with its contrast multiplied by the gain."""
     return np.clip(residual.astype(np.int16) * gain + ZERO_LEVEL, 0, 255).astype(np.uint8)
 
 

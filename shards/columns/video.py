@@ -35,7 +35,7 @@ class Video(Column):
             yield f"{payload.header} bytes before the first frame"
         for position in range(len(payload)):
             if not payload.frame(position).startswith(START_CODE):
-                yield f"frame {position} does not begin and end like one"
+                yield f"frame {position} does not begin with a start code, as every coded picture does"
                 return
 
 

@@ -1,1 +1,1 @@
-"""What labs do with sets: so far, the card that describes one."""
+"""What labs do with sets. So far: the card that describes a set."""

@@ -1,4 +1,4 @@
-"""The set's derived README.md: Hugging Face `configs` for machines, and what the set is, for people."""
+"""Writes the README.md of a set: Hugging Face `configs` for machines, a description for people."""
 
 import json
 from dataclasses import fields
@@ -11,16 +11,17 @@ from shards.text import in_markdown
 
 
 def render(manifest: Manifest) -> str:
-    """README.md of a set: a function of its manifest alone, so that equal sets have equal ones."""
+    """The text of README.md. It depends only on the manifest, so equal sets have equal ones."""
     parts = [_front_matter(manifest), _what_it_is(manifest), _columns(manifest), _how_to_read(manifest)]
     return "\n".join(parts)
 
 
 def _front_matter(manifest: Manifest) -> str:
-    """Without `configs`, Hugging Face `datasets` would merge all columns into one split, silently.
+    """Settings for Hugging Face `datasets`, as YAML.
 
-    Without `features` it would infer types from the first five samples, and fail where those have no P-frames. Of
-    what comes from outside, only split names are here, which have no characters that YAML gives a meaning.
+    Without `configs`, `datasets` would silently merge all columns into one split. Without `features`, it would infer
+    types from the first five samples, and fail if those have no P-frames. Split names are the only text that comes from
+    outside; they have no characters with a meaning in YAML.
     """
     lines = ["---", "task_categories:", "- video-classification", "tags:", "- webdataset", "configs:"]
     columns = [name for name in manifest.columns if manifest.column(name).payload]

@@ -1,4 +1,4 @@
-"""The pictures and words that a contact sheet is put together from."""
+"""Draws the parts of a contact sheet: cells, words and the legend."""
 
 from dataclasses import dataclass
 
@@ -17,11 +17,11 @@ TEXT_SIZE = 0.5  # 14 px
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """The canvas of one sheet: what all its rows share, and how their cells are drawn."""
+    """The canvas of one sheet: it draws the cells of all rows at the same size and the same scale of motion."""
 
     size: Size  # of the pictures, px
     cell: Size  # of a picture on the sheet, px
-    scale_px: float = 1.0  # the motion that the full colour stands for
+    scale_px: float = 1.0  # motion of this many px gets the full colour
 
     def picture(self, rgb: U8, *, tag: str = "") -> U8:
         image = resize(rgb, self.cell)
@@ -39,7 +39,7 @@ class View:
         return image
 
     def flow(self, flow_px: F32) -> U8:
-        """Its arrows stand where those of the motion vectors stand."""
+        """Draw flow (H, W, 2) in px, with arrows at the same places as those of the motion vectors."""
         image = resize(colour.colour_of(flow_px, scale_px=self.scale_px), self.cell)
         mean = np.asarray(cv2.blur(flow_px, (MACROBLOCK_PX, MACROBLOCK_PX)), np.float32)
         blocks = mean[MACROBLOCK_PX // 2 :: MACROBLOCK_PX, MACROBLOCK_PX // 2 :: MACROBLOCK_PX]
@@ -53,14 +53,14 @@ class View:
 
 
 def resize(image: U8, cell: Size) -> U8:
-    """Down by area, up by bicubic interpolation."""
+    """Resize a picture to a cell: area averages if it shrinks, bicubic interpolation if it grows."""
     shrinks = image.shape[1] > cell[0]
     resized = cv2.resize(image, cell, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
     return np.asarray(resized, np.uint8)
 
 
 def write(image: U8, text: str, x: int, y: int, *, width: int, size: float = TEXT_SIZE) -> None:
-    """Write one line with its base at y, cut to `width` px; OpenCV's fonts have ASCII only."""
+    """Write one line with its base at y, cut to `width` px. OpenCV's fonts have only ASCII; the rest becomes "?"."""
     text = text.encode("ascii", "replace").decode("ascii")
     shown = text
     while cv2.getTextSize(shown, FONT, size, 1)[0][0] > width and len(shown) > 4:
@@ -77,7 +77,7 @@ def _write_tag(image: U8, text: str) -> None:
 
 
 def legend(image: U8, *, scale_px: float, intra: bool) -> None:
-    """Fill a strip (H, W, 3): the colour wheel and what its rim means, and the intra stripes if there are any."""
+    """Draw the legend into a strip (H, W, 3): the colour wheel, its meaning, and the intra stripes if there are any."""
     diameter = image.shape[0] - 12
     disc = colour.wheel(diameter)
     image[6 : 6 + diameter, 8 : 8 + diameter] = disc

@@ -1,4 +1,4 @@
-"""The contact sheet: a sample's columns under one another, so that a person sees whether they are right."""
+"""Draws the contact sheet: a sample's columns one below another, so that a person sees whether they are right."""
 
 from bisect import bisect_right
 from dataclasses import dataclass, replace
@@ -15,19 +15,19 @@ from shards.reader import ShardSet
 from shards.schema import Sample
 from shards.sheet import cells, colour
 
-CELL_PX, MIN_CELL_PX = 224, 32  # the longer side of a picture on the sheet, the shorter at the least
+CELL_PX, MIN_CELL_PX = 224, 32  # a picture on the sheet: its longer side, and the least length of its shorter side
 GAP_PX = 6
 LABEL_PX = 118
 TITLE_PX = 34
 HEADER_PX = 24
 LEGEND_PX = 84
-MIN_WIDTH_PX = 640  # right of the labels: what the title and the legend need
+MIN_WIDTH_PX = 640  # right of the labels; the title and the legend need as much
 FRAME_GREY = (150, 150, 150)
 
 
 @dataclass(frozen=True)
 class Strip:
-    """Frames of one column, as values, with their frame numbers."""
+    """Frames of one column as values, with their frame numbers."""
 
     column: Column
     frames: list[NDArray]
@@ -40,7 +40,7 @@ class Frames:
 
     title: str
     size: cells.Size  # width, height of the pictures, px
-    heads: list[str]  # over each frame
+    heads: list[str]  # the words above each frame
     strips: list[Strip]
 
     def __post_init__(self) -> None:
@@ -50,12 +50,12 @@ class Frames:
 
 
 def sheet_of(shard_set: ShardSet, key: str, *, frames: int = 8) -> U8:
-    """The sheet of one sample, (H, W, 3) uint8 RGB, with about `frames` P-frames evenly over the video.
+    """The contact sheet of one sample, (H, W, 3) uint8 RGB, with up to `frames` P-frames spread over the video.
 
     Example:
         cv2.imwrite("sheet.png", shards.sheet_of(shard_set, key)[:, :, ::-1])  # OpenCV writes BGR
 
-    Raises: ShardError for an unknown key, and where the set has no column that can be drawn.
+    Raises: ShardError for an unknown key, for damaged bytes, and if the set has no column that can be drawn.
     """
     if frames < 1:
         raise ShardError(f"a sheet needs at least one frame, got {frames}")
@@ -63,7 +63,7 @@ def sheet_of(shard_set: ShardSet, key: str, *, frames: int = 8) -> U8:
 
 
 def read(shard_set: ShardSet, key: str, *, frames: int) -> Frames:
-    """Choose and read what the sheet shows: P-frames, each with the I-frame at or before it; otherwise I-frames."""
+    """Choose and read the frames of a sheet: P-frames, each with the I-frame before it; without P-frames, I-frames."""
     sample = shard_set.sample(key)
     columns = [column for column in map(shard_set.column, shard_set.columns) if column.is_drawn]
     if not columns:
@@ -71,7 +71,7 @@ def read(shard_set: ShardSet, key: str, *, frames: int) -> Frames:
         raise ShardError(f"{shard_set.location}: has none of the columns {known}; nothing to show")
     shown, picture_type = _shown_frames(sample, columns)
     if not shown:
-        raise ShardError(f"{key}: has no P-frames, and the set no column iframe; nothing to show")
+        raise ShardError(f"{key}: has no P-frames, and the set has no column iframe; nothing to show")
     numbers = [shown[position] for position in _evenly(len(shown), frames)]
     strips = [_strip(shard_set, sample, column, numbers) for column in columns]
     title = f"{key}   class {sample.class_id}: {sample.class_name}   {sample.width}x{sample.height} px, "
@@ -92,7 +92,7 @@ def _shown_frames(sample: Sample, columns: list[Column]) -> tuple[list[int], str
 
 
 def _strip(shard_set: ShardSet, sample: Sample, column: Column, numbers: list[int]) -> Strip | None:
-    """A column's frames at or before the given ones; None if it has none for this video."""
+    """A column's frames at the given numbers, or the last ones before them; None if a number has no such frame."""
     own = column.frame_numbers(sample.picture_types)
     positions = [bisect_right(own, number) - 1 for number in numbers]
     if min(positions) < 0:
@@ -102,7 +102,7 @@ def _strip(shard_set: ShardSet, sample: Sample, column: Column, numbers: list[in
 
 
 def draw(frames: Frames) -> U8:
-    """(H, W, 3) uint8 RGB."""
+    """Draw a sheet, (H, W, 3) uint8 RGB."""
     view = cells.View(size=frames.size, cell=_cell_size(frames.size))
     motion = [field for strip in frames.strips for field in strip.column.motion_px(strip.frames, view)]
     view = replace(view, scale_px=colour.scale_of(*motion))
@@ -138,6 +138,6 @@ def _cell_size(size: cells.Size) -> cells.Size:
 
 
 def _evenly(count: int, wanted: int) -> list[int]:
-    """The middles of `wanted` equal parts of 0..count-1, or all where there are fewer."""
+    """The middles of `wanted` equal parts of 0..count-1, or all numbers if there are fewer."""
     wanted = min(count, wanted)
     return [(2 * part + 1) * count // (2 * wanted) for part in range(wanted)]

@@ -1,4 +1,4 @@
-"""A cache of files by the hash of their content: received once, verified as they arrive, shared by all processes."""
+"""A cache of files, named by their sha256. A file is fetched once, verified as it arrives, and serves all processes."""
 
 import hashlib
 import os
@@ -15,7 +15,7 @@ VARIABLE = "IPTSN_CACHE"
 
 
 class NotReceivedError(Exception):
-    """A file did not arrive; `retries` is how often asking again is worth it."""
+    """A file did not arrive. `retries` says how often it is worth asking again."""
 
     def __init__(self, reason: str, *, retries: int) -> None:
         super().__init__(reason)
@@ -23,7 +23,7 @@ class NotReceivedError(Exception):
 
 
 def cache_dir() -> Path:
-    """$IPTSN_CACHE, else ip-tsn in the user's directory of caches. Raises: ShardError if "~" is no directory."""
+    """$IPTSN_CACHE, or ip-tsn in the user's directory of caches. Raises: ShardError if there is no home directory."""
     caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     path = Path(os.environ.get(VARIABLE) or f"{caches}/ip-tsn")
     try:
@@ -33,16 +33,16 @@ def cache_dir() -> Path:
 
 
 def check_locks(url: str) -> None:
-    """Raises: ShardError where files cannot be locked as the cache needs it, as on Windows."""
+    """Raises: ShardError if this system has no file locks, which the cache needs, as on Windows."""
     if not can_lock():
         cure = "copy the set to a local disk and name its directory, or use a system such as Linux, macOS or WSL"
         raise ShardError(f"{url}: sets at a URL need a cache with file locks, which this system lacks; {cure}")
 
 
 def cached(expected: FileInfo, receive: Callable[[], Iterable[bytes]]) -> Path:
-    """The file with this hash; what is not there yet is received by one process, while others wait for it.
+    """The cache's file with this hash. If it is not there yet, one process receives it while others wait for it.
 
-    Raises: NotReceivedError if other bytes arrive, ShardError if the cache cannot be written. Nothing is left then.
+    Raises: NotReceivedError if other bytes arrive; ShardError if the cache cannot be written. Either leaves no file.
     """
     path = cache_dir() / expected.sha256[:2] / expected.sha256
     if _is_there(path, expected):
@@ -69,14 +69,14 @@ def _is_there(path: Path, expected: FileInfo) -> bool:
 
 @contextmanager
 def _alone(part: Path) -> Iterator[BinaryIO]:
-    """The temporary file, empty, for one process and thread at a time; it is gone afterwards, renamed or removed.
+    """Give one process and thread at a time the temporary file, empty. Afterwards it is renamed or removed.
 
-    The file is its own lock. Who dies leaves it unlocked, and the next one begins it anew.
+    The file is its own lock. If a process dies, the system unlocks the file, and the next process empties it.
     """
     while True:
         with part.open("ab") as file, locked(file):
             try:
-                if _lies_at(part, file):  # else who had it before has renamed or removed it
+                if _lies_at(part, file):  # otherwise the last process with the lock has renamed or removed it
                     file.truncate(0)
                     yield file
                     return
@@ -93,17 +93,18 @@ def _lies_at(path: Path, file: BinaryIO) -> bool:
 
 
 def _fill(file: BinaryIO, chunks: Iterable[bytes], expected: FileInfo) -> None:
-    """Write and sync what arrives. Raises NotReceivedError if it is not what is expected."""
+    """Write and sync what arrives. Raises: NotReceivedError if size or sha256 are not as expected."""
+    cure = "if it happens again, upload the file again"
     digest, received_bytes = hashlib.sha256(), 0
     for chunk in chunks:
         received_bytes += len(chunk)
         if received_bytes > expected.bytes:
-            raise NotReceivedError(f"more than the {expected.bytes} bytes of the manifest arrived", retries=1)
+            raise NotReceivedError(f"more than the manifest's {expected.bytes} bytes arrived; {cure}", retries=1)
         digest.update(chunk)
         file.write(chunk)
     if received_bytes != expected.bytes:
-        raise NotReceivedError(f"{received_bytes} of {expected.bytes} bytes arrived", retries=1)
+        raise NotReceivedError(f"only {received_bytes} of {expected.bytes} bytes arrived; {cure}", retries=1)
     if digest.hexdigest() != expected.sha256:
-        raise NotReceivedError("the bytes that arrived do not have the sha256 of the manifest", retries=1)
+        raise NotReceivedError(f"the bytes that arrived do not have the manifest's sha256; {cure}", retries=1)
     file.flush()
     os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-"""The files of a set in a directory: checked against the manifest once, and again when they have changed."""
+"""The files of a set in a directory: compared with the manifest once, and again when they have changed."""
 
 import os
 from contextlib import suppress
@@ -11,10 +11,10 @@ from shards.store.cache import cache_dir
 
 
 class LocalFiles:
-    """Where the files of a set lie, and what they should be."""
+    """The files of a set in a directory."""
 
     def __init__(self, directory: str | Path) -> None:
-        """Raises: ShardError if no sound manifest is there."""
+        """Raises: ShardError if the directory has no sound manifest."""
         self._directory = Path(directory)
         self.location = str(self._directory)
         self.manifest = Manifest.read(self._directory)
@@ -23,14 +23,16 @@ class LocalFiles:
         return self._directory / relative
 
     def check(self, relative: str, expected: FileInfo) -> None:
-        """Read a file and compare its hash, unless that was done since it last changed: its size and time tell.
+        """Compare a file's hash with the manifest's. A file that was compared since it last changed is not read again.
 
-        Raises: ShardError if it is not there or has other bytes.
+        A file counts as changed when its path, inode, size or time of change is another.
+
+        Raises: ShardError if the file is not there or has other bytes.
         """
         path = self.path(relative)
         try:
             seen = _seen(path, expected)
-            if seen is not None and os.path.exists(seen):  # noqa: PTH110 - False where the cache is unreadable
+            if seen is not None and os.path.exists(seen):  # noqa: PTH110 - no error if the cache is unreadable
                 return
             found = FileInfo.of(path)
         except OSError as error:
@@ -38,14 +40,17 @@ class LocalFiles:
         if found != expected:
             cure = "`ipshards verify` names all such files; fetch them or build them again"
             raise ShardError(f"{path}: its bytes are not those that the manifest names; {cure}")
-        if seen is not None:  # without a cache, the file is read again the next time
+        if seen is not None:  # without a cache, the file is read again next time
             with suppress(OSError):
                 seen.parent.mkdir(parents=True, exist_ok=True)
                 seen.touch()
 
 
 def _seen(path: Path, expected: FileInfo) -> Path | None:
-    """An empty file in the cache, if there is one, that says: this file, as it lies there, was found as expected."""
+    """The path of an empty file in the cache, which says that this file, in its present state, is as expected.
+
+    None if there is no cache.
+    """
     state = path.stat()
     now = [str(path.resolve()), state.st_ino, state.st_size, state.st_mtime_ns, expected.sha256]
     try:

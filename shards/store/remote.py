@@ -1,4 +1,4 @@
-"""Sets at a URL, over HTTP, S3 and whatever else fsspec knows: a file is fetched whole on first use, into the cache."""
+"""Sets at a URL, over HTTP, S3 and other protocols of fsspec. Files are fetched whole into the cache on first use."""
 
 import logging
 import time
@@ -12,10 +12,10 @@ from shards.layout import MANIFEST
 from shards.manifest import FileInfo, Manifest
 from shards.store.cache import NotReceivedError, cached, check_locks
 
-WAITS_S = (1.0, 4.0, 16.0)  # before asking again
-STALL_S = 60.0  # without a byte
+WAITS_S = (1.0, 4.0, 16.0)  # before each new attempt
+STALL_S = 60.0  # a transfer fails after this time without a byte
 CHUNK_BYTES = 8 << 20
-PASSING = (408, 429)  # the client errors of HTTP that may not come back: timeout, too many requests
+PASSING = (408, 429)  # HTTP's client errors that may go away: request timeout, too many requests
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -26,13 +26,13 @@ def is_url(location: str | Path) -> bool:
 
 
 class RemoteFiles:
-    """The files of a set at a URL, as local copies. It pickles: connections are no part of it."""
+    """Local copies of the files of a set at a URL. Can be pickled, because it holds no connection."""
 
     def __init__(self, url: str) -> None:
-        """Fetch the manifest, which decides what counts as the other files.
+        """Fetch the manifest, which says what the other files must be.
 
-        Raises: ShardError if fsspec is not installed, nothing answers, what answers is no manifest, or this system
-            has no file locks.
+        Raises: ShardError if fsspec is not installed, the server does not answer, its answer is no manifest, or this
+            system has no file locks.
         """
         check_locks(url)
         self.location = url.rstrip("/")
@@ -41,7 +41,7 @@ class RemoteFiles:
         self._infos = {path: info for shard in self.manifest.shards for path, info in shard.files.items()}
 
     def path(self, relative: str) -> Path:
-        """A file's copy in the cache, fetched if it is not there yet.
+        """The path of a file's copy in the cache. Fetches the file if it is not there yet.
 
         Raises: ShardError if it cannot be fetched, is not what the manifest says, or the cache cannot be written.
         """
@@ -50,10 +50,13 @@ class RemoteFiles:
         return self._asked(relative, lambda: cached(expected, chunks))
 
     def check(self, relative: str, expected: FileInfo) -> None:
-        """Nothing is left to do: what the cache holds was checked as it arrived."""
+        """Does nothing: a file in the cache was checked when it arrived."""
 
     def _asked(self, relative: str, ask: Callable[[], T]) -> T:
-        """What `ask` gives, asked again after what may pass. Raises ShardError that names the file if it does not."""
+        """What `ask` returns; it is called again after errors that may go away.
+
+        Raises: ShardError that names the file if they do not go away.
+        """
         asked = 0
         while True:
             try:
@@ -61,7 +64,7 @@ class RemoteFiles:
             except NotReceivedError as error:
                 if asked >= error.retries:
                     raise ShardError(f"{self.location}/{relative}: {error}") from None
-                log.warning("%s/%s: %s; asked again in %g s", self.location, relative, error, WAITS_S[asked])
+                log.warning("%s/%s: %s; next attempt in %g s", self.location, relative, error, WAITS_S[asked])
             time.sleep(WAITS_S[asked])
             asked += 1
 
@@ -70,7 +73,7 @@ def _whole(url: str) -> bytes:
     try:
         files, path = _file_system(url)
         data: bytes = files.cat_file(path)
-    except Exception as error:  # each protocol's package raises its own
+    except Exception as error:  # each protocol's package raises exceptions of its own
         raise _not_received(error) from None
     return data
 
@@ -79,17 +82,17 @@ def _chunks(url: str, size_bytes: int) -> Iterator[bytes]:
     """The bytes of a file as they arrive."""
     try:
         files, path = _file_system(url)
-        with files.open(path, "rb", block_size=0, size=size_bytes) as file:  # from begin to end: nothing is read ahead
+        with files.open(path, "rb", block_size=0, size=size_bytes) as file:  # 0: nothing is read ahead
             while chunk := file.read(CHUNK_BYTES):
                 yield chunk
-    except Exception as error:  # each protocol's package raises its own
+    except Exception as error:  # each protocol's package raises exceptions of its own
         raise _not_received(error) from None
 
 
 def _file_system(url: str) -> tuple[Any, str]:
-    """fsspec's file system for a URL and the path in it; asked for anew each time, since it survives no fork.
+    """fsspec's file system for a URL, and the path in it. Asked for at each use: a fork makes an old one useless.
 
-    Raises: ShardError if it or the protocol's package is not installed, or the protocol is unknown.
+    Raises: ShardError if fsspec or the protocol's package is not installed, or the protocol is unknown.
     """
     try:
         from fsspec.core import url_to_fs
@@ -100,12 +103,12 @@ def _file_system(url: str) -> tuple[Any, str]:
         cure = f"{install('remote')}, or copy the set to a local disk"
         raise ShardError(f"{url}: reading it needs packages that are missing ({error}); {cure}") from None
     except ValueError as error:
-        raise ShardError(f"{url}: {error}; known are https, s3 and the other protocols of fsspec") from None
+        raise ShardError(f"{url}: {error}; use https, s3 or another protocol of fsspec") from None
     return files, str(path)
 
 
 def _http_options() -> dict[str, Any]:
-    """aiohttp would end any transfer after five minutes; a user's own configuration of fsspec stands before this."""
+    """Options that end stalled transfers only; aiohttp ends any after five minutes. A user's configuration wins."""
     from aiohttp import ClientTimeout
     from fsspec.config import conf
 
@@ -116,7 +119,7 @@ def _http_options() -> dict[str, Any]:
 
 
 def _not_received(error: Exception) -> Exception:
-    """What an exception of a transfer means: is it worth asking again, and what can a person do?"""
+    """Turn an exception of a transfer into one that says whether to ask again, and what a person can do."""
     if isinstance(error, ShardError):
         return error
     status = getattr(error, "status", None)  # aiohttp's

@@ -1,4 +1,4 @@
-"""The site shows docstrings as they are written, and is built from locked versions."""
+"""The site shows docstrings as they are written, and is built with locked versions."""
 
 import re
 import runpy
@@ -31,7 +31,9 @@ def rendered(docstring: str) -> str:
 def test_docstrings_are_plain_text(docstring: str, expected: str) -> None:
     assert rendered(docstring) == expected
     if "Example" not in docstring:
-        assert rendered(expected) == expected  # a class's comes with that of its __init__, which was here before
+        assert (
+            rendered(expected) == expected
+        )  # for a class, the text of its __init__ is added, which was rendered before
 
 
 def test_versions_are_locked() -> None:

@@ -1,4 +1,4 @@
-"""Today's code reads what format 1's first writer wrote, and still writes the same bytes."""
+"""Today's code reads a set that the first writer of format 1 wrote, and still writes the same bytes."""
 
 import hashlib
 import sys
@@ -22,7 +22,7 @@ SAMPLES = [
     ("clip_1_0-cf3d974d", 14, "7bd64da830170a530cd2e34b01287c994161c56330c059fb58a8974590dbb662"),
     ("clip_0_0-af462d8e", 14, "b4b613b1698618baecb3d8f8825e0a48925f289b8c6b67b52fafaea06143e4ef"),
 ]
-# Key, column, position, row, column of the picture, stored levels there.
+# Key, column, position, then row and column of a pixel, and its stored levels.
 LEVELS = [
     ("clip_1_1-dfa4963d", "iframe", 0, 10, 20, [120, 86, 180]),
     ("clip_0_0-af462d8e", "iframe", 0, 10, 20, [176, 197, 128]),
@@ -60,7 +60,7 @@ def test_records_and_vectors_are_as_recorded(golden: ShardSet) -> None:
 def test_pictures_are_as_recorded(golden: ShardSet) -> None:
     for key, column, position, row, x, levels in LEVELS:
         found = golden.read(key, column, [position], stored=True)[0, row, x]
-        # JPEG decoders may differ by rounding, and no more.
+        # JPEG decoders may differ, but only by rounding.
         assert np.abs(found.astype(int) - levels).max() <= 2, (key, column)
 
 

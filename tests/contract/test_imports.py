@@ -1,4 +1,4 @@
-"""Who may import whom, and which one file may touch a foreign tool."""
+"""Which package may import which, and which file alone may import a foreign tool."""
 
 import ast
 import subprocess
@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "ipdata": {"shards", "pipelines"},
     "ipmodel": {"shards", "pipelines"},
 }
-EXCEPTION = ("ipmodel/predict.py", "ipdata.steps.extract")  # inside a function, where the extra build is
+EXCEPTION = ("ipmodel/predict.py", "ipdata.steps.extract")  # only inside a function, and needs the extra build
 ONE_FILE_EACH = {
     "av": ("ipdata/", {"av"}),
     "dask": ("ipdata/", {"dask", "distributed"}),
@@ -100,7 +100,7 @@ HEAVY = "torch dask distributed av ffmpeg imageio_ffmpeg numba webdataset".split
 
 
 def imports_of(tree: ast.AST) -> Iterator[tuple[str, bool]]:
-    """(module, whether it is imported inside a function), of every import statement."""
+    """For every import statement: (module, whether it is imported inside a function)."""
     inside = {
         node
         for function in ast.walk(tree)

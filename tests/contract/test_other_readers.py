@@ -1,4 +1,4 @@
-"""A set opens without this package: in plain webdataset, in Hugging Face `datasets`, and by hand as documented."""
+"""A set can be read without this package: with webdataset, with Hugging Face `datasets`, and by hand as documented."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from shards.columns import COLUMNS
 
 REPOSITORY = Path(__file__).parents[2]
 
-# In a process of its own, since `datasets` takes its settings when it is imported.
+# Runs in its own process, because `datasets` reads its settings when it is imported.
 READ_ALL = """
 import json, sys
 import datasets
@@ -38,7 +38,7 @@ print(json.dumps(rows, default=plain))
 
 @pytest.fixture(scope="module")
 def set_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A set whose first shards hold only videos without P-frames: readers that guess types by the first fail on it."""
+    """A set whose first shards have only videos without P-frames: readers that infer types from those would fail."""
     directory = tmp_path_factory.mktemp("set")
     scenes = [
         replace(scene, frames=1) if scene.subsets == made_sets.GROUPS[1] else scene for scene in made_sets.scenes()
@@ -102,7 +102,7 @@ def test_the_documented_way_to_read_a_frame_works(set_dir: Path, tmp_path: Path)
     shard_set = ShardSet(set_dir)
     assert 'manifest["shards"][0]' in code
     code = code.replace('Path("SET")', f"Path({str(set_dir)!r})").replace('["shards"][0]', '["shards"][-1]')
-    # Without this package: only what the document asks for.
+    # Runs without this package, with only what the document asks for.
     script = f"import sys; sys.modules['shards'] = None\n{code}\nprint(mv.tolist()); print(residual.sum())"
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

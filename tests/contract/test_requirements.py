@@ -1,4 +1,4 @@
-"""IPTSN_REQUIRE turns skips for want of data or a GPU into failures."""
+"""If data or a GPU is missing, IPTSN_REQUIRE turns the skips into failures."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ NEEDS_DATA = TESTS / "unit/ipdata/datasets/test_ucf101.py"
 
 
 def run(require: str) -> subprocess.CompletedProcess[str]:
-    """The tests of a module that needs the real lists, where there are none."""
+    """Run the tests of a module that needs the real lists, without the lists."""
     environment = os.environ | {"IPTSN_DATA": "/nowhere", "IPTSN_REQUIRE": require}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "official", str(NEEDS_DATA)]
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=TESTS.parent)

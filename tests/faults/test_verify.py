@@ -1,4 +1,4 @@
-"""What `ipshards verify` finds: damage of every kind in every file, and sets of a writer that is wrong."""
+"""`ipshards verify` finds every kind of damage in every file, and the mistakes of a wrong writer."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def set_dir(sound_dir: Path, tmp_path: Path) -> Path:
 
 
 def files_of(directory: Path) -> list[str]:
-    """Every file that the manifest answers for, and itself."""
+    """Every file that the manifest names, and the manifest itself."""
     shards = Manifest.read(directory).shards
     return [MANIFEST, *(path for shard in shards for path in shard.files)]
 
@@ -109,7 +109,7 @@ def test_a_missing_file_is_found(set_dir: Path, quick: bool) -> None:
         hidden = set_dir.parent / "hidden"
         (set_dir / name).rename(hidden)
         found = problems(set_dir, quick=quick)
-        assert len(found) == 1, found  # and nothing that only follows from it
+        assert len(found) == 1, found  # and no problem that only follows from it
         assert name in found[0]
         hidden.rename(set_dir / name)
 
@@ -120,12 +120,12 @@ def test_a_foreign_file_is_found(set_dir: Path, name: str, quick: bool) -> None:
     (set_dir / name).parent.mkdir(exist_ok=True)
     (set_dir / name).write_bytes(b"x")
     assert len(found := problems(set_dir, quick=quick)) == 1
-    assert f"{name}: the manifest does not name it" in found[0]
+    assert f"{name}: the manifest does not name this file" in found[0]
 
 
 def test_a_link_to_nowhere_is_found(set_dir: Path) -> None:
     (set_dir / "mv" / "link.tar").symlink_to("nowhere")
-    assert "link.tar: the manifest does not name it" in problems(set_dir)[0]
+    assert "link.tar: the manifest does not name this file" in problems(set_dir)[0]
 
 
 @pytest.mark.parametrize("folder", ["samples", *COLUMNS])
@@ -134,7 +134,7 @@ def test_a_shard_s_file_in_the_place_of_another_s_is_found(set_dir: Path, folder
     one, other = (set_dir / folder / f"{number}.{suffix}" for number in ("00000", "00001"))
     shutil.copy(other, one)
     assert any(f"{folder}/00000.{suffix}" in problem for problem in problems(set_dir))
-    made_sets.edit_manifest(set_dir)  # even where the manifest was made to agree
+    made_sets.edit_manifest(set_dir)  # even if the manifest is made to agree
     assert any("00000" in problem for problem in problems(set_dir))
 
 
@@ -143,11 +143,11 @@ def test_a_directory_without_a_manifest_is_no_set(tmp_path: Path) -> None:
     assert "no manifest.json, so no shard set" in problems(tmp_path / "nowhere")[0]
 
 
-# From here on the manifest's hashes are right: what wrote the set was wrong.
+# From here on the manifest's hashes are right, and the writer of the set was wrong.
 
 
 def write_wrong(directory: Path, change: Callable[[str, list[Sample], list[Payload]], Any]) -> None:
-    """Write the last shard anew as `change` returns (samples, payloads) for each column, with hashes that agree."""
+    """Write the last shard again with the (samples, payloads) that `change` returns for each column; hashes agree."""
     shard = Manifest.read(directory).shards[-1].shard
     shard_set = ShardSet(directory)
     samples = shard_set.samples_of(shard)
@@ -170,7 +170,7 @@ def test_keys_in_another_order_in_one_column_are_found(tmp_path: Path, quick: bo
     scenes = [replace(scene, subsets=made_sets.GROUPS[0]) for scene in made_sets.scenes(classes=2, per_class=2)]
     made_sets.make_set(tmp_path / "set", scenes)
     write_wrong(tmp_path / "set", first_of_two_swapped)
-    # The records of the last column written are those of the others.
+    # The last column written has the records of the other columns.
     found = problems(tmp_path / "set", quick=quick)
     assert len(found) == 1
     assert "flow/00001.idx.json: its keys are not those of samples/00001.jsonl in the same order" in found[0]
@@ -184,7 +184,7 @@ def test_a_tar_in_another_order_than_its_index_is_found(tmp_path: Path) -> None:
     write_wrong(tmp_path / "set", first_of_two_swapped)
     index.write_bytes(right)
     made_sets.edit_manifest(tmp_path / "set")
-    assert problems(tmp_path / "set", quick=True) == []  # which is what --quick leaves out
+    assert problems(tmp_path / "set", quick=True) == []  # --quick does not look into tars
     assert any("flow/00001.tar: expected the members of" in problem for problem in problems(tmp_path / "set"))
 
 
@@ -218,7 +218,7 @@ def test_members_of_no_record_are_found(set_dir: Path) -> None:
 
 
 def edit_index(directory: Path, column: str, edit: Callable[[dict[str, Any]], None]) -> None:
-    path = directory / f"{column}/00001.idx.json"  # whose samples have P-frames
+    path = directory / f"{column}/00001.idx.json"  # a shard whose samples have P-frames
     value = json.loads(path.read_bytes())
     edit(value["samples"][0])
     path.write_bytes(canonical.dumps(value))
@@ -255,8 +255,12 @@ def head(entry: dict[str, Any]) -> None:
     ("edit", "message"),
     [
         (shift, "does not lie where the index says"),
-        (merge, "frames in it, its record says otherwise"),
-        (move, "frame 0 does not begin and end like one|frame 1 does not begin|offsets are not those of its vectors"),
+        (merge, "frames in it, its record asks for another number"),
+        (
+            move,
+            "frame 0 does not begin and end like a JPEG image|frame 1 does not begin with a start code"
+            "|offsets are not those of its vectors",
+        ),
         (lose, "fields of IndexEntry missing or unknown: header"),
         (overrun, "its frames do not fill its payload"),
         (head, "1 bytes before the first frame|offsets are not those of its vectors"),
@@ -324,7 +328,7 @@ def other_subsets(manifest: dict[str, Any]) -> None:
 
 
 def other_size(manifest: dict[str, Any]) -> None:
-    """As a set that two builds wrote into would be."""
+    """As in a set that two different builds wrote into."""
     column = manifest["columns"]["mv"]
     column["recipe"]["transcode"] = {"width": 340, "height": 256}
     column["recipe_sha256"] = canonical.sha256_value(column["recipe"])
@@ -345,7 +349,7 @@ def third_split(manifest: dict[str, Any]) -> None:
     ("edit", "message"),
     [
         (lie("samples", 5), "manifest: 5 samples, its shards have 4"),
-        (more_frames, "frames of the manifest"),
+        (more_frames, "frames, the manifest says"),
         (swap_counts, "split counts"),
         (other_subsets, "its subsets"),
         (third_split, "its splits"),
@@ -361,7 +365,7 @@ def third_split(manifest: dict[str, Any]) -> None:
         (lie("dataset", {"name": ["made"]}), "dataset needs a name"),
         (lie("failed", [{"key": 5, "name": None, "stage": "source", "code": "empty"}]), "needs a key and a name"),
         (no_bound, "the encoding of flow needs a positive bound_px"),
-        (other_size, "64x48 px is not the recipe's size of column mv"),
+        (other_size, "64x48 px is not the size in the recipe of mv"),
         (lie("format", 2), "format 2, this version reads 1"),
         (lie("extra", 1), "fields of Manifest missing or unknown: extra"),
     ],
@@ -383,7 +387,7 @@ def test_a_key_that_stands_in_two_shards_is_found(tmp_path: Path, quick: bool) -
 
 
 def test_the_golden_rule_of_vectors_holds_in_the_made_sets(sound_dir: Path) -> None:
-    """The sets that these tests damage hold what they should: else nothing above means much."""
+    """The sets that these tests damage were right before; otherwise the tests above would show little."""
     shard_set = ShardSet(sound_dir)
     for scene in made_sets.scenes(classes=2, per_class=2):
         np.testing.assert_array_equal(shard_set.read(scene.key, "mv"), made_sets.vectors_of(scene))

@@ -1,4 +1,4 @@
-"""A set in an S3 bucket is the set in the directory; a real server of the S3 protocol runs on the loopback."""
+"""A set in an S3 bucket equals the set in the directory; a real server of the S3 protocol runs on the loopback."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +25,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
 
 @pytest.fixture(scope="module")
 def bucket(local: ShardSet) -> Iterator[str]:
-    """The URL of a bucket that holds the set, named as a user would: by the environment alone."""
+    """The URL of a bucket that holds the set. The server is named only in the environment, as a user would do it."""
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     with pytest.MonkeyPatch.context() as environment:
@@ -58,7 +58,7 @@ def test_arrays_and_bytes_are_those_of_the_directory(bucket: str, local: ShardSe
 def test_a_file_of_many_chunks_arrives(
     bucket: str, local: ShardSet, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote, "CHUNK_BYTES", 1000)  # each a request of its own
+    monkeypatch.setattr(remote, "CHUNK_BYTES", 1000)  # each chunk is a request
     np.testing.assert_array_equal(
         ShardSet(f"{bucket}/sets/made").read(KEYS[0], "residual"), local.read(KEYS[0], "residual")
     )

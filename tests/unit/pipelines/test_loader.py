@@ -1,4 +1,4 @@
-"""The strict loader: what it takes, and that each refusal names the file, the key and what is allowed."""
+"""The strict loader: what it accepts; and each refusal names the file, the key and what is allowed."""
 
 import math
 import re
@@ -40,7 +40,7 @@ SMALL = 'name = "x"\n[inner]\nwidth = 3\n'
 
 @pytest.fixture
 def read(tmp_path: Path) -> Any:
-    """Load a recipe from its text, with overrides."""
+    """Loads a recipe from its text, with overrides."""
 
     def call(text: str, *overrides: str) -> Outer:
         (tmp_path / "my.toml").write_text(text, encoding="utf-8")
@@ -170,7 +170,7 @@ def test_wrong_overrides_are_refused(read: Any, override: str, message: str) -> 
 def test_unknown_recipes_are_refused_with_those_there_are(tmp_path: Path) -> None:
     for name in ("nothing", str(tmp_path / "nothing.toml"), str(tmp_path)):
         with pytest.raises(
-            RecipeError, match=r"no recipe .*: neither a file nor one of compact, default, faithful, small"
+            RecipeError, match=r"no recipe .*: it is neither a file nor one of compact, default, faithful, small"
         ):
             load(Outer, "build", name)
 

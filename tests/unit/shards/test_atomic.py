@@ -1,4 +1,4 @@
-"""Nothing partial stands under a final name, and one process at a time holds a lock."""
+"""No partial file ever has a final name, and only one process at a time holds a lock."""
 
 import errno
 import multiprocessing
@@ -65,7 +65,7 @@ with locked(descriptor):
 
 @contextmanager
 def held_elsewhere(path: Path) -> Iterator[subprocess.Popen[str]]:
-    """Another process holds the lock of a file or directory until its stdin ends."""
+    """Another process, which holds the lock of a file or directory until its stdin ends."""
     command = [sys.executable, "-c", HOLD, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stdout.readline() == "held\n"
@@ -100,7 +100,7 @@ def test_a_lock_is_had_as_soon_as_the_other_process_ends(tmp_path: Path, descrip
 
 
 def test_a_lock_ends_with_its_block_though_a_process_was_forked_inside(tmp_path: Path, descriptor: int) -> None:
-    """A forked process shares the open file, and would keep the lock that only closing gives back."""
+    """A forked process shares the open file, so closing the file here would not release its lock."""
     fork = multiprocessing.get_context("fork")
     with locked(descriptor, wait_s=0):
         child = fork.Process(target=time.sleep, args=(60,), daemon=True)

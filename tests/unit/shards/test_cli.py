@@ -1,4 +1,4 @@
-"""`ipshards` as its users meet it: answers on stdout, one line of error on stderr, statuses that mean something."""
+"""`ipshards` as its users see it: answers on stdout, one line of error on stderr, and the documented exit statuses."""
 
 import json
 import os

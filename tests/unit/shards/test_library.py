@@ -1,4 +1,4 @@
-"""What a person meets in a Python prompt, a notebook, or pandas: short, true, and safe to show."""
+"""What a person sees in a Python prompt, a notebook or pandas is short, true, and safe to show."""
 
 import re
 import shutil
@@ -138,7 +138,7 @@ def test_the_package_offers_verify_and_the_sheet(made: ShardSet, made_dir: Path,
     damaged = Path(shutil.copytree(made_dir, tmp_path / "set"))
     (damaged / "mv" / "00000.tar").unlink()
     assert [problem.split(": ")[1][:7] for problem in shards.verify(str(damaged))] == ["missing"]
-    with pytest.raises(ShardError, match="https://host/set: a set is verified on a local disk"):
+    with pytest.raises(ShardError, match="https://host/set: only a set on a local disk can be verified"):
         list(shards.verify("https://host/set"))
     sheet = shards.sheet_of(made, made_sets.scenes()[0].key, frames=2)
     assert sheet.ndim == 3 and sheet.shape[2] == 3

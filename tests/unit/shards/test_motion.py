@@ -12,7 +12,7 @@ from shards.motion import INTRA
 
 @st.composite
 def cases(draw: st.DrawFn, frames: int = 1) -> tuple[np.ndarray, int, int]:
-    """Vectors (frames, h, w, 2) that often point out of a small picture, some intra; width, height in px."""
+    """Vectors (frames, h, w, 2), some intra, that often point out of a small picture; its width and height in px."""
     width, height = draw(st.integers(1, 40)), draw(st.integers(1, 40))
     shape = (frames, *motion.grid_of(width=width, height=height), 2)
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
@@ -96,7 +96,7 @@ def test_content_that_moves_right_is_compensated_by_positive_x() -> None:
     mv[..., 0] = 6
     residual = motion.residual(second, first, mv)
     assert not residual[:, 3:].any()
-    assert np.abs(residual[:, :3]).mean() > 5  # what came in at the edge
+    assert np.abs(residual[:, :3]).mean() > 5  # content that entered at the edge
     assert np.abs(motion.residual(second, first, np.zeros_like(mv))).mean() > 5
 
 

@@ -1,4 +1,4 @@
-"""Random access gives what a whole decode gives, reads no more than it needs, and says what is wrong."""
+"""Random access gives the same as decoding everything, reads no more than it needs, and names what is wrong."""
 
 import json
 import os
@@ -111,8 +111,11 @@ def test_keys_columns_and_positions_are_checked(made: ShardSet) -> None:
         (lambda: made.sample("nobody-00000000"), "no sample 'nobody-00000000'; `ipshards info --keys` lists them"),
         (lambda: made.read("nobody-00000000", "mv"), "no sample 'nobody-00000000'"),
         (lambda: made.read(KEYS[0], "depth"), "no column 'depth'; this set has iframe, mv, residual, flow, video"),
-        (lambda: made.read(KEYS[0], "mv", [0, count]), f"mv has positions 0 to {count - 1}, not {count}"),
-        (lambda: made.read(KEYS[0], "mv", [-1]), f"mv has positions 0 to {count - 1}, not -1"),
+        (
+            lambda: made.read(KEYS[0], "mv", [0, count]),
+            f"mv has {count} frames, counted from 0, so no position {count}",
+        ),
+        (lambda: made.read(KEYS[0], "mv", [-1]), f"mv has {count} frames, counted from 0, so no position -1"),
         (lambda: list(made.samples(split="9", subset="train")), "unknown split '9'; this set has split1, split2"),
         (lambda: list(made.samples(split="1", subset="val")), "unknown subset 'val'; known: train, test, unused"),
         (lambda: list(made.samples(split="1")), "split and subset go together"),
@@ -133,7 +136,7 @@ def test_opening_reads_the_manifest_alone(made_dir: Path, tmp_path: Path) -> Non
 
 def test_only_the_bytes_of_the_frames_are_read(made: ShardSet, monkeypatch: pytest.MonkeyPatch) -> None:
     list(made.samples())
-    made.read(KEYS[0], "residual", [0])  # records and index are read now
+    made.read(KEYS[0], "residual", [0])  # so that records and index are read already
     asked: list[int] = []
 
     class Counted(FileIO):
@@ -173,7 +176,7 @@ def test_a_cut_tar_is_not_read_short(copy_dir: Path) -> None:
     key = shard_set.samples_of("00000")[-1].key
     path = copy_dir / "video/00000.tar"
     os.truncate(path, path.stat().st_size - 1024 - 512)
-    with pytest.raises(ShardError, match=r"00000\.tar: shorter than its index says; the shard is cut"):
+    with pytest.raises(ShardError, match=r"00000\.tar: shorter than its index says; the tar is cut"):
         shard_set.read_bytes(key, "video")
 
 

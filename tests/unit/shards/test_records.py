@@ -1,4 +1,4 @@
-"""Records refuse to be wrong, and say what is."""
+"""Records refuse wrong values, and say which value is wrong."""
 
 import json
 import re
@@ -69,7 +69,7 @@ def test_sample_survives_json() -> None:
         (b"[]", "line 3: expected an object with the fields of Sample, got list"),
         (b"{}", "line 3: fields of Sample missing or unknown: class_id, class_name"),
         (SAMPLE.to_json().replace(b'"name"', b'"title"'), "line 3: fields of Sample missing or unknown: name, title"),
-        (SAMPLE.to_json().replace(b'"height":48', b'"height":NaN'), "line 3: not JSON (NaN is no JSON value)"),
+        (SAMPLE.to_json().replace(b'"height":48', b'"height":NaN'), "line 3: not JSON (NaN is not a JSON value)"),
         (b"[" * 100_000, "line 3: not JSON"),
     ],
     ids=["cut", "list", "empty", "renamed", "NaN", "deep"],
@@ -204,7 +204,7 @@ def test_manifest_refuses_values_of_the_wrong_type(made: ShardSet) -> None:
         for bad in wrong:
             if value[field] == bad or (field in ("dataset", "order") and isinstance(bad, dict)):
                 continue
-            if field == "classes" and bad == []:  # an empty list is one of names
+            if field == "classes" and bad == []:  # an empty list is a valid list of names
                 continue
             with pytest.raises(ShardError, match=r"^there: (?!its bytes)"):
                 Manifest.from_json(made_sets.signed({**value, field: bad}), where="there")

@@ -1,4 +1,4 @@
-"""Tars: equal members give equal bytes, anyone's tar reads them, and no cut or stray byte passes."""
+"""Tars: equal members give equal bytes, other tar programs read them, and no cut or stray byte goes unnoticed."""
 
 import io
 import tarfile
@@ -41,7 +41,7 @@ def test_it_is_the_ustar_of_the_standard_library(tmp_path: Path) -> None:
             archive.addfile(info, io.BytesIO(content))
     write_tar(tmp_path / "a.tar", MEMBERS)
     ours = (tmp_path / "a.tar").read_bytes()
-    # Some versions write "0000000" into the device fields, which a plain file has no use for; the checksum follows.
+    # A plain file does not need the device fields. Some versions write "0000000" there, which changes the checksum.
     assert len(ours) <= len(buffer.getvalue())
     assert ours[:148] == buffer.getvalue()[:148]
     assert not buffer.getvalue()[len(ours) :].strip(b"\0")

@@ -35,7 +35,7 @@ class StrangerError(RefusedError):
 
 
 def ended(verb: Verb, **settings: object) -> Result:
-    """How a command line ends that has this verb."""
+    """Run a command line with this verb, and return how it ends."""
     options = {"expected": {StrangerError: 4, RefusedError: 1, OSError: 1}, **settings}
     group = CommandGroup("tool", commands={"verb": click.Command("verb", callback=verb)}, **options)  # type: ignore[arg-type]
     return CliRunner().invoke(group, ["verb"])
@@ -60,7 +60,7 @@ def test_the_status_is_what_the_verb_returns(returned: int | None, status: int) 
         (RefusedError("not so"), 1, "error: not so\n"),
         (StrangerError("nor so"), 4, "error: nor so\n"),
         (OSError(errno.ENOENT, "No such file", "x"), 1, "error: [Errno 2] No such file: 'x'\n"),
-        (BrokenPipeError(errno.EPIPE, "Broken pipe"), 1, "error: [Errno 32] Broken pipe\n"),  # not of stdout
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), 1, "error: [Errno 32] Broken pipe\n"),  # not that of stdout
         (RefusedError("two\n  lines \x1b[2J\udcff"), 1, "error: two\n  lines \\x1b[2J\\udcff\n"),
         (KeyboardInterrupt(), 130, "interrupted\n"),
     ],
@@ -89,7 +89,7 @@ def test_a_missing_package_names_the_extra() -> None:
         "error: tool verb needs the packages of the extra \"build\" (no module named 'numba.core'); install them with "
         "`pip install '.[build]'` in a checkout"
     )
-    for name in ("shards.nothing", "ipdata", "fcntl"):  # a defect of ours, and a system that lacks a part of Python
+    for name in ("shards.nothing", "ipdata", "fcntl"):  # defects of ours, and a system without a part of Python
         result = ended(raising(ModuleNotFoundError("blocked", name=name)), extra="build")
         assert isinstance(result.exception, ModuleNotFoundError)
 
@@ -153,7 +153,7 @@ def test_durations(seconds: float, words: str) -> None:
 
 
 class Clock:
-    """A clock that tests turn."""
+    """A clock that tests set."""
 
     def __init__(self) -> None:
         self.now_s = 1000.0
@@ -266,7 +266,7 @@ def test_what_the_packages_log_goes_above_the_bar(clock: Clock, monkeypatch: pyt
 
 
 def on_a_terminal(code: str, *, columns: int) -> str:
-    """What a program writes on a real pseudo-terminal."""
+    """Run a program on a real pseudo-terminal, and return what it writes."""
     leader, follower = pty.openpty()
     termios.tcsetwinsize(follower, (24, columns))
     subprocess.run([sys.executable, "-c", code], stderr=follower, check=True)
@@ -287,7 +287,7 @@ def test_a_bar_never_wraps() -> None:
 
 @pytest.fixture
 def dispositions() -> Iterator[None]:
-    """Signals are handled as before when a test ends."""
+    """Restores the handlers of signals when a test ends."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
     for number, handler in before.items():
@@ -322,7 +322,7 @@ def test_outside_the_main_thread_signals_are_left_alone() -> None:
 @pytest.mark.usefixtures("dispositions")
 @pytest.mark.parametrize("before", [signal.SIG_DFL, signal.SIG_IGN])
 def test_sigterm_is_noted_and_ignored_from_then_on(before: signal.Handlers) -> None:
-    """Also where a job script ignores it, which its children inherit."""
+    """Also if a job script ignores SIGTERM, because its children inherit that."""
     signal.signal(signal.SIGTERM, before)
     with sigterm_noted() as received:
         assert not received
@@ -341,6 +341,6 @@ def test_interrupts_are_raised_at_the_end_also_instead_of_another_error(number: 
     with pytest.raises(KeyboardInterrupt), interrupts_noted() as received:
         signal.raise_signal(number)
         reached.append(len(received))
-        raise ZeroDivisionError  # as workers that were interrupted too may cause
+        raise ZeroDivisionError  # like an error of workers that were interrupted too
     assert reached == [1]
     assert signal.getsignal(signal.SIGINT) == signal.default_int_handler

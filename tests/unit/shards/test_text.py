@@ -1,4 +1,4 @@
-"""No name from outside steers a terminal or breaks Markdown; the spelling of names never changes."""
+"""Names from outside cannot steer a terminal or break Markdown, and the spelling of names never changes."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def test_lines_stay_where_they_may() -> None:
         (b"caf\xe9 \xc3\xa9", "caf\\xe9 é"),
         (b"a\tb\n\x1b[31m\x7f", "a\\x09b\\x0a\\x1b[31m\\x7f"),
         (b"\xc2\x9b", "\\x9b"),  # U+009B starts a control sequence on some terminals
-        ("\u2028日".encode(), "\u2028日"),  # names of sets that exist are spelt so
+        ("\u2028日".encode(), "\u2028日"),  # the spelling in sets that exist
     ],
 )
 def test_names_on_disk_are_spelt_as_records_spell_them(name: bytes, spelt: str) -> None:

@@ -1,4 +1,4 @@
-"""What the writer puts down is what it was given, and it refuses what a reader would trip over."""
+"""The writer writes exactly what it is given, and refuses what a reader could not use."""
 
 from pathlib import Path
 

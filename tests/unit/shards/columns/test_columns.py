@@ -1,4 +1,4 @@
-"""What goes in comes out: exactly where the format is exact, within stated bounds where it is JPEG."""
+"""Columns return what was stored: exactly if they are lossless, within stated bounds if they are JPEG."""
 
 import io
 from typing import Any
@@ -23,7 +23,7 @@ BOUND_PX = ENCODINGS["flow"]["bound_px"]
 
 
 def mv_payload(mv: np.ndarray) -> Payload:
-    """(P, h, w, 2), for a picture that its macroblocks fill."""
+    """The payload of vectors (P, h, w, 2), for a picture of whole macroblocks."""
     return payload_of("mv", list(mv), width=16 * mv.shape[2], height=16 * mv.shape[1])
 
 
@@ -43,7 +43,7 @@ SIZES = st.tuples(st.integers(16, 70), st.integers(16, 70))  # height, width; od
 
 
 def smooth(size: tuple[int, int], seed: int, *, low: float, high: float, channels: int) -> np.ndarray:
-    """(H, W, channels) float: low waves, as photographs and motion mostly are, between two values."""
+    """(H, W, channels) float between two values, of low frequencies, like most photographs and motion."""
     height, width = size
     y, x = np.mgrid[:height, :width]
     rng = np.random.default_rng(seed)
@@ -77,7 +77,7 @@ def test_mv_is_plain_little_endian_npy() -> None:
     assert payload.data[payload.header :] == b"\x01\x00\xfe\xff"
     assert np.load(io.BytesIO(payload.data), allow_pickle=False).dtype.str == "<i2"
     assert payload.frames == [0, 4]
-    assert payload.data == npy(mv)  # NumPy's own file, where its version pads to 128 bytes
+    assert payload.data == npy(mv)  # equal to NumPy's own file, in versions that pad to 128 bytes
 
 
 def test_a_video_without_p_frames_has_an_mv_header_alone() -> None:
@@ -189,7 +189,7 @@ def test_stored_flow_is_exact_and_clips() -> None:
 
 
 def test_halves_round_to_even() -> None:
-    # With this bound a level is exactly 2 px, so 1 px and 3 px are halves that float32 holds.
+    # With this bound a level is exactly 2 px, so 1 px and 3 px are exact halves of levels in float32.
     assert flow_levels(np.float32([1, 3, -1, -3]), bound_px=255).tolist() == [128, 130, 128, 126]
 
 
@@ -251,7 +251,7 @@ def test_pictures_of_another_size_than_the_record_says_are_refused(column: str) 
 
 
 def test_a_flow_image_of_odd_height_is_refused() -> None:
-    with pytest.raises(ShardError, match="17 rows has not two equal planes"):
+    with pytest.raises(ShardError, match="17 rows cannot be two equal planes"):
         FLOW.decode(jpeg(17, 16), width=16, height=8)
 
 

@@ -1,4 +1,4 @@
-"""README.md of a set: the same wherever it is made, and no name from outside breaks it."""
+"""README.md of a set is the same wherever it is made, and no name from outside breaks it."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -128,7 +128,7 @@ def test_each_p_frame_stands_below_the_i_frame_before_it(made: ShardSet) -> None
 
 
 def rows_of(image: np.ndarray) -> int:
-    """Rows of pictures on a sheet: by its height, which a row of 64x48 px pictures adds to."""
+    """The number of rows on a sheet of 64x48 px pictures, computed from its height."""
     rest = image.shape[0] - draw.TITLE_PX - draw.HEADER_PX
     return rest // (168 + draw.GAP_PX)
 
@@ -149,7 +149,7 @@ def test_a_video_without_p_frames_shows_its_i_frame(tmp_path: Path, made: ShardS
     assert frames.heads == ["I-frame 0"]
     assert rows_of(draw.draw(frames)) == 1
     made_sets.make_set(tmp_path, columns=["mv"])
-    with pytest.raises(ShardError, match="has no P-frames, and the set no column iframe"):
+    with pytest.raises(ShardError, match="has no P-frames, and the set has no column iframe"):
         draw.sheet_of(ShardSet(tmp_path), key)
 
 

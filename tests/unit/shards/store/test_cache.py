@@ -1,4 +1,4 @@
-"""The cache holds whole files under their hash, or nothing."""
+"""The cache holds complete files under their hash, or nothing."""
 
 import hashlib
 from collections.abc import Iterator

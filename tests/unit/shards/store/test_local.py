@@ -1,4 +1,4 @@
-"""Files of a local set are what the manifest says before anybody relies on them."""
+"""Files of a local set are compared with the manifest before anybody relies on them."""
 
 import os
 import shutil
@@ -62,14 +62,14 @@ def test_a_file_is_read_again_when_it_has_changed_only(made: ShardSet) -> None:
     path = Path(made.location) / next(p for p in made.files(["mv"], split="1", subset="train") if p.endswith(".tar"))
     check(made, "mv")
     damage(path, keep_time=True)
-    check(made, "mv")  # not read: as far as can be told without reading, it is the same
+    check(made, "mv")  # not read, because its size and time have not changed
     os.utime(path)
     with pytest.raises(ShardError, match="its bytes are not those"):
         check(made, "mv")
 
 
 def test_a_file_in_its_place_is_another(made: ShardSet) -> None:
-    """Of the same size and time; and the same file is read again when the manifest names other bytes."""
+    """Even with the same size and time. And a file is read again when the manifest names other bytes."""
     files = made.files(["mv"], split="1", subset="train")
     relative = next(path for path in files if path.endswith(".tar"))
     check(made, "mv")
