@@ -70,7 +70,7 @@ def test_a_source_that_cannot_be_read_any_more_costs_no_sample(ipdata: Run, data
     video.unlink()
     video.symlink_to(tmp_path / "gone")  # root may read everything, but not this
     done = ipdata("build", columns="mv,video", **options)
-    assert done.returncode == 1 and "has hug/a.avi, which cannot be read any more" in done.stderr
+    assert done.returncode == 1 and "has a sample of hug/a.avi, which cannot be read any more" in done.stderr
     assert tree(tmp_path / "set") == before
 
 
