@@ -59,9 +59,9 @@ def read_lines(path: Path) -> list[tuple[int, str]]:
 
 
 def read_csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The header, and the line number and cells of each row. Empty lines are left out.
+    """The header, and of each row the line number and as many cells. Empty lines are left out.
 
-    Raises: BuildError that names file and line, if a row has not as many cells as the header, for example.
+    Raises: BuildError that names file and line.
     """
     text = _read(path).decode("utf-8", "backslashreplace")
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)

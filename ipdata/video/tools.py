@@ -10,13 +10,13 @@ from shards import __version__
 
 
 def tools_here(ffmpeg: str | None = None, *, packages: Iterable[str] = ()) -> dict[str, str]:
-    """Versions on this machine, with those of further Python packages; "none" for one that is not installed.
+    """Name -> version of each tool on this machine, with further Python packages; "none" if one is not installed.
 
     Raises: BuildError if ffmpeg does not run.
     """
     return {
         "ffmpeg": transcode.version(transcode.executable(ffmpeg)),
-        "ipdata": __version__.partition("+")[0],  # a checkout that is not installed makes the same bytes
+        "ipdata": __version__.partition("+")[0],  # without the "+..." of a checkout, which makes the same bytes
         "libavcodec": decode.libavcodec_version(),
         "opencv": cv2.__version__,
         **{package: _version(package) for package in ("numba", "numba-cuda", *packages)},

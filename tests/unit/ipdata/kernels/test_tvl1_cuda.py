@@ -70,5 +70,6 @@ def test_without_a_gpu_the_error_says_so() -> None:
 
     if cuda.is_available():
         pytest.skip("this machine has a GPU")
-    with pytest.raises(BuildError, match='no CUDA GPU can be used here; it needs one, and the extra "cuda"'):
+    problem = 'no CUDA GPU can be used here; flow backend cuda needs one, and the extra "cuda"'
+    with pytest.raises(BuildError, match=problem):
         estimator(replace(SETTINGS, backend="cuda"), width=32, height=32)
