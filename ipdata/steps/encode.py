@@ -32,12 +32,9 @@ class Clock:
 def encode_columns(
     m4v: bytes, columns: Sequence[str], recipe: BuildRecipe, clock: Clock, *, picture_types: str
 ) -> dict[str, Payload]:
-    """Make the payload of each column from an MPEG-4 bitstream, in one pass over its pictures.
+    """Make the payload of each column, in one pass over a bitstream that must have pictures of these types ("IPPP...").
 
-    picture_types: the types that the pictures must have, such as "IPPP".
-
-    Raises: VideoError if the bitstream has other pictures, which is checked before any is decoded; or if some of its
-        pictures do not decode.
+    Raises: VideoError if it has other pictures, which is checked before any is decoded; or if some do not decode.
     """
     cv2.setNumThreads(1)  # each core works on a video of its own
     check_picture_types(decode.coded_picture_types(m4v), picture_types)

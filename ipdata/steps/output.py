@@ -165,8 +165,8 @@ def check_nothing_lost(output: Output, plan: Plan, published: set[str]) -> None:
     if lost:
         raise BuildError(
             f"{output.directory}: has {len(lost)} samples that this build does not choose, such as {lost[0]}. Their "
-            "videos are gone, or the same limit or draw now takes other videos. Bring the videos back, name the old "
-            "ones with --draw, or build into another --out"
+            "videos are gone, or the same limit or draw now takes other videos. Bring the videos back, list the old "
+            "ones in a --draw file, or build into another --out"
         )
 
 

@@ -1,3 +1,5 @@
+"""The dataset folder: class folders, and the CSV."""
+
 import os
 import shutil
 from collections import Counter

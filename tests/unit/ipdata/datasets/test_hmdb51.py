@@ -1,3 +1,5 @@
+"""HMDB51: official lists, official counts, and bad lists."""
+
 import os
 import tempfile
 from collections import Counter
@@ -27,7 +29,7 @@ def listing(source: Path, splits: Path | None = None) -> Listing:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """Two classes; both have an a.avi; b.avi of wave is named by split 1 alone and is not on disk."""
+    """Two classes, each with an a.avi. Split 1 also lists a b.avi of wave, which is not on disk."""
     write(tmp_path / "wave/a.avi")
     write(tmp_path / "clap/a.avi")
     write_lists(tmp_path / "lists", "wave", b"a.avi 1 \r\nb.avi 2 \r\n", b"\xef\xbb\xbfa.avi 2\n\n", b"a.avi 0")

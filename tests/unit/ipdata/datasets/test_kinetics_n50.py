@@ -1,3 +1,5 @@
+"""Kinetics-n50: the draw, names of files, and bad lists."""
+
 import csv
 import hashlib
 import os

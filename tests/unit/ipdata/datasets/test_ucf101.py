@@ -1,3 +1,5 @@
+"""UCF101: official lists, official counts, and bad lists."""
+
 from collections import Counter
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The plan: order, groups and cuts, as a pure function."""
+"""The plan is a pure function that orders, groups and cuts."""
 
 import random
 from dataclasses import replace
