@@ -1,1 +1,1 @@
-"""Videos to shard sets: datasets, transcode, compressed-domain decode, residual, flow, the Dask build."""
+"""Build shard sets from labelled videos: list a dataset, transcode, decode, make the columns, pack the shards."""

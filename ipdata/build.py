@@ -1,4 +1,4 @@
-"""`ipdata build`: list, plan, extract what is not done, publish shard by shard, and the manifest last."""
+"""`ipdata build`: list the videos, plan, extract what is not done, publish each shard, and the manifest last."""
 
 import json
 import logging
@@ -34,44 +34,47 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a build is asked to do, and where; only `recipe` and the videos decide the set's bytes."""
+    """What to build, and where. `placement` and `strict` change no byte of the set."""
 
     dataset: str
-    source: Path
-    splits: Path | None
-    draw: Path | None
-    out: Path
+    source: Path  # directory of the videos
+    splits: Path | None  # the official lists; None: beside the videos
+    draw: Path | None  # file with the YouTube ids to take, for kinetics_n50
+    out: Path  # directory of the set
     recipe: BuildRecipe
     columns: tuple[str, ...]
     placement: Placement = field(default_factory=Placement)
     strict: bool = False
-    drop_failed: bool = False  # leave published samples out whose videos cannot be extracted any more
-    ffmpeg: str | None = None
+    drop_failed: bool = False  # leave out published samples whose videos can no longer be extracted
+    ffmpeg: str | None = None  # path of the executable; None: see video.transcode.executable
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
+    """What a build planned, published, and could not build."""
+
     plan: Plan
     manifest: Manifest
     failures: list[Failed] = field(default_factory=list)
 
 
 def plan_of(request: Request) -> Plan:
-    """List the dataset and plan its shards; reads names and lists, no video. Raises BuildError, ShardError."""
+    """List the dataset and plan its shards. Reads names and lists, but no video. Raises BuildError, ShardError."""
     dataset = dataset_of(request.dataset)
     options = request.recipe.datasets.get(dataset.name)
     listing = dataset.list_videos(request.source, request.splits, request.draw, options)
     plan = make_plan(listing, request.recipe)
     if request.strict and plan.listing.missing:
         missing = plan.listing.missing
-        raise StrictError(f"--strict: {len(missing)} listed videos are missing, such as {missing[0]}")
+        cure = "add them, or leave --strict out"
+        raise StrictError(f"--strict: {len(missing)} listed videos are missing, such as {missing[0]}; {cure}")
     return plan
 
 
 def build(request: Request, progress: Unwatched = UNWATCHED) -> Result:
-    """Build or finish a shard set; returns what was built and what failed.
+    """Build or finish a shard set; return what was built and what failed.
 
-    Raises: BuildError for every refusal; StrictError where --strict stopped it.
+    Raises: BuildError for every refusal; StrictError if --strict stopped it.
     """
     check_ours(request.out)
     output = Output(request.out)
@@ -101,7 +104,7 @@ def _shard_tasks(
     tools: dict[str, str],
     published: set[str],
 ) -> Iterator[ShardTask]:
-    """The shards with something left to do. Raises BuildError if a published sample's video cannot be read any more."""
+    """Yield a task for each shard with work left. Raises BuildError if a published sample's source cannot be read."""
     for shard in plan.shards:
         receipt = output.receipt(shard.shard)
         if receipt is not None and (receipt.plan_sha256 != shard.sha256 or not intact(output.directory, receipt)):
@@ -124,7 +127,7 @@ def _shard_tasks(
 def _video_tasks(
     request: Request, shard: ShardPlan, work: Mapping[str, tuple[str, ...]], tools: dict[str, str]
 ) -> Iterator[VideoTask]:
-    """What is left of a shard's videos; work: key -> columns to make."""
+    """Yield a task for each video with work left. work: key -> columns to make."""
     for key, columns in work.items():
         yield VideoTask(
             key=key,
@@ -137,18 +140,19 @@ def _video_tasks(
 
 
 def _published_sources(output: Output, shard: ShardPlan, published: set[str]) -> dict[str, str]:
-    """sha256 of the sources of a shard's published samples. Raises BuildError if one cannot be read any more."""
+    """Key -> sha256 of the source, for a shard's published samples. Raises BuildError if one cannot be read."""
     known = {key: video.source for key, video in shard.videos.items() if key in published}
     hashes = _source_hashes(known)
     unreadable = [key for key in known if key not in hashes]
     if unreadable:
         name = shard.videos[unreadable[0]].name
-        raise BuildError(f"{output.directory} has {name}, which cannot be read any more; make it readable again")
+        problem = f"has a sample of {name}, which cannot be read any more"
+        raise BuildError(f"{output.directory}: {problem}; make it readable again")
     return hashes
 
 
 def _source_hashes(sources: Mapping[str, Source]) -> dict[str, str]:
-    """sha256 of each source that can be read."""
+    """Key -> sha256 of the source, for each source that can be read."""
 
     def attempt(source: Source) -> str | None:
         try:
@@ -164,7 +168,10 @@ def _source_hashes(sources: Mapping[str, Source]) -> dict[str, str]:
 def _run(
     executor: Executor, request: Request, output: Output, tasks: Sequence[ShardTask], progress: Unwatched
 ) -> list[Failed]:
-    """Run tasks to their end; each video is told to progress and gets a line in the log."""
+    """Run all tasks, report each video to `progress` and to the log, and return the failures in order of their keys.
+
+    Raises: StrictError if a video failed under --strict; BuildError if a published sample would be lost.
+    """
     failures: list[Failed] = []
     would_lose: list[Failed] = []
     if not tasks:
@@ -189,6 +196,6 @@ def _refuse_loss(output: Output, would_lose: Sequence[Failed]) -> None:
     if would_lose:
         listed = "\n  ".join(map(failure_line, would_lose))
         raise BuildError(
-            f"{output.directory} has samples whose videos cannot be extracted any more:\n  {listed}\n"
-            "their shards were left as they were. Mend the videos, or leave them out of the set with --drop-failed"
+            f"{output.directory}: has samples whose videos can no longer be extracted:\n  {listed}\n"
+            "Their shards were left as they were. Restore the videos, or leave these samples out with --drop-failed"
         )

@@ -21,14 +21,14 @@ from pipelines import RecipeError, names
 from shards.errors import ShardError
 from shards.terminal import REFUSED, CommandGroup, handled, say_done
 
-if TYPE_CHECKING:  # these need the extra "build", which --help does not
+if TYPE_CHECKING:  # these need the extra "build"; --help must work without it
     from ipdata.build import Request, Result
     from ipdata.datasets.base import Listing
     from ipdata.steps.plan import Plan
 
 WITH_FAILURES, STRICT = 3, 4
 EXPECTED = {StrictError: STRICT, BuildError: REFUSED, RecipeError: REFUSED, ShardError: REFUSED, OSError: REFUSED}
-SHOWN_NAMES = 5  # of a long list; the report file has all
+SHOWN_NAMES = 5  # of a long list; .build/report.json has all of them
 
 
 @click.group(
@@ -41,7 +41,7 @@ SHOWN_NAMES = 5  # of a long list; the report file has all
 @click.pass_context
 def main(ctx: click.Context) -> None:
     """Turn labelled videos into a shard set: I-frames, motion vectors, residuals, flow and the MPEG-4 video."""
-    # As batch schedulers send it: ends like Ctrl-C.
+    # Batch schedulers send SIGTERM; it ends a command as Ctrl-C does.
     ctx.with_resource(handled([signal.SIGTERM], signal.default_int_handler, even_ignored=True))
 
 
@@ -50,25 +50,25 @@ def _home() -> Path:
 
 
 def _request_options(command: Callable) -> Callable:
-    """What `build` and `plan` have in common: which videos, which recipe."""
+    """Add the options that `build` and `plan` share: which videos, which recipe."""
     directory = click.Path(path_type=Path)
     options = [
         click.option("--dataset", default="synthetic", show_default=True, help="see `ipdata datasets`"),
-        click.option("--source", type=directory, help="the videos  [default: $IPDATA_HOME/DATASET, else data/DATASET]"),
+        click.option("--source", type=directory, help="the videos  [default: $IPDATA_HOME/DATASET or data/DATASET]"),
         click.option("--splits", type=directory, help="the official lists  [default: beside the videos]"),
-        click.option("--draw", type=directory, help="kinetics_n50: a file of the YouTube ids to take"),
-        click.option("--out", type=directory, help="the set  [default: $IPDATA_HOME/shards/DATASET]"),
+        click.option("--draw", type=directory, help="kinetics_n50 only: a file with the YouTube ids to take"),
+        click.option("--out", type=directory, help="directory of the set  [default: $IPDATA_HOME/shards/DATASET]"),
         click.option(
             "--recipe", help=f"name or TOML file; names: {', '.join(names('build'))}  [default: the dataset's]"
         ),
         click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="change a recipe key; repeatable"),
         click.option("--flow-backend", type=click.Choice(get_args(Backend)), help="[default: the recipe's]"),
-        click.option("--columns", help="comma-separated  [default: all]"),
-        click.option("--limit-videos", type=click.IntRange(1), help="only so many videos"),
-        click.option("--limit-frames", type=click.IntRange(1), help="only so many frames of each video"),
-        click.option("--classes", help="comma-separated; only videos of these"),
+        click.option("--columns", help="comma-separated  [default: iframe,mv,residual,flow,video]"),
+        click.option("--limit-videos", type=click.IntRange(1), help="build at most this many videos"),
+        click.option("--limit-frames", type=click.IntRange(1), help="use at most this many frames of each video"),
+        click.option("--classes", help="comma-separated; build only videos of these classes"),
         click.option("--strict", is_flag=True, help="stop at the first failed or missing video"),
-        click.option("--ffmpeg", help="an ffmpeg executable  [default: $IPDATA_FFMPEG, else imageio-ffmpeg's]"),
+        click.option("--ffmpeg", help="an ffmpeg executable  [default: $IPDATA_FFMPEG or imageio-ffmpeg's]"),
     ]
     for option in reversed(options):
         command = option(command)
@@ -92,7 +92,7 @@ def _request(options: dict[str, Any]) -> "Request":
     given = {key: value for key, value in limits.items() if value is not None}
     recipe = replace(recipe, limits=Limits(**{**vars(recipe.limits), **given}))
     columns = choose_columns(options.pop("columns"))
-    # Absolute, because workers of a running cluster may stand in another directory.
+    # Absolute, because workers of a running cluster may run in another directory.
     source = (options.pop("source") or _home() / dataset.name).absolute()
     out = (options.pop("out") or _home() / "shards" / dataset.name).absolute()
     placement = Placement(**{name: options.pop(name, None) for name in ("scheduler", "workers", "video_timeout_s")})
@@ -103,7 +103,7 @@ def _request(options: dict[str, Any]) -> "Request":
 
 @main.command()
 @_request_options
-@click.option("--drop-failed", is_flag=True, help="leave out samples whose videos cannot be extracted any more")
+@click.option("--drop-failed", is_flag=True, help="leave out samples whose videos can no longer be extracted")
 @click.option("--scheduler", help="a Dask scheduler's address, or none for this process  [default: a local cluster]")
 @click.option("--workers", type=click.IntRange(1), help="processes of the local cluster  [default: one a core]")
 @click.option(
@@ -112,7 +112,7 @@ def _request(options: dict[str, Any]) -> "Request":
     help=f"on a cluster, a video that takes longer fails  [default: {VIDEO_TIMEOUT_S:g}]",
 )
 def build(**options: Any) -> int:
-    """Build a shard set, or finish one: what is done is kept, byte by byte."""
+    """Build a shard set, or finish one that was begun. What is already built is kept as it is."""
     begun_s = time.monotonic()
     from ipdata import build as builds
     from ipdata.progress import BuildProgress
@@ -157,7 +157,7 @@ def _print_names(what: str, all_names: Sequence[str], *, shown: int = SHOWN_NAME
 @main.command()
 @_request_options
 def plan(**options: Any) -> None:
-    """Say what `build` would do: videos, frames, shards, bytes and core-hours. Writes nothing."""
+    """Print what `build` would make and cost: videos, frames, shards, bytes, core-hours. Writes nothing."""
     from ipdata.build import plan_of
     from ipdata.columns.registry import packages_of
     from ipdata.video.tools import tools_here
@@ -181,7 +181,7 @@ def _print_plan(request: "Request", made: "Plan", tools: dict[str, str]) -> None
     _print_unmatched(made.listing)
     cost = estimate(made, request.columns, tools, ffmpeg=request.ffmpeg)
     if cost is None:
-        click.echo("estimate  none: not one of the probed videos can be extracted")
+        click.echo("estimate  none: none of the probed videos can be extracted")
         return
     click.echo(f"estimate  from {cost.probed - cost.failed} of {cost.probed} probed videos")
     click.echo(f"frames    about {cost.frames}")

@@ -1,4 +1,4 @@
-"""What can go wrong: with a build as a whole, or with one of its videos."""
+"""The errors of a build: of the whole build, and of one of its videos."""
 
 
 class BuildError(ValueError):
@@ -6,11 +6,14 @@ class BuildError(ValueError):
 
 
 class StrictError(BuildError):
-    """--strict, and a video failed or is missing."""
+    """--strict was given, and a video failed or is missing."""
 
 
 class VideoError(Exception):
-    """One video cannot be extracted: at which stage, with which code of shards.failures.CODES, and details."""
+    """One video cannot be extracted.
+
+    stage and code: of shards.failures. detail: free text for the log and the report.
+    """
 
     def __init__(self, stage: str, code: str, detail: str) -> None:
         super().__init__(f"{stage}: {code}: {detail}")

@@ -1,4 +1,4 @@
-"""`ipdata plan`: what a build would do and cost, from a probe of a few videos. Writes nothing."""
+"""The estimate of `ipdata plan`: extract the beginnings of a few videos and scale up. Writes nothing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from ipdata.steps.plan import Plan
 from ipdata.video import decode
 from ipdata.video.synthesis import Synthesis
 
-PROBE_FRAMES = 24  # of each probed video: two GOPs
+PROBE_FRAMES = 24  # extracted from each probed video: two GOPs
 PROBE_VIDEOS = 3
 
 
@@ -18,15 +18,15 @@ PROBE_VIDEOS = 3
 class Estimate:
     """Sums over the whole plan, scaled up from the probed videos."""
 
-    probed: int
-    failed: int
+    probed: int  # videos
+    failed: int  # of the probed videos
     frames: int
     column_bytes: dict[str, int]
     core_hours: float
 
 
 def estimate(plan: Plan, columns: Sequence[str], tools: dict[str, str], *, ffmpeg: str | None) -> Estimate | None:
-    """Extract the beginnings of a few videos, in this process; None if not one of them can be extracted."""
+    """Extract the beginnings of a few videos in this process; None if none of them can be extracted."""
     limit = plan.recipe.limits.frames
     probe_frames = min(PROBE_FRAMES, limit or PROBE_FRAMES)
     recipe = replace(plan.recipe, limits=replace(plan.recipe.limits, frames=probe_frames))
@@ -63,7 +63,7 @@ def estimate(plan: Plan, columns: Sequence[str], tools: dict[str, str], *, ffmpe
 
 
 def _frames_of(source: Path | Synthesis, limit: int | None) -> int:
-    """Frames that a source has; 0 if it does not decode."""
+    """Number of frames that decode, up to `limit`; 0 if the source does not decode."""
     if isinstance(source, Synthesis):
         return min(source.frames, limit or source.frames)
     try:

@@ -1,4 +1,4 @@
-"""The progress of a build: told to nobody, or shown to a person at a terminal."""
+"""The progress of a build: shown to nobody, or to a person at a terminal."""
 
 from typing import TextIO
 
@@ -7,13 +7,13 @@ from shards.terminal import Progress
 
 
 class Unwatched:
-    """The progress of a build that nobody watches."""
+    """Shows nothing. The base of what shows progress."""
 
     def begin(self, videos: int) -> None:
-        """So many videos are left to extract."""
+        """Called once, with the number of videos that are left to extract."""
 
     def update(self, event: VideoDone) -> None:
-        """One of them is done, or failed."""
+        """Called when a video is done or has failed."""
 
 
 class BuildProgress(Unwatched):

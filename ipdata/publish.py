@@ -1,4 +1,4 @@
-"""The end of a build: the manifest, from the plan and the receipts alone, written last."""
+"""The end of a build: make the manifest from the plan and the receipts alone, and write it last."""
 
 from collections.abc import Sequence
 
@@ -17,9 +17,9 @@ from shards.sharing.card import render
 def publish(
     output: Output, plan: Plan, columns: tuple[str, ...], tools: dict[str, str], failures: Sequence[Failed]
 ) -> Manifest:
-    """Remove what the plan does not have any more, write the card, the manifest and the report; returns the manifest.
+    """Remove files that the plan no longer has; write the card, the manifest and the report; return the manifest.
 
-    Raises: BuildError if not one video could be built.
+    Raises: BuildError if no video could be built.
     """
     manifest = manifest_of(output, plan, columns, tools)
     remove_stale(output, plan, columns)
@@ -30,13 +30,13 @@ def publish(
 
 
 def manifest_of(output: Output, plan: Plan, columns: tuple[str, ...], tools: dict[str, str]) -> Manifest:
-    """The manifest, from the plan and the receipts alone. Raises BuildError if not one video could be built."""
+    """Make the manifest from the plan and the receipts alone. Raises BuildError if no video could be built."""
     receipts = [output.receipt(shard.shard) for shard in plan.shards]
     infos = [receipt.info for receipt in receipts if receipt is not None and receipt.info is not None]
     failures = [failure for receipt in receipts if receipt is not None for failure in receipt.failed]
     if not infos:
         log = output.build_dir / "log.jsonl"
-        raise BuildError(f"not one of {len(plan.videos)} videos could be built; {log} says why")
+        raise BuildError(f"none of the {len(plan.videos)} videos could be built; {log} says why")
     return Manifest(
         format=FORMAT,
         dataset={"name": plan.listing.dataset, **plan.recipe.limits.given, **plan.listing.options},

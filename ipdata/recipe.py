@@ -14,22 +14,22 @@ from shards.manifest import ColumnInfo
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """The recipe's table [source]. Raises ValueError for a share outside 0 to 1."""
+    """The recipe's table [source]. Raises ValueError if max_frame_deficit is not a share, 0 to 1."""
 
-    max_frame_deficit: float  # share of the announced frames
+    max_frame_deficit: float  # share of the announced frames that may be missing
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_frame_deficit <= 1:
-            raise ValueError(f"max_frame_deficit is a share, 0 to 1, got {self.max_frame_deficit}")
+            raise ValueError(f"max_frame_deficit must be a share, 0 to 1, got {self.max_frame_deficit}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shards:
-    """The recipe's table [shards]. Raises ValueError for shards of no videos."""
+    """The recipe's table [shards]. Raises ValueError if videos_per_shard is below 1."""
 
-    seed: int
+    seed: int  # of the order of the samples
     videos_per_shard: int
-    max_split_groups: int
+    max_split_groups: int  # with more groups of equal subsets, shards are not grouped by subset
 
     def __post_init__(self) -> None:
         if self.videos_per_shard < 1:
@@ -38,15 +38,15 @@ class Shards:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """A smaller set: none of them given means everything. Raises ValueError for limits below 1."""
+    """The recipe's table [limits], for a smaller set. By default nothing is limited. Raises ValueError below 1."""
 
-    videos: int | None = None  # the first in the set's order
-    frames: int | None = None  # of each video, from its start
-    classes: tuple[str, ...] = ()
+    videos: int | None = None  # keep only the first ones in the set's order
+    frames: int | None = None  # keep only the first ones of each video
+    classes: tuple[str, ...] = ()  # keep only videos of these classes; empty keeps all
 
     @property
     def given(self) -> dict[str, Any]:
-        """Only those that limit something, as "limit_videos" and so on, for the manifest."""
+        """The limits that are set, as "limit_videos" and so on, for the manifest."""
         return {f"limit_{name}": value for name, value in asdict(self).items() if value not in (None, ())}
 
     def __post_init__(self) -> None:
@@ -58,7 +58,7 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class BuildRecipe:
-    """A recipe file's tables. Columns and datasets bring tables of their own."""
+    """The tables of a recipe file. A column or a dataset may define a table of its own."""
 
     transcode: Transcode
     source: Source
@@ -78,7 +78,7 @@ class BuildRecipe:
         return {name: asdict(table) for name, table in {**named, **self.columns, **self.datasets}.items()}
 
     def column(self, name: str, tools: dict[str, str]) -> ColumnInfo:
-        """What a column's bytes depend on; two sets whose columns have equal hashes and tools can be joined."""
+        """What a column's bytes depend on, for the manifest. Columns with equal hashes and tools can be joined."""
         build, table = column_build_of(name), self.columns.get(name)
         recipe: dict[str, Any] = {
             "transcode": asdict(self.transcode),
@@ -94,17 +94,17 @@ class BuildRecipe:
         )
 
     def tools_of(self, column: str, tools: dict[str, str]) -> dict[str, str]:
-        """The part of `tools` (names and versions) that a column depends on."""
+        """The part of `tools` (name -> version) that a column depends on."""
         names = column_build_of(column).tools(self.columns.get(column))
         return {name: tools.get(name, "none") for name in sorted(names)}
 
     def resource(self, column: str) -> str:
-        """The resource that a worker needs to make a column; empty where any will do."""
+        """The resource that a worker needs to make a column; empty if any worker can make it."""
         return column_build_of(column).resource(self.columns.get(column))
 
 
 def load_recipe(name_or_file: str, overrides: Sequence[str] = ()) -> BuildRecipe:
-    """A recipe by name or from a file, with `key=value` overrides. Raises: pipelines.RecipeError."""
+    """Load a recipe by name or from a file, and apply `key=value` overrides. Raises: pipelines.RecipeError."""
     columns = {name: build.table for name, build in column_builds().items() if build.table is not None}
     datasets = {name: dataset.options for name, dataset in DATASETS.items() if dataset.options is not None}
     own = [(each.name, each.type, _default(each)) for each in fields(BuildRecipe) if each.name not in _OPEN]
@@ -126,6 +126,6 @@ def _default(own: Field) -> Any:
 
 
 def _default_table(table: type) -> Any:
-    """A table whose keys all have defaults may be left out of a recipe file."""
+    """The field for a table: a table whose keys all have defaults may be left out of a recipe file."""
     complete = all(key.default is not MISSING or key.default_factory is not MISSING for key in fields(table))
     return field(default_factory=table) if complete else field()

@@ -1,4 +1,4 @@
-"""What a build says of itself: the log, the report, and a line for each failure."""
+"""Texts about a build: the lines of its log, its report, and one line for each failure."""
 
 import time
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ from shards.manifest import Manifest
 
 
 def log_line(event: VideoDone) -> dict[str, Any]:
-    """What .build/log.jsonl keeps of a video: times and error texts, which have no place in the set."""
+    """A video's line in .build/log.jsonl. It has times and error texts, which must not get into the set."""
     line: dict[str, Any] = {"at": time.time(), "key": event.key, "frames": event.frames, "seconds": event.seconds}
     return line if event.failed is None else {**line, **asdict(event.failed.failure), "detail": event.failed.detail}
 
 
 def failure_line(failed: Failed) -> str:
-    """A failure in one line: which video, at which stage, and why."""
+    """Describe a failure in one line: the video, the stage and the reason."""
     failure = failed.failure
     lines = failed.detail.strip().splitlines() or ["no details"]
     line = lines[-1] if failed.detail.startswith("Traceback") else lines[0]  # ffmpeg names the cause first
@@ -28,7 +28,7 @@ def failure_line(failed: Failed) -> str:
 
 
 def report_of(plan: Plan, manifest: Manifest, failures: Sequence[Failed]) -> bytes:
-    """All names, for .build/report.json; the terminal shows the first of each."""
+    """The content of .build/report.json: all failed, missing and unlisted names. The terminal shows only the first."""
     details = {failed.failure.key: failed.detail for failed in failures}
     return canonical.dumps(
         {

@@ -1,4 +1,4 @@
-"""Builds that several tests share, and what they compare."""
+"""What several tests share: the arguments of a quick build, and hashes to compare sets by."""
 
 import hashlib
 from pathlib import Path
@@ -12,7 +12,7 @@ def quick_options(out: Path, **changes: object) -> list[str]:
 
 
 def tree(directory: Path) -> dict[str, str]:
-    """sha256 of every file of a set; what lies in .build is no part of it."""
+    """Path -> sha256, for every file of a set; .build is no part of it."""
     files = (path for path in sorted(directory.rglob("*")) if path.is_file())
     relative = {path.relative_to(directory).as_posix(): path for path in files}
     return {

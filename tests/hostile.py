@@ -1,4 +1,4 @@
-"""Sources that misbehave for real: they crash, hang or kill whatever process extracts them."""
+"""Synthetic sources that really misbehave: they crash, hang or disturb the process that extracts them."""
 
 import hashlib
 import os
@@ -12,7 +12,7 @@ from ipdata.video.synthesis import Synthesis
 
 @dataclass(frozen=True, kw_only=True)
 class Crashing(Synthesis):
-    """Dies of a segmentation fault, as native code does."""
+    """Ends its process by a segmentation fault, as faulty native code does."""
 
     def write(self, path: Path) -> None:
         os.kill(os.getpid(), signal.SIGSEGV)
@@ -20,7 +20,7 @@ class Crashing(Synthesis):
 
 @dataclass(frozen=True, kw_only=True)
 class Hanging(Synthesis):
-    """Never comes back."""
+    """Never returns."""
 
     def write(self, path: Path) -> None:
         time.sleep(3600)
@@ -37,7 +37,7 @@ class Printing(Synthesis):
 
 @dataclass(frozen=True, kw_only=True)
 class Changing(Synthesis):
-    """Is another source each time it is looked at, as a file is that somebody is still writing."""
+    """Has another hash each time, as a file that is still being written."""
 
     def sha256(self) -> str:
         return hashlib.sha256(os.urandom(8)).hexdigest()

@@ -51,6 +51,6 @@ def task_of(source: Path, *overrides: str, columns: tuple[str, ...] = tuple(COLU
 
 
 def extracted_from(source: Path, *overrides: str, columns: tuple[str, ...] = tuple(COLUMNS)) -> Extracted:
-    """What the first step makes of one file. Raises: VideoError."""
+    """Run the first step of one file. Raises: VideoError."""
     task = task_of(source, *overrides, columns=columns)
     return extract(task, task.steps[0])

@@ -1,1 +1,1 @@
-"""How each column is made from decoded pictures: one module a column, and the registry that knows them all."""
+"""How each column is made from decoded pictures: one module for each column, and the registry of all columns."""

@@ -1,4 +1,4 @@
-"""What a build knows of a column: its recipe table, how it is made, what its bytes depend on, where it is made."""
+"""The interface of a column in a build: its recipe table, its maker, its tools, and the resource that it wants."""
 
 from dataclasses import asdict
 from typing import Any, Protocol
@@ -8,23 +8,23 @@ from shards.columns import COLUMNS, Column, Payload
 
 
 class Maker(Protocol):
-    """Makes one column's payload of one video."""
+    """Makes one column's payload for one video."""
 
     def add(self, picture: Picture, previous: Picture) -> None:
-        """Take the next picture, and the one before it; the first, an I-frame, comes with itself."""
+        """Take the next picture and the one before it. The first picture, an I-frame, comes with itself."""
 
     def payload(self, m4v: bytes) -> Payload:
-        """The payload of all that was added; m4v is the bitstream that the pictures were decoded from."""
+        """The payload of all pictures that were added. m4v: the bitstream that they were decoded from."""
 
 
 class ColumnBuild:
-    """How a build makes one column. A subclass states the attributes and overrides what is special about it."""
+    """How a build makes one column. A subclass sets the attributes, and overrides what is special about its column."""
 
     column: Column
     table: type | None = None  # the dataclass of the column's table in the recipe, if it has one
     media: str  # what a frame is: "jpeg", "npy", "mpeg4", ...
-    stated: tuple[str, ...] = ()  # fields of the table that a reader must know; the manifest has them as the encoding
-    packages: tuple[str, ...] = ()  # Python packages beyond those of `tools_here` that its bytes depend on
+    stated: tuple[str, ...] = ()  # fields of the table that a reader must know, for the encoding
+    packages: tuple[str, ...] = ()  # Python packages that its bytes depend on, beyond those of `tools_here`
 
     @property
     def name(self) -> str:
@@ -35,21 +35,21 @@ class ColumnBuild:
         return ("ffmpeg", "ipdata", "libavcodec", "opencv", *self.packages)
 
     def resource(self, table: Any) -> str:
-        """The Dask resource that a worker needs to make it; empty where any worker will do."""
+        """The Dask resource that a worker needs to make it; empty if any worker can."""
         return ""
 
     def check(self, table: Any, tools: dict[str, str]) -> None:
-        """Raises: BuildError if the machine that plans the build lacks what this column needs."""
+        """Check the machine that plans the build. Raises: BuildError if it lacks what this column needs."""
 
     def encoding(self, table: Any) -> dict[str, Any]:
-        """What the manifest states of it: enough to read it, also without the package that defines it."""
+        """What the manifest states about the column: enough to read its frames without the package that defines it."""
         stated = {"media": self.media, **{field: getattr(table, field) for field in self.stated}}
-        if self.name in COLUMNS:  # of these the format says the rest
+        if self.name in COLUMNS:  # the format defines the rest
             return stated
         return {**stated, "payload": self.column.payload, "pictures": self.column.pictures}
 
     def recipe(self, table: Any) -> dict[str, Any]:
-        """The column's table as JSON values; empty where it has none."""
+        """The column's table as JSON values; empty if it has none."""
         return asdict(table) if table is not None else {}
 
     def maker(self, table: Any, *, width: int, height: int) -> Maker:

@@ -23,7 +23,7 @@ GPU = "GPU"  # the Dask resource of workers that make flow on a GPU
 
 @dataclass(frozen=True, kw_only=True)
 class FlowTable(JpegSettings, TVL1Parameters):
-    """The recipe's table [flow]."""
+    """The recipe's table [flow]. Raises ValueError for values out of range."""
 
     backend: Backend
     bound_px: float  # flow is stored from -bound_px to bound_px
@@ -38,14 +38,14 @@ class FlowTable(JpegSettings, TVL1Parameters):
 class FlowEstimator(Protocol):
     """A backend, ready for pictures of one size."""
 
-    batch_pairs: int  # how many pairs it likes at once
+    batch_pairs: int  # best number of pairs for one call
 
     def __call__(self, previous: U8, current: U8) -> F32:
-        """(N, H, W) uint8 luma each, to (N, H, W, 2) float32 px: u to the right, v down, from previous to current."""
+        """Flow from previous to current, (N, H, W) uint8 luma: (N, H, W, 2) float32 px, u to the right, v down."""
 
 
 def estimator(settings: FlowTable, *, width: int, height: int) -> FlowEstimator:
-    """The backend that the recipe names, with its parameters. Backends never mix in a column.
+    """The backend that the recipe names, with its parameters. A column has flow of one backend only.
 
     Raises: BuildError if this machine cannot run it.
     """
@@ -53,7 +53,7 @@ def estimator(settings: FlowTable, *, width: int, height: int) -> FlowEstimator:
 
 
 class OneByOne:
-    """A backend that takes one pair at a time, on one thread."""
+    """Wraps a backend that takes one pair at a time, on one thread."""
 
     batch_pairs = 1
 
@@ -65,7 +65,7 @@ class OneByOne:
 
 
 def _numba(settings: FlowTable, width: int, height: int) -> FlowEstimator:
-    """Ours: the same bytes on every CPU, some twenty times faster than OpenCV."""
+    """Our own: the same bytes on every CPU, some twenty times faster than OpenCV."""
     from ipdata.kernels.tvl1 import TVL1  # Numba takes a second to import
 
     return OneByOne(TVL1(settings, width=width, height=height))
@@ -73,7 +73,7 @@ def _numba(settings: FlowTable, width: int, height: int) -> FlowEstimator:
 
 @lru_cache(maxsize=1)
 def _cuda(settings: FlowTable, width: int, height: int) -> FlowEstimator:
-    """The same scheme on an NVIDIA GPU, many pairs at a time; its memory there stays for the next video."""
+    """The same scheme on an NVIDIA GPU, many pairs at a time. It is cached, so the next video uses its memory."""
     from ipdata.kernels.tvl1_cuda import BatchTVL1  # needs the extra "cuda"
 
     return BatchTVL1(settings, width=width, height=height)
@@ -106,7 +106,7 @@ BACKENDS: dict[Backend, Callable[[FlowTable, int, int], FlowEstimator]] = {
 
 
 class FlowMaker:
-    """TV-L1 from the previous picture to this one, the interval that its motion vectors describe."""
+    """Makes TV-L1 flow from the previous picture to this one: the interval that its motion vectors describe."""
 
     def __init__(self, table: FlowTable, encoding: dict[str, Any], *, width: int, height: int) -> None:
         self.encoding, self.size = encoding, {"width": width, "height": height}
@@ -146,7 +146,7 @@ class FlowBuild(ColumnBuild):
         return GPU if table.backend == "cuda" else ""
 
     def check(self, table: FlowTable, tools: dict[str, str]) -> None:
-        """With backend cuda the driver needs numba-cuda too: its version belongs to the set."""
+        """Raise BuildError if backend cuda is chosen and numba-cuda is missing here: the set records its version."""
         lacking = table.backend == "cuda" and tools["numba-cuda"] == "none"
         if lacking and not os.environ.get("NUMBA_ENABLE_CUDASIM"):
             cure = "install it here and on the workers: `pip install '.[build,cuda]'`"

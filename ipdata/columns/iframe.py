@@ -14,10 +14,12 @@ from shards.columns.iframe import IFRAME
 class IframeTable(JpegSettings):
     """The recipe's table [iframe]."""
 
-    chroma: Chroma
+    chroma: Chroma  # subsampling
 
 
 class IframeMaker:
+    """Compresses each I-frame as a JPEG image."""
+
     def __init__(self, encoding: dict[str, Any], *, width: int, height: int) -> None:
         self.encoding, self.size = encoding, {"width": width, "height": height}
         self.frames: list[bytes] = []

@@ -7,6 +7,8 @@ from shards.columns.mv import MV
 
 
 class MvMaker:
+    """Stores the motion vectors of each P-frame."""
+
     def __init__(self, *, width: int, height: int) -> None:
         self.size = {"width": width, "height": height}
         self.frames: list[bytes] = []

@@ -1,7 +1,7 @@
 """The columns that builds can make: the five of the format, and those of installed packages.
 
-A package adds one by an entry point of the group `ipdata.columns` whose value is an instance of ColumnBuild, beside its
-entry point of `shards.columns`, under the same name.
+A package adds a column with two entry points of the same name: one in the group `shards.columns`, and one in the group
+`ipdata.columns` whose value is an instance of ColumnBuild.
 """
 
 import logging
@@ -28,12 +28,12 @@ log = logging.getLogger(__name__)
 
 @cache
 def column_builds() -> dict[str, ColumnBuild]:
-    """Every column that can be built here, by name: the format's own first, then others by name."""
+    """Name -> ColumnBuild of every column that can be built here: the format's own, then others in order of name."""
     builds = dict(OWN)
     for entry_point in sorted(entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name):
         try:
             build = entry_point.load()
-        except Exception as error:  # whatever a foreign module raises as it is imported
+        except Exception as error:  # a foreign module may raise anything when it is imported
             log.warning("column %r of %s cannot be built: %s", entry_point.name, entry_point.value, error)
             continue
         known = known_columns().get(entry_point.name)
@@ -46,14 +46,14 @@ def column_builds() -> dict[str, ColumnBuild]:
 
 
 def column_build_of(name: str) -> ColumnBuild:
-    """Raises: BuildError that lists what can be built."""
+    """How to build the column of this name. Raises: BuildError that lists the known ones."""
     if name not in column_builds():
         raise BuildError(f"unknown column {name!r}; known: {', '.join(column_builds())}")
     return column_builds()[name]
 
 
 def choose_columns(names: str | None) -> tuple[str, ...]:
-    """Columns of a comma-separated list, in the set's order; the format's five if None, whatever is installed.
+    """Columns of a comma-separated list, in the set's order. None stands for the format's five, whatever is installed.
 
     Raises: BuildError for an unknown one.
     """

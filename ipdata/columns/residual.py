@@ -1,4 +1,4 @@
-"""How the column residual is made: three definitions of what a P-frame is compared with."""
+"""How the column residual is made: three definitions of the picture that a P-frame is compared with."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from shards.arrays import I16, U8
 from shards.columns import Payload
 from shards.columns.residual import RESIDUAL
 
-# (P-frame, the picture before it) -> clip(R + 128, 0, 255), (H, W, 3) uint8 RGB. Takes every P-frame of a video in
-# order: a definition may remember what it saw since the last I-frame.
+# (P-frame, the picture before it) -> clip(R + 128, 0, 255), (H, W, 3) uint8 RGB. It must get every P-frame of a video
+# in order, because a definition may remember what it saw since the last I-frame.
 Definition = Callable[[Picture, Picture], U8]
 
 
@@ -26,14 +26,14 @@ def definition_of(name: str) -> Definition:
 
 
 class Previous:
-    """From the previous picture, with CoViAR's whole-pixel vectors: section 3.1 of the paper."""
+    """Compares with the previous picture, moved by CoViAR's whole-pixel vectors (section 3.1 of the paper)."""
 
     def __call__(self, picture: Picture, previous: Picture) -> U8:
         return stored_residual(picture.rgb, previous.rgb, vectors(picture))
 
 
 class Accumulated:
-    """From the I-frame, with the vectors since then added up: CoViAR's residual."""
+    """Compares with the I-frame, moved by the vectors accumulated since then (CoViAR's residual)."""
 
     def __call__(self, picture: Picture, previous: Picture) -> U8:
         if previous.picture_type == "I":
@@ -45,7 +45,7 @@ class Accumulated:
 
 
 class Codec:
-    """From the picture that the decoder predicted: half-pel vectors, alternating rounding, all three planes."""
+    """Compares with the decoder's prediction: half-pel vectors, alternating rounding, all three planes."""
 
     rounding = 0
 
@@ -63,7 +63,8 @@ DEFINITIONS: dict[str, Callable[[], Definition]] = {
 
 
 def vectors(picture: Picture) -> I16:
-    assert picture.mv is not None  # a P-frame
+    """The motion vectors of a P-frame, (h, w, 2) half-pels."""
+    assert picture.mv is not None
     return picture.mv
 
 
@@ -76,7 +77,7 @@ class ResidualTable(JpegSettings):
 
 
 class ResidualMaker:
-    """Compares each P-frame with what motion compensation makes of an earlier picture."""
+    """Compares each P-frame with an earlier picture after motion compensation."""
 
     def __init__(self, table: ResidualTable, encoding: dict[str, Any], *, width: int, height: int) -> None:
         self.encoding, self.size = encoding, {"width": width, "height": height}

@@ -1,4 +1,4 @@
-"""What several columns' recipe tables have in common."""
+"""Settings that the recipe tables of several columns share."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +8,7 @@ Chroma = Literal["4:4:4", "4:2:2", "4:2:0"]
 
 @dataclass(frozen=True, kw_only=True)
 class JpegSettings:
-    """How images are compressed. Raises ValueError for a quality that JPEG does not have."""
+    """How images are compressed. Raises ValueError for a quality outside 1 to 100."""
 
     quality: int
 

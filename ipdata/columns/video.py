@@ -8,11 +8,13 @@ from shards.columns.video import VIDEO
 
 
 class VideoMaker:
+    """Stores the transcoded bitstream itself."""
+
     def __init__(self, *, width: int, height: int) -> None:
         self.size = {"width": width, "height": height}
 
     def add(self, picture: Picture, previous: Picture) -> None:
-        """The bitstream has everything."""
+        """Do nothing: the bitstream has everything."""
 
     def payload(self, m4v: bytes) -> Payload:
         return VIDEO.join(decode.coded_pictures(m4v), **self.size)

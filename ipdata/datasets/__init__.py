@@ -12,7 +12,7 @@ DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in (HMDB51, UC
 
 
 def dataset_of(name: str) -> Dataset:
-    """Raises BuildError that lists what there is."""
+    """The dataset of this name. Raises BuildError that lists the known names."""
     if name not in DATASETS:
         raise BuildError(f'unknown dataset "{name}"; known: {", ".join(DATASETS)}')
     return DATASETS[name]

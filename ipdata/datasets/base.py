@@ -1,4 +1,4 @@
-"""What a dataset is to the build: a listing of videos with classes and subsets, made from what lies on disk."""
+"""The interface of datasets: from the files on disk, an adapter makes a listing of videos, classes and subsets."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -20,8 +20,8 @@ VIDEO_SUFFIXES = frozenset(
 class Video:
     """One source video that is present: a file, or a synthetic one that a worker draws."""
 
-    # Path below the source directory, with "/"; bytes that are not UTF-8 are escaped (printable_name). Of kinetics_n50,
-    # which lies about in several layouts: <label>/<file name>, wherever the file is.
+    # Path below the source directory, with "/"; bytes that are not UTF-8 are escaped (printable_name).
+    # kinetics_n50 exists in several layouts, so there it is <label>/<file name>, wherever the file lies.
     name: str
     source: Path | Synthesis
     class_name: str
@@ -35,24 +35,24 @@ class Video:
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """All of a dataset that the build needs to know. Videos, missing and unlisted are in order of their names."""
+    """All that a build needs to know of a dataset. Videos, missing and unlisted are in order of their names."""
 
     dataset: str
-    classes: tuple[str, ...]  # by class id; official ids where there are official ones
+    classes: tuple[str, ...]  # by class id; the ids are the official ones, if there are any
     splits: tuple[str, ...]  # "split1", ...
     videos: tuple[Video, ...]
-    missing: tuple[str, ...] = ()  # names that the lists have and the disk has not
-    missing_classes: tuple[str, ...] = ()  # the class of each
-    unlisted: tuple[str, ...] = ()  # names on disk that no list has
-    options: dict[str, Any] = field(default_factory=dict)  # what chose the videos, for the manifest; JSON values
+    missing: tuple[str, ...] = ()  # names that are listed, but not on disk
+    missing_classes: tuple[str, ...] = ()  # the class of each name in `missing`
+    unlisted: tuple[str, ...] = ()  # names on disk that are not part of the dataset
+    options: dict[str, Any] = field(default_factory=dict)  # how the videos were chosen, as JSON values
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """An adapter: how a dataset's files become a listing."""
+    """An adapter, which makes a listing from a dataset's files."""
 
     name: str
-    expects: str  # what must lie where, for people: `ipdata datasets` and errors print it
+    expects: str  # which files must lie where; `ipdata datasets` and errors print it
     default_recipe: str
     # (source directory, splits directory or file or None, draw file or None, options or None) -> listing.
     # Raises BuildError that says what is missing and where to put it.
@@ -62,29 +62,29 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Entry:
-    """What a dataset's lists say of one video."""
+    """What a dataset's lists say about one video."""
 
     class_name: str
-    subsets: dict[str, str]
+    subsets: dict[str, str]  # split -> subset
 
 
 def printable_name(path: Path, *, below: Path) -> str:
-    """The path below a directory as text that any reader of UTF-8 can hold; other bytes become \\xNN."""
+    """The path below a directory as valid UTF-8; bytes that are not, and control characters, become \\xNN."""
     return printable_bytes(os.fsencode(path.relative_to(below).as_posix()))
 
 
 def shown(path: Path) -> str:
-    """A path for messages, in which hostile names can neither fail to print nor steer the terminal."""
+    """A path as text for messages: what cannot be printed, or would control the terminal, is escaped."""
     return printable_bytes(os.fsencode(path))
 
 
 def video_files(directory: Path) -> list[Path]:
     """Every file below a directory, in order of path; hidden files and folders are left out.
 
-    Linked folders are walked, each target once; links into the directory itself, or to one that holds it, are not.
-    A dangling link counts as a file, so that it is reported and not overlooked.
+    Links to folders are followed, each target once; but not links into the directory itself, or to a folder that
+    contains it. A dangling link counts as a file: it is then reported as a failure, and not overlooked.
 
-    Raises: BuildError where a folder cannot be read.
+    Raises: BuildError if a folder cannot be read.
     """
     root, seen, files = os.path.realpath(directory), set[str](), []
     for folder, folders, names in os.walk(directory, followlinks=True, onerror=_unreadable):
@@ -98,6 +98,7 @@ def _unreadable(error: OSError) -> NoReturn:
 
 
 def _enter(folder: Path, root: str, seen: set[str]) -> bool:
+    """True if `video_files` must walk into this folder. seen: targets of links so far; this adds one."""
     if folder.name.startswith("."):
         return False
     if not folder.is_symlink():
@@ -118,9 +119,9 @@ def is_video(path: Path) -> bool:
 
 
 def files_by_name(source: Path, *, dataset: Dataset, videos_only: bool = True) -> dict[str, Path]:
-    """Files below the source directory by their printable names.
+    """Printable name -> path, for the files below the source directory.
 
-    Raises: BuildError where the directory or every video is missing, or where two files come to have one name.
+    Raises: BuildError if there is no such directory or no video in it, or if two files get the same name.
     """
     if not source.is_dir():
         raise expected(dataset, source, f"there is no directory {shown(source)}")
@@ -128,7 +129,7 @@ def files_by_name(source: Path, *, dataset: Dataset, videos_only: bool = True) -
     for path in video_files(source):
         name = printable_name(path, below=source)
         if name in files:
-            raise BuildError(f'two files below {shown(source)} are both called "{name}" once escaped; rename one')
+            raise BuildError(f'two files below {shown(source)} get the same name "{name}" once escaped; rename one')
         files[name] = path
     videos = {name: path for name, path in files.items() if is_video(path)}
     if not videos:
@@ -137,17 +138,18 @@ def files_by_name(source: Path, *, dataset: Dataset, videos_only: bool = True) -
 
 
 def expected(dataset: Dataset, source: Path, problem: str) -> BuildError:
-    """The error for something that is not there: what, and the whole of what the dataset expects."""
+    """The error for something that is not there: the problem, and all that the dataset expects on disk."""
     return BuildError(f"{dataset.name}: {problem}\nExpected: {dataset.expects.replace('<source>', shown(source))}")
 
 
 def refuse_draw(dataset: str, draw: Path | None) -> None:
+    """Raises: BuildError if --draw was given, for a dataset that cannot use it."""
     if draw is not None:
         raise BuildError(f"{dataset}: takes no --draw; only kinetics_n50 draws its videos. Leave it out")
 
 
 def subsets_by_name(splits: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
-    """Split -> name -> subset, turned to name -> split -> subset; a name that a split does not have is unused there."""
+    """Turn split -> name -> subset into name -> split -> subset. A name that a split does not have is unused there."""
     names = {name: None for subsets in splits.values() for name in subsets}
     return {name: {split: subsets.get(name, "unused") for split, subsets in splits.items()} for name in names}
 
@@ -155,9 +157,9 @@ def subsets_by_name(splits: Mapping[str, Mapping[str, str]]) -> dict[str, dict[s
 def match(
     dataset: Dataset, entries: Mapping[str, Entry], *, classes: tuple[str, ...], files: Mapping[str, Path], source: Path
 ) -> Listing:
-    """The listing of what the lists name and the disk has, by equal names.
+    """Make a listing by comparing the names in the lists with those on disk.
 
-    Raises: BuildError where they have nothing in common.
+    Raises: BuildError if they have no name in common.
     """
     ids = {class_name: class_id for class_id, class_name in enumerate(classes)}
     present = sorted(entries.keys() & files.keys())
@@ -165,7 +167,7 @@ def match(
     unlisted = sorted(files.keys() - entries.keys())
     if not present:
         on_disk, listed = unlisted[0] if unlisted else "nothing", min(entries, default="nothing")
-        problem = f'the lists name no file below {shown(source)}: there is "{on_disk}", listed is "{listed}"'
+        problem = f'no file below {shown(source)} is in the lists; a file is "{on_disk}", a listed name is "{listed}"'
         raise expected(dataset, source, problem)
     videos = [
         Video(

@@ -1,4 +1,4 @@
-"""Any lab's own data: class folders, and optionally a CSV that gives labels and splits."""
+"""A lab's own data: a folder for each class, and optionally a CSV with labels and splits."""
 
 import hashlib
 import math
@@ -14,25 +14,26 @@ from shards.schema import SUBSETS
 CSV_NAME = "videos.csv"
 
 EXPECTS = """\
-<source>/<class>/ with that class's videos, nested as you like. Optionally a CSV, <source>/videos.csv or --splits FILE,
-whose header is path,label,split1 and as many further splits as you like: paths below <source>, one a row, and in each
-split's column train, test, or nothing (unused). Without a CSV: one split, drawn by the recipe's seed and test share."""
+<source>/<class>/ with that class's videos, in subfolders if you like. A CSV is optional: <source>/videos.csv or
+--splits FILE. Its header is path,label,split1 and the names of any further splits. Each row has a path below <source>,
+a label, and for each split train, test or nothing (unused). Without a CSV there is one split, drawn by the recipe's
+folder.seed and folder.test_share."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Folder:
-    """The recipe's table [folder]: how videos without a CSV of splits are divided. Raises ValueError."""
+    """The recipe's table [folder]: how to draw a split if there is no CSV. Raises ValueError for a bad test_share."""
 
-    test_share: float = 0.3  # of each class
+    test_share: float = 0.3  # of the videos of each class
     seed: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.test_share <= 1:
-            raise ValueError(f"test_share is a share, 0 to 1, got {self.test_share}")
+            raise ValueError(f"test_share must be a share, 0 to 1, got {self.test_share}")
 
 
 def list_folder(source: Path, splits: Path | None, draw: Path | None, options: Folder) -> Listing:
-    """Class ids are in order of the class names: the CSV's labels, or else the folders that hold videos.
+    """List the videos. Class ids are in order of the class names: the CSV's labels or, without one, the folders' names.
 
     Raises: BuildError.
     """
@@ -62,7 +63,7 @@ def _csv_path(source: Path, splits: Path | None) -> Path | None:
 
 
 def _split_by_share(files: dict[str, Path], folder: Folder) -> dict[str, Entry]:
-    """One split, stratified by class: of two videos or more at least one is in train and one in test."""
+    """Draw one split, class by class. A class of two videos or more has at least one in train and one in test."""
     names_of_class: dict[str, list[str]] = defaultdict(list)
     for name, path in files.items():
         if is_video(path) and "/" in name:
@@ -77,7 +78,7 @@ def _split_by_share(files: dict[str, Path], folder: Folder) -> dict[str, Entry]:
 
 
 def videos_to_test(videos: int, share: float) -> int:
-    """How many of a class's videos are for testing: the share, rounded; never none or all, where there are two."""
+    """Number of a class's videos that are for testing: the share, rounded. Of two videos or more, never none or all."""
     return max(min(math.floor(videos * share + 0.5), videos - 1), min(1, videos - 1))
 
 
@@ -92,9 +93,9 @@ def _read_entries(path: Path) -> dict[str, Entry]:
         if not pure.name or pure.is_absolute() or ".." in pure.parts:
             raise bad_line(path, number, f"path must lie below the source directory, got {quoted(name)}")
         if not label or label != label.strip():
-            raise bad_line(path, number, f"label must be a word without blanks around it, got {quoted(label)}")
+            raise bad_line(path, number, f"label must be a name without blanks around it, got {quoted(label)}")
         if str(pure) in entries:
-            raise bad_line(path, number, f"path a second time: {quoted(name)}")
+            raise bad_line(path, number, f"path is listed twice: {quoted(name)}")
         for split, word in zip(splits, words, strict=True):
             if word not in ("", *SUBSETS):
                 raise bad_line(path, number, f"{split} must be train, test or empty (unused), got {quoted(word)}")

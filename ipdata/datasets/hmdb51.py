@@ -29,7 +29,7 @@ from the HMDB51 page of the Serre lab. Unpack hmdb51_org.rar, and then each <cla
 
 
 def list_hmdb51(source: Path, splits: Path | None, draw: Path | None, options: None) -> Listing:
-    """Class ids are alphabetical. A video that a split's list lacks is unused in that split.
+    """List the official videos. Class ids are alphabetical. A video that a split's list lacks is unused in that split.
 
     Raises: BuildError.
     """
@@ -47,7 +47,7 @@ def list_hmdb51(source: Path, splits: Path | None, draw: Path | None, options: N
 
 
 def _split_files(source: Path, splits: Path | None) -> dict[tuple[str, str], Path]:
-    """(class, split) -> list; every class must have all three, or its videos would pass for unused."""
+    """(class, split) -> list. Every class must have all three lists, or its videos would count as unused."""
     root = source if splits is None else splits
     lists = {}
     for name, path in find_lists(root, SPLIT_FILE).items():
@@ -73,7 +73,7 @@ def _read_split(path: Path) -> dict[str, str]:
             raise bad_line(path, number, f"{FORM}, got {quoted(line)}")
         if subsets.setdefault(name, SUBSET_OF_FLAG[flag]) != SUBSET_OF_FLAG[flag]:
             raise bad_line(
-                path, number, f"{quoted(name)} is {subsets[name]} further up and {SUBSET_OF_FLAG[flag]} here"
+                path, number, f"{quoted(name)} is {subsets[name]} in an earlier line and {SUBSET_OF_FLAG[flag]} here"
             )
     return subsets
 

@@ -1,4 +1,4 @@
-"""Kinetics-n50 (the paper, section 4.1): of each class of Kinetics-400, 30 videos to train with and 20 to test with."""
+"""Kinetics-n50 (the paper, section 4.1): 30 training and 20 test videos of each class of Kinetics-400."""
 
 import hashlib
 import re
@@ -11,17 +11,17 @@ from ipdata.datasets.base import Dataset, Entry, Listing, expected, files_by_nam
 from ipdata.datasets.lists import bad_line, find_lists, quoted, read_csv, read_lines
 from ipdata.errors import BuildError
 
-CSV_HEADER = ("label", "youtube_id", "time_start", "time_end", "split")  # is_cc is not in every edition; unused here
-CSV_WORD = {"train": "train", "test": "val"}  # subset -> what the CSV's name holds and its split column starts with
+CSV_HEADER = ("label", "youtube_id", "time_start", "time_end", "split")  # some editions also have is_cc: ignored
+CSV_WORD = {"train": "train", "test": "val"}  # subset -> word in the CSV's name and at the start of its split column
 CSV_FILE = re.compile(r"(?i).*(train|val).*\.csv")
 TIMED_STEM = re.compile(r"(.+)_([0-9]{1,9})_([0-9]{1,9})")
 
 EXPECTS = """\
-videos named <youtube_id>.mp4 or <youtube_id>_<start>_<end>.mp4 (start and end in s, zeros in front allowed; any video
-suffix) below <source>, in class folders or flat, and the Kinetics-400 CSVs, one named *train*.csv and one *val*.csv,
-with the columns label,youtube_id,time_start,time_end,split, in --splits, in <source> or in a folder directly below it.
-Get the CSVs (kinetics400.tar.gz) from DeepMind's Kinetics page; the videos come from YouTube, or as the archives that
-CVDF hosts (github.com/cvdfoundation/kinetics-dataset): unpack them into <source>."""
+videos below <source>, in class folders or flat, named <youtube_id>.mp4 or <youtube_id>_<start>_<end>.mp4 (start and
+end in s, leading zeros allowed; any video suffix). Also the Kinetics-400 CSVs, one named *train*.csv and one
+*val*.csv, with the columns label,youtube_id,time_start,time_end,split. The CSVs lie in --splits, in <source> or in a
+folder directly below it. Get the CSVs (kinetics400.tar.gz) from DeepMind's Kinetics page. Get the videos from YouTube,
+or unpack the archives that CVDF hosts (github.com/cvdfoundation/kinetics-dataset) into <source>."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,30 +40,31 @@ class Clip:
 
     @property
     def order(self) -> str:
+        """Sort key: an order that looks random and is the same everywhere."""
         return hashlib.sha256(self.youtube_id.encode()).hexdigest()
 
 
-Rows = Mapping[str, list[Clip]]  # by YouTube id, the train CSV's before the validation CSV's
+Rows = Mapping[str, list[Clip]]  # by YouTube id; the train CSV's rows before the validation CSV's
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kinetics:
-    """The recipe's table [kinetics_n50]: so many videos of each class (section 4.1 of the paper). Raises ValueError."""
+    """The recipe's table [kinetics_n50]: videos to take of each class (section 4.1 of the paper). Raises ValueError."""
 
     train_per_class: int = 30
     test_per_class: int = 20
 
     def __post_init__(self) -> None:
         if min(self.train_per_class, self.test_per_class) < 0:
-            raise ValueError("videos a class cannot be negative")
+            raise ValueError("train_per_class and test_per_class must not be negative")
 
 
 def list_kinetics_n50(source: Path, splits: Path | None, draw: Path | None, options: Kinetics) -> Listing:
-    """Draw the videos of each class that come first in the order of sha256 of their ids, or those of the draw file.
+    """List the videos of the draw file; without one, the first of each class in the order of sha256 of their ids.
 
-    An id stands for its first row, train CSV first, so that no YouTube video gets into both subsets; files of its
-    other rows are known but never drawn. Names are `<label>/<file name>` wherever the file lies, so that every layout
-    gives the same set. Of several files of one row the one with times in its name counts; the others are unlisted.
+    An id stands for its first row, train CSV first, so no YouTube video gets into both subsets. Files of an id's other
+    rows are known, but never drawn. Names are `<label>/<file name>` wherever the file lies, so every layout gives the
+    same set. If one row has several files, the one with times in its name counts, and the others are unlisted.
 
     Raises: BuildError.
     """
@@ -110,9 +111,7 @@ def _csv_files(source: Path, splits: Path | None) -> dict[str, Path]:
         if not names:
             raise expected(KINETICS_N50, source, f"no *{word}*.csv in {shown(root)} or directly below it")
         if len(names) > 1:
-            raise BuildError(
-                f"kinetics_n50: {', '.join(names)} in {shown(root)}: which one counts? Keep one *{word}*.csv"
-            )
+            raise BuildError(f"kinetics_n50: more than one *{word}*.csv in {shown(root)}: {', '.join(names)}; keep one")
         chosen[subset] = lists[names[0]]
     return chosen
 
@@ -147,7 +146,7 @@ def _clip(row: dict[str, str], subset: str) -> Clip:
 
 
 def _found(files: Iterable[str], rows: Rows) -> tuple[dict[Clip, str], tuple[str, ...]]:
-    """The file's name of each row that is present, and the names of files that no row asks for."""
+    """Row -> name of its file, for the rows that are present; and the names of all other files."""
     names_of_clip: dict[Clip, list[tuple[bool, str, str]]] = defaultdict(list)
     unlisted = []
     for name in files:
@@ -174,7 +173,7 @@ def _clip_of(stem: str, rows: Rows) -> Clip | None:
 
 
 def _draw_first(rows: Rows, found: Mapping[Clip, str], quotas: Mapping[str, int]) -> list[Clip]:
-    """Rows in order until a class's quota of present ones is reached: those, and the absent ones passed over."""
+    """Take rows of each class in order until its quota of present ones is reached; keep the absent ones on the way."""
     candidates: dict[tuple[str, str], list[Clip]] = defaultdict(list)
     for first, *_ in rows.values():
         candidates[first.label, first.subset].append(first)
@@ -190,6 +189,7 @@ def _draw_first(rows: Rows, found: Mapping[Clip, str], quotas: Mapping[str, int]
 
 
 def _draw_listed(rows: Rows, draw: Path) -> list[Clip]:
+    """The first row of each id in the draw file, in the order of the file."""
     drawn: dict[str, Clip] = {}
     for number, line in read_lines(draw):
         if line.startswith("#"):
@@ -197,7 +197,7 @@ def _draw_listed(rows: Rows, draw: Path) -> list[Clip]:
         if line not in rows:
             raise bad_line(draw, number, f"expected a youtube_id of one of the CSVs, got {quoted(line)}")
         if line in drawn:
-            raise bad_line(draw, number, f"{quoted(line)} a second time")
+            raise bad_line(draw, number, f"{quoted(line)} is listed twice")
         drawn[line] = rows[line][0]
     return list(drawn.values())
 

@@ -1,4 +1,4 @@
-"""Reading the lists that come with datasets: lines and CSV, from anywhere, with errors that name file and line."""
+"""Read the lists that come with datasets, as lines or as CSV. Errors name the file and the line."""
 
 import csv
 import io
@@ -11,9 +11,9 @@ from shards.text import printable_bytes
 
 
 def find_lists(root: Path, pattern: re.Pattern[str]) -> dict[str, Path]:
-    """Files by name that match the pattern: those in the directory, or else those in the folders directly below it.
+    """Name -> path of the files whose names match: in the directory or, if it has none, in the folders directly below.
 
-    Raises: BuildError where the directory is none, or where two of those folders have files of one name.
+    Raises: BuildError if `root` is not a directory, or if two of those folders have a file of the same name.
     """
     if not root.is_dir():
         raise BuildError(f"no directory {shown(root)}; --splits must be a directory that holds the dataset's lists")
@@ -23,7 +23,9 @@ def find_lists(root: Path, pattern: re.Pattern[str]) -> dict[str, Path]:
     for folder in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
         for name, path in _lists_in(folder, pattern).items():
             if name in found:
-                raise BuildError(f"{shown(found[name])} and {shown(path)}: which one counts? Choose with --splits DIR")
+                raise BuildError(
+                    f"{shown(found[name])} and {shown(path)} have the same name; choose one with --splits DIR"
+                )
             found[name] = path
     return found
 
@@ -38,6 +40,7 @@ def _lists_in(folder: Path, pattern: re.Pattern[str]) -> dict[str, Path]:
 
 
 def bad_line(path: Path, number: int, problem: str) -> BuildError:
+    """The error for one line of a list."""
     return BuildError(f"{shown(path)}, line {number}: {problem}")
 
 
@@ -47,13 +50,16 @@ def quoted(text: str) -> str:
 
 
 def read_lines(path: Path) -> list[tuple[int, str]]:
-    """Numbered lines, without surrounding blanks, a byte order mark and empty lines; escaped as names on disk are."""
+    """Line numbers and lines, without surrounding blanks, byte order mark and empty lines. Escaped as printable_name.
+
+    Raises: BuildError if the file cannot be read.
+    """
     lines = enumerate(_read(path).splitlines(), start=1)
     return [(number, printable_bytes(line.strip())) for number, line in lines if line.strip()]
 
 
 def read_csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The header, and the numbered rows, each with as many cells; empty lines are left out.
+    """The header, and of each row the line number and as many cells. Empty lines are left out.
 
     Raises: BuildError that names file and line.
     """
@@ -76,4 +82,4 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes().removeprefix(b"\xef\xbb\xbf")
     except OSError as error:
-        raise BuildError(f"cannot read {shown(path)}: {error.strerror}") from None
+        raise BuildError(f"cannot read {shown(path)}: {error.strerror}; check the path and its permissions") from None

@@ -1,4 +1,4 @@
-"""The embedded dataset: videos made on the spot, told apart by motion or by tint alone."""
+"""The built-in dataset: synthetic videos whose classes differ by motion alone, or by tint alone."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,13 +32,13 @@ class Synthetic:
 
 
 def list_synthetic(source: Path, splits: Path | None, draw: Path | None, options: Synthetic) -> Listing:
-    """Class ids are in order of the class names; the last videos of each class are for testing.
+    """List the videos. Class ids are in order of the class names; the last videos of each class are for testing.
 
     Raises: BuildError.
     """
     refuse_draw(SYNTHETIC.name, draw)
     if splits is not None:
-        raise BuildError("synthetic: takes no --splits; its videos come with their one split. Leave it out")
+        raise BuildError("synthetic: takes no --splits, because it has a split of its own. Leave it out")
     first_test = options.videos_per_class - videos_to_test(options.videos_per_class, TEST_SHARE)
     videos = [
         Video(

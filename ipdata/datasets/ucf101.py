@@ -24,12 +24,14 @@ EXPECTS = """\
 <source>/<class>/*.avi and the official lists classInd.txt, trainlist01.txt to trainlist03.txt and testlist01.txt to
 testlist03.txt, in --splits, in <source> or in a folder directly below it. Get UCF101.rar (videos) and
 UCF101TrainTestSplits-RecognitionTask.zip (lists) from the UCF101 page of CRCV, University of Central Florida. Unpack
-both, and move the class folders so that <source>/ApplyEyeMakeup/ and 100 folders like it hold .avi files; the folder
-of the lists goes into <source> as well."""
+both, and move the class folders so that <source>/ApplyEyeMakeup/ and 100 folders like it hold .avi files. Move the
+folder of the lists into <source> too."""
 
 
 def list_ucf101(source: Path, splits: Path | None, draw: Path | None, options: None) -> Listing:
-    """Class ids are those of classInd.txt minus 1. A video that a split's lists lack is unused in that split.
+    """List the official videos. Class ids are those of classInd.txt minus 1.
+
+    A video that a split's lists lack is unused in that split.
 
     Raises: BuildError.
     """
@@ -60,7 +62,7 @@ def _read_classes(path: Path) -> tuple[str, ...]:
         if matched is None:
             raise bad_line(path, number, f'expected "<id> <class>", such as "1 ApplyEyeMakeup", got {quoted(line)}')
         if int(matched[1]) in names or matched[2] in names.values():
-            raise bad_line(path, number, f"id or class a second time: {quoted(line)}")
+            raise bad_line(path, number, f"id or class is listed twice: {quoted(line)}")
         names[int(matched[1])] = matched[2]
     if not names or sorted(names) != list(range(1, len(names) + 1)):
         raise BuildError(f"{shown(path)}: ids must be 1, 2, 3 ... without a gap, got {sorted(names)}")

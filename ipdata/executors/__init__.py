@@ -1,4 +1,4 @@
-"""Where a build runs: in this process or on a Dask cluster, where each video has a child process."""
+"""Where a build runs: in this process, or on a Dask cluster whose workers extract videos in child processes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,17 +14,17 @@ VIDEO_TIMEOUT_S = 1800.0
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
-    """Where the user wants a build to run; None means not given. No part of the recipe: it changes no byte."""
+    """Where the user wants a build to run; None: not given. It is no part of the recipe, as it changes no byte."""
 
-    scheduler: str | None = None  # an address, "none" for this process; not given: a local cluster
+    scheduler: str | None = None  # an address, or "none" for this process; not given: a local cluster
     workers: int | None = None  # processes of the local cluster
     video_timeout_s: float | None = None
 
 
 def executor_of(placement: Placement, *, scratch: Path) -> "Executor":
-    """The executor for a placement. scratch: where a local cluster may write.
+    """The executor for a placement. scratch: a directory where a local cluster may write.
 
-    Raises: BuildError for an option that this executor cannot honour.
+    Raises: BuildError for an option that has no effect there.
     """
     if placement.scheduler == "none":
         _refuse(placement.video_timeout_s, "--video-timeout-s", "a video in this process cannot be stopped")

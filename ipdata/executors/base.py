@@ -1,4 +1,4 @@
-"""What an executor is: shards and their videos go in, events come out. Steps do not know which executor runs them."""
+"""The interface of executors: tasks go in, events come out. Steps do not know which executor runs them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Sequence
@@ -10,7 +10,7 @@ from ipdata.steps.pack import Packed, ShardTask
 
 @dataclass(frozen=True, kw_only=True)
 class VideoDone:
-    """One video's outcome without its payloads."""
+    """A video is done or has failed: its outcome without the payloads."""
 
     key: str
     frames: int
@@ -22,19 +22,21 @@ Event = VideoDone | Packed
 
 
 class Executor(ABC):
-    """Where a build runs."""
+    """Runs the tasks of a build in some place: in this process or on a cluster."""
 
     @abstractmethod
     def run(self, tasks: Sequence[ShardTask]) -> Generator[Event, None, None]:
-        """Extract the videos of every shard, pack the shards, and yield what happens as it happens.
+        """Extract the videos of every shard and pack the shards; yield an event for each video and each shard.
 
-        Closing the iterator stops the work and waits until nothing of it runs any more.
+        Closing the iterator stops the work: what has not begun is never run. Workers of a running cluster may still
+        finish the task that they have begun.
 
-        Raises: BuildError where the work cannot go on; whatever a pack raises; KeyboardInterrupt.
+        Raises: BuildError if the work cannot go on; whatever a pack raises; KeyboardInterrupt.
         """
 
 
 def summary(outcome: Outcome) -> VideoDone:
+    """The event for an outcome. It leaves the payloads out, so it is small to send."""
     if isinstance(outcome, Failed):
         return VideoDone(key=outcome.failure.key, frames=0, failed=outcome, seconds={})
     return VideoDone(key=outcome.sample.key, frames=outcome.sample.frames, failed=None, seconds=outcome.seconds)

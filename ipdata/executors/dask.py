@@ -1,6 +1,7 @@
-"""The same work on a Dask cluster: pack([steps(video) for video in shard]). The only module that imports Dask.
+"""Run a build on a Dask cluster. The only module that imports Dask.
 
-Each step of a video is a Dask task. A step that wants a resource, such as a GPU, runs on a worker that has it.
+The graph of a shard is pack([steps(video) for video in shard]). Each step of a video is a Dask task. A step that wants
+a resource, such as a GPU, runs on a worker that has it.
 """
 
 import logging
@@ -24,20 +25,20 @@ from ipdata.steps.extract import VideoTask
 from ipdata.steps.pack import ShardTask, pack
 from shards.terminal import Arrivals, handled, interrupts_noted
 
-WAIT_S = 60.0  # for workers that come back, before a build that needs them gives up
-CONNECT_S = 20.0  # for a running scheduler to answer
-RESULT_S = 10.0  # for the result of a task that is done
+WAIT_S = 60.0  # how long a build waits for the workers that it lacks before it gives up
+CONNECT_S = 20.0  # how long to wait for a running scheduler to answer
+RESULT_S = 10.0  # how long to wait for the result of a task that is done
 POLL_S = 0.05
-VIDEOS_AHEAD = 4  # a core: enough that no core waits, few enough that outcomes fit into memory
+VIDEOS_AHEAD = 4  # submitted for each core: enough that no core waits, few enough that outcomes fit into memory
 
 log = logging.getLogger(__name__)
 
 
 class LocalDask(Executor):
-    """A cluster of processes on this machine, one thread each, and one more for each resource that the work wants."""
+    """A cluster of single-threaded processes on this machine, with one more for each resource that the work wants."""
 
     def __init__(self, *, workers: int | None, video_timeout_s: float, scratch: Path) -> None:
-        """workers: processes; None for one a core. scratch: where Dask may write."""
+        """workers: number of processes; None: one for each core. scratch: a directory where Dask may write."""
         self.workers, self.video_timeout_s, self.scratch = workers, video_timeout_s, scratch
 
     def run(self, tasks: Sequence[ShardTask]) -> Generator[Event, None, None]:
@@ -53,7 +54,7 @@ class LocalDask(Executor):
 
 
 class RunningDask(Executor):
-    """A cluster that is running. Its workers need the same files and package versions."""
+    """A cluster that already runs. Its workers need the same files and the same package versions."""
 
     def __init__(self, address: str, *, video_timeout_s: float) -> None:
         self.address, self.video_timeout_s = address, video_timeout_s
@@ -63,7 +64,8 @@ class RunningDask(Executor):
             try:
                 client = Client(self.address, timeout=CONNECT_S)
             except (OSError, ValueError) as error:
-                raise BuildError(f"--scheduler {self.address}: no Dask scheduler answers there ({error})") from None
+                problem = f"no Dask scheduler answers there ({error})"
+                raise BuildError(f"--scheduler {self.address}: {problem}; check the address, or start one") from None
             with interrupts_noted() as interrupts, client:
                 self._check_resources(client, tasks)
                 log.info("Dask dashboard: %s", client.dashboard_link)
@@ -77,16 +79,16 @@ class RunningDask(Executor):
 
 
 def resources_of(tasks: Sequence[ShardTask]) -> set[str]:
-    """The resources that some step of the work wants."""
+    """The resources that the steps of these tasks want."""
     return {step.resource for task in tasks for video in task.videos for step in video.steps if step.resource}
 
 
 @contextmanager
 def _quiet(*, stealing: bool) -> Iterator[None]:
-    """Dask as builds need it: what goes wrong is told once, by the build.
+    """Configure Dask for a build. Dask logs no errors, because the build reports each of them once.
 
-    stealing: whether idle workers take work that is queued for others. Where a worker has a resource, it would
-    take videos that any worker can extract.
+    stealing: idle workers take work that is queued for others. It must be off where workers have a resource, or
+    these would take videos that any worker can extract.
     """
     settings = {
         "logging.distributed": "critical",
@@ -95,16 +97,17 @@ def _quiet(*, stealing: bool) -> Iterator[None]:
         # Before Python 3.11.8 and 3.12.1, sys._current_frames(), which the profiler calls, can deadlock a worker.
         "distributed.worker.profile.enabled": False,
     }
-    for logger in ("distributed", "distributed.client"):  # Dask gives the second a level of its own
+    for logger in ("distributed", "distributed.client"):  # Dask sets the level of the second one by itself
         logging.getLogger(logger).setLevel(logging.CRITICAL)
     with dask.config.set(settings):
         yield
 
 
 def _local_cluster(workers: int | None, resources: set[str], scratch: Path) -> LocalCluster:
-    """Processes of one thread each. They ignore Ctrl-C, which reaches the whole terminal: the driver ends them.
+    """Start worker processes of one thread each. They ignore Ctrl-C: the driver ends them.
 
-    Ignoring is inherited, so the driver ignores it too, and drops it, in the second or two in which they start.
+    A terminal sends Ctrl-C to all processes, and a process inherits from its parent which signals it ignores. So the
+    driver ignores Ctrl-C too while the workers start: in that second or two, a Ctrl-C is lost.
     """
     with handled([signal.SIGINT], signal.SIG_IGN):
         try:
@@ -121,12 +124,12 @@ def _local_cluster(workers: int | None, resources: set[str], scratch: Path) -> L
         for resource in sorted(resources):
             options = {**cluster.new_spec["options"], "resources": {resource: 1}}
             cluster.new_spec = {**cluster.new_spec, "options": options}
-            cluster.scale(len(cluster.worker_spec) + 1)  # run_on waits for it, and not for ever
+            cluster.scale(len(cluster.worker_spec) + 1)  # run_on waits for it, for WAIT_S at most
         return cluster
 
 
 def _workers(client: Client) -> dict[str, set[str]]:
-    """Addresses of the workers, and the resources of each."""
+    """Address -> resources, for each worker."""
 
     def resources(dask_scheduler: Scheduler) -> dict[str, set[str]]:
         workers = dask_scheduler.workers.items()
@@ -137,7 +140,7 @@ def _workers(client: Client) -> dict[str, set[str]]:
 
 
 def cores(client: Client) -> int:
-    """Worker threads of the cluster. Raises BuildError if there are none."""
+    """Number of worker threads of the cluster. Raises BuildError if there are none."""
     count = sum(client.nthreads().values())
     if not count:
         raise BuildError("the Dask scheduler has no workers; start some with `dask worker ADDRESS --nthreads 1`")
@@ -149,17 +152,17 @@ def run_on(
 ) -> Iterator[Event]:
     """Submit shards in order, a bounded number of videos ahead, and yield events as they come.
 
-    What has not begun when the client is closed is never run: the scheduler forgets the tasks of clients that leave.
+    Tasks that have not begun when the client is closed are never run: the scheduler forgets them when a client leaves.
 
-    Raises: whatever a pack raises; BuildError if workers die again and again, or the scheduler does; OSError if
-        it does not answer; KeyboardInterrupt if there are interrupts.
+    Raises: whatever a pack raises; BuildError if workers keep dying, or the scheduler dies; OSError if the scheduler
+        does not answer; KeyboardInterrupt if there are interrupts.
     """
     ahead = VIDEOS_AHEAD * cores(client)
-    run = uuid.uuid4().hex[:12]  # Dask shares tasks of equal keys between clients: two builds must have none
+    run = uuid.uuid4().hex[:12]  # part of each key: two builds must not share tasks, as Dask does for equal keys
     wanted = resources_of(tasks)
     waiting = list(reversed(tasks))
     running = as_completed()
-    videos_in_flight: dict[Future, int] = {}  # by the shard's pack
+    videos_in_flight: dict[Future, int] = {}  # by the future of the shard's pack
     try:
         while waiting or videos_in_flight:
             while waiting and (not videos_in_flight or sum(videos_in_flight.values()) < ahead):
@@ -172,20 +175,20 @@ def run_on(
             except TimeoutError:
                 if future.status == "error":
                     raise
-                running.add(future)  # lost with its worker, and made again
+                running.add(future)  # its result was lost with its worker; Dask makes it again
                 continue
             videos_in_flight.pop(future, None)
             yield event
     except KilledWorker as error:
-        raise BuildError(f"Dask workers died again and again ({error}); give them more memory, or use fewer") from None
-    except (FutureCancelledError, CommClosedError):  # cancelled by the client, which lost its connection
+        raise BuildError(f"Dask workers keep dying ({error}); give them more memory, or use fewer") from None
+    except (FutureCancelledError, CommClosedError):  # a client that lost its connection cancels its futures
         raise BuildError("the Dask scheduler is gone; start one, and run this again: what is done is kept") from None
 
 
 def _next(running: as_completed, client: Client, interrupts: Arrivals, *, resources: set[str]) -> Future:
-    """The next future that is done.
+    """Wait for the next future that is done.
 
-    Raises: BuildError if the cluster has had no worker, or none for a part of the work, for WAIT_S; KeyboardInterrupt.
+    Raises: BuildError if for WAIT_S the cluster has had no workers, or none with one of `resources`; KeyboardInterrupt.
     """
     lacking_since: float | None = None
     checked = time.monotonic()
@@ -205,7 +208,7 @@ def _next(running: as_completed, client: Client, interrupts: Arrivals, *, resour
 
 
 def _lacking(client: Client, resources: set[str]) -> str:
-    """What kind of worker there is none of; empty if nothing is lacking."""
+    """The kind of worker that the cluster lacks, as words of a message; empty if it lacks none."""
     workers = _workers(client)
     if not workers:
         return "at all "
@@ -214,15 +217,18 @@ def _lacking(client: Client, resources: set[str]) -> str:
 
 
 def _submit(client: Client, task: ShardTask, *, run: str, video_timeout_s: float) -> tuple[Future, list[Future]]:
-    """The graph of one shard; earlier shards go first, so that they are published first."""
+    """Submit the graph of one shard; return the futures of its pack and of the summary of each video.
+
+    Earlier shards have a higher priority, so they are published first.
+    """
     priority = -int(task.plan.shard)
     elsewhere = _elsewhere(client) if resources_of([task]) else {}
 
     def extracted(video: VideoTask) -> Future:
-        outcome: Any = None  # of the step before, a Future
+        outcome: Any = None  # of the previous step: a Future
         for number, step in enumerate(video.steps):
             place = {"resources": {step.resource: 1}} if step.resource else elsewhere
-            name = "+".join(step.columns) if number else "extract"  # on Dask's dashboard
+            name = "+".join(step.columns) if number else "extract"  # as Dask's dashboard shows it
             options = {"pure": False, "priority": priority + number / 2, "key": f"{name}-{video.key}-{run}"}
             outcome = client.submit(run_step_in_child, video, step, outcome, video_timeout_s, **options, **place)
         future: Future = outcome
@@ -238,9 +244,9 @@ def _submit(client: Client, task: ShardTask, *, run: str, video_timeout_s: float
 
 
 def _elsewhere(client: Client) -> dict[str, Any]:
-    """Place a step on workers without resources, which others wait for.
+    """Options of `submit` that place a step on a worker without resources: those with one are for steps that want it.
 
-    It is a preference, so that work goes on if all of these die: then an idle worker with a resource takes it.
+    This is only a preference. If all workers without resources die, an idle worker with one takes the step.
     """
     plain = [address for address, resources in _workers(client).items() if not resources]
     return {"workers": plain, "allow_other_workers": True} if plain else {}

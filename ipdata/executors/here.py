@@ -1,4 +1,4 @@
-"""Extract and pack in this process, one video after another: for debugging, and where no cluster may be started."""
+"""Extract and pack in this process, one video after another: for debugging, or where no cluster may be started."""
 
 from collections.abc import Generator, Sequence
 
@@ -8,7 +8,7 @@ from ipdata.steps.pack import ShardTask, pack
 
 
 class Here(Executor):
-    """A video that crashes or hangs native code takes the whole build with it; a debugger sees everything."""
+    """Runs everything in this process. A video that crashes or hangs native code stops the whole build."""
 
     def run(self, tasks: Sequence[ShardTask]) -> Generator[Event, None, None]:
         for task in tasks:

@@ -1,7 +1,7 @@
-"""Extraction in a long-lived child process, so that a video that crashes or hangs native code costs only itself.
+"""Extract videos in a long-lived child process: a video that crashes or hangs native code costs only itself.
 
-`python -m ipdata.executors.isolated` is the child: it reads pickled work from stdin and writes pickled outcomes to what
-was stdout. The pipe is private to the two processes; nothing pickled is ever stored.
+`python -m ipdata.executors.isolated` is the child. It reads pickled work from stdin and writes pickled outcomes to the
+stdout that it was started with. Only the two processes use these pipes; nothing pickled is ever stored.
 """
 
 import os
@@ -18,15 +18,15 @@ from typing import BinaryIO
 from ipdata.errors import BuildError
 from ipdata.steps.extract import Failed, Outcome, Step, VideoTask, failed, run_step
 
-LENGTH = ">Q"  # before each answer: its bytes
+LENGTH = ">Q"  # stands before each answer: its size in bytes
 CHUNK_BYTES = 2**20
 _of_this_thread = threading.local()
 
 
 def run_step_in_child(task: VideoTask, step: Step, begun: Outcome | None, timeout_s: float) -> Outcome:
-    """`run_step` in this thread's child, which is started when it is needed and replaced when it dies.
+    """Run `run_step` in this thread's child process. The child is started when needed, and replaced when it dies.
 
-    Raises: BuildError where this machine cannot extract any video.
+    Raises: BuildError if this machine cannot extract any video.
     """
     if isinstance(begun, Failed):
         return begun
@@ -44,7 +44,7 @@ class Child:
             [sys.executable, "-m", "ipdata.executors.isolated"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            start_new_session=True,  # its own process group: kill() takes a hanging ffmpeg with it
+            start_new_session=True,  # a process group of its own: kill() also ends a hanging ffmpeg
         )
 
     @property
@@ -52,6 +52,7 @@ class Child:
         return self.process.poll() is None
 
     def run(self, task: VideoTask, step: Step, begun: Outcome | None, timeout_s: float) -> Outcome:
+        """Run one step; return a Failed if the child dies or takes longer than timeout_s. Raises: BuildError."""
         assert self.process.stdin is not None and self.process.stdout is not None  # Popen was asked for both
         try:
             pickle.dump((task, step, begun), self.process.stdin)
@@ -67,7 +68,7 @@ class Child:
             how = signal.Signals(-status).name if status < 0 else f"status {status}"
             return failed(task, "worker", "crash", f"the extracting process ended with {how}")
         if isinstance(answer, BuildError):
-            self.kill()  # what is broken may be in this process, such as its hold of a GPU
+            self.kill()  # that process may be what is broken, by its hold of a GPU for example
             raise answer
         outcome: Outcome = answer
         return outcome
@@ -76,7 +77,7 @@ class Child:
         try:
             os.killpg(self.process.pid, signal.SIGKILL)
         except ProcessLookupError:
-            return  # it is gone already
+            return  # it has ended already
 
 
 def _send(file: BinaryIO, answer: object) -> None:
@@ -86,7 +87,7 @@ def _send(file: BinaryIO, answer: object) -> None:
 
 
 def _receive(descriptor: int, timeout_s: float) -> bytes:
-    """One message of _send. No thread watches the clock: starting one can deadlock with Dask's profiler.
+    """Receive one message of _send. No thread watches the clock: to start one can deadlock with Dask's profiler.
 
     Raises: TimeoutError, EOFError.
     """
@@ -110,13 +111,14 @@ def _receive(descriptor: int, timeout_s: float) -> bytes:
 
 
 def _end_with(parent: int) -> None:
-    """Exit when the parent is gone, also in the middle of a video; ffmpeg ends on its broken pipe."""
+    """Exit when the parent has ended, even in the middle of a video. ffmpeg then ends, because its pipe is broken."""
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)
 
 
 def main() -> None:
+    """The child: do one piece of work after another, until stdin ends."""
     results = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a library that prints must not write into the pipe
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
@@ -132,7 +134,7 @@ def main() -> None:
             answer = error
         try:
             _send(results, answer)
-        except BrokenPipeError:  # the parent went while the video was made
+        except BrokenPipeError:  # the parent ended while the video was extracted
             os._exit(1)
 
 

@@ -1,1 +1,1 @@
-"""Compiled arithmetic: flow, residuals and what the codec predicts."""
+"""Compiled arithmetic: flow, residuals and the codec's prediction."""

@@ -1,4 +1,4 @@
-"""Numba, set up once: compiled on first use, cached on disk, no GIL, and equal floats on every CPU."""
+"""Numba, set up once for all kernels: compiled on first use, cached on disk, no GIL, equal floats on every CPU."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": False, "error_model": "num
 
 
 def compiled(function: Function) -> Function:
-    """Compile for the CPU at hand; the cache is keyed by CPU and source, and safe where many workers start at once."""
+    """Compile a function for this CPU. The cache is keyed by CPU and source; many workers may start at once."""
     try:
         done: Function = njit(cache=True, **OPTIONS)(function)
     except RuntimeError:  # neither the package nor the user's cache directory can be written
@@ -29,8 +29,8 @@ _TAPS = 4
 def _interpolate4(typing: Any, source: Any, first: Any, row: Any, across: Any, down: Any, at: Any, out: Any) -> Any:
     """out[at : at + 4] = sum over j, i of down[at + j] * across[at + i] * source[first + j * row + 4 * i :][:4].
 
-    Sixteen taps of four interleaved channels, as vectors of four float32: the loop that Numba does not vectorise by
-    itself. All arrays are flat and contiguous; positions are uint64 and not checked.
+    Sixteen taps of four interleaved channels, as vectors of four float32, because Numba does not vectorise this loop by
+    itself. All arrays are flat and contiguous. Positions are uint64 and are not checked.
     """
     signature = types.void(source, types.uint64, types.uint64, across, down, types.uint64, out)
 

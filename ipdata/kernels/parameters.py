@@ -8,7 +8,7 @@ Backend = Literal["numba", "cuda", "opencv"]
 
 @dataclass(frozen=True, kw_only=True)
 class TVL1Parameters:
-    """TV-L1 (Zach, Pock and Bischof 2007); names and defaults are OpenCV's. Raises ValueError outside their ranges."""
+    """TV-L1 (Zach, Pock and Bischof 2007); names and recipe defaults are OpenCV's. Raises ValueError out of range."""
 
     tau: float
     lambda_: float

@@ -1,4 +1,4 @@
-"""What an MPEG-4 decoder predicts of a P-frame before it adds what was coded, compiled: shards.motion.predict."""
+"""The picture that an MPEG-4 decoder predicts for a P-frame, before it adds what was coded: compiled."""
 
 from typing import Any
 
@@ -11,7 +11,10 @@ from shards.motion import INTRA, MACROBLOCK_PX, planes
 
 
 def predicted_i420(previous_i420: U8, mv: I16, *, rounding: int) -> U8:
-    """shards.motion.predict, compiled: bit for bit the same."""
+    """The prediction from the previous picture, both (H * 3 / 2, W): bit for bit that of shards.motion.predict.
+
+    mv: (h, w, 2) half-pels. rounding: 0 or 1, the rounding control of the P-frame.
+    """
     out = np.empty_like(previous_i420)
     for plane, predicted, block_px in zip(planes(previous_i420), planes(out), (MACROBLOCK_PX, 8, 8), strict=True):
         margin_px = block_px + 1  # a block and the pixel beyond it that interpolation reads
@@ -22,7 +25,7 @@ def predicted_i420(previous_i420: U8, mv: I16, *, rounding: int) -> U8:
 
 @compiled
 def _predict_plane(padded: U8, mv: I16, out: U8, block_px: int, rounding: int) -> None:
-    """`padded` has a margin of block_px + 1 on every side; farther out there is nothing new."""
+    """`padded` has a margin of block_px + 1 on every side; farther out, the edge only repeats."""
     height, width = out.shape
     margin_px = block_px + 1
     for row in range(mv.shape[0]):
@@ -39,9 +42,9 @@ def _predict_plane(padded: U8, mv: I16, out: U8, block_px: int, rounding: int) -
 
 @compiled
 def _step(half_pels: int, block_px: int) -> tuple[int, int]:
-    """From a block to its source along one axis: whole px of the plane, and whether half a px more.
+    """The way from a block to its source along one axis: whole px of the plane, and 1 if half a px is to be added.
 
-    Chroma vectors are half as long; what lies between its half-pels counts as the half-pel.
+    In chroma planes vectors are half as long; there a quarter of a px counts as half a px, and so do three quarters.
     """
     motion = 0 if half_pels == INTRA else -int(half_pels)
     if block_px == MACROBLOCK_PX:

@@ -1,4 +1,4 @@
-"""Residuals in one compiled pass each: what shards.motion and shards.columns.residual define."""
+"""Residuals, each in one compiled pass. shards.motion and shards.columns.residual define them."""
 
 import numpy as np
 
@@ -18,7 +18,7 @@ def subtract(picture: U8, source: U8) -> U8:
 def subtract_at(picture: U8, reference: U8, source: I32) -> U8:
     """clip(picture - reference[source] + 128, 0, 255), source (H, W) int32 positions in the flattened reference.
 
-    With `follow`ed sources equal, bit for bit, to store_residual(accumulated_residual(picture, reference, mvs)).
+    With sources from `follow` it equals bit for bit RESIDUAL.store(accumulated_residual(picture, reference, mvs), {}).
     """
     out = np.empty_like(picture)
     _subtract_at(picture.reshape(-1, 3), reference.reshape(-1, 3), source.reshape(-1), out.reshape(-1, 3))
@@ -35,7 +35,10 @@ def _subtract_at(picture: U8, reference: U8, source: I32, out: U8) -> None:
 
 @compiled
 def follow(source: I32, mv: I16) -> I32:
-    """Where each pixel's content stood in the I-frame, one picture later: new[dst] = old[dst - mv], (H, W) int32."""
+    """Where each pixel's content stood in the I-frame, updated for the next picture: new[dst] = old[dst - mv].
+
+    (H, W) int32 positions in the flattened I-frame. If dst - mv lies outside the picture, new[dst] = old[dst].
+    """
     height, width = source.shape
     out = np.empty_like(source)
     for row in range(mv.shape[0]):
@@ -50,7 +53,7 @@ def follow(source: I32, mv: I16) -> I32:
 
 @compiled
 def _whole_px(half_pels: int) -> int:
-    """Half-pels to whole px, truncated toward zero; intra macroblocks stand still."""
+    """Half-pels to whole px, truncated toward zero; 0 for an intra macroblock."""
     if half_pels == INTRA:
         return 0
     return half_pels // 2 if half_pels >= 0 else -(-half_pels // 2)
@@ -59,7 +62,7 @@ def _whole_px(half_pels: int) -> int:
 def stored_residual(picture: U8, previous: U8, mv: I16) -> U8:
     """clip(picture - motion-compensated previous picture + 128, 0, 255): (H, W, 3) uint8.
 
-    Equal, bit for bit, to store_residual(residual(picture, previous, mv)), which is the definition.
+    It equals bit for bit RESIDUAL.store(residual(picture, previous, mv), {}), which is the definition.
     """
     out = np.empty_like(picture)
     height, width, channels = picture.shape
@@ -70,7 +73,7 @@ def stored_residual(picture: U8, previous: U8, mv: I16) -> U8:
 
 @compiled
 def _subtract(picture: U8, previous: U8, mv: I16, out: U8, channels: int) -> None:
-    """Rows are flat, (H, W * channels). Macroblocks side by side with one vector are done as one."""
+    """Rows are flat, (H, W * channels). Neighbouring macroblocks with equal vectors are done together."""
     height, width = picture.shape[0], picture.shape[1] // channels
     for row in range(mv.shape[0]):
         block = 0
@@ -82,7 +85,7 @@ def _subtract(picture: U8, previous: U8, mv: I16, out: U8, channels: int) -> Non
             right = min(block * MACROBLOCK_PX, width)
             x_px, y_px = _whole_px(x_half), _whole_px(y_half)
             for y in range(row * MACROBLOCK_PX, min((row + 1) * MACROBLOCK_PX, height)):
-                first, last = left, left  # what stays inside the picture moves, the rest stands still
+                first, last = left, left  # pixels whose source lies inside the picture move, the rest stands still
                 if 0 <= y - y_px < height:
                     first = min(max(left, x_px), right)
                     last = max(min(right, width + x_px), first)

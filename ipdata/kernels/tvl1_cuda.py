@@ -1,11 +1,11 @@
 """TV-L1 on an NVIDIA GPU: the scheme of ipdata.kernels.tvl1, with a block of threads for each pair of pictures.
 
-A block solves one scale of its pair from beginning to end, so that each pair stops when it comes to rest, and the host
-waits for nothing in between. A thread owns columns and walks down them: neighbouring threads read neighbouring floats,
-and squared changes add up column by column, as in ipdata.kernels.tvl1.
+A block solves one scale of its pair from beginning to end. So each pair stops when it comes to rest, and the host
+never waits in between. A thread owns columns and walks down them: neighbouring threads read neighbouring floats, and
+squared changes add up column by column, as in ipdata.kernels.tvl1.
 
-The floats are those of ipdata.kernels.tvl1 to the bit. Compilers for GPUs fuse a * b + c, which rounds once where a CPU
-rounds twice; so every product that a sum follows is a `product`, which is never fused.
+The floats equal those of ipdata.kernels.tvl1 bit for bit. Compilers for GPUs fuse a * b + c, which then rounds once,
+where a CPU rounds twice. So every product that goes into a sum is a `product`, which is never fused.
 """
 
 import math
@@ -26,24 +26,24 @@ from ipdata.kernels.parameters import TVL1Parameters
 from ipdata.kernels.tvl1 import FLAT, MARGIN_PX, scale_sizes, weights_of
 from shards.arrays import F32, U8
 
-BATCH_PAIRS = 256  # at most
-MEMORY_SHARE = 0.8  # of what is free on the GPU
+BATCH_PAIRS = 256  # the most pairs of a batch
+MEMORY_SHARE = 0.8  # of the free memory of the GPU, for a batch
 FLOATS_A_PIXEL = 17  # of each scale: see GpuScale
 MAX_THREADS = 512  # of a block; wider pictures give a thread several columns
 WARP = 32  # threads that run in step
-MAX_TAPS = 25  # pixels below a median filter of 5x5
+MAX_TAPS = 25  # pixels under a median filter of 5x5
 
-# A grid of few blocks is no mistake here: a pair is one block.
+# A grid of few blocks is no mistake here: each pair is one block.
 warnings.filterwarnings("ignore", message=".*Grid size", category=NumbaPerformanceWarning)
 
 product, product64 = libdevice.fmul_rn, libdevice.dmul_rn
-if config.ENABLE_CUDASIM:  # type: ignore[attr-defined]  # Python, which fuses nothing
+if config.ENABLE_CUDASIM:  # type: ignore[attr-defined]  # the simulator runs Python, which fuses nothing
     product = product64 = operator.mul
 
 
 @cuda.jit
 def resize(source: Any, out: Any, step_y: float, step_x: float, factor: float) -> None:
-    """Bilinear, pixel centres aligned, edges repeated, times a factor; (N, h, w) to (N, H, W). A block makes a row."""
+    """Resize (N, h, w) to (N, H, W), times a factor: bilinear, centres aligned, edges repeated. A block makes a row."""
     pair, y = cuda.blockIdx.y, cuda.blockIdx.x
     height, width = source.shape[1], source.shape[2]
     at_y = min(max(product64(y + 0.5, step_y) - 0.5, 0.0), height - 1.0)
@@ -107,9 +107,9 @@ def clear(planes: Any) -> None:
 
 @cuda.jit(device=True)
 def locate(at: Any, last: int) -> tuple[int, Any]:
-    """Where a line of pixels with margins is sampled: the whole px, and how far beyond it."""
+    """Where to sample a line of pixels with margins: the whole px, and the fraction beyond it."""
     low, high, margin = float32(1 - MARGIN_PX), float32(last + 2), float32(MARGIN_PX)
-    at = at if at > low else low  # also where it is NaN
+    at = at if at > low else low  # also if it is NaN
     at = at if at < high else high
     whole = int(at + margin)
     return whole, at + margin - float32(whole)
@@ -155,7 +155,7 @@ def linearise(i0: Any, i1: Any, u: Any, v: Any, linear: Any) -> None:
 
 @cuda.jit(device=True)
 def median(plane: Any, spare: Any, radius: int) -> None:
-    """Median filter in place, the edges repeated."""
+    """Median filter in place, with repeated edges."""
     height, width = plane.shape
     values = cuda.local.array(MAX_TAPS, float32)
     cuda.syncthreads()
@@ -174,7 +174,7 @@ def median(plane: Any, spare: Any, radius: int) -> None:
 
 @cuda.jit(device=True)
 def median_at(plane: Any, y: int, x: int, radius: int, values: Any) -> float:
-    """Drop the smallest and the largest of what is left until one is left; callers give a constant `radius`."""
+    """The median: drop the smallest and the largest value until one is left. Callers give a constant `radius`."""
     height, width = plane.shape
     side = 2 * radius + 1
     for n in range(side * side):
@@ -206,7 +206,7 @@ def iterate(u: Any, v: Any, dual: Any, linear: Any, weights: Any, count: int) ->
 
 @cuda.jit(device=True)
 def primal(u: Any, v: Any, dual: Any, linear: Any, reach: float, theta: float) -> float:
-    """The primal update of this thread's columns; the sum of its squared changes."""
+    """Do the primal update of this thread's columns; return the sum of its squared changes."""
     height, width = u.shape
     zero = float32(0)
     change = float64(0)
@@ -232,7 +232,7 @@ def primal(u: Any, v: Any, dual: Any, linear: Any, reach: float, theta: float) -
 
 @cuda.jit(device=True)
 def ascend(u: Any, v: Any, dual: Any, step: float) -> None:
-    """The dual update of this thread's columns; differences vanish beyond the last row and column."""
+    """Do the dual update of this thread's columns. Differences beyond the last row and column are 0."""
     height, width = u.shape
     one, zero = float32(1), float32(0)
     for x in range(cuda.threadIdx.x, width, cuda.blockDim.x):
@@ -253,7 +253,7 @@ def ascend(u: Any, v: Any, dual: Any, step: float) -> None:
 
 @cuda.jit(device=True)
 def sum_over_block(value: float) -> float:
-    """The sum of every thread's value, in an order that depends on the number of threads alone; synchronises."""
+    """The sum of every thread's value, in an order that depends on the number of threads alone. Synchronises them."""
     thread, threads = cuda.threadIdx.x, cuda.blockDim.x
     values = cuda.shared.array(MAX_THREADS, float64)
     values[thread] = value
@@ -281,60 +281,63 @@ class GpuScale:
         self.height, self.width = height, width
 
     def shrink(self, finer: "GpuScale", pairs: int, step: float) -> None:
-        """Fill the pictures from the finer scale's; a step is px there for a pixel here."""
+        """Fill the pictures from the finer scale's. step: px of the finer scale for each px of this one."""
         for source, out in ((finer.i0, self.i0), (finer.i1, self.i1)):
             resize[(self.height, pairs), self.threads](source[:pairs], out[:pairs], step, step, 1.0)
 
     def enlarge(self, coarser: "GpuScale", pairs: int, factor: float) -> None:
-        """Fill the flow from the coarser scale's, in the larger px of this one."""
+        """Fill the flow from the coarser scale's, times `factor`: the same way is more px here."""
         steps = coarser.height / self.height, coarser.width / self.width
         for source, out in ((coarser.u, self.u), (coarser.v, self.v)):
             resize[(self.height, pairs), self.threads](source[:pairs], out[:pairs], *steps, factor)
 
     def solve(self, counts: Any, pairs: int) -> None:
+        """Improve the flow of this scale. counts: see the kernel `solve`."""
         interleave[(self.height, pairs), self.threads](self.i1[:pairs], self.interleaved[:pairs])
         parts = (self.i0, self.interleaved, self.u, self.v, self.dual, self.linear, self.spare)
         solve[pairs, self.threads](*(part[:pairs] for part in parts), self.weights, counts)
 
 
 def zeros(*shape: int) -> Any:
+    """float32 zeros on the GPU."""
     return cuda.to_device(np.zeros(shape, np.float32))
 
 
 @contextmanager
 def _errors_of_the_machine() -> Iterator[None]:
-    """No memory, no compiler, a driver too old, a lost device: none of it is a video's fault."""
+    """Turn every error into a BuildError: lack of memory, an old driver or a lost device are no video's fault."""
     try:
         yield
     except BuildError:
         raise
     except Exception as error:
-        cure = "see that its driver, memory and CUDA packages are well, or use --flow-backend numba"
+        cure = "check its driver, memory and CUDA packages, or use --flow-backend numba"
         raise BuildError(f"the GPU failed ({type(error).__name__}: {error}); {cure}") from error
 
 
 class BatchTVL1:
-    """Flow between many pairs of pictures of one size at once; its memory on the GPU is allocated once."""
+    """Flow between many pairs of pictures of one size at once. Its memory on the GPU is allocated once."""
 
     def __init__(self, settings: TVL1Parameters, *, height: int, width: int) -> None:
         """Raises: BuildError if no CUDA GPU can be used, or it has too little memory."""
         if not cuda.is_available():
             cure = "run on a machine with one, on a cluster (--scheduler), or with --flow-backend numba"
-            raise BuildError(f'no CUDA GPU can be used here; it needs one, and the extra "cuda": {cure}')
+            raise BuildError(f'no CUDA GPU can be used here; flow backend cuda needs one, and the extra "cuda": {cure}')
         with _errors_of_the_machine():
             sizes = scale_sizes(settings, height=height, width=width)
             pair_bytes = FLOATS_A_PIXEL * np.dtype(np.float32).itemsize * sum((h + 8) * (w + 8) for h, w in sizes)
             free_bytes = cuda.current_context().get_memory_info()[0]
             self.batch_pairs = int(min(BATCH_PAIRS, MEMORY_SHARE * free_bytes / pair_bytes))
             if self.batch_pairs < 1:
-                raise BuildError(f"{free_bytes} bytes are free on the GPU, and a pair of pictures takes {pair_bytes}")
+                problem = f"{free_bytes} bytes are free on the GPU, but a pair of pictures takes {pair_bytes}"
+                raise BuildError(f"{problem}; free some, or use --flow-backend numba")
             counts = (settings.warps, settings.outer_iterations, settings.inner_iterations, settings.median_px)
             self.counts = cuda.to_device(np.array(counts, np.int32))
             self.step = 1 / settings.scale_step
             self.scales = [GpuScale(settings, self.batch_pairs, *size) for size in sizes]
 
     def __call__(self, previous: U8, current: U8) -> F32:
-        """(N, H, W) uint8 luma each, to (N, H, W, 2) float32 px: u to the right, v down, from previous to current.
+        """Flow from previous to current, (N, H, W) uint8 luma: (N, H, W, 2) float32 px, u to the right, v down.
 
         Raises: BuildError if the GPU fails, which is no fault of the pictures.
         """

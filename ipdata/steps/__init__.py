@@ -1,1 +1,1 @@
-"""What a build does: plan, extract, pack, and the output that it leaves."""
+"""The steps of a build (plan, extract, pack) and the output directory that it writes."""

@@ -1,4 +1,4 @@
-"""Decoded pictures to the payloads of the columns, in one pass."""
+"""Make the payloads of the columns from the decoded pictures, in one pass."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -32,11 +32,11 @@ class Clock:
 def encode_columns(
     m4v: bytes, columns: Sequence[str], recipe: BuildRecipe, clock: Clock, *, picture_types: str
 ) -> dict[str, Payload]:
-    """The payload of each column asked for, of a bitstream that must have pictures of these types ("IPPP...").
+    """Make the payload of each column, in one pass over a bitstream that must have pictures of these types ("IPPP...").
 
-    Raises: VideoError if its pictures are others, before any is decoded; or if it does not decode whole.
+    Raises: VideoError if it has other pictures, which is checked before any is decoded; or if some do not decode.
     """
-    cv2.setNumThreads(1)  # parallelism is one video a core
+    cv2.setNumThreads(1)  # each core works on a video of its own
     check_picture_types(decode.coded_picture_types(m4v), picture_types)
     size = {"width": recipe.transcode.width, "height": recipe.transcode.height}
     makers = {name: column_build_of(name).maker(recipe.columns.get(name), **size) for name in columns}
@@ -49,7 +49,7 @@ def encode_columns(
             with clock.stage(name):
                 maker.add(picture, previous)
     if decoded != len(picture_types):
-        raise VideoError("decode", "damaged", f"{decoded} of {len(picture_types)} coded pictures decode")
+        raise VideoError("decode", "damaged", f"only {decoded} of {len(picture_types)} coded pictures decode")
     payloads = {}
     for name, maker in makers.items():
         with clock.stage(name):
@@ -67,7 +67,7 @@ def check_picture_types(found: str, expected: str) -> None:
 
 
 def _pairs(m4v: bytes, clock: Clock) -> Iterator[tuple[Picture, Picture]]:
-    """Each picture with the one before it; the first, an I-frame, with itself."""
+    """Yield each picture with the one before it. The first picture, an I-frame, comes with itself."""
     decoded = decode.pictures(m4v)
     previous: Picture | None = None
     while True:

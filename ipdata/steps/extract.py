@@ -1,7 +1,7 @@
-"""One video to its record and payloads: transcode, decode, encode. All or nothing.
+"""Extract one video: transcode, decode and encode it to a record and payloads. All or nothing.
 
-A video's work is a list of steps, each with the columns that it makes and the resource that it wants. The first step
-transcodes; those after it decode what the first one made. Steps know nothing of where they run.
+A video's work is a list of steps. Each step makes some columns, and may want a resource such as a GPU. The first step
+transcodes the source; later steps decode the bitstream that the first one made. Steps do not know where they run.
 """
 
 import errno
@@ -23,9 +23,9 @@ from shards.columns import Payload
 from shards.failures import Failure
 from shards.schema import Sample
 
-# Errors that are no fault of a video: no space, quota, file handles or memory left.
+# These errors are the machine's fault and not a video's: no space, quota, file handles or memory left.
 THIS_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EROFS}
-MIN_DEFICIT_FRAMES = 3  # genuine clips announce a few frames too many, whatever their length
+MIN_DEFICIT_FRAMES = 3  # sound clips of any length may announce a few frames too many
 VIDEO = "video"  # the column that later steps decode
 
 
@@ -33,8 +33,8 @@ VIDEO = "video"  # the column that later steps decode
 class Step:
     """A part of a video's work."""
 
-    columns: tuple[str, ...]  # that it makes
-    resource: str = ""  # of the worker that makes them; empty where any worker will do
+    columns: tuple[str, ...]  # the columns that it makes
+    resource: str = ""  # that its worker must have; empty if any worker will do
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +45,15 @@ class VideoTask:
     video: Video
     recipe: BuildRecipe
     columns: tuple[str, ...]
-    tools: dict[str, str]  # what the build was planned with; a worker with others refuses
+    tools: dict[str, str]  # name -> version that the build was planned with; a worker with others refuses
     ffmpeg: str | None = None
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """One step for all columns that any worker can make, then one for each resource."""
+        """One step for all columns that any worker can make, then one for each resource.
+
+        If there are later steps, the first one also makes the column video, which they decode.
+        """
         resources = {column: self.recipe.resource(column) for column in self.columns}
         wanted = sorted({resource for resource in resources.values() if resource})
         first = tuple(column for column, resource in resources.items() if not resource)
@@ -81,7 +84,7 @@ Outcome = Extracted | Failed
 
 
 def run_steps(task: VideoTask) -> Outcome:
-    """All steps of a video, one after another, in this process. Raises: as run_step."""
+    """Run all steps of a video, one after another, in this process. Raises: as run_step."""
     outcome: Outcome | None = None
     for step in task.steps:
         outcome = run_step(task, step, outcome)
@@ -90,11 +93,11 @@ def run_steps(task: VideoTask) -> Outcome:
 
 
 def run_step(task: VideoTask, step: Step, begun: Outcome | None) -> Outcome:
-    """One step of a video; whatever is the video's fault becomes a Failed, which later steps hand on.
+    """Run one step of a video. If the video is at fault, return a Failed, which later steps pass on.
 
-    begun: the outcome of the step before; None for the first one.
+    begun: the outcome of the previous step; None for the first step.
 
-    Raises: BuildError where this machine cannot extract any video.
+    Raises: BuildError if this machine cannot extract any video.
     """
     if isinstance(begun, Failed):
         return begun
@@ -105,9 +108,9 @@ def run_step(task: VideoTask, step: Step, begun: Outcome | None) -> Outcome:
         raise
     except VideoError as error:
         return failed(task, error.stage, error.code, error.detail)
-    except Exception as error:  # whatever one video does to a library must not cost the other videos
+    except Exception as error:  # an error that one video causes in a library must not cost the other videos
         if isinstance(error, OSError) and error.errno in THIS_MACHINE:
-            raise BuildError(f"{task.video.name} cannot be extracted here: {error}; mend that and run again") from None
+            raise BuildError(f"{task.video.name} cannot be extracted here: {error}; fix that and run again") from None
         return failed(task, "worker", "error", traceback.format_exc())
 
 
@@ -116,17 +119,18 @@ def _check_tools(task: VideoTask) -> None:
     for column in task.columns:
         ours, needed = (task.recipe.tools_of(column, tools) for tools in (here, task.tools))
         if ours != needed:
-            raise BuildError(f"this worker has {ours}, column {column} needs {needed}; install the same")
+            raise BuildError(f"this worker has {ours}, but column {column} needs {needed}; install the same versions")
 
 
 def failed(task: VideoTask, stage: str, code: str, detail: str) -> Failed:
+    """The outcome of a task whose video failed. detail: free text for the log and the report."""
     return Failed(failure=Failure(key=task.key, name=task.video.name, stage=stage, code=code), detail=detail)
 
 
 def extract(task: VideoTask, step: Step) -> Extracted:
-    """The first step: from the source to a record and the step's payloads.
+    """The first step: transcode the source, and make the record and the step's payloads.
 
-    Raises: VideoError with stage and code; nothing is returned in part.
+    Raises: VideoError with stage and code. There is no partial result.
     """
     clock, limit_frames = Clock(), task.recipe.limits.frames
     with tempfile.TemporaryDirectory(prefix="ipdata-") as scratch:
@@ -145,7 +149,7 @@ def extract(task: VideoTask, step: Step) -> Extracted:
 
 
 def extend(task: VideoTask, step: Step, begun: Extracted) -> Extracted:
-    """A later step: add its columns, made from the bitstream that the first step left. Raises: VideoError."""
+    """A later step: make its columns from the bitstream that the first step made, and add them. Raises: VideoError."""
     clock, m4v, types = Clock(), begun.payloads[VIDEO].data, begun.sample.picture_types
     payloads = encode_columns(m4v, step.columns, task.recipe, clock, picture_types=types)
     stages = {*begun.seconds, *clock.seconds}
@@ -155,7 +159,7 @@ def extend(task: VideoTask, step: Step, begun: Extracted) -> Extracted:
 
 
 def _finished(task: VideoTask, step: Step, extracted: Extracted) -> Extracted:
-    """After the last step, only the columns that were asked for, in their order."""
+    """After the last step, keep only the columns that were asked for, in their order."""
     if step != task.steps[-1]:
         return extracted
     payloads = {name: extracted.payloads[name] for name in task.columns}
@@ -163,14 +167,14 @@ def _finished(task: VideoTask, step: Step, extracted: Extracted) -> Extracted:
 
 
 def _check_source(facts: decode.SourceFacts, recipe: BuildRecipe) -> None:
-    """Containers announce a frame or a few too many; far too many means that the file was cut."""
+    """Raise VideoError if far fewer frames decode than announced, as in a cut file, or if too many are damaged."""
     allowed = recipe.source.max_frame_deficit
     announced = min(facts.announced_frames, recipe.limits.frames or facts.announced_frames)
     if announced - facts.frames > max(MIN_DEFICIT_FRAMES, allowed * announced):
-        detail = f"{announced} frames announced, {facts.frames} decode; more than {allowed:.0%} are missing"
+        detail = f"{announced} frames are announced, {facts.frames} decode; more than {allowed:.0%} are missing"
         raise VideoError("source", "truncated", detail)
     if facts.damaged > allowed * facts.frames:
-        detail = f"{facts.damaged} damaged packets or frames beside {facts.frames} frames; more than {allowed:.0%}"
+        detail = f"{facts.damaged} packets or frames are damaged, more than {allowed:.0%} of {facts.frames} frames"
         raise VideoError("source", "damaged", detail)
 
 

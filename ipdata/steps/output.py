@@ -1,4 +1,4 @@
-"""The output directory of a build: is it ours, is it free, and what of it is already done."""
+"""The output directory of a build: its paths, its lock, and checks that nothing in it is lost or mixed."""
 
 import re
 import shutil
@@ -19,8 +19,8 @@ from shards.layout import MANIFEST
 from shards.schema import Sample
 
 BUILD_DIR = ".build"  # receipts, lock, log: no part of the set
-PUBLISHED_NAME = re.compile(r"\d{5,}\.(tar|idx\.json|jsonl)")  # what else lies there is not ours to remove
-IDENTITY = "identity.json"  # below it: what the output is built with, by dotted name
+PUBLISHED_NAME = re.compile(r"\d{5,}\.(tar|idx\.json|jsonl)")  # files of other names are not ours to remove
+IDENTITY = "identity.json"  # in BUILD_DIR: settings and tools of the output, by dotted name
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Output:
         return self.build_dir / "receipts" / f"{shard}.json"
 
     def receipt(self, shard: str) -> Receipt | None:
-        """The receipt of a shard, if there is one that can be read; a damaged one counts for nothing."""
+        """The receipt of a shard; None if there is none, or it is damaged."""
         try:
             path = self.receipt_path(shard)
             return Receipt.from_json(path.read_bytes(), where=str(path))
@@ -53,12 +53,12 @@ class Output:
             return None
 
     def receipts(self) -> list[Receipt]:
-        """All that can be read, of whatever plan."""
+        """All receipts that can be read, also those of another plan."""
         paths = sorted((self.build_dir / "receipts").glob("*.json"))
         return [receipt for receipt in map(self.receipt, (path.stem for path in paths)) if receipt is not None]
 
     def published_keys(self) -> set[str]:
-        """Keys of all samples that the output holds, by its receipts and, where those are lost, by its records."""
+        """Keys of all samples that the output holds, from its receipts or, where one is lost, from the records."""
         keys = {key for receipt in self.receipts() for key in receipt.sources}
         for path in sorted((self.directory / "samples").glob("*.jsonl")):
             if self.receipt(path.stem) is None:
@@ -66,7 +66,7 @@ class Output:
         return keys
 
     def published_columns(self) -> set[str]:
-        """Columns that have files or receipts; the recipe of these is binding."""
+        """Columns that have files or receipts. Later builds must use the recipe that made them."""
         by_receipts = {column for receipt in self.receipts() for column in receipt.columns}
         return by_receipts | {column for column in column_builds() if any((self.directory / column).glob("*.tar"))}
 
@@ -75,11 +75,11 @@ class Output:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the output for one build. Raises BuildError if another build holds it."""
+        """Lock the output for one build. Raises BuildError if another build has locked it."""
         self.build_dir.mkdir(parents=True, exist_ok=True)
         try:
             with (self.build_dir / "lock").open("wb") as file, locked(file, wait_s=0):
-                shutil.rmtree(self.temporary_dir, ignore_errors=True)  # what a killed build left
+                shutil.rmtree(self.temporary_dir, ignore_errors=True)  # left by a killed build
                 self.temporary_dir.mkdir()
                 try:
                     yield
@@ -90,7 +90,7 @@ class Output:
 
 
 def _keys_in(records: Path) -> set[str]:
-    """Keys of a file of records; none where it is damaged, since then it is to be built again."""
+    """Keys in a file of records; empty if it is damaged, because then its shard is built again."""
     try:
         return {Sample.from_json(line, where=str(records)).key for line in records.read_bytes().splitlines()}
     except ValueError:
@@ -98,7 +98,7 @@ def _keys_in(records: Path) -> set[str]:
 
 
 def check_ours(directory: Path) -> None:
-    """Raises BuildError if the directory has content that no build made, so that nothing of it can be lost."""
+    """Protect what is not ours: raise BuildError if the directory has content that no build made."""
     if not directory.exists():
         return
     if not directory.is_dir():
@@ -106,7 +106,7 @@ def check_ours(directory: Path) -> None:
     if (directory / BUILD_DIR / IDENTITY).is_file() or not any(directory.iterdir()):
         return
     if [entry.name for entry in directory.iterdir()] == [BUILD_DIR]:
-        return  # killed before its first byte
+        return  # a build was killed before it published anything
     if (directory / MANIFEST).is_file():
         raise BuildError(
             f"{directory}: holds a shard set that was not built here (no {BUILD_DIR}); build into another --out"
@@ -117,7 +117,7 @@ def check_ours(directory: Path) -> None:
 
 
 def identity(plan: Plan, columns: tuple[str, ...], tools: dict[str, str]) -> dict[str, Any]:
-    """What must be equal for two runs to write into one set, by dotted name."""
+    """Settings and tools, by dotted name, that must be equal for two runs to write into one set."""
     tables = plan.recipe.tables()
     binding = {"transcode", "source", "shards", "limits", plan.listing.dataset, *columns}
     flat = {f"{table}.{key}": value for table in tables if table in binding for key, value in tables[table].items()}
@@ -129,14 +129,14 @@ def identity(plan: Plan, columns: tuple[str, ...], tools: dict[str, str]) -> dic
 
 
 def check_identity(output: Output, plan: Plan, columns: tuple[str, ...], tools: dict[str, str]) -> tuple[str, ...]:
-    """Compare with what published columns were made with, and note the rest; returns all columns the set will have.
+    """Check recipe and tools against the published columns, then record them; return all columns of the new set.
 
     Raises: BuildError that names each difference.
     """
     path = output.build_dir / IDENTITY
     begun = canonical.loads(path.read_bytes(), where=str(path)) if path.is_file() else {}
     if not isinstance(begun, dict):
-        raise BuildError(f"{path}: damaged; what the output was built with is not known, build into another --out")
+        raise BuildError(f"{path}: damaged, so the recipe of this output is not known; build into another --out")
     published = output.published_columns()
     unknown = sorted(published - column_builds().keys())
     if unknown:
@@ -150,8 +150,8 @@ def check_identity(output: Output, plan: Plan, columns: tuple[str, ...], tools: 
         if begun.get(name) != value
     ]
     if differences:
-        listed = "\n  ".join(["begun with another recipe or other tools:", *differences])
-        raise BuildError(f"{output.directory}: {listed}\nuse those, or build into another --out")
+        listed = "\n  ".join(["was begun with another recipe or other tools:", *differences])
+        raise BuildError(f"{output.directory}: {listed}\nUse those, or build into another --out")
     wanted = canonical.dumps(identity(plan, union, tools))
     write_published(path, wanted, temporary_dir=output.temporary_dir)
     return union
@@ -162,7 +162,7 @@ def _spelt(value: object) -> str:
 
 
 def _as_json(value: dict[str, Any]) -> dict[str, Any]:
-    """Through JSON and back, so that tuples compare as the lists they are read as."""
+    """The value after JSON and back: tuples become lists, as in the file that it is compared with."""
     parsed: dict[str, Any] = canonical.loads(canonical.dumps(value), where="identity")
     return parsed
 
@@ -172,14 +172,14 @@ def check_nothing_lost(output: Output, plan: Plan, published: set[str]) -> None:
     lost = sorted(published - set(plan.videos))
     if lost:
         raise BuildError(
-            f"{output.directory}: has {len(lost)} samples that this build does not choose, such as {lost[0]}: their "
-            "videos are not found any more, or others come before them under the same limit or draw. Bring the "
-            "videos back, name the old ones with --draw, or build into another --out"
+            f"{output.directory}: has {len(lost)} samples that this build does not choose, such as {lost[0]}. Their "
+            "videos are gone, or the same limit or draw now takes other videos. Bring the videos back, list the old "
+            "ones in a --draw file, or build into another --out"
         )
 
 
 def remove_stale(output: Output, plan: Plan, columns: tuple[str, ...]) -> None:
-    """Remove published files and receipts of shards that the plan has no more, or that lost all their samples."""
+    """Remove files and receipts of shards that are no longer planned or have lost all their samples."""
     receipts = {shard.shard: output.receipt(shard.shard) for shard in plan.shards}
     kept = {path for receipt in receipts.values() if receipt and receipt.info for path in receipt.info.files}
     files = [path for folder in ("samples", *columns) for path in (output.directory / folder).glob("*")]

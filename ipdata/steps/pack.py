@@ -1,4 +1,4 @@
-"""The unit of publishing: outcomes of one shard's videos to its files under their final names, then its receipt."""
+"""Pack one shard: write the outcomes of its videos to files, rename these to their final names, leave a receipt."""
 
 import os
 import shutil
@@ -23,30 +23,30 @@ Content = dict[str, tuple[Sample, dict[str, Payload]]]
 
 @dataclass(frozen=True, kw_only=True)
 class ShardTask:
-    """What is to be done for one shard: the videos to extract, and the receipt of what can be kept."""
+    """The work on one shard: the videos to extract, and the receipt of what can be kept."""
 
     output: Output
     plan: ShardPlan
     columns: tuple[str, ...]
     videos: tuple[VideoTask, ...]
-    kept: Receipt | None  # published and intact; samples that no task makes are taken from there
+    kept: Receipt | None  # of files that are intact; samples that no task makes are taken from them
     published: frozenset[str]  # keys that the output held before this build, whether they can be kept or not
-    drop_failed: bool  # may a published sample be left out, if its video cannot be extracted any more?
-    strict: bool  # publish nothing where a video failed
+    drop_failed: bool  # leave out a published sample if its video can no longer be extracted
+    strict: bool  # do not publish the shard if a video failed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Packed:
-    """What became of a shard: published, or left as it was because published samples would have been lost."""
+    """A shard was published; or it was left as it was, because samples would be lost or strict forbids it."""
 
     shard: str
-    would_lose: tuple[Failed, ...]
+    would_lose: tuple[Failed, ...]  # failures of videos whose samples are published
 
 
 def pack(task: ShardTask, outcomes: Sequence[Outcome]) -> Packed:
-    """Merge new outcomes with what is kept, write, sync, rename, and leave the receipt.
+    """Merge new outcomes with kept samples; write, sync and rename the files; leave the receipt.
 
-    Raises: BuildError where the output cannot be written: the build stops and can be resumed.
+    Raises: BuildError if the output cannot be written. The build stops and can be resumed.
     """
     failures = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
     would_lose = tuple(outcome for outcome in failures if outcome.failure.key in task.published)
@@ -56,7 +56,7 @@ def pack(task: ShardTask, outcomes: Sequence[Outcome]) -> Packed:
         _pack(task, outcomes, failures)
     except OSError as error:
         where = f"{task.output.directory}, shard {task.plan.shard}"
-        raise BuildError(f"{where} cannot be written: {error}; mend that and run the same command again") from None
+        raise BuildError(f"{where} cannot be written: {error}; fix that and run the same command again") from None
     return Packed(shard=task.plan.shard, would_lose=())
 
 
@@ -64,7 +64,7 @@ def _pack(task: ShardTask, outcomes: Sequence[Outcome], failures: Sequence[Faile
     content = _merge(task, outcomes)
     samples = [content[key][0] for key in task.plan.videos if key in content]
     if task.kept is not None and _nothing_new(task, task.kept, samples, outcomes):
-        info = task.kept.info  # what failed before failed again
+        info = task.kept.info  # only videos that had failed before were tried, and they failed again
     else:
         info = _publish(task, samples, content)
     receipt = Receipt(
@@ -78,13 +78,13 @@ def _pack(task: ShardTask, outcomes: Sequence[Outcome], failures: Sequence[Faile
 
 
 def _nothing_new(task: ShardTask, kept: Receipt, samples: Sequence[Sample], outcomes: Sequence[Outcome]) -> bool:
-    """Is the shard as it stands what would be written?"""
+    """True if the published files are already what would be written."""
     same = kept.columns == list(task.columns) and set(kept.sources) == {sample.key for sample in samples}
     return same and all(isinstance(outcome, Failed) for outcome in outcomes)
 
 
 def _merge(task: ShardTask, outcomes: Sequence[Outcome]) -> Content:
-    """Samples that have every column, new or kept; a video that failed in a new column leaves the old ones too."""
+    """Samples with every column, new or kept. A video that failed in a new column loses its old columns too."""
     whole = {video.key for video in task.videos if video.columns == task.columns}
     content = {key: entry for key, entry in _published(task).items() if key not in whole}
     for outcome in outcomes:
@@ -96,19 +96,19 @@ def _merge(task: ShardTask, outcomes: Sequence[Outcome]) -> Content:
             recipe.width,
             recipe.height,
         ):
-            raise BuildError(f"{key}: the outcome is not of this build; a defect of this program, report it")
+            raise BuildError(f"{key}: the outcome is not of this build; this is a bug, please report it")
         sample, payloads = content.get(key, (outcome.sample, {}))
         if sample != outcome.sample:
-            raise BuildError(f"{key}: its record is not the one that was published; build into another --out")
+            raise BuildError(f"{key}: its new record differs from the published one; build into another --out")
         content[key] = (sample, {**payloads, **outcome.payloads})
     partial = [key for key, (_, payloads) in content.items() if set(payloads) != set(task.columns)]
     if partial:
-        raise BuildError(f"shard {task.plan.shard}: {partial[:3]} lack columns; a defect of this program, report it")
+        raise BuildError(f"shard {task.plan.shard}: {partial[:3]} lack columns; this is a bug, please report it")
     return content
 
 
 def _published(task: ShardTask) -> Content:
-    """Records and payloads of the shard as it stands."""
+    """Records and payloads of the published files that can be kept."""
     if task.kept is None or task.kept.info is None:
         return {}
     directory, shard = task.output.directory, task.plan.shard
@@ -126,7 +126,7 @@ def _published(task: ShardTask) -> Content:
 
 
 def _publish(task: ShardTask, samples: Sequence[Sample], content: Content) -> ShardInfo | None:
-    """The shard's files under their final names. Just before the first one changes, the manifest goes."""
+    """Write the shard's files and rename them to their final names. The manifest is removed before the first rename."""
     if not samples:
         task.output.manifest.unlink(missing_ok=True)
         return None
@@ -135,7 +135,7 @@ def _publish(task: ShardTask, samples: Sequence[Sample], content: Content) -> Sh
     temporary.mkdir(parents=True)
     try:
         files: dict[str, FileInfo] = write_shard(temporary, task.plan.shard, samples, columns)
-        task.output.manifest.unlink(missing_ok=True)  # while shards change there is no set
+        task.output.manifest.unlink(missing_ok=True)  # while shards change, this directory is no set
         for relative in files:
             publish(temporary / relative, task.output.directory / relative)
     finally:

@@ -1,4 +1,4 @@
-"""The plan: which video stands in which shard. A pure function of the listing and the recipe; touches no disk."""
+"""The plan: which video goes into which shard. A pure function of the listing and the recipe; touches no disk."""
 
 from collections import defaultdict
 from dataclasses import asdict, dataclass, replace
@@ -14,15 +14,15 @@ from shards.schema import check_splits
 
 @dataclass(frozen=True, kw_only=True)
 class ShardPlan:
-    """The videos of one shard by key, in their order."""
+    """The videos of one shard, by key, in the order of the shard."""
 
     shard: str
     videos: dict[str, Video]
-    subsets: dict[str, str] | None  # what all of them are in each split; None where the plan is not grouped
+    subsets: dict[str, str] | None  # split -> subset, the same for all videos; None if the plan is not grouped
 
     @property
     def sha256(self) -> str:
-        """Changes with whatever the shard's records take from the plan."""
+        """Hash of all that the shard's records take from the plan."""
         videos = [
             {"key": key, "name": v.name, "class": [v.class_id, v.class_name], "subsets": v.subsets}
             for key, v in self.videos.items()
@@ -32,10 +32,12 @@ class ShardPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
+    """The shards of a set, in order, and what they were planned from."""
+
     listing: Listing
     recipe: BuildRecipe
     shards: tuple[ShardPlan, ...]
-    grouped: bool
+    grouped: bool  # the videos of a shard have equal subsets in every split
 
     @property
     def videos(self) -> dict[str, Video]:
@@ -47,7 +49,10 @@ class Plan:
 
 
 def make_plan(listing: Listing, recipe: BuildRecipe) -> Plan:
-    """Choose, order, group and cut. Raises BuildError if no video is left, ShardError if two keys collide."""
+    """Choose the videos, order them, group them by subsets and cut the groups into shards.
+
+    Raises: BuildError if no video is left; ShardError if two keys collide.
+    """
     check_splits(listing.splits, where=listing.dataset)
     listing = _limit_classes(listing, recipe.limits.classes)
     keys = keys_of((video.class_name, video.name) for video in listing.videos)
@@ -55,7 +60,8 @@ def make_plan(listing: Listing, recipe: BuildRecipe) -> Plan:
     ordered = sorted(by_key, key=lambda key: order_of(recipe.shards.seed, key))[: recipe.limits.videos]
     if not ordered:
         raise BuildError(
-            f"{listing.dataset}: no video is left to build; {len(listing.missing)} listed ones are missing"
+            f"{listing.dataset}: no video is left to build; {len(listing.missing)} listed videos are missing. "
+            "Check --source and --classes"
         )
     groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for key in ordered:

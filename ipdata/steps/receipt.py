@@ -1,4 +1,4 @@
-"""Receipts: what was published of a shard, and so what is left to do."""
+"""Receipts: each records what was published of one shard, and so tells what work is left."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,12 +15,12 @@ from shards.schema import check_types, record_from
 
 @dataclass(frozen=True, kw_only=True)
 class Receipt:
-    """What was published of one shard, written after its files. Done means that all of it still holds."""
+    """What was published of one shard, written after its files. The shard is done if all of it still holds."""
 
     plan_sha256: str
     columns: list[str]
-    sources: dict[str, str]  # key -> sha256 of the source of each sample that is in the shard
-    info: ShardInfo | None  # None where every video of the shard failed
+    sources: dict[str, str]  # key -> sha256 of the source, for each sample in the shard
+    info: ShardInfo | None  # None if every video of the shard failed
     failed: list[Failure]
 
     def __post_init__(self) -> None:
@@ -44,7 +44,7 @@ class Receipt:
 
 
 def intact(directory: Path, receipt: Receipt) -> bool:
-    """Tell whether the files published in a directory are, byte by byte, what the receipt says."""
+    """True if the files in the directory have, byte for byte, the content that the receipt states."""
     files = receipt.info.files if receipt.info else {}
     paths = ((directory / relative, expected) for relative, expected in files.items())
     return all(path.is_file() and FileInfo.of(path) == expected for path, expected in paths)
@@ -53,9 +53,11 @@ def intact(directory: Path, receipt: Receipt) -> bool:
 def work_left(
     shard: ShardPlan, receipt: Receipt | None, columns: tuple[str, ...], sources: dict[str, str]
 ) -> dict[str, tuple[str, ...]]:
-    """Key -> columns that are still to be extracted. `receipt` is None where nothing published can be kept.
+    """Key -> columns that are still to be made.
 
-    A video that failed is tried again in all columns; so is one whose source has other bytes than when it was built.
+    receipt: None if nothing published can be kept. sources: key -> sha256 that the source has now.
+
+    A video is extracted again in all columns if it failed, or if its source has changed since it was built.
     """
     if receipt is None or receipt.plan_sha256 != shard.sha256:
         return dict.fromkeys(shard.videos, columns)

@@ -1,4 +1,4 @@
-"""A source on its way to ffmpeg: a path that can be opened, and the hash that says which bytes were extracted."""
+"""Open a source for ffmpeg and PyAV, and record by its hash which bytes were extracted."""
 
 import time
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from ipdata.video.synthesis import Synthesis
 from shards.canonical import sha256_file
 
 Source = Path | Synthesis
-RECENT_S = 3.0  # file systems may round times by as much; a file that changed this recently may change unseen
+RECENT_S = 3.0  # file systems may round times by this much, so a change to a file this young can go unseen
 
 
 def source_sha256(source: Source) -> str:
-    """What tells whether a source is still the same. Raises: VideoError if it cannot be read."""
+    """sha256 of a file, or of what describes a synthetic video. Raises: VideoError if the file cannot be read."""
     if isinstance(source, Synthesis):
         return source.sha256()
     try:
@@ -24,21 +24,21 @@ def source_sha256(source: Source) -> str:
 
 @dataclass(frozen=True)
 class Opened:
-    """A source as it is while it is extracted.
+    """A source while it is extracted.
 
-    A file is read three times: by the decode that counts its frames, by ffmpeg, and by `sha256` afterwards. Its state,
-    with the time of its last change, proves that all three read the same bytes. Where the file changed so recently that
-    its times prove nothing, it is hashed before as well.
+    A file is read three times: by the decode that counts its frames, by ffmpeg, and by `sha256` afterwards. If its
+    state, which has the time of the last change, is still the same then, all three have read the same bytes. If the
+    file is so young that its times prove nothing, it is also hashed before.
     """
 
     source: Source
     path: Path  # a file that ffmpeg and PyAV can open
-    state: tuple[int, ...]
-    early_sha256: str  # empty where the state is proof enough
+    state: tuple[int, ...]  # before the first read; empty for a synthetic video
+    early_sha256: str  # before the first read; empty if the state is proof enough
 
     @classmethod
     def of(cls, source: Source, scratch: Path) -> "Opened":
-        """Raises: VideoError if the source is empty or cannot be read."""
+        """Open a source. scratch: a directory for temporary files. Raises: VideoError if it is empty or unreadable."""
         if isinstance(source, Synthesis):
             path = scratch / "source.y4m"
             early = source.sha256()
@@ -51,7 +51,7 @@ class Opened:
         return cls(source, _openable(source, scratch), state, "" if proven else source_sha256(source))
 
     def sha256(self) -> str:
-        """The hash of the bytes that were read. Raises: VideoError if the source has changed meanwhile."""
+        """The hash of the bytes that were read. Raises: VideoError if the source has changed since."""
         sha256 = source_sha256(self.source)
         now = _state(self.source) if isinstance(self.source, Path) else ()
         if now != self.state or self.early_sha256 not in ("", sha256):
@@ -60,7 +60,7 @@ class Opened:
 
 
 def _state(path: Path) -> tuple[int, ...]:
-    """Bytes, inode, and the times of the last change of its content and of its entry, ns."""
+    """Size in bytes, inode, and the times of the last change of content (mtime) and of inode (ctime), in ns."""
     try:
         found = path.stat()
     except OSError as error:
@@ -69,7 +69,7 @@ def _state(path: Path) -> tuple[int, ...]:
 
 
 def _openable(source: Path, scratch: Path) -> Path:
-    """The path itself, or a link to it where its name is not UTF-8, which PyAV cannot pass on."""
+    """The path itself; or a link to it if the path is not UTF-8, because PyAV cannot open such a path."""
     try:
         str(source).encode()
         return source

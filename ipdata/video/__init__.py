@@ -1,1 +1,1 @@
-"""Sources and the transcoded video: ffmpeg, PyAV, the synthetic videos, and the versions of what made the bytes."""
+"""Sources and the transcoded video: ffmpeg, PyAV, synthetic videos, and the versions of the tools."""

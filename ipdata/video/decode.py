@@ -1,4 +1,7 @@
-"""Decoding with PyAV: what a source really holds, and pictures with motion vectors from MPEG-4. The only user of av."""
+"""Decode with PyAV: count what a source really holds, and get pictures with motion vectors from MPEG-4.
+
+The only module that imports av.
+"""
 
 import io
 from collections.abc import Iterator
@@ -19,27 +22,27 @@ from shards.arrays import I16, U8
 from shards.motion import INTRA, MACROBLOCK_PX, grid_of
 from shards.schema import NO_TIMESTAMP
 
-# No metadata of a source may stop a build: bytes that are not UTF-8 are replaced. From 19 on PyAV does so by itself.
+# Metadata that is not UTF-8 must not stop a build, so its bytes are replaced. PyAV does so by itself from 19 on.
 _ANY_METADATA: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 # A coded picture's header: its start code, then two bits for its type (ISO/IEC 14496-2, section 6.2.5).
 PICTURE_START = b"\0\0\1\xb6"
 CODED_TYPES = {0: "I", 1: "P"}
 
-# Luma 16..235 to 0..255, as flow takes it.
+# Table from luma 16..235 to 0..255, the range that flow takes.
 _FULL_RANGE = np.clip(np.rint((np.arange(256) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SourceFacts:
-    """What an independent decode of a source yields, beside what its container announces."""
+    """Facts about a source: what an independent decode yields, and what the container announces."""
 
     width: int  # px
-    height: int
+    height: int  # px
     announced_frames: int  # without those that an edit list cuts away; 0 where the container announces nothing
-    frame_rate: str
-    time_base: str
-    pts: list[int]  # one a decoded frame, in time_base; NO_TIMESTAMP where it has none
+    frame_rate: str  # frames/s as a fraction: "30000/1001"
+    time_base: str  # s, as a fraction
+    pts: list[int]  # of each decoded frame, in time_base; NO_TIMESTAMP if it has none
     damaged: int  # packets that do not decode, and frames in which the decoder had to conceal damage
 
     @property
@@ -52,30 +55,30 @@ class Picture:
     """One decoded picture of the transcoded video."""
 
     picture_type: str  # "I" or "P"
-    i420: U8  # (H * 3 / 2, W): luma, then the chroma planes
+    i420: U8  # (H * 3 / 2, W): luma, then the two chroma planes
     mv: I16 | None  # (h, w, 2) half-pels, dst - src, INTRA in intra macroblocks; None in an I-frame
 
     @cached_property
     def rgb(self) -> U8:
-        """(H, W, 3)."""
+        """(H, W, 3) uint8, as rgb_of converts."""
         return rgb_of(self.i420)
 
     @cached_property
     def luma(self) -> U8:
-        """(H, W) grey, expanded to 0..255."""
+        """(H, W) uint8 grey, expanded to 0..255."""
         return _FULL_RANGE[self.i420[: self.i420.shape[0] * 2 // 3]]
 
 
 def rgb_of(i420: U8) -> U8:
-    """(H * 3 / 2, W) to (H, W, 3): BT.601 studio range in integers, chroma repeated, luma below black taken as black.
+    """Convert I420 (H * 3 / 2, W) to RGB (H, W, 3), uint8: BT.601, studio range, chroma repeated.
 
-    The one conversion of shared sets: the same bytes on every CPU.
+    Luma below black counts as black. Shared sets use this conversion only: it has the same bytes on every CPU.
     """
     return cv2.cvtColor(i420, cv2.COLOR_YUV2RGB_I420)  # type: ignore[return-value]
 
 
 def swscale_rgb_of(i420: U8) -> U8:
-    """The same with swscale's default, as CoViAR converts. Its bytes depend on the CPU: for comparisons only."""
+    """As rgb_of, but with swscale's default, as CoViAR converts. Only for comparisons: its bytes depend on the CPU."""
     rgb: Any = av.VideoFrame.from_ndarray(i420, format="yuv420p").to_ndarray(format="rgb24")
     return rgb
 
@@ -85,9 +88,9 @@ def libavcodec_version() -> str:
 
 
 def source_facts(path: Path, *, limit_frames: int | None = None) -> SourceFacts:
-    """Decode a source once, up to a number of frames, and count.
+    """Decode a source once, up to limit_frames, and count its frames.
 
-    Raises: VideoError if it is no video, or not one frame decodes.
+    Raises: VideoError if it is not a video, or no frame decodes.
     """
     options = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS}
     try:
@@ -120,7 +123,7 @@ def _count(container: Any, limit_frames: int | None) -> SourceFacts:
         if limit_frames is not None and len(pts) >= limit_frames:
             break
     if not pts:
-        raise VideoError("source", "no_frames", f"{damaged} packets, none of which decodes")
+        raise VideoError("source", "no_frames", f"none of {damaged} packets decodes")
     return SourceFacts(
         width=width,
         height=height,
@@ -155,10 +158,10 @@ def coded_picture_types(m4v: bytes) -> str:
 
 
 def pictures(m4v: bytes) -> Iterator[Picture]:
-    """Decode an MPEG-4 Part 2 elementary stream without B-frames, in one pass.
+    """Decode an MPEG-4 Part 2 elementary stream without B-frames, in one pass; yield its pictures.
 
-    Raises: VideoError if it does not decode whole, or uses what this extraction does not know: B-frames, four vectors
-    a macroblock, quarter-pel vectors.
+    Raises: VideoError if the decoder fails, or the stream has what this extraction does not support: B-frames, four
+        vectors a macroblock, quarter-pel vectors.
     """
     try:
         with av.open(io.BytesIO(m4v), "r", format="m4v") as container:
@@ -180,7 +183,7 @@ def _picture(frame: Any) -> Picture:
 
 
 def _mv_grid(frame: Any) -> I16:
-    """FFmpeg's list of vectors to one for each macroblock; those it does not list are intra."""
+    """FFmpeg's list of vectors as a grid of macroblocks, (h, w, 2). Macroblocks that are not in the list are intra."""
     grid = np.full((*grid_of(width=frame.width, height=frame.height), 2), INTRA, np.int16)
     side_data = frame.side_data.get("MOTION_VECTORS")
     if side_data is None:

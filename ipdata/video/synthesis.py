@@ -1,9 +1,9 @@
-"""Synthetic videos whose classes are told apart by motion alone, or by tint alone; drawn by arithmetic, without ffmpeg.
+"""Synthetic videos whose classes differ by motion alone, or by tint alone. Drawn by arithmetic, without ffmpeg.
 
-The texture is a sum of octaves of smooth noise, each seen only while its grain has a size on the screen within the
-band, weighted by that size: as a zoom goes on, coarse octaves fade out and fine ones fade in, without end. Position,
-angle and grain start at random in every video of every class, so a still of any frame has the same distribution in
-all motion classes, at any length.
+The texture is a sum of octaves of smooth noise. An octave is visible while the size of its grain on the screen lies
+within a band, and this size decides its weight. So as a zoom goes on, coarse octaves fade out and fine ones fade in,
+without end. Position, angle and grain start at random in every video of every class. So a still of any frame has the
+same distribution in all motion classes, at any length.
 """
 
 import math
@@ -18,7 +18,7 @@ from shards.canonical import sha256_value
 
 GENERATOR_VERSION = 1  # raise it with any change that alters a byte of any video
 
-# What each motion class moves, and in which direction; "rotate" and "zoom" are about the centre of the picture.
+# Kind and direction of each motion class; "rotate" and "zoom" are about the centre of the picture.
 MOTIONS = {
     "move_left": ("move", -1),
     "move_right": ("move", 1),
@@ -27,7 +27,7 @@ MOTIONS = {
     "zoom_in": ("zoom", 1),
     "zoom_out": ("zoom", -1),
 }
-# Speed a frame, lowest and highest: px, rad, octaves of size. Large enough for 16x16 block matching at 112x84.
+# Lowest and highest speed a frame, in px, rad and octaves of size. Large enough for 16x16 block matching at 112x84.
 SPEEDS = {
     "move": (1.5, 3.5),
     "rotate": (math.radians(2), math.radians(4)),
@@ -37,17 +37,17 @@ TINTS = {"cool": (1, -1), "warm": (-1, 1)}  # direction of Cb and Cr
 TINT_STRENGTH = (14, 28)
 CLASSES = tuple(sorted([*MOTIONS, *TINTS]))
 
-CELLS = 64  # lattice points along a side, then the octave repeats
+CELLS = 64  # lattice points along a side; beyond them the octave repeats
 SAMPLES_PER_CELL = 8
-OCTAVES = 5  # one more than can be seen at once
-FINEST_CELL_PX, VISIBLE_OCTAVES = 3.0, 4  # on the screen; weight is zero at both ends of the band
+OCTAVES = 5  # one more than is visible at once
+FINEST_CELL_PX, VISIBLE_OCTAVES = 3.0, 4  # the visible band on the screen; the weight is 0 at both ends
 MEAN, GAIN = 126.0, 140.0  # luma; a standard deviation of about 40
 FRAME_RATE = 25
 
 
 @dataclass(frozen=True, kw_only=True)
 class Synthesis:
-    """One synthetic video; its fields decide every byte. Sizes in px. Raises BuildError on an impossible one."""
+    """One synthetic video. Its fields decide every byte. Sizes in px. Raises BuildError for impossible fields."""
 
     class_name: str
     index: int
@@ -63,11 +63,11 @@ class Synthesis:
             raise BuildError(f"a synthetic video needs frames, width and height of at least 1, got {self}")
 
     def sha256(self) -> str:
-        """Stands for the hash of a source file: equal where, and only where, the drawn video is equal."""
+        """Stands for the hash of a source file: equal if, and only if, the drawn videos are equal."""
         return sha256_value({**asdict(self), "generator": GENERATOR_VERSION})
 
     def draw(self) -> Iterator[np.ndarray]:
-        """Frames as (3, height, width) uint8: Y, Cb, Cr, all of full size, BT.601 in its narrow range."""
+        """Yield frames (3, height, width) uint8: Y, Cb and Cr, all of full size, in BT.601's studio range."""
         random = np.random.Generator(np.random.PCG64(int(self.sha256(), 16)))
         scene = _Scene.of(self.class_name, random)
         for number in range(self.frames):
@@ -89,7 +89,7 @@ class _Scene:
     """All that is drawn at random for one video."""
 
     kind: str  # key of SPEEDS
-    velocity: float  # a frame, signed
+    velocity: float  # a frame, signed; px, rad or octaves
     chroma: tuple[int, int]
     angle: float  # rad, of the first frame
     phase: float  # octaves, of the first frame
@@ -120,7 +120,7 @@ class _Scene:
         phase = self.phase + (moved if self.kind == "zoom" else 0.0)
         x = (np.arange(width) - (width - 1) / 2 - shift_px)[None, :]
         y = (np.arange(height) - (height - 1) / 2)[:, None]
-        # The screen turns clockwise (y points down) by `angle`; looking up a texel turns back.
+        # The screen turns clockwise (y points down) by `angle`; so looking up a texel turns back.
         across, down = math.cos(angle) * x + math.sin(angle) * y, math.cos(angle) * y - math.sin(angle) * x
         total, power = np.zeros((height, width)), 0.0
         first = math.ceil(-phase)
@@ -137,7 +137,7 @@ class _Scene:
 def _octave(random: np.random.Generator) -> np.ndarray:
     """Smooth periodic noise, -1 to 1: a quadratic B-spline through the lattice, by repeated subdivision.
 
-    All values are fractions of small powers of two, so that float32 holds them exactly on every processor.
+    All values are fractions of small powers of two, so float32 holds them exactly on every processor.
     """
     field = random.integers(-128, 128, (CELLS, CELLS)).astype(np.float32) / 128
     while len(field) < CELLS * SAMPLES_PER_CELL:

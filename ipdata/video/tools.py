@@ -10,7 +10,7 @@ from shards import __version__
 
 
 def tools_here(ffmpeg: str | None = None, *, packages: Iterable[str] = ()) -> dict[str, str]:
-    """Versions on this machine, with those of further Python packages; "none" for one that is not installed.
+    """Name -> version of each tool on this machine, with further Python packages; "none" if one is not installed.
 
     Raises: BuildError if ffmpeg does not run.
     """

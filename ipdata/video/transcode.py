@@ -1,6 +1,7 @@
-"""One ffmpeg run: any video to MPEG-4 Part 2 at one size and GOP. The only module that spells ffmpeg's flags.
+"""Transcode any video to MPEG-4 Part 2 of one size and GOP, in one ffmpeg run.
 
-docs/decisions.md says why each is there; together they gave equal bytes on different FFmpeg versions and CPUs.
+The only module that spells ffmpeg's flags. docs/decisions.md says why each flag is there; together they gave equal
+bytes on different FFmpeg versions and CPUs.
 """
 
 import functools
@@ -15,7 +16,7 @@ import imageio_ffmpeg
 from ipdata.errors import BuildError, VideoError
 
 EXECUTABLE_VARIABLE = "IPDATA_FFMPEG"
-MAX_PIXELS = 2**26  # of a source picture: beyond 8192x8192 a file is hostile rather than a video
+MAX_PIXELS = 2**26  # of a source picture; a file that asks for more than 8192x8192 is hostile
 
 # Demuxers that a source may be read with. Without the list a text file can pass as a subtitle or an ANSI picture, and
 # a playlist can make ffmpeg read other files.
@@ -52,19 +53,19 @@ class Transcode:
 
 
 def executable(named: str | None = None) -> str:
-    """The ffmpeg to run: the one named, else $IPDATA_FFMPEG, else imageio-ffmpeg's. Raises BuildError if absent."""
+    """The ffmpeg to run: `named`, or $IPDATA_FFMPEG, or imageio-ffmpeg's. Raises BuildError if there is none."""
     chosen = named or os.environ.get(EXECUTABLE_VARIABLE)
     try:
         return chosen or imageio_ffmpeg.get_ffmpeg_exe()
     except RuntimeError as error:
         raise BuildError(
-            f"imageio-ffmpeg brings no executable for this machine; name one with --ffmpeg: {error}"
+            f"imageio-ffmpeg brings no executable for this machine ({error}); name one with --ffmpeg"
         ) from None
 
 
 @functools.cache
 def version(path: str) -> str:
-    """The version an ffmpeg executable states. Raises BuildError if it does not run."""
+    """The version that an ffmpeg executable states. Raises BuildError if it does not run."""
     try:
         done = subprocess.run([path, "-version"], capture_output=True, text=True, timeout=60, check=True)
         return done.stdout.split()[2]
@@ -73,7 +74,7 @@ def version(path: str) -> str:
 
 
 def command(source: Path, settings: Transcode, *, limit_frames: int | None, path: str) -> list[str]:
-    """The argument list; the elementary stream comes out on stdout."""
+    """The arguments of the ffmpeg run, which writes the elementary stream to stdout."""
     reading = {
         "threads": 1,
         "idct": "simple",
@@ -81,7 +82,7 @@ def command(source: Path, settings: Transcode, *, limit_frames: int | None, path
         "max_pixels": MAX_PIXELS,
         "protocol_whitelist": "file",
         "format_whitelist": DEMUXERS,
-        "reinit_filter": 0,  # a picture size that changes is the scaler's business; a new filter would count from 0
+        "reinit_filter": 0,  # the scaler handles changes of picture size; a new filter would count frames from 0
     }
     scale = f"scale={settings.width}:{settings.height}:flags=bicubic+accurate_rnd+bitexact"
     writing = {
@@ -110,9 +111,9 @@ def command(source: Path, settings: Transcode, *, limit_frames: int | None, path
 
 
 def transcode(source: Path, settings: Transcode, *, limit_frames: int | None = None, path: str) -> bytes:
-    """The video as an MPEG-4 Part 2 elementary stream, frames one to one.
+    """Transcode a video to an MPEG-4 Part 2 elementary stream: one frame out for each frame in.
 
-    Raises: VideoError if ffmpeg refuses. It exits 0 on much damaged input: count the result's pictures.
+    Raises: VideoError if ffmpeg refuses. On much damaged input it exits 0: callers must count the result's pictures.
     """
     arguments = command(source, settings, limit_frames=limit_frames, path=path)
     done = subprocess.run(arguments, capture_output=True, stdin=subprocess.DEVNULL, check=False)

@@ -1,4 +1,4 @@
-"""Bad input costs only itself, is named with its reason, and takes nothing of the rest with it."""
+"""A bad video fails alone: it is named with its reason, and all other videos are built."""
 
 import json
 import os
@@ -80,7 +80,7 @@ def make_odd(folder: Path, good: Path) -> dict[str, int]:
         "-i", good, "-c", "copy", "-bsf:v", "setts=pts=floor(N/2)*1024:dts=floor(N/2)*1024", folder / "same_times.mkv"
     )
     ffmpeg("-i", good, "-color_primaries", "bt709", "-color_trc", "bt709", "-colorspace", "bt709", folder / "bt709.mp4")
-    # Cut without coding anew: the container holds frames before the cut, which an edit list takes away.
+    # Cut without encoding again: the container still holds frames before the cut, and an edit list hides them.
     ffmpeg("-ss", "1.2", "-i", good, "-c", "copy", folder / "edit_list.mp4")
     for part, size in (("part1.ts", "176:144"), ("part2.ts", "128:96")):
         ffmpeg("-i", good, "-frames:v", 20, "-vf", f"scale={size}", "-c:v", "libx264", "-bf", 0, folder / part)
@@ -165,7 +165,7 @@ def test_a_set_of_nothing_is_refused(ipdata: Run, tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "empty.avi").touch()
     done = ipdata("build", dataset="folder", source=tmp_path / "videos", out=tmp_path / "set", scheduler="none")
-    assert done.returncode == 1 and "not one of 1 videos could be built" in done.stderr
+    assert done.returncode == 1 and "none of the 1 videos could be built" in done.stderr
     assert not (tmp_path / "set" / "manifest.json").exists()
 
 
@@ -181,7 +181,7 @@ def test_strict_stops_on_failed(ipdata: Run, good: Path, tmp_path: Path, where: 
     assert done.returncode == 4
     said = done.stderr.splitlines()
     assert said[-1].startswith("error: --strict: any/empty.avi: empty"), done.stderr
-    # Nothing but progress before it: no word of tasks that were cancelled, no traceback.
+    # Before it there is only progress: no message about cancelled tasks, no traceback.
     progress = re.compile(r"4 videos in 2 shards, 4 to extract|Dask dashboard: \S+|\d/4 videos, .*")
     assert all(progress.fullmatch(line) for line in said[:-1]), done.stderr
 

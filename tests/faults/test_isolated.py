@@ -1,4 +1,4 @@
-"""The extracting child: a video that crashes or hangs native code costs only itself."""
+"""The child process that extracts: a video that crashes or hangs native code costs only itself."""
 
 import os
 from dataclasses import replace

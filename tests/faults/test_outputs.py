@@ -1,4 +1,4 @@
-"""Refusals: nothing of what a user has is lost, mixed or overwritten, and the error says what to do."""
+"""Refusals: no file of a user is lost, mixed or overwritten, and the error says what to do."""
 
 import resource
 import shutil
@@ -60,7 +60,7 @@ def test_columns_not_built_yet_may_have_any_settings(ipdata: Run, built: Path) -
 
 
 def test_a_recipe_binds_only_once_something_is_published(ipdata: Run, tmp_path: Path) -> None:
-    """A wrong command that was stopped at once must not bind the right one."""
+    """A wrong command that stopped at once must not force its recipe on the right command."""
     out = tmp_path / "set"
     killed = ipdata("build", "--dataset=folder", f"--source={tmp_path / 'none'}", out=out)
     assert killed.returncode == 1
@@ -77,17 +77,17 @@ def test_a_source_that_cannot_be_read_any_more_costs_no_sample(ipdata: Run, data
     assert ipdata("build", columns="mv", **options).returncode == 0
     before = tree(tmp_path / "set")
     video.unlink()
-    video.symlink_to(tmp_path / "gone")  # root may read everything, but not this
+    video.symlink_to(tmp_path / "gone")  # even root cannot read this
     done = ipdata("build", columns="mv,video", **options)
-    assert done.returncode == 1 and "has hug/a.avi, which cannot be read any more" in done.stderr
+    assert done.returncode == 1 and "has a sample of hug/a.avi, which cannot be read any more" in done.stderr
     assert tree(tmp_path / "set") == before
 
 
 @pytest.mark.parametrize("largest_file_bytes", [200_000, 420_000], ids=["for scratch", "for a shard"])
 def test_no_room_stops_the_build_and_fails_no_video(tmp_path: Path, largest_file_bytes: int) -> None:
-    """A limit on the size of files stands for a full disk: the error reaches the user, and the next run finishes."""
+    """A limit on file size stands for a full disk. The error reaches the user, and the next run finishes the set."""
     out = tmp_path / "set"
-    # A synthetic source takes 395 kB of scratch, a shard of residuals of this quality more.
+    # A synthetic source takes 395 kB of scratch; a shard of residuals of this quality takes more.
     arguments = quick_options(out, scheduler="none", columns="mv,residual")
     arguments += ["--set=residual.quality=100", "--set=shards.videos_per_shard=18", "--limit-videos=18"]
 
@@ -170,7 +170,7 @@ def test_a_full_disk_leaves_a_complete_set_whole(tmp_path: Path) -> None:
 def test_published_samples_are_kept_whatever_the_receipts_say(
     ipdata: Run, data: Path, tmp_path: Path, damage: str
 ) -> None:
-    """A receipt that no longer counts must not make a published sample a new one, which may fail."""
+    """If a receipt no longer counts, its samples must not be taken for new ones, which are allowed to fail."""
     folder = tmp_path / "videos" / "hug"
     folder.mkdir(parents=True)
     clips = sorted((data / "ut_interaction" / "hug").glob("*.avi"))

@@ -1,4 +1,4 @@
-"""The `codec` residual is what the codec really coded: real clips, and the bitstreams that ffmpeg made of them."""
+"""The `codec` residual is what the codec really coded. Tested with bitstreams that ffmpeg made of real clips."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from shards.motion import INTRA, compensate, planes
 
 CLIPS = ["hmdb51/cartwheel/*.avi", "kinetics/SO*.mp4", "ucf101/*/*g23*.avi"]
 COARSEST = 31
-LATTICE_SLACK = 4.0  # rounding to whole grey levels, as the DCT of 64 pixels sees it
+LATTICE_SLACK = 4.0  # what rounding to whole grey levels does to the DCT of 64 pixels
 MB = 16
 
 
@@ -30,7 +30,10 @@ def pictures_of(clip: Path, quantiser: int, frames: int = 37) -> list[Picture]:
 def luma_residuals(
     pictures: list[Picture], rounding_of: Callable[[int], int] | None
 ) -> list[tuple[Picture, np.ndarray]]:
-    """P-frames with luma minus its prediction, by a rule for the n-th P-frame of a GOP, or with whole-pixel vectors."""
+    """Each P-frame with its luma minus the prediction.
+
+    rounding_of: rounding of the n-th P-frame of a GOP; None: predict with whole-pixel vectors.
+    """
     found, number = [], 0
     for previous, picture in pairwise(pictures):
         if picture.mv is None:
@@ -50,7 +53,7 @@ def alternating(number: int) -> int:
 
 
 def blocks(residual: np.ndarray, side: int = MB) -> list[tuple[int, int, np.ndarray]]:
-    """Macroblock row, column and pixels of the whole macroblocks, whose side is 16 px in luma and 8 in chroma."""
+    """Row, column and pixels of each whole macroblock. side: 16 px in luma, 8 px in chroma."""
     rows, columns = residual.shape[0] // side, residual.shape[1] // side
     cells = residual[: rows * side, : columns * side].reshape(rows, side, columns, side).swapaxes(1, 2)
     return [(row, column, cells[row, column]) for row in range(rows) for column in range(columns)]
@@ -66,7 +69,7 @@ def share_of_zero_blocks(pictures: list[Picture], rounding_of: Callable[[int], i
 @pytest.mark.parametrize("quantiser", [2, COARSEST])
 @pytest.mark.parametrize("pattern", CLIPS)
 def test_alternating_rounding_leaves_least(data: Path, pattern: str, quantiser: int) -> None:
-    """More blocks are zero everywhere than with either fixed rounding, and with those than with whole pixels."""
+    """Alternating rounding leaves more zero blocks than fixed rounding, and fixed rounding more than whole pixels."""
     pictures = pictures_of(next((data / "clips").glob(pattern)), quantiser)
     rules: list[Callable[[int], int] | None] = [alternating, lambda _: 0, lambda _: 1, None]
     right, fixed_0, fixed_1, whole_px = (share_of_zero_blocks(pictures, rule) for rule in rules)
@@ -77,8 +80,8 @@ def test_alternating_rounding_leaves_least(data: Path, pattern: str, quantiser: 
 def test_what_is_left_at_the_coarsest_quantiser_was_coded(data: Path, pattern: str) -> None:
     """Every block that is not zero is intra, or its DCT lies on the quantiser's lattice: 0, or 31 (2n + 1), n from 1.
 
-    Set aside are blocks that the decoder clipped at black or white, and those that it predicted from beyond the
-    picture's right edge, where it has coded columns (340 to 351) that nobody sees.
+    The test sets two kinds of blocks aside: those that the decoder clipped at black or white, and those that it
+    predicted from beyond the picture's right edge, where it has coded columns (340 to 351) that are not shown.
     """
     steps = COARSEST * (2.0 * np.arange(1, 40) + 1)
     lattice = np.concatenate([-steps, [0.0], steps])
@@ -111,7 +114,7 @@ def test_what_is_left_at_the_coarsest_quantiser_was_coded(data: Path, pattern: s
 
 @pytest.mark.parametrize("pattern", CLIPS)
 def test_chroma_too(data: Path, pattern: str) -> None:
-    """Of the chroma blocks that have vectors, nearly all are zero at quantiser 31; with fixed rounding, fewer."""
+    """At quantiser 31 nearly all chroma blocks with vectors are zero; fixed rounding leaves fewer of them zero."""
     pictures = pictures_of(next((data / "clips").glob(pattern)), COARSEST)
     shares = []
     for rule in (alternating, lambda _: 0, lambda _: 1):

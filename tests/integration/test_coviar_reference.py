@@ -1,4 +1,4 @@
-"""Bit for bit what CoViAR's own C loader returns (commit 4f0857a, FFmpeg 5.1): whole arrays, no tolerance."""
+"""Our arrays equal those of CoViAR's own C loader (commit 4f0857a, FFmpeg 5.1) bit for bit, without tolerance."""
 
 import platform
 from collections.abc import Iterator
@@ -14,12 +14,13 @@ from shards.motion import accumulate, accumulated_residual, field_px, residual
 STREAMS = ["road100", "cut50", "synth100"]
 DEFINED_COLUMNS = 336  # the loader leaves the last four of 340 undefined
 on_x86 = pytest.mark.skipif(
-    platform.machine() not in ("x86_64", "AMD64"), reason="swscale converts colours otherwise than on x86 with SIMD"
+    platform.machine() not in ("x86_64", "AMD64"),
+    reason="swscale does not convert colours here as on x86 with SIMD",
 )
 
 
 def gops_of(stream: Path) -> Iterator[tuple[int, Picture, list[Picture]]]:
-    """Frame number, picture, and the pictures of its GOP so far, itself among them."""
+    """Yield frame number, picture, and the pictures of its GOP so far, with itself."""
     gop: list[Picture] = []
     for number, picture in enumerate(decode.pictures(stream.read_bytes())):
         gop = [*gop, picture] if picture.mv is not None else [picture]
@@ -48,7 +49,7 @@ def test_motion_vectors_and_accumulated_ones(data: Path, stream: str) -> None:
 @on_x86
 @pytest.mark.parametrize("stream", STREAMS)
 def test_residuals_and_accumulated_ones(data: Path, stream: str) -> None:
-    """In swscale's default conversion, wherever the reference is defined: not where the source column is not."""
+    """Compared in swscale's default conversion, where the source column of the reference is defined."""
     reference = np.load(data / "coviar_reference" / f"{stream}.npz")
     frames = reference["residual_frames"].tolist()
     compared = 0

@@ -25,7 +25,7 @@ def build(out: Path, **options: object) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Hashes of the set as one process builds it, without Dask."""
+    """Hashes of the set that one process builds, without Dask."""
     out = tmp_path_factory.mktemp("reference") / "set"
     build(out, scheduler="none")
     hashes = tree(out)
@@ -79,7 +79,7 @@ def test_killed_at_any_moment_and_run_again(
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert not (out / "manifest.json").exists()
-        # What stands under a final name is whole: it is what an undisturbed build writes.
+        # Every file under a final name is whole: it equals the file of an undisturbed build.
         assert tree(out).items() <= reference.items()
     build(out, **options)
     assert tree(out) == reference
@@ -131,7 +131,7 @@ def test_columns_added_later_give_the_same_set(tmp_path: Path, reference: dict[s
     assert list(verify(out)) == []
     build(out, scheduler="none", columns="iframe,residual,flow")
     assert tree(out) == reference
-    again = build(out, scheduler="none", columns="mv")  # asks for less: nothing is lost
+    again = build(out, scheduler="none", columns="mv")  # asks for fewer columns: nothing is lost
     assert "0 to extract" in again.stderr and tree(out) == reference
 
 
@@ -173,7 +173,7 @@ def test_two_builds_at_once_are_refused(tmp_path: Path, reference: dict[str, str
 
 
 def test_the_place_is_no_part_of_the_set(tmp_path: Path, reference: dict[str, str]) -> None:
-    """Another directory, home, locale and time zone: not one byte differs."""
+    """Another directory, home, locale or time zone changes no byte."""
     out = tmp_path / "ö x" / "set"
     environment = os.environ | {"HOME": str(tmp_path), "LC_ALL": "C", "TZ": "Asia/Tokyo", "IPDATA_HOME": str(tmp_path)}
     arguments = [sys.executable, "-m", "ipdata.cli", *quick_options(out, scheduler="none")]

@@ -1,4 +1,4 @@
-"""A column of another package: one module and two entry points, and no file of ours is touched."""
+"""A column of another package takes one module and two entry points. No file of ours changes."""
 
 import json
 import os
@@ -17,7 +17,7 @@ ENTRY_POINTS = "[shards.columns]\nluma_histogram = {0}:COLUMN\n\n[ipdata.columns
 
 
 def install(where: Path, *, module: str = "luma_histogram") -> Path:
-    """What pip leaves of a package: its module and its metadata."""
+    """Install a package as pip does: its module and its metadata."""
     metadata = where / "luma_histogram-1.0.dist-info"
     metadata.mkdir(parents=True)
     shutil.copy(MODULE, where)
@@ -43,7 +43,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def set_dir(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built by two workers of a cluster and their children, which find the package too."""
+    """A set that two workers of a cluster and their children built; they must find the package too."""
     out = tmp_path_factory.mktemp("own") / "set"
     command = ("-m", "ipdata.cli", "build", f"--out={out}", *OPTIONS, COLUMNS, "--workers=2")
     done = run(*command, "--set=luma_histogram.bins=8", packages=packages)
@@ -136,7 +136,7 @@ def test_a_broken_package_costs_only_its_column(set_dir: Path, tmp_path: Path) -
 
 
 def test_what_a_set_holds_never_causes_an_import(set_dir: Path, tmp_path: Path) -> None:
-    """A module of the column's name lies where it could be imported; only an entry point may load it."""
+    """A module with the column's name could be imported, but only an entry point may load it."""
     (tmp_path / "luma_histogram.py").write_text("raise SystemExit('imported')")
     done = read(set_dir, "print(s.columns)", packages=tmp_path)
     assert done.returncode == 0 and "luma_histogram" in done.stdout, done.stderr

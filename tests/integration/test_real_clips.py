@@ -1,7 +1,7 @@
-"""The real clips of four datasets through the command line, as a user builds them.
+"""Build the real clips of four datasets through the command line, as a user does.
 
-Whole at 340x256, HMDB51's with all columns, the others without flow, which would take the suite some minutes; their
-flow at 112x84 and 14 frames.
+Whole clips are built at 340x256: HMDB51's with all columns, the others without flow, which would take some minutes.
+Their flow is built at 112x84, from 14 frames.
 """
 
 import subprocess
@@ -21,7 +21,7 @@ WITHOUT_FLOW = "iframe,mv,residual,video"
 
 @pytest.fixture(scope="module")
 def kinetics_splits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """CSVs of the official form that name the two clips, which the official excerpts here do not."""
+    """CSVs of the official form that list the two clips; the official excerpts in the data do not list them."""
     folder = tmp_path_factory.mktemp("kinetics")
     header = "label,youtube_id,time_start,time_end,split,is_cc\n"
     (folder / "train.csv").write_text(
@@ -102,7 +102,7 @@ def test_all_columns_build(ipdata: Run, ipshards: Run, tmp_path: Path, options: 
 
 
 def test_flow_agrees_with_the_motion_vectors(ipdata: Run, data: Path, tmp_path: Path) -> None:
-    """The clip pans and turns: where blocks move, their vectors and the flow inside point the same way."""
+    """The clip pans and turns. Where blocks move, their vectors and the flow in them point the same way."""
     source, splits = data / "clips" / "hmdb51", data / "splits" / "hmdb51"
     only = {"recipe": "small", "classes": "cartwheel", "columns": "mv,flow", "scheduler": "none"}
     done = ipdata("build", dataset="hmdb51", source=source, splits=splits, out=tmp_path / "set", **only)

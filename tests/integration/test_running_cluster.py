@@ -1,4 +1,4 @@
-"""A Dask cluster that is already running: --scheduler ADDRESS, and a worker that is killed in the middle."""
+"""Builds on a Dask cluster that already runs (--scheduler ADDRESS), also while workers or the scheduler die."""
 
 import json
 import os
@@ -85,7 +85,7 @@ def begun_build(out: Path, *arguments: str) -> subprocess.Popen[bytes]:
 
 def test_a_running_scheduler_gives_the_same_bytes_though_a_worker_is_killed(tmp_path: Path, cluster: Cluster) -> None:
     out = tmp_path / "set"
-    arguments = quick_options(Path("set"), scheduler=cluster.address)  # relative: the workers stand elsewhere
+    arguments = quick_options(Path("set"), scheduler=cluster.address)  # relative: the workers run in another directory
     build = begun_build(out, *arguments)
     cluster.workers[0].kill()
     _, errors = build.communicate(timeout=120)
@@ -116,14 +116,14 @@ def test_what_an_interrupted_build_had_not_begun_is_never_published(tmp_path: Pa
     with Client(cluster.address) as client:
         while any(client.processing().values()):
             time.sleep(0.05)
-    assert len(list(out.glob("mv/*.tar"))) <= published + len(cluster.workers)  # each may have been at one
+    assert len(list(out.glob("mv/*.tar"))) <= published + len(cluster.workers)  # each may have begun one
     assert published < 18
 
 
 @pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_is_not_lost_in_a_finaliser(number: signal.Signals) -> None:
-    """Python drops what is raised there; that of a future that Dask was done with once swallowed a Ctrl-C."""
+    """Python drops what is raised in a finaliser. The finaliser of a finished Dask future once swallowed a Ctrl-C."""
 
     class Finalised:
         def __del__(self) -> None:
@@ -146,7 +146,7 @@ def test_an_interrupt_when_all_is_done_is_heeded_and_one_that_is_repeated_waits_
     reached = []
     with pytest.raises(KeyboardInterrupt), interrupts_noted():
         signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGINT)  # at once: it comes to all processes from several sides
+        signal.raise_signal(signal.SIGINT)  # at once: one interrupt may arrive more than once
         reached.append("the end")
     monkeypatch.setattr(terminal, "PATIENCE_S", 0)
     with pytest.raises(KeyboardInterrupt), interrupts_noted():
@@ -158,7 +158,7 @@ def test_an_interrupt_when_all_is_done_is_heeded_and_one_that_is_repeated_waits_
 
 
 def test_a_build_may_run_in_any_thread(tmp_path: Path) -> None:
-    """Signals are handled in the main thread only; elsewhere they are left to who owns it."""
+    """A build handles signals only in the main thread; in another thread it leaves them alone."""
     recipe = replace(load_recipe("small", ["synthetic.frames=14"]), limits=Limits(videos=2))
     places = {"source": tmp_path, "splits": None, "draw": None, "out": tmp_path / "set"}
     request = ipdata.build.Request(
@@ -179,7 +179,7 @@ def test_a_scheduler_without_workers_is_refused(tmp_path: Path, cluster: Cluster
 
 
 def test_two_builds_on_one_scheduler_do_not_mix(tmp_path: Path, cluster: Cluster) -> None:
-    """The same videos by two recipes at the same time: each set is what it would be alone."""
+    """Two builds of the same videos, by two recipes, run at the same time. Each set equals the one built alone."""
     sizes = {"a": "64", "b": "96"}
 
     def arguments(name: str, scheduler: str) -> list[str]:
@@ -194,7 +194,7 @@ def test_two_builds_on_one_scheduler_do_not_mix(tmp_path: Path, cluster: Cluster
 
 
 def flow_options(out: Path, **changes: object) -> list[str]:
-    """A build with flow that Numba's CUDA simulator can do: tiny pictures, few iterations."""
+    """Arguments of a build with flow, small enough for Numba's CUDA simulator: tiny pictures, few iterations."""
     small = ["transcode.width=32", "transcode.height=32", "flow.scales=1", "flow.warps=1", "flow.outer_iterations=1"]
     small += ["flow.inner_iterations=2", "flow.median_px=1", "synthetic.frames=4"]
     return [*quick_options(out, **changes), *(f"--set={change}" for change in small)]
@@ -206,7 +206,7 @@ def payloads_of(out: Path, column: str) -> dict[str, bytes]:
 
 
 def keys_run(address: str) -> dict[bool, set[str]]:
-    """Prefixes of the tasks that workers without and with the resource GPU ran."""
+    """Prefixes of the tasks that workers ran: without the resource GPU (False) and with it (True)."""
 
     def started(dask_worker: Any) -> tuple[bool, set[str]]:
         keys = {str(entry[0]) for entry in dask_worker.state.log if "executing" in entry[1:4]}
@@ -220,7 +220,7 @@ def keys_run(address: str) -> dict[bool, set[str]]:
 
 
 def test_flow_goes_to_workers_with_a_gpu_and_the_rest_elsewhere(tmp_path: Path, cluster: Cluster) -> None:
-    """Only the worker that says it has a GPU has one, in the simulator, whose flow equals the kernel's for CPUs."""
+    """Only the worker with the resource GPU has one, a simulated one. Its flow equals the flow of the CPU kernel."""
     cluster.workers.append(worker(tmp_path / "cluster", "--resources", "GPU=1", **SIMULATOR))
     with Client(cluster.address) as client:
         client.wait_for_workers(3, timeout=60)
@@ -280,7 +280,7 @@ def test_a_build_whose_last_worker_with_a_gpu_dies_gives_up_and_can_go_on(
     def then_kill(
         running: as_completed, client: Client, interrupts: terminal.Arrivals, *, resources: set[str]
     ) -> Future:
-        """Between a task's end and its result, which is lost with the worker."""
+        """Kill the worker after a task has ended, and before its result is fetched: the result is lost."""
         done = next_done(running, client, interrupts, resources=resources)
         gpu_worker.kill()
         while any(dask_executor._workers(client).values()):
@@ -300,7 +300,7 @@ def test_a_build_whose_last_worker_with_a_gpu_dies_gives_up_and_can_go_on(
 
 
 def test_a_gpu_that_fails_is_no_fault_of_the_videos(tmp_path: Path) -> None:
-    """The build stops with the reason, and counts no video as failed."""
+    """The build stops and names the reason; it counts no video as failed."""
     broken = (
         "import ipdata.kernels.tvl1_cuda as t, ipdata.cli\n"
         "def fail(*_): raise RuntimeError('CUDA_ERROR_OUT_OF_MEMORY')\n"

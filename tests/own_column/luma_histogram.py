@@ -1,4 +1,4 @@
-"""A column of a package of its own: how often each luma occurs in a frame. This one module is all that it takes."""
+"""A column in a package of its own: how often each luma occurs in a frame. This one module is the whole package."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

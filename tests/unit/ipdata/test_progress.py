@@ -1,4 +1,4 @@
-"""Progress of a build: what a person reads."""
+"""The progress of a build, as a person reads it."""
 
 import io
 

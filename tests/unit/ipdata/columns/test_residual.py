@@ -1,4 +1,4 @@
-"""The compiled residuals are the defined ones, bit for bit."""
+"""The compiled residuals equal their definitions bit for bit."""
 
 import numpy as np
 import pytest

@@ -1,3 +1,5 @@
+"""What all adapters share: names, folders, links."""
+
 import errno
 import os
 from pathlib import Path
@@ -65,7 +67,7 @@ def test_an_unreadable_folder_is_an_error(tmp_path: Path, monkeypatch: pytest.Mo
     touch(tmp_path / "a/x.avi")
     scandir = os.scandir
 
-    def refusing(path: str) -> object:  # root, whom containers run as, may read every folder
+    def refusing(path: str) -> object:  # root may read every folder, and containers run as root
         if str(path).endswith("/a"):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
         return scandir(path)

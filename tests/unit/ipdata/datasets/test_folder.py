@@ -1,3 +1,5 @@
+"""The dataset folder: class folders, and the CSV."""
+
 import os
 import shutil
 from collections import Counter
@@ -112,7 +114,7 @@ def test_crlf_and_names_that_are_not_utf8(tmp_path: Path) -> None:
         (CSV + "hug/2.avi,hug,train\n", r"line 5: expected 4 cells \(path,label,fold_a,fold_b\), got 3"),
         (CSV + "hug/2.avi,hug,train,validation\n", 'line 5: fold_b must be train, test or empty.*"validation"'),
         (CSV + "hug/2.avi,hug,Train,\n", "line 5: fold_a must be"),
-        (CSV + "hug/./1.avi,hug,test,test\n", 'line 5: path a second time: "hug/./1.avi"'),
+        (CSV + "hug/./1.avi,hug,test,test\n", 'line 5: path is listed twice: "hug/./1.avi"'),
         (CSV + "../x.avi,hug,test,test\n", "line 5: path must lie below the source directory"),
         (CSV + "hug/../../x.avi,hug,test,test\n", "line 5: path must lie below"),
         (CSV + "/etc/passwd,hug,test,test\n", "line 5: path must lie below"),
@@ -137,7 +139,8 @@ def test_what_is_missing_is_said(source: Path, tmp_path: Path) -> None:
     with pytest.raises(BuildError, match=r"no CSV .*/nothing\.csv"):
         listing(source, source / "nothing.csv")
     write(source / "videos.csv", "path,label,split1\nHug/1.avi,hug,train\n")
-    with pytest.raises(BuildError, match=r'the lists name no file .*there is "hug/0.avi", listed is "Hug/1.avi"'):
+    problem = r'no file below .* is in the lists; a file is "hug/0.avi", a listed name is "Hug/1.avi"'
+    with pytest.raises(BuildError, match=problem):
         listing(source)
 
 

@@ -1,3 +1,5 @@
+"""HMDB51: official lists, official counts, and bad lists."""
+
 import os
 import tempfile
 from collections import Counter
@@ -27,7 +29,7 @@ def listing(source: Path, splits: Path | None = None) -> Listing:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """Two classes; both have an a.avi; b.avi of wave is named by split 1 alone and is not on disk."""
+    """Two classes, each with an a.avi. Split 1 also lists a b.avi of wave, which is not on disk."""
     write(tmp_path / "wave/a.avi")
     write(tmp_path / "clap/a.avi")
     write_lists(tmp_path / "lists", "wave", b"a.avi 1 \r\nb.avi 2 \r\n", b"\xef\xbb\xbfa.avi 2\n\n", b"a.avi 0")
@@ -106,7 +108,8 @@ def test_a_bad_line_names_file_line_and_form(source: Path, line: bytes) -> None:
 
 def test_a_name_with_two_subsets_in_one_split_is_an_error(source: Path) -> None:
     write_lists(source / "lists", "wave", b"a.avi 1\na.avi 1\na.avi 2\n")
-    with pytest.raises(BuildError, match=r'wave_test_split1\.txt, line 3: "a\.avi" is train further up and test here'):
+    problem = r'wave_test_split1\.txt, line 3: "a\.avi" is train in an earlier line and test here'
+    with pytest.raises(BuildError, match=problem):
         listing(source)
 
 
@@ -118,7 +121,7 @@ def test_one_missing_list_is_an_error_and_not_unused_videos(source: Path) -> Non
 
 def test_the_same_list_in_two_folders_is_an_error(source: Path) -> None:
     write_lists(source / "other", "wave", b"a.avi 2")
-    with pytest.raises(BuildError, match=r"which one counts.*--splits"):
+    with pytest.raises(BuildError, match=r"have the same name; choose one with --splits"):
         listing(source)
 
 
@@ -142,7 +145,7 @@ def test_what_is_missing_is_said_with_archives_and_places(tmp_path: Path, what: 
 def test_videos_one_folder_too_deep_are_told_apart_from_missing_ones(source: Path) -> None:
     for class_name in ("wave", "clap"):
         (source / class_name / "a.avi").rename(write(source / "hmdb51_org" / class_name / "a.avi"))
-    with pytest.raises(BuildError, match=r'there is "hmdb51_org/clap/a\.avi", listed is "clap/a\.avi"'):
+    with pytest.raises(BuildError, match=r'a file is "hmdb51_org/clap/a\.avi", a listed name is "clap/a\.avi"'):
         listing(source)
 
 

@@ -1,3 +1,5 @@
+"""Kinetics-n50: the draw, names of files, and bad lists."""
+
 import csv
 import hashlib
 import os
@@ -174,7 +176,7 @@ def test_a_draw_list_is_taken_exactly(source: Path) -> None:
     ("content", "message"),
     [
         ("yoga_-1\n\n# x\nYOGA_-1\n", 'line 4: expected a youtube_id of one of the CSVs, got "YOGA_-1"'),
-        ("yoga_-1\nyoga_-1\n", 'line 2: "yoga_-1" a second time'),
+        ("yoga_-1\nyoga_-1\n", 'line 2: "yoga_-1" is listed twice'),
     ],
 )
 def test_a_bad_draw_list_names_the_line(source: Path, content: str, message: str) -> None:
@@ -214,7 +216,7 @@ def test_what_is_missing_is_said(source: Path, tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="is one of the 22 that were drawn"):
         listing(source)
     write(source / "csv/other_train.csv")
-    with pytest.raises(BuildError, match=r"kinetics_train\.csv, other_train\.csv in .*which one counts"):
+    with pytest.raises(BuildError, match=r"more than one .*: kinetics_train\.csv, other_train\.csv; keep one"):
         listing(source)
     (source / "csv/other_train.csv").unlink()
     (source / "csv/Kinetics_Validate.csv").unlink()

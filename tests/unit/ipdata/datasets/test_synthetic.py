@@ -1,3 +1,5 @@
+"""The synthetic dataset follows the recipe."""
+
 from collections import Counter
 from pathlib import Path
 

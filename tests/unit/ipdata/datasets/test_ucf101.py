@@ -1,3 +1,5 @@
+"""UCF101: official lists, official counts, and bad lists."""
+
 from collections import Counter
 from pathlib import Path
 
@@ -71,7 +73,7 @@ def test_small_listing(source: Path) -> None:
     ("file", "content", "message"),
     [
         ("classInd.txt", "1 Zumba\nArchery\n", r'line 2: expected "<id> <class>"'),
-        ("classInd.txt", "1 Zumba\n1 Archery\n", r"line 2: id or class a second time"),
+        ("classInd.txt", "1 Zumba\n1 Archery\n", r"line 2: id or class is listed twice"),
         ("classInd.txt", "1 Zumba\n3 Archery\n", r"ids must be 1, 2, 3 .*got \[1, 3\]"),
         ("classInd.txt", "", r"ids must be 1, 2, 3 .*got \[\]"),
         ("trainlist01.txt", "Zumba/v_z.avi 1\nArchery/v_a.avi 1\n", r"line 2: classInd.txt gives this class the id 2"),

@@ -1,4 +1,4 @@
-"""Our TV-L1: OpenCV's field, and the same bytes on every CPU."""
+"""Our TV-L1 agrees with OpenCV's, and gives the same bytes on every CPU."""
 
 import hashlib
 import os
@@ -36,7 +36,7 @@ def pairs_of(clip: Path, frames: tuple[int, ...]) -> list[tuple[np.ndarray, np.n
 
 @pytest.mark.parametrize("pattern", CLIPS)
 def test_it_agrees_with_opencv_on_real_clips(data: Path, pattern: str) -> None:
-    """As a mean over a clip: at most 0.02 px endpoint difference, at most 0.5 % of stored values off by more than 1."""
+    """Means over a clip: at most 0.02 px endpoint difference, and 0.5 % of stored values that differ by more than 1."""
     ours = TVL1(SETTINGS, height=256, width=340)
     opencv = estimator(replace(SETTINGS, backend="opencv"), width=340, height=256)
     errors_px, off = [], []
@@ -158,7 +158,7 @@ print(flow_hash())
 
 
 def flow_hash() -> str:
-    """Hash of the floats themselves, which is stricter than of what is stored."""
+    """Hash of the floats themselves, which is stricter than a hash of the stored bytes."""
     return hashlib.sha256(TVL1(SETTINGS, height=HEIGHT, width=WIDTH)(*texture_pair()).tobytes()).hexdigest()
 
 

@@ -1,4 +1,7 @@
-"""TV-L1 for GPUs in Numba's CUDA simulator gives the floats of ipdata.kernels.tvl1. Small: each thread is Python."""
+"""TV-L1 for GPUs, in Numba's CUDA simulator, gives the floats of ipdata.kernels.tvl1.
+
+Pictures are small, because the simulator runs each thread in Python.
+"""
 
 import os
 import subprocess
@@ -22,7 +25,7 @@ test_tvl1_cuda.compare(int(sys.argv[3]), float(sys.argv[4]))
 
 
 def pairs(count: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Smooth noise that moves by up to two px, another way in each pair."""
+    """Smooth noise that moves by up to two px, in another direction in each pair."""
     noise = np.random.default_rng(0).integers(0, 256, (2 * height, 2 * width)).astype(np.float32)
     smooth = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 1.5), None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)  # type: ignore[call-overload]
     corners = [(5, 5), (8, 3), (4, 9)][:count]
@@ -32,7 +35,7 @@ def pairs(count: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def compare(median_px: int, epsilon: float) -> None:
-    """Runs in the simulator. A small epsilon stops no pair early, a large one stops them at different iterations."""
+    """Runs in the simulator. epsilon 0 stops no pair early; a large one stops the pairs at different iterations."""
     from ipdata.kernels.tvl1 import TVL1
     from ipdata.kernels.tvl1_cuda import BatchTVL1
 
@@ -70,5 +73,6 @@ def test_without_a_gpu_the_error_says_so() -> None:
 
     if cuda.is_available():
         pytest.skip("this machine has a GPU")
-    with pytest.raises(BuildError, match='no CUDA GPU can be used here; it needs one, and the extra "cuda"'):
+    problem = 'no CUDA GPU can be used here; flow backend cuda needs one, and the extra "cuda"'
+    with pytest.raises(BuildError, match=problem):
         estimator(replace(SETTINGS, backend="cuda"), width=32, height=32)

@@ -1,4 +1,4 @@
-"""What the transcoded video is, is known before a column is made of it."""
+"""The pictures of the transcoded video are checked before any column is made of them."""
 
 import pytest
 from moving import moving_luma, recipe_of, write_y4m

@@ -1,4 +1,4 @@
-"""Extraction of motion that is known, and the identities that hold for every video."""
+"""Extraction of videos with known motion, and identities that hold for every video."""
 
 import io
 import subprocess
@@ -63,7 +63,7 @@ def decoded(clip: Path) -> list[decode.Picture]:
 
 
 def compensated_by_blocks(previous: np.ndarray, mv: np.ndarray) -> np.ndarray:
-    """Motion compensation spelled out anew, block by block, from the format's text alone."""
+    """Motion compensation written a second time, block by block, from the text of the format alone."""
     out = previous.copy()  # what comes from outside the picture stands still
     height, width = previous.shape[:2]
     for row, column in np.ndindex(*mv.shape[:2]):
@@ -76,7 +76,7 @@ def compensated_by_blocks(previous: np.ndarray, mv: np.ndarray) -> np.ndarray:
 
 
 def test_compensated_picture_plus_residual_is_the_picture(clip: Path) -> None:
-    """Before encoding, exactly: with the definition in numpy and with the compiled one."""
+    """Exactly so before encoding, for the definition in numpy and for the compiled residual."""
     moved = 0
     for previous, picture in pairwise(decoded(clip)):
         if picture.mv is not None:
@@ -90,7 +90,7 @@ def test_compensated_picture_plus_residual_is_the_picture(clip: Path) -> None:
 
 
 def test_encoded_residual_is_within_the_stated_error(clip: Path) -> None:
-    """docs/shard-format.md states it: mean 1.0, 99th percentile 4 grey levels, at quality 95 and 4:4:4."""
+    """docs/shard-format.md states the error: mean 1.0, 99th percentile 4 grey levels, at quality 95 and 4:4:4."""
     payload = extracted_from(clip, *FULL_SIZE, "limits.frames=30", columns=("residual",)).payloads["residual"]
     pictures = decoded(clip)
     pairs = [(a, b) for a, b in pairwise(pictures) if b.mv is not None]
@@ -102,7 +102,7 @@ def test_encoded_residual_is_within_the_stated_error(clip: Path) -> None:
 
 
 def test_colours_are_bt601(clip: Path) -> None:
-    """Every channel within rounding of the equation, chroma samples repeated, luma below black taken as black."""
+    """Every channel equals the equation but for rounding; chroma samples repeat, luma below black counts as black."""
     picture = decoded(clip)[0]
     y = picture.i420[:256].astype(float)
     u, v = (

@@ -1,4 +1,4 @@
-"""What is left to do: decided by content, for each video and column."""
+"""The work that is left is decided by content, for each video and column."""
 
 from dataclasses import replace
 from pathlib import Path

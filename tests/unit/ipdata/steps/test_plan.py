@@ -1,4 +1,4 @@
-"""The plan: order, groups and cuts, as a pure function."""
+"""The plan is a pure function that orders, groups and cuts."""
 
 import random
 from dataclasses import replace
@@ -96,7 +96,7 @@ def test_nothing_left_is_an_error() -> None:
         missing=("class1/video1.avi",),
         missing_classes=("class1",),
     )
-    with pytest.raises(BuildError, match="no video is left to build; 1 listed ones are missing"):
+    with pytest.raises(BuildError, match="no video is left to build; 1 listed videos are missing"):
         make_plan(listing, RECIPE)
 
 

@@ -1,4 +1,4 @@
-"""The hash that is recorded is that of the bytes that were extracted, or the video fails."""
+"""The recorded hash is the hash of the extracted bytes; otherwise the video fails."""
 
 import os
 import time
@@ -14,14 +14,14 @@ from ipdata.steps.source import RECENT_S, Opened, source_sha256
 
 @pytest.fixture
 def old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file whose last change lies further back than file systems round their times."""
+    """A file that last changed so long ago that its times prove that it is the same."""
     path = write_y4m(tmp_path / "clip.y4m", moving_luma(frames=2, step_px=(1, 0)))
     monkeypatch.setattr(ipdata.steps.source.time, "time", lambda: path.stat().st_ctime + RECENT_S + 1)
     return path
 
 
 def hashed(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Sources as they are read whole to be hashed."""
+    """A list that grows by each source that is hashed."""
     read: list[Path] = []
 
     def noted(path: Path) -> str:
@@ -55,7 +55,7 @@ def test_a_file_that_is_overwritten_meanwhile_fails(old_file: Path, tmp_path: Pa
     data = bytearray(old_file.read_bytes())
     data[-1] ^= 1
     old_file.write_bytes(data)
-    if keeps_times:  # the time of the entry's last change, which nobody can set, still tells
+    if keeps_times:  # ctime, which nobody can set, still shows the change
         os.utime(old_file, ns=(before.st_atime_ns, before.st_mtime_ns))
     with pytest.raises(VideoError, match="not those that were read first"):
         opened.sha256()

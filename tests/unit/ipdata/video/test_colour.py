@@ -1,4 +1,4 @@
-"""One colour conversion, with the same bytes whatever the CPU can do."""
+"""The one colour conversion gives the same bytes on every CPU."""
 
 import hashlib
 import os

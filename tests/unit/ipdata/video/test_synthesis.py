@@ -1,3 +1,5 @@
+"""Synthetic videos: their motion and tint, and that their fields decide every byte."""
+
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +22,7 @@ def luma(class_name: str, *, index: int = 0, frames: int = 2, **size: int) -> np
 
 
 def movement(first: np.ndarray, second: np.ndarray) -> dict[str, float]:
-    """What TV-L1 sees, by kind of motion: px to the right, rad clockwise, octaves larger."""
+    """The motion that TV-L1 sees, by kind: px to the right, rad clockwise, octaves larger."""
     flow = cv2.optflow.DualTVL1OpticalFlow_create().calc(first, second, None)
     height, width = first.shape
     x, y = np.arange(width)[None, :] - (width - 1) / 2, np.arange(height)[:, None] - (height - 1) / 2
@@ -48,12 +50,12 @@ def test_block_matching_sees_translation() -> None:
     block = first[32:48, 48:64]
     costs = [np.abs(second[32:48, 48 + dx : 64 + dx].astype(int) - block).sum() for dx in range(-7, 8)]
     assert 1 <= np.argmin(costs) - 7 <= 4
-    assert min(costs) < 0.35 * costs[7]  # well below what no motion leaves
+    assert min(costs) < 0.35 * costs[7]  # well below the cost of no motion
 
 
 def test_stills_of_all_motion_classes_have_the_same_look_at_every_time() -> None:
     def look(class_name: str, number: int) -> np.ndarray:
-        """Contrast and mean gradient, (2,): what a change of size or of grain would show in."""
+        """Contrast and mean gradient, (2,): they would show a change of size or of grain."""
         stills = [luma(class_name, index=index, frames=number + 1)[number].astype(float) for index in range(25)]
         return np.mean([(np.std(still), np.abs(np.diff(still)).mean()) for still in stills], axis=0)
 

@@ -1,4 +1,4 @@
-"""ffmpeg's flags: equal bytes whatever the CPU, and one frame out for each frame in."""
+"""ffmpeg's flags give equal bytes on every CPU, and one frame out for each frame in."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from ipdata.video.transcode import EXECUTABLE_VARIABLE, executable, transcode, v
 
 @pytest.fixture
 def without_cpu_features(tmp_path: Path) -> str:
-    """An ffmpeg that believes in a CPU without any SIMD."""
+    """An ffmpeg that is told that the CPU has no SIMD."""
     script = tmp_path / "ffmpeg"
     script.write_text(f'#!/bin/sh\nexec "{executable()}" -cpuflags 0 "$@"\n')
     script.chmod(0o755)
