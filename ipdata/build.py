@@ -14,7 +14,7 @@ from ipdata.errors import BuildError, StrictError, VideoError
 from ipdata.executors import Placement, executor_of
 from ipdata.executors.base import Executor
 from ipdata.progress import Unwatched
-from ipdata.publish import publish
+from ipdata.publish import publish_set
 from ipdata.recipe import BuildRecipe
 from ipdata.report import failure_line, log_line
 from ipdata.steps.extract import Failed, VideoTask
@@ -92,7 +92,7 @@ def build(request: Request, progress: Unwatched = UNWATCHED) -> Result:
         log.info("%d videos in %d shards, %d to extract", len(plan.videos), len(plan.shards), todo)
         progress.begin(todo)
         failures = _run(executor, request, output, tasks, progress)
-        manifest = publish(output, plan, columns, tools, failures)
+        manifest = publish_set(output, plan, columns, tools, failures)
     return Result(plan=plan, manifest=manifest, failures=failures)
 
 

@@ -14,7 +14,7 @@ from shards.schema import FORMAT, SUBSETS
 from shards.sharing.card import render
 
 
-def publish(
+def publish_set(
     output: Output, plan: Plan, columns: tuple[str, ...], tools: dict[str, str], failures: Sequence[Failed]
 ) -> Manifest:
     """Remove files that the plan no longer has; write the card, the manifest and the report; return the manifest.

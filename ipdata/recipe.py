@@ -13,7 +13,7 @@ from shards.manifest import ColumnInfo
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class SourceLimits:
     """The recipe's table [source]. Raises ValueError if max_frame_deficit is not a share, 0 to 1."""
 
     max_frame_deficit: float  # share of the announced frames that may be missing
@@ -61,7 +61,7 @@ class BuildRecipe:
     """The tables of a recipe file. A column or a dataset may define a table of its own."""
 
     transcode: Transcode
-    source: Source
+    source: SourceLimits
     shards: Shards
     limits: Limits = field(default_factory=Limits)
     columns: dict[str, Any]  # the table of each column that has one, by the column's name

@@ -6,15 +6,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from shards.errors import ShardError
 
-fcntl: Any  # part of the standard library, but only on Unix
 try:
     import fcntl
 except ImportError:  # Windows: nothing can be locked, but sets on a local disk can be read
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 POLL_S = 0.1  # between two attempts to lock
 

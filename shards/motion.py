@@ -6,6 +6,8 @@ Sources: the per-pixel field is CoViAR's (Wu et al. 2018), whose loader truncate
 those that point outside the picture. `predict` follows MPEG-4 Part 2 (ISO/IEC 14496-2, section 7.6.2).
 """
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -70,13 +72,21 @@ def accumulate(mvs: I16, *, width: int, height: int) -> I16:
     It is made from the vectors (P, h, w, 2) of a GOP's P-frames: src[dst] = src_old[dst - mv], where every pixel begins
     as its own source. The result is position - src.
     """
+    accumulated = np.zeros((height, width, 2), np.int16)
+    for accumulated in accumulations(mvs, width=width, height=height):  # noqa: B007 - the last one counts
+        pass
+    return accumulated
+
+
+def accumulations(mvs: Iterable[I16], *, width: int, height: int) -> Iterator[I16]:
+    """Yield what `accumulate` gives for the first P-frame of a GOP, for the first two, and so on."""
     x, y = np.meshgrid(np.arange(width, dtype=np.int16), np.arange(height, dtype=np.int16))
     position = np.stack([x, y], axis=-1)
     source = position.copy()
     for mv in mvs:
         field = field_px(mv, width=width, height=height)
         source = source[y - field[..., 1], x - field[..., 0]]
-    return position - source
+        yield position - source
 
 
 def predict(previous_i420: U8, mv: I16, *, rounding: int) -> U8:

@@ -192,6 +192,8 @@ class ShardSet:
         shard, entry = self._entry(key, column)
         count = len(entry.frames) - 1
         wanted = range(count) if positions is None else positions
+        if wanted and not count:
+            raise ShardError(f"{key}: has no frames in {column}, so none at position {wanted[0]}")
         for position in wanted:
             if not 0 <= position < count:
                 raise ShardError(f"{key}: {column} has {count} frames, counted from 0, so no position {position}")

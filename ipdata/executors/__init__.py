@@ -27,8 +27,8 @@ def executor_of(placement: Placement, *, scratch: Path) -> "Executor":
     Raises: BuildError for an option that has no effect there.
     """
     if placement.scheduler == "none":
-        _refuse(placement.video_timeout_s, "--video-timeout-s", "a video in this process cannot be stopped")
-        _refuse(placement.workers, "--workers", "there are none: everything runs in this process")
+        _refuse(placement.video_timeout_s, "--video-timeout-s", "a video that runs in this process cannot be stopped")
+        _refuse(placement.workers, "--workers", "everything runs in this process")
         from ipdata.executors.here import Here
 
         return Here()
@@ -43,4 +43,4 @@ def executor_of(placement: Placement, *, scratch: Path) -> "Executor":
 
 def _refuse(given: object, option: str, why: str) -> None:
     if given is not None:
-        raise BuildError(f"{option} has no effect with this --scheduler: {why}. Leave it out")
+        raise BuildError(f"{option} has no effect with this --scheduler, because {why}; leave it out")

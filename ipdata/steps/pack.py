@@ -66,7 +66,7 @@ def _pack(task: ShardTask, outcomes: Sequence[Outcome], failures: Sequence[Faile
     if task.kept is not None and _nothing_new(task, task.kept, samples, outcomes):
         info = task.kept.info  # only videos that had failed before were tried, and they failed again
     else:
-        info = _publish(task, samples, content)
+        info = _write_files(task, samples, content)
     receipt = Receipt(
         plan_sha256=task.plan.sha256,
         columns=list(task.columns),
@@ -87,15 +87,13 @@ def _merge(task: ShardTask, outcomes: Sequence[Outcome]) -> Content:
     """Samples with every column, new or kept. A video that failed in a new column loses its old columns too."""
     whole = {video.key for video in task.videos if video.columns == task.columns}
     content = {key: entry for key, entry in _published(task).items() if key not in whole}
+    size = task.videos[0].recipe.size
     for outcome in outcomes:
         if isinstance(outcome, Failed):
             content.pop(outcome.failure.key, None)
             continue
-        key, recipe = outcome.sample.key, task.videos[0].recipe.transcode
-        if key not in task.plan.videos or (outcome.sample.width, outcome.sample.height) != (
-            recipe.width,
-            recipe.height,
-        ):
+        key, made = outcome.sample.key, {"width": outcome.sample.width, "height": outcome.sample.height}
+        if key not in task.plan.videos or made != size:
             raise BuildError(f"{key}: the outcome is not of this build; this is a bug, please report it")
         sample, payloads = content.get(key, (outcome.sample, {}))
         if sample != outcome.sample:
@@ -125,7 +123,7 @@ def _published(task: ShardTask) -> Content:
     return {sample.key: (sample, payloads[sample.key]) for sample in samples}
 
 
-def _publish(task: ShardTask, samples: Sequence[Sample], content: Content) -> ShardInfo | None:
+def _write_files(task: ShardTask, samples: Sequence[Sample], content: Content) -> ShardInfo | None:
     """Write the shard's files and rename them to their final names. The manifest is removed before the first rename."""
     if not samples:
         task.output.manifest.unlink(missing_ok=True)

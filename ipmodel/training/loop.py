@@ -110,7 +110,7 @@ def train(
                     raise StoppedError
                 saved_at = time.monotonic()
     if ranks.first:
-        _publish(training, state)
+        _save_network_of(training, state)
     if ranks.any(bool(stopped)):  # this also waits until rank 0 has written the network
         raise StoppedError
 
@@ -223,7 +223,7 @@ def _save(training: Training, state: State) -> None:
     save_checkpoint(training.directory, saved)
 
 
-def _publish(training: Training, state: State) -> None:
+def _save_network_of(training: Training, state: State) -> None:
     """Writes the network of the complete phase. Its checkpoints are of no more use."""
     save_network(training.directory / FINAL, _finite_weights(training, state))
     remove_checkpoints(training.directory)

@@ -155,22 +155,32 @@ class Column:
         raise NotImplementedError
 
 
-class UnknownColumn(Column):
-    """A column that this installation has no class for. Its bytes can be read, copied and verified, but not decoded."""
+class BytesColumn(Column):
+    """A column whose frames are bytes alone: they can be read, copied and verified, but not decoded."""
 
     has_arrays = False
     is_drawn = False
-    contents = "not known to the version that wrote this card"
 
-    def __init__(self, name: str, *, payload: str = "", pictures: Pictures | None = None) -> None:
-        """payload and pictures are what the manifest states; "" and None if it does not state them."""
-        self.name, self.payload, self.pictures = name, payload, pictures
+    @property
+    def error(self) -> ShardError:
+        """What decoding raises: why it is impossible, and what to do instead."""
+        raise NotImplementedError
 
     def decode(self, data: bytes, *, width: int, height: int) -> NDArray:
         raise self.error
 
     def empty(self, *, width: int, height: int) -> NDArray:
         raise self.error
+
+
+class UnknownColumn(BytesColumn):
+    """A column that this installation has no class for."""
+
+    contents = "not known to the version that wrote this card"
+
+    def __init__(self, name: str, *, payload: str = "", pictures: Pictures | None = None) -> None:
+        """payload and pictures are what the manifest states; "" and None if it does not state them."""
+        self.name, self.payload, self.pictures = name, payload, pictures
 
     @property
     def error(self) -> ShardError:

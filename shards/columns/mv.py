@@ -62,7 +62,7 @@ class Mv(Column):
         return {"list": {"list": {"list": {"list": "int16"}}}}
 
     def motion_px(self, frames: Sequence[NDArray], canvas: Canvas) -> list[F32]:
-        return [field_px(mv, canvas.size)[0] for mv in frames]
+        return [drawn_field(mv, canvas.size)[0] for mv in frames]
 
     def draw(self, frames: Sequence[NDArray], numbers: Sequence[int], canvas: Canvas) -> Row:
         cells = [canvas.vectors(mv) for mv in frames]
@@ -74,7 +74,7 @@ def pixels(mv: I16) -> F32:
     return np.where(mv == INTRA, np.float32(0), mv * np.float32(0.5))
 
 
-def field_px(mv: I16, size: tuple[int, int]) -> tuple[F32, NDArray[np.bool_]]:
+def drawn_field(mv: I16, size: tuple[int, int]) -> tuple[F32, NDArray[np.bool_]]:
     """A vector for each pixel of a picture of (width, height): (H, W, 2) px, and a mask of intra pixels, (H, W)."""
     per_pixel = enlarge(mv, width=size[0], height=size[1])
     return pixels(per_pixel), (per_pixel == INTRA).any(axis=-1)

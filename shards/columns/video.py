@@ -2,29 +2,19 @@
 
 from collections.abc import Iterator
 
-from numpy.typing import NDArray
-
-from shards.columns.base import Column, Payload
+from shards.columns.base import BytesColumn, Payload
 from shards.errors import ShardError
 
 START_CODE = b"\0\0\1"  # every coded picture begins with one
 
 
-class Video(Column):
+class Video(BytesColumn):
     """Frames are coded pictures, as bytes; joined, they are the bitstream."""
 
     name = "video"
     payload = "m4v"
     pictures = "all"
     contents = "the MPEG-4 Part 2 bitstream that all other columns can be rebuilt from"
-    has_arrays = False
-    is_drawn = False
-
-    def decode(self, data: bytes, *, width: int, height: int) -> NDArray:
-        raise self.error
-
-    def empty(self, *, width: int, height: int) -> NDArray:
-        raise self.error
 
     @property
     def error(self) -> ShardError:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from shards.arrays import F32, I16, U8
-from shards.columns.mv import field_px, pixels
+from shards.columns.mv import drawn_field, pixels
 from shards.motion import MACROBLOCK_PX
 from shards.sheet import colour
 
@@ -30,7 +30,7 @@ class View:
         return image
 
     def vectors(self, mv: I16) -> U8:
-        field, intra = field_px(mv, self.size)
+        field, intra = drawn_field(mv, self.size)
         coloured = colour.colour_of(field, scale_px=self.scale_px)
         image = np.asarray(cv2.resize(coloured, self.cell, interpolation=cv2.INTER_NEAREST), np.uint8)
         striped = cv2.resize(intra.astype(np.uint8), self.cell, interpolation=cv2.INTER_NEAREST) > 0

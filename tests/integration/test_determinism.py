@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 from built_sets import quick_options, tree
+from commands import as_process, in_process, needs_process
 
 from shards.verify import verify
 
 
 def build(out: Path, **options: object) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "ipdata.cli", *quick_options(out, **options)], capture_output=True, text=True
-    )
+    """A build that succeeds: in a process of its own if it starts a cluster, otherwise in this one."""
+    command = quick_options(out, **options)
+    done = as_process("ipdata.cli", command) if needs_process(command) else in_process("ipdata.cli", command)
     assert done.returncode == 0, done.stderr
     return done
 
@@ -27,7 +28,8 @@ def build(out: Path, **options: object) -> subprocess.CompletedProcess[str]:
 def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Hashes of the set that one process builds, without Dask."""
     out = tmp_path_factory.mktemp("reference") / "set"
-    build(out, scheduler="none")
+    done = as_process("ipdata.cli", quick_options(out, scheduler="none"))
+    assert done.returncode == 0, done.stderr
     hashes = tree(out)
     assert len([name for name in hashes if name.endswith(".tar")]) == 3 * 5
     return hashes

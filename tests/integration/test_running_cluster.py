@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 from built_sets import quick_options, tree
 from click.testing import CliRunner
+from commands import in_process
 from distributed import Client, Future, as_completed
 from numba import cuda
 
@@ -53,9 +55,9 @@ class Cluster(NamedTuple):
     workers: list[subprocess.Popen[bytes]]
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    folder = tmp_path / "cluster"
+@contextmanager
+def started_cluster(folder: Path) -> Iterator[Cluster]:
+    """A scheduler and two workers of their own processes."""
     folder.mkdir()
     file = folder / "scheduler.json"
     options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", file]
@@ -65,10 +67,28 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
         assert scheduler.poll() is None and time.monotonic() < deadline
         time.sleep(0.1)
     workers = [worker(folder), worker(folder)]
-    yield Cluster(json.loads(file.read_text())["address"], scheduler, workers)
-    for process in [*workers, scheduler]:
-        process.kill()
-        process.wait()
+    try:
+        yield Cluster(json.loads(file.read_text())["address"], scheduler, workers)
+    finally:
+        for process in [*workers, scheduler]:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """A cluster whose processes the test may kill, and to which it may add some."""
+    with started_cluster(tmp_path / "cluster") as own:
+        yield own
+
+
+@pytest.fixture(scope="module")
+def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster that tests leave as it is."""
+    with started_cluster(tmp_path_factory.mktemp("shared") / "cluster") as shared:
+        with Client(shared.address) as client:
+            client.wait_for_workers(2, timeout=60)
+        yield shared
 
 
 def begun_build(out: Path, *arguments: str) -> subprocess.Popen[bytes]:
@@ -92,7 +112,7 @@ def test_a_running_scheduler_gives_the_same_bytes_though_a_worker_is_killed(tmp_
     assert build.returncode == 0, errors
 
     reference = tmp_path / "reference"
-    subprocess.run([sys.executable, "-m", "ipdata.cli", *quick_options(reference, scheduler="none")], check=True)
+    assert in_process("ipdata.cli", quick_options(reference, scheduler="none")).returncode == 0
     assert tree(out) == tree(reference)
 
 
@@ -105,18 +125,18 @@ def test_a_scheduler_that_dies_ends_the_build_in_one_line(tmp_path: Path, cluste
     assert errors.splitlines()[-1].startswith(b"error: the Dask scheduler is gone; start one, and run this again")
 
 
-def test_what_an_interrupted_build_had_not_begun_is_never_published(tmp_path: Path, cluster: Cluster) -> None:
+def test_what_an_interrupted_build_had_not_begun_is_never_published(tmp_path: Path, shared_cluster: Cluster) -> None:
     out = tmp_path / "set"
-    options = quick_options(out, scheduler=cluster.address, limit_videos=18)
+    options = quick_options(out, scheduler=shared_cluster.address, limit_videos=18)
     build = begun_build(out, *options, "--set=shards.videos_per_shard=1")
     build.terminate()
     _, errors = build.communicate(timeout=60)
     assert build.returncode == 130, errors
     published = len(list(out.glob("mv/*.tar")))
-    with Client(cluster.address) as client:
+    with Client(shared_cluster.address) as client:
         while any(client.processing().values()):
             time.sleep(0.05)
-    assert len(list(out.glob("mv/*.tar"))) <= published + len(cluster.workers)  # each may have begun one
+    assert len(list(out.glob("mv/*.tar"))) <= published + len(shared_cluster.workers)  # each may have begun one
     assert published < 18
 
 
@@ -178,18 +198,20 @@ def test_a_scheduler_without_workers_is_refused(tmp_path: Path, cluster: Cluster
     assert done.returncode == 1 and "has no workers; start some" in done.stderr
 
 
-def test_two_builds_on_one_scheduler_do_not_mix(tmp_path: Path, cluster: Cluster) -> None:
+def test_two_builds_on_one_scheduler_do_not_mix(tmp_path: Path, shared_cluster: Cluster) -> None:
     """Two builds of the same videos, by two recipes, run at the same time. Each set equals the one built alone."""
     sizes = {"a": "64", "b": "96"}
 
     def arguments(name: str, scheduler: str) -> list[str]:
         options = quick_options(tmp_path / name, scheduler=scheduler, columns="mv,video")
-        return [sys.executable, "-m", "ipdata.cli", *options, f"--set=transcode.width={sizes[name[0]]}"]
+        return [*options, f"--set=transcode.width={sizes[name[0]]}"]
 
-    builds = [subprocess.Popen(arguments(name, cluster.address), stderr=subprocess.DEVNULL) for name in sizes]
+    command = [sys.executable, "-m", "ipdata.cli"]
+    address = shared_cluster.address
+    builds = [subprocess.Popen([*command, *arguments(name, address)], stderr=subprocess.DEVNULL) for name in sizes]
     assert [build.wait(timeout=120) for build in builds] == [0, 0]
     for name in sizes:
-        subprocess.run(arguments(f"{name}_alone", "none"), check=True, capture_output=True)
+        assert in_process("ipdata.cli", arguments(f"{name}_alone", "none")).returncode == 0
         assert tree(tmp_path / name) == tree(tmp_path / f"{name}_alone")
 
 
@@ -231,9 +253,8 @@ def test_flow_goes_to_workers_with_a_gpu_and_the_rest_elsewhere(tmp_path: Path, 
     assert "flow" in ran[True] and "extract" not in ran[True]
     assert "extract" in ran[False] and "flow" not in ran[False]
 
-    subprocess.run(
-        [sys.executable, "-m", "ipdata.cli", *flow_options(reference, scheduler="none", columns="flow,mv")], check=True
-    )
+    alone = flow_options(reference, scheduler="none", columns="flow,mv")
+    assert in_process("ipdata.cli", alone).returncode == 0
     for column in ("flow", "mv"):
         assert payloads_of(out, column) == payloads_of(reference, column)
     assert ShardSet(out).manifest.columns["flow"].encoding["backend"] == "cuda"
@@ -246,12 +267,12 @@ def test_a_local_cluster_has_one_worker_for_the_gpu(tmp_path: Path) -> None:
     assert len(payloads_of(out, "flow")) == 2
 
 
-def test_flow_on_gpus_without_a_worker_that_has_one_is_refused(tmp_path: Path, cluster: Cluster) -> None:
-    arguments = flow_options(tmp_path / "set", scheduler=cluster.address, flow_backend="cuda")
+def test_flow_on_gpus_without_a_worker_that_has_one_is_refused(tmp_path: Path, shared_cluster: Cluster) -> None:
+    arguments = flow_options(tmp_path / "set", scheduler=shared_cluster.address, flow_backend="cuda")
     command = [sys.executable, "-m", "ipdata.cli", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | SIMULATOR)
     assert done.returncode == 1
-    assert f"dask worker {cluster.address} --nthreads 1 --resources GPU=1" in done.stderr
+    assert f"dask worker {shared_cluster.address} --nthreads 1 --resources GPU=1" in done.stderr
 
 
 @pytest.mark.skipif(cuda.is_available(), reason="this machine has a GPU")

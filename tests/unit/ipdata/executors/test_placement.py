@@ -1,0 +1,34 @@
+"""An option that the chosen executor cannot honour is refused, not ignored."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ipdata.errors import BuildError
+from ipdata.executors import VIDEO_TIMEOUT_S, Placement, executor_of
+from ipdata.executors.dask import LocalDask, RunningDask
+from ipdata.executors.here import Here
+
+
+@pytest.mark.parametrize(
+    ("options", "option"),
+    [
+        ({"scheduler": "none", "video_timeout_s": 60.0}, "--video-timeout-s"),
+        ({"scheduler": "none", "workers": 2}, "--workers"),
+        ({"scheduler": "tcp://127.0.0.1:8786", "workers": 2}, "--workers"),
+    ],
+)
+def test_what_has_no_effect_is_refused(options: dict[str, Any], option: str) -> None:
+    with pytest.raises(BuildError, match=f"{option} has no effect with this --scheduler, because .*; leave it out"):
+        executor_of(Placement(**options), scratch=Path())
+
+
+def test_each_placement_has_its_executor() -> None:
+    assert isinstance(executor_of(Placement(scheduler="none"), scratch=Path()), Here)
+    local = executor_of(Placement(workers=3, video_timeout_s=60.0), scratch=Path("scratch"))
+    assert isinstance(local, LocalDask)
+    assert (local.workers, local.video_timeout_s, local.scratch) == (3, 60.0, Path("scratch"))
+    running = executor_of(Placement(scheduler="tcp://127.0.0.1:8786"), scratch=Path())
+    assert isinstance(running, RunningDask)
+    assert (running.address, running.video_timeout_s) == ("tcp://127.0.0.1:8786", VIDEO_TIMEOUT_S)
