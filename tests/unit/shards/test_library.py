@@ -57,7 +57,7 @@ def test_what_a_prompt_shows_of_a_set_is_one_line(made: ShardSet) -> None:
 def test_what_a_prompt_shows_of_a_sample_is_one_line(made: ShardSet) -> None:
     sample = next(sample for sample in made if sample.frames > 1)
     text = repr(sample)
-    intra, inter = (len(sample.frame_numbers(column)) for column in ("iframe", "mv"))
+    intra, inter = (len(made.frame_numbers(sample.key, column)) for column in ("iframe", "mv"))
     assert text.startswith(
         f"<Sample {sample.key}: class {sample.class_id} {sample.class_name!r}, {sample.frames} frames"
     )
