@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := build/demo
 
-.PHONY: demo test bench dist docs install install-test lint format clean
+.PHONY: demo test check bench dist docs install install-test lint format clean
 
 demo: install
 	$(BIN)/ipdata build --dataset synthetic --out $(DEMO)
@@ -23,8 +23,14 @@ demo: install
 	@echo "  $(BIN)/ipdata datasets                       how to build HMDB51, UCF101, Kinetics, or your own videos"
 
 # Two test modules run at a time, because most tests wait for processes that they start.
+TWO_AT_A_TIME := -n 2 --dist loadscope --no-loadscope-reorder
+
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
+	$(BIN)/python -m pytest $(TWO_AT_A_TIME)
+
+# For daily work: what needs no build, no cluster and no training.
+check: lint
+	$(BIN)/python -m pytest $(TWO_AT_A_TIME) tests/unit tests/contract
 
 bench: install build/peers/installed
 	$(BIN)/python -m benchmarks.run
