@@ -1,5 +1,5 @@
 """Recipes as data: TOML files, and the strict loader that reads them."""
 
-from pipelines.loader import RecipeError, build, load, names
+from pipelines.loader import RecipeError, from_table, load, names
 
-__all__ = ["RecipeError", "build", "load", "names"]
+__all__ = ["RecipeError", "from_table", "load", "names"]

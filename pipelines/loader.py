@@ -34,10 +34,10 @@ def load(schema: type[Recipe], kind: str, name_or_file: str, overrides: Sequence
     Raises: RecipeError for an unknown recipe or key, a missing key, and a wrong value.
     """
     where, table = _table_of(kind, name_or_file)
-    return build(schema, table, where=where, overrides=overrides)
+    return from_table(schema, table, where=where, overrides=overrides)
 
 
-def build(schema: type[Recipe], table: dict[str, Any], *, where: str, overrides: Sequence[str] = ()) -> Recipe:
+def from_table(schema: type[Recipe], table: dict[str, Any], *, where: str, overrides: Sequence[str] = ()) -> Recipe:
     """Check a stored table, such as that of a run's record, as strictly as a file, after applying overrides.
 
     Raises: RecipeError for an unknown or missing key and for a wrong value; it begins with `where`.

@@ -34,7 +34,7 @@ def read_record(path: Path) -> Record:
     """
     try:
         begun: Record = json.loads(path.read_text())
-        recipe = pipelines.build(TrainRecipe, begun["recipe"], where=str(path))
+        recipe = pipelines.from_table(TrainRecipe, begun["recipe"], where=str(path))
         missing = {"shards", "manifest_sha256", "classes", "imagenet"} - begun.keys()
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{path} is not the record of a run ({error}); use another --out") from None

@@ -145,7 +145,7 @@ def reopen(directory: Path, *, shards: str | None, overrides: Sequence[str], ran
         )
     begun = read_record(path)
     shards = shards or begun["shards"]
-    recipe = pipelines.build(TrainRecipe, begun["recipe"], where=str(path), overrides=overrides)
+    recipe = pipelines.from_table(TrainRecipe, begun["recipe"], where=str(path), overrides=overrides)
     different = differences(deciding_part(begun), deciding_part({**begun, "recipe": as_json(recipe)}))
     if different:
         cure = (
