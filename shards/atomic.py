@@ -83,6 +83,8 @@ def publish(temporary: Path, final: Path) -> None:
 def publish_new(temporary: Path, final: Path) -> None:
     """Give a synced, complete file its final name, unless the name is taken: of several processes, the first wins.
 
+    Where the file system has no hard links, two that come at once may both succeed; then the last one stays.
+
     Raises: FileExistsError if the name is taken; the temporary file stays.
     """
     try:

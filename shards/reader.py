@@ -277,5 +277,9 @@ class ShardSet:
 
 
 def _read_at(file: FileIO, offset: int, size: int) -> bytes:
+    """The bytes at an offset; fewer only where the file ends."""
     file.seek(offset)  # os.pread would do both in one call, but Windows lacks it
-    return file.read(size)
+    data = file.read(size)
+    while len(data) < size and (more := file.read(size - len(data))):  # an unbuffered read may return less than asked
+        data += more
+    return data

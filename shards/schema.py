@@ -124,4 +124,7 @@ def record_from(cls: type, value: Any, *, where: str) -> Any:
     if set(value) != expected:
         wrong = ", ".join(sorted(set(value) ^ expected))
         raise ShardError(f"{where}: fields of {cls.__name__} missing or unknown: {wrong}")
-    return cls(**value)
+    try:
+        return cls(**value)
+    except ShardError as error:
+        raise ShardError(f"{where}: {str(error).removeprefix(f'{where}: ')}") from None

@@ -206,3 +206,26 @@ def test_an_index_that_points_out_of_its_tar_is_an_error(made_dir: Path, tmp_pat
     path.write_bytes(canonical.dumps(index))
     with pytest.raises(ShardError, match="shorter than its index says"):
         ShardSet(set_dir).read_bytes(entry["key"], "residual")
+
+
+def test_a_read_that_gives_less_than_asked_is_continued(made: ShardSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on network file systems, and beyond 2 GiB."""
+    expected = made.read_bytes(KEYS[0], "residual")
+
+    class Slow(FileIO):
+        def read(self, size: int | None = -1) -> bytes:
+            return super().read(min(size or 0, 1000))
+
+    monkeypatch.setattr(reader, "FileIO", Slow)
+    assert made.read_bytes(KEYS[0], "residual") == expected
+    assert len(expected) > 1000
+
+
+def test_an_index_that_is_wrong_is_named_in_the_error(copy_dir: Path) -> None:
+    path = copy_dir / "mv" / "00001.idx.json"
+    index = json.loads(path.read_bytes())
+    index["samples"][0]["frames"][-1] += 1
+    path.write_bytes(canonical.dumps(index))
+    key = index["samples"][0]["key"]
+    with pytest.raises(ShardError, match=re.escape(f"{path}: index of {key}: its frames do not fill its payload")):
+        ShardSet(copy_dir).read(key, "mv")
