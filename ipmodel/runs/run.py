@@ -166,8 +166,8 @@ def check_trained(run: Run, *, split: str, name: str) -> None:
     """Raises: ModelError if the phase is not complete."""
     path = run.network_file(split, name)
     if not path.is_file():
-        where = f"--shards {run.shard_set.location} --out {run.directory}"
-        options = f"{where} --recipe RECIPE --split {split} --phase {name}"
+        which = f"--recipe RECIPE --split {split} --phase {name}"
+        options = f"--shards {run.shard_set.location} {which} --out {run.directory}"
         raise ModelError(f"{path} does not exist; train its phase first: `ipmodel train {options}`")
 
 
