@@ -1,5 +1,6 @@
 """Open a source for ffmpeg and PyAV, and record by its hash which bytes were extracted."""
 
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,9 +61,13 @@ class Opened:
 
 
 def _state(path: Path) -> tuple[int, ...]:
-    """Size in bytes, inode, and the times of the last change of content (mtime) and of inode (ctime), in ns."""
+    """Size in bytes, inode, and the times of the last change of content (mtime) and of inode (ctime), in ns.
+
+    Raises: VideoError if the file cannot be opened.
+    """
     try:
-        found = path.stat()
+        with path.open("rb") as file:
+            found = os.fstat(file.fileno())
     except OSError as error:
         raise VideoError("source", "unreadable", str(error)) from None
     return found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns

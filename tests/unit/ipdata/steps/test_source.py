@@ -85,7 +85,8 @@ def test_a_change_within_a_tick_of_the_clock_is_seen_by_the_hash(
 
 def test_an_empty_file_and_none_at_all_are_told_apart(tmp_path: Path) -> None:
     (tmp_path / "empty.avi").touch()
-    for name, code in (("empty.avi", "empty"), ("gone.avi", "unreadable")):
+    (tmp_path / "folder.avi").mkdir()
+    for name, code in (("empty.avi", "empty"), ("gone.avi", "unreadable"), ("folder.avi", "unreadable")):
         with pytest.raises(VideoError) as caught:
             Opened.of(tmp_path / name, tmp_path)
         assert (caught.value.stage, caught.value.code) == ("source", code)
