@@ -46,7 +46,9 @@ def info(location: str, keys: bool, as_json: bool) -> None:
 
 @main.command()
 @SET
-@click.option("--quick", is_flag=True, help="Only manifest, records, indexes and sizes, not every byte of the tars.")
+@click.option(
+    "--quick", is_flag=True, help="Check the manifest, records, indexes and file sizes, but do not read the tars."
+)
 def verify(location: str, quick: bool) -> None:
     """Check that a set in a directory is complete and is what its manifest says; exit with status 1 if it is not."""
     begun_s = time.monotonic()
@@ -81,8 +83,14 @@ class _Checked:
 @main.command()
 @SET
 @click.argument("key")
-@click.option("--out", type=click.Path(path_type=Path), help="Picture to write (.png, .jpg); default: KEY.png here.")
-@click.option("--frames", type=click.IntRange(1, 64), default=8, show_default=True, help="P-frames to show, evenly.")
+@click.option("--out", type=click.Path(path_type=Path), help="Picture to write (.png, .jpg)  [default: KEY.png here]")
+@click.option(
+    "--frames",
+    type=click.IntRange(1, 64),
+    default=8,
+    show_default=True,
+    help="How many P-frames to show, spread evenly.",
+)
 def show(location: str, key: str, out: Path | None, frames: int) -> None:
     """Draw a sample's I-frames, motion vectors, residuals and flow as one picture. KEY may be shortened."""
     shard_set = ShardSet(location)

@@ -102,7 +102,7 @@ class Manifest:
         if not all(type(name) is str for name in [*self.classes, *self.missing]):
             raise ShardError("manifest: classes and missing must be names")
         if len(set(self.classes)) < len(self.classes):
-            raise ShardError("manifest: classes must be there once each")
+            raise ShardError("manifest: a class name stands twice in classes")
         self._check_shards()
         self._check_counts()
         # Canonical JSON sorts keys. Here a manifest that was built and one that was read get the same order.
@@ -182,9 +182,11 @@ class Manifest:
         except ShardError as error:
             raise ShardError(f"{where}: {str(error).removeprefix(f'{where}: ')}") from None
         except (TypeError, AttributeError, ValueError) as error:
-            raise ShardError(f"{where}: a field has the wrong type ({error}); what wrote it was wrong") from None
+            raise ShardError(
+                f"{where}: a field has the wrong type ({error}); the program that wrote it has a bug"
+            ) from None
         if canonical_bytes != data:
-            raise ShardError(f"{where}: not canonical JSON; what wrote it was wrong")
+            raise ShardError(f"{where}: not canonical JSON; the program that wrote it has a bug")
         return manifest
 
     @classmethod

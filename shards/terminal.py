@@ -27,7 +27,7 @@ OURS = ("shards", "pipelines", "ipdata", "ipmodel")
 PLAIN_INTERVAL_S = 10.0  # between two lines of progress where there is no terminal
 REDRAW_S = 0.1  # between two changes of a bar
 BAR_COLUMNS, MIN_BAR_COLUMNS = 24, 6  # as much as the line leaves free
-PATIENCE_S = 5.0  # an interrupt that is repeated later than this is raised at once
+PATIENCE_S = 5.0  # a second interrupt that comes later than this after the first is raised at once
 
 Arrivals = list[int]  # when signals came, in ns of time.monotonic_ns
 Handler = Callable[..., Any] | signal.Handlers
@@ -149,8 +149,8 @@ def _log_shown() -> Iterator[None]:
 class Progress:
     """How far a long work is: a bar on a terminal; elsewhere plain lines at an interval, from the first work done on.
 
-    total: the whole work, in any unit to which the time that it takes is about proportional.
-    first_line_s: without a terminal, work that is done sooner says nothing.
+    total: the whole work, in any unit that is roughly proportional to time.
+    first_line_s: without a terminal, work that ends sooner prints nothing.
     """
 
     def __init__(self, total: float, *, stream: TextIO | None = None, first_line_s: float = 0.0) -> None:
@@ -247,7 +247,7 @@ def handled(
         that a shell runs in the background.
     then_ignored: if this is not empty at the end, the signals are ignored from then on.
 
-    Outside the main thread, where Python does not allow it, nothing changes.
+    Outside the main thread Python allows no handlers, and this does nothing.
     """
     here = threading.current_thread() is threading.main_thread()
     chosen = [number for number in numbers if here and (even_ignored or signal.getsignal(number) != signal.SIG_IGN)]

@@ -140,7 +140,7 @@ def test_manifest_refuses(made: ShardSet) -> None:
         ({"splits": {}}, "needs splits"),
         ({"splits": {"a b": manifest.splits["split1"]}}, "needs splits with names"),
         ({"splits": {"split1": manifest.splits["split1"]}}, "what its samples are in every split"),
-        ({"classes": ["a", "a", "b"]}, "classes must be there once each"),
+        ({"classes": ["a", "a", "b"]}, "a class name stands twice in classes"),
         ({"classes": [1, 2, 3]}, "classes and missing must be names"),
         ({"missing": [None]}, "classes and missing must be names"),
         ({"order": []}, "manifest: order must be an object, got"),
