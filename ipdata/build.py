@@ -29,7 +29,7 @@ from shards.manifest import Manifest
 HASHING_THREADS = 4
 UNWATCHED = Unwatched()
 
-log = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,13 +62,21 @@ def plan_of(request: Request) -> Plan:
     """List the dataset and plan its shards. Reads names and lists, but no video. Raises BuildError, ShardError."""
     dataset = dataset_of(request.dataset)
     options = request.recipe.datasets.get(dataset.name)
-    listing = dataset.list_videos(request.source, request.splits, request.draw, options)
+    listing = dataset.listing(request.source, request.splits, request.draw, options)
     plan = make_plan(listing, request.recipe)
     if request.strict and plan.listing.missing:
         missing = plan.listing.missing
         cure = "add them, or leave --strict out"
         raise StrictError(f"--strict: {len(missing)} listed videos are missing, such as {missing[0]}; {cure}")
     return plan
+
+
+def checked_tools(request: Request) -> dict[str, str]:
+    """The versions of the tools on this machine. Raises: BuildError if it lacks what a column needs."""
+    tools = tools_here(request.ffmpeg, packages=packages_of(request.columns))
+    for column in request.columns:
+        column_build_of(column).check(request.recipe.columns.get(column), tools)
+    return tools
 
 
 def build(request: Request, progress: Unwatched = UNWATCHED) -> Result:
@@ -79,9 +87,7 @@ def build(request: Request, progress: Unwatched = UNWATCHED) -> Result:
     check_ours(request.out)
     output = Output(request.out)
     executor = executor_of(request.placement, scratch=output.temporary_dir / "dask")
-    tools = tools_here(request.ffmpeg, packages=packages_of(request.columns))
-    for column in request.columns:
-        column_build_of(column).check(request.recipe.columns.get(column), tools)
+    tools = checked_tools(request)
     plan = plan_of(request)
     with output.locked():
         columns = check_identity(output, plan, request.columns, tools)
@@ -89,7 +95,7 @@ def build(request: Request, progress: Unwatched = UNWATCHED) -> Result:
         check_nothing_lost(output, plan, published)
         tasks = list(_shard_tasks(request, output, plan, columns, tools, published))
         todo = sum(len(task.videos) for task in tasks)
-        log.info("%d videos in %d shards, %d to extract", len(plan.videos), len(plan.shards), todo)
+        LOG.info("%d videos in %d shards, %d to extract", len(plan.videos), len(plan.shards), todo)
         progress.begin(todo)
         failures = _run(executor, request, output, tasks, progress)
         manifest = publish_set(output, plan, columns, tools, failures)
@@ -109,7 +115,7 @@ def _shard_tasks(
         receipt = output.receipt(shard.shard)
         if receipt is not None and (receipt.plan_sha256 != shard.sha256 or not intact(output.directory, receipt)):
             receipt = None
-        sources = _published_sources(output, shard, published)
+        sources = _published_sources(output, shard, published, drop_failed=request.drop_failed)
         work = work_left(shard, receipt, columns, sources)
         if work:
             yield ShardTask(
@@ -139,15 +145,18 @@ def _video_tasks(
         )
 
 
-def _published_sources(output: Output, shard: ShardPlan, published: set[str]) -> dict[str, str]:
-    """Key -> sha256 of the source, for a shard's published samples. Raises BuildError if one cannot be read."""
+def _published_sources(output: Output, shard: ShardPlan, published: set[str], *, drop_failed: bool) -> dict[str, str]:
+    """Key -> sha256 of the source, for a shard's published samples.
+
+    Raises: BuildError if one cannot be read, unless such samples may be dropped.
+    """
     known = {key: video.source for key, video in shard.videos.items() if key in published}
     hashes = _source_hashes(known)
     unreadable = [key for key in known if key not in hashes]
-    if unreadable:
+    if unreadable and not drop_failed:
         name = shard.videos[unreadable[0]].name
         problem = f"has a sample of {name}, which cannot be read any more"
-        raise BuildError(f"{output.directory}: {problem}; make it readable again")
+        raise BuildError(f"{output.directory}: {problem}; make it readable again, or leave it out with --drop-failed")
     return hashes
 
 

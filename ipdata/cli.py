@@ -88,13 +88,15 @@ def _request(options: dict[str, Any]) -> "Request":
     recipe = load_recipe(name, overrides)
     limits = {key: options.pop(f"limit_{key}") for key in ("videos", "frames")}
     classes = options.pop("classes")
-    limits["classes"] = tuple(sorted({part.strip() for part in classes.split(",")})) if classes else None
+    limits["classes"] = tuple(part.strip() for part in classes.split(",")) if classes else None
     given = {key: value for key, value in limits.items() if value is not None}
     recipe = replace(recipe, limits=Limits(**{**vars(recipe.limits), **given}))
     columns = choose_columns(options.pop("columns"))
     # Absolute, because workers of a running cluster may run in another directory.
     source = (options.pop("source") or _home() / dataset.name).absolute()
     out = (options.pop("out") or _home() / "shards" / dataset.name).absolute()
+    if options["ffmpeg"] and os.sep in options["ffmpeg"]:
+        options["ffmpeg"] = str(Path(options["ffmpeg"]).absolute())
     placement = Placement(**{name: options.pop(name, None) for name in ("scheduler", "workers", "video_timeout_s")})
     return Request(
         dataset=dataset.name, placement=placement, source=source, out=out, recipe=recipe, columns=columns, **options
@@ -158,12 +160,10 @@ def _print_names(what: str, all_names: Sequence[str], *, shown: int = SHOWN_NAME
 @_request_options
 def plan(**options: Any) -> None:
     """Print what `build` would make and cost: videos, frames, shards, bytes, core-hours. Writes nothing."""
-    from ipdata.build import plan_of
-    from ipdata.columns.registry import packages_of
-    from ipdata.video.tools import tools_here
+    from ipdata.build import checked_tools, plan_of
 
     request = _request(options)
-    tools = tools_here(request.ffmpeg, packages=packages_of(request.columns))
+    tools = checked_tools(request)
     _print_plan(request, plan_of(request), tools)
 
 

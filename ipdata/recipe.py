@@ -7,7 +7,7 @@ from typing import Any
 from ipdata.columns.registry import column_build_of, column_builds
 from ipdata.datasets import DATASETS
 from ipdata.video.transcode import Transcode
-from pipelines import load
+from pipelines import RecipeError, load
 from shards.canonical import sha256_value
 from shards.manifest import ColumnInfo
 
@@ -54,6 +54,8 @@ class Limits:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
+        # The order in which a user names classes decides no byte of a set.
+        object.__setattr__(self, "classes", tuple(sorted(set(self.classes))))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +97,8 @@ class BuildRecipe:
 
     def tools_of(self, column: str, tools: dict[str, str]) -> dict[str, str]:
         """The part of `tools` (name -> version) that a column depends on."""
-        names = column_build_of(column).tools(self.columns.get(column))
+        build = column_build_of(column)
+        names = {*build.tools(self.columns.get(column)), *build.packages}
         return {name: tools.get(name, "none") for name in sorted(names)}
 
     def resource(self, column: str) -> str:
@@ -107,6 +110,12 @@ def load_recipe(name_or_file: str, overrides: Sequence[str] = ()) -> BuildRecipe
     """Load a recipe by name or from a file, and apply `key=value` overrides. Raises: pipelines.RecipeError."""
     columns = {name: build.table for name, build in column_builds().items() if build.table is not None}
     datasets = {name: dataset.options for name, dataset in DATASETS.items() if dataset.options is not None}
+    both = sorted(columns.keys() & datasets.keys())
+    if both:
+        problem = f"an installed package has a column {both[0]!r}, and a dataset has that name"
+        raise RecipeError(
+            f"{problem}: recipes cannot have a table for each; rename the column, or uninstall its package"
+        )
     own = [(each.name, each.type, _default(each)) for each in fields(BuildRecipe) if each.name not in _OPEN]
     open_tables = [(name, table, _default_table(table)) for name, table in {**columns, **datasets}.items()]
     schema = make_dataclass("BuildRecipe", [*own, *open_tables], frozen=True, kw_only=True)

@@ -58,7 +58,9 @@ class Sample:
         if min(self.width, self.height, self.source_width, self.source_height, self.frames) < 1:
             raise ShardError(f"{self.key}: sizes and frames must be positive, got {self.scalars()}")
         if len(self.picture_types) != self.frames or not re.fullmatch("I[IP]*", self.picture_types):
-            raise ShardError(f"{self.key}: {self.frames} frames need as many picture types, got {self.picture_types!r}")
+            raise ShardError(
+                f"{self.key}: {self.frames} frames need as many picture types, I first, got {self.picture_types!r}"
+            )
         if len(self.source_pts) != self.frames:
             raise ShardError(f"{self.key}: {self.frames} frames, but {len(self.source_pts)} source timestamps")
         for rate in (self.source_frame_rate, self.source_time_base):

@@ -17,13 +17,15 @@ from ipdata.columns.residual import RESIDUAL_BUILD
 from ipdata.columns.video import VIDEO_BUILD
 from ipdata.errors import BuildError
 from shards.columns import COLUMNS, in_order, known_columns
+from shards.columns.registry import ENTRY_POINTS as SHARDS_ENTRY_POINTS
 
 ENTRY_POINTS = "ipdata.columns"
+RECIPE_TABLES = ("base", "transcode", "source", "shards", "limits")  # names that no column may have
 OWN: dict[str, ColumnBuild] = {
     build.name: build for build in (IFRAME_BUILD, MV_BUILD, RESIDUAL_BUILD, FLOW_BUILD, VIDEO_BUILD)
 }
 
-log = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 
 @cache
@@ -33,16 +35,32 @@ def column_builds() -> dict[str, ColumnBuild]:
     for entry_point in sorted(entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name):
         try:
             build = entry_point.load()
+            problem = _problem(build, entry_point.name)
         except Exception as error:  # a foreign module may raise anything when it is imported
-            log.warning("column %r of %s cannot be built: %s", entry_point.name, entry_point.value, error)
+            problem = f"{type(error).__name__}: {error}"
+        if problem:
+            LOG.warning("column %r of %s cannot be built: %s", entry_point.name, entry_point.value, problem)
             continue
-        known = known_columns().get(entry_point.name)
-        if entry_point.name in OWN or not isinstance(build, ColumnBuild) or build.column is not known:
-            problem = "it must be a ColumnBuild of the column that the same package registers with shards"
-            log.warning("column %r of %s cannot be built: %s", entry_point.name, entry_point.value, problem)
-            continue
-        builds[build.name] = build
+        if entry_point.dist is not None:  # what the package does decides the column's bytes
+            build.packages = tuple(dict.fromkeys([*build.packages, entry_point.dist.name]))
+        builds[entry_point.name] = build
     return builds
+
+
+def _problem(build: object, name: str) -> str:
+    """Why a package's ColumnBuild cannot be used; empty if it can."""
+    if not isinstance(build, ColumnBuild):
+        return f"it is a {type(build).__name__}, not an ipdata.columns.base.ColumnBuild"
+    if name in OWN or name in RECIPE_TABLES:
+        return "a column or a table of recipes has this name already"
+    known = known_columns().get(name)
+    if known is None:
+        return f"shards knows no column of this name; it needs an entry point in the group {SHARDS_ENTRY_POINTS} too"
+    if build.column is not known:
+        return f"its `column` is not the one of the entry point in the group {SHARDS_ENTRY_POINTS}"
+    if not isinstance(getattr(build, "media", None), str) or type(build).maker is ColumnBuild.maker:
+        return "it must define media and maker"
+    return ""
 
 
 def column_build_of(name: str) -> ColumnBuild:

@@ -46,6 +46,15 @@ class Listing:
     unlisted: tuple[str, ...] = ()  # names on disk that are not part of the dataset
     options: dict[str, Any] = field(default_factory=dict)  # how the videos were chosen, as JSON values
 
+    def __post_init__(self) -> None:
+        for video in self.videos:
+            if self.classes[video.class_id : video.class_id + 1] != (video.class_name,):
+                raise BuildError(f"{video.name}: class {video.class_id} of {self.dataset} is not {video.class_name!r}")
+            if set(video.subsets) != set(self.splits):
+                raise BuildError(f"{video.name}: must have a subset in each of {self.splits}, got {video.subsets}")
+        if len(self.missing_classes) != len(self.missing):
+            raise BuildError(f"{self.dataset}: every missing name needs its class")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
@@ -58,6 +67,21 @@ class Dataset:
     # Raises BuildError that says what is missing and where to put it.
     list_videos: Callable[[Path, Path | None, Path | None, Any], Listing]
     options: type | None = None  # the dataclass of the dataset's table in the recipe, if it has one
+    takes_splits: bool = False  # whether --splits may name its lists
+    takes_draw: bool = False  # whether --draw may name the videos to take
+
+    def listing(self, source: Path, splits: Path | None, draw: Path | None, options: Any) -> Listing:
+        """The dataset's listing; arguments as for `list_videos`.
+
+        Raises: BuildError, also for an option that the dataset does not take.
+        """
+        for option, given, takes in (("--splits", splits, self.takes_splits), ("--draw", draw, self.takes_draw)):
+            if given is not None and not takes:
+                raise BuildError(f"the dataset {self.name} takes no {option}; leave it out")
+        listing = self.list_videos(source, splits, draw, options)
+        if listing.dataset != self.name:
+            raise BuildError(f"the adapter of {self.name} lists {listing.dataset!r}; this is a bug of the adapter")
+        return listing
 
 
 @dataclass(frozen=True)
@@ -140,12 +164,6 @@ def files_by_name(source: Path, *, dataset: Dataset, videos_only: bool = True) -
 def expected(dataset: Dataset, source: Path, problem: str) -> BuildError:
     """The error for something that is not there: the problem, and all that the dataset expects on disk."""
     return BuildError(f"{dataset.name}: {problem}\nExpected: {dataset.expects.replace('<source>', shown(source))}")
-
-
-def refuse_draw(dataset: str, draw: Path | None) -> None:
-    """Raises: BuildError if --draw was given, for a dataset that cannot use it."""
-    if draw is not None:
-        raise BuildError(f"{dataset}: takes no --draw; only kinetics_n50 draws its videos. Leave it out")
 
 
 def subsets_by_name(splits: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:

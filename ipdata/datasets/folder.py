@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from ipdata.datasets.base import Dataset, Entry, Listing, expected, files_by_name, is_video, match, refuse_draw, shown
+from ipdata.datasets.base import Dataset, Entry, Listing, expected, files_by_name, is_video, match, shown
 from ipdata.datasets.lists import bad_line, quoted, read_csv
 from ipdata.errors import BuildError
 from shards.schema import SUBSETS
@@ -37,7 +37,6 @@ def list_folder(source: Path, splits: Path | None, draw: Path | None, options: F
 
     Raises: BuildError.
     """
-    refuse_draw(FOLDER.name, draw)
     files = files_by_name(source, dataset=FOLDER, videos_only=False)
     path = _csv_path(source, splits)
     if path is None:
@@ -103,4 +102,6 @@ def _read_entries(path: Path) -> dict[str, Entry]:
     return entries
 
 
-FOLDER = Dataset(name="folder", expects=EXPECTS, default_recipe="default", list_videos=list_folder, options=Folder)
+FOLDER = Dataset(
+    name="folder", expects=EXPECTS, default_recipe="default", list_videos=list_folder, options=Folder, takes_splits=True
+)

@@ -10,7 +10,6 @@ from ipdata.datasets.base import (
     expected,
     files_by_name,
     match,
-    refuse_draw,
     shown,
     subsets_by_name,
 )
@@ -33,7 +32,6 @@ def list_hmdb51(source: Path, splits: Path | None, draw: Path | None, options: N
 
     Raises: BuildError.
     """
-    refuse_draw(HMDB51.name, draw)
     files = files_by_name(source, dataset=HMDB51)
     lists = _split_files(source, splits)
     by_split: dict[str, dict[str, str]] = {split: {} for split in SPLITS.values()}
@@ -78,4 +76,4 @@ def _read_split(path: Path) -> dict[str, str]:
     return subsets
 
 
-HMDB51 = Dataset(name="hmdb51", expects=EXPECTS, default_recipe="default", list_videos=list_hmdb51)
+HMDB51 = Dataset(name="hmdb51", expects=EXPECTS, default_recipe="default", list_videos=list_hmdb51, takes_splits=True)

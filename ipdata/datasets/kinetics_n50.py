@@ -25,7 +25,7 @@ or unpack the archives that CVDF hosts (github.com/cvdfoundation/kinetics-datase
 
 
 @dataclass(frozen=True, kw_only=True)
-class Clip:
+class Row:
     """One row of a CSV. Times in s."""
 
     label: str
@@ -44,7 +44,7 @@ class Clip:
         return hashlib.sha256(self.youtube_id.encode()).hexdigest()
 
 
-Rows = Mapping[str, list[Clip]]  # by YouTube id; the train CSV's rows before the validation CSV's
+Rows = Mapping[str, list[Row]]  # by YouTube id; the train CSV's rows before the validation CSV's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +117,7 @@ def _csv_files(source: Path, splits: Path | None) -> dict[str, Path]:
 
 
 def _read_rows(paths: Mapping[str, Path]) -> Rows:
-    rows: dict[str, list[Clip]] = defaultdict(list)
+    rows: dict[str, list[Row]] = defaultdict(list)
     for subset, path in paths.items():
         header, cells_of_line = read_csv(path)
         if len(set(header)) != len(header) or not set(CSV_HEADER) <= set(header):
@@ -131,7 +131,7 @@ def _read_rows(paths: Mapping[str, Path]) -> Rows:
     return rows
 
 
-def _clip(row: dict[str, str], subset: str) -> Clip:
+def _clip(row: dict[str, str], subset: str) -> Row:
     if not row["label"] or "/" in row["label"]:
         raise ValueError(f'label must be a name without "/", got {quoted(row["label"])}')
     if not re.fullmatch("[A-Za-z0-9_-]+", row["youtube_id"]):
@@ -142,12 +142,12 @@ def _clip(row: dict[str, str], subset: str) -> Clip:
     if not row["split"].startswith(CSV_WORD[subset]):
         raise ValueError(f"split must be {CSV_WORD[subset]} in this CSV, got {quoted(row['split'])}")
     start, end = int(row["time_start"]), int(row["time_end"])
-    return Clip(label=row["label"], youtube_id=row["youtube_id"], start=start, end=end, subset=subset)
+    return Row(label=row["label"], youtube_id=row["youtube_id"], start=start, end=end, subset=subset)
 
 
-def _found(files: Iterable[str], rows: Rows) -> tuple[dict[Clip, str], tuple[str, ...]]:
+def _found(files: Iterable[str], rows: Rows) -> tuple[dict[Row, str], tuple[str, ...]]:
     """Row -> name of its file, for the rows that are present; and the names of all other files."""
-    names_of_clip: dict[Clip, list[tuple[bool, str, str]]] = defaultdict(list)
+    names_of_clip: dict[Row, list[tuple[bool, str, str]]] = defaultdict(list)
     unlisted = []
     for name in files:
         path = PurePosixPath(name)
@@ -162,7 +162,7 @@ def _found(files: Iterable[str], rows: Rows) -> tuple[dict[Clip, str], tuple[str
     return {clip: copies[0][-1] for clip, copies in names_of_clip.items()}, tuple(sorted(unlisted))
 
 
-def _clip_of(stem: str, rows: Rows) -> Clip | None:
+def _clip_of(stem: str, rows: Rows) -> Row | None:
     if stem in rows:
         return rows[stem][0]
     matched = TIMED_STEM.fullmatch(stem)
@@ -172,9 +172,9 @@ def _clip_of(stem: str, rows: Rows) -> Clip | None:
     return next((clip for clip in rows.get(matched[1], ()) if (clip.start, clip.end) == times), None)
 
 
-def _draw_first(rows: Rows, found: Mapping[Clip, str], quotas: Mapping[str, int]) -> list[Clip]:
+def _draw_first(rows: Rows, found: Mapping[Row, str], quotas: Mapping[str, int]) -> list[Row]:
     """Take rows of each class in order until its quota of present ones is reached; keep the absent ones on the way."""
-    candidates: dict[tuple[str, str], list[Clip]] = defaultdict(list)
+    candidates: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for first, *_ in rows.values():
         candidates[first.label, first.subset].append(first)
     drawn = []
@@ -188,9 +188,9 @@ def _draw_first(rows: Rows, found: Mapping[Clip, str], quotas: Mapping[str, int]
     return drawn
 
 
-def _draw_listed(rows: Rows, draw: Path) -> list[Clip]:
+def _draw_listed(rows: Rows, draw: Path) -> list[Row]:
     """The first row of each id in the draw file, in the order of the file."""
-    drawn: dict[str, Clip] = {}
+    drawn: dict[str, Row] = {}
     for number, line in read_lines(draw):
         if line.startswith("#"):
             continue
@@ -208,4 +208,6 @@ KINETICS_N50 = Dataset(
     default_recipe="default",
     list_videos=list_kinetics_n50,
     options=Kinetics,
+    takes_splits=True,
+    takes_draw=True,
 )

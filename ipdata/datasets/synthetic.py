@@ -3,9 +3,8 @@
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ipdata.datasets.base import Dataset, Listing, Video, refuse_draw
+from ipdata.datasets.base import Dataset, Listing, Video
 from ipdata.datasets.folder import videos_to_test
-from ipdata.errors import BuildError
 from ipdata.video.synthesis import CLASSES, Synthesis
 
 TEST_SHARE = 0.3
@@ -36,9 +35,6 @@ def list_synthetic(source: Path, splits: Path | None, draw: Path | None, options
 
     Raises: BuildError.
     """
-    refuse_draw(SYNTHETIC.name, draw)
-    if splits is not None:
-        raise BuildError("synthetic: takes no --splits, because it has a split of its own. Leave it out")
     first_test = options.videos_per_class - videos_to_test(options.videos_per_class, TEST_SHARE)
     videos = [
         Video(

@@ -10,7 +10,6 @@ from ipdata.datasets.base import (
     expected,
     files_by_name,
     match,
-    refuse_draw,
     shown,
     subsets_by_name,
 )
@@ -35,7 +34,6 @@ def list_ucf101(source: Path, splits: Path | None, draw: Path | None, options: N
 
     Raises: BuildError.
     """
-    refuse_draw(UCF101.name, draw)
     files = files_by_name(source, dataset=UCF101)
     lists = _list_files(source, splits)
     classes = _read_classes(lists["classInd.txt"])
@@ -104,4 +102,4 @@ def _test_name(name: str, classes: tuple[str, ...]) -> str:
     return name
 
 
-UCF101 = Dataset(name="ucf101", expects=EXPECTS, default_recipe="default", list_videos=list_ucf101)
+UCF101 = Dataset(name="ucf101", expects=EXPECTS, default_recipe="default", list_videos=list_ucf101, takes_splits=True)

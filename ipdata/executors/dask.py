@@ -31,7 +31,7 @@ RESULT_S = 10.0  # how long to wait for the result of a task that is done
 POLL_S = 0.05
 VIDEOS_AHEAD = 4  # submitted for each core: enough that no core waits, few enough that outcomes fit into memory
 
-log = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 
 class LocalDask(Executor):
@@ -49,7 +49,7 @@ class LocalDask(Executor):
             _local_cluster(self.workers, wanted, self.scratch) as cluster,
             Client(cluster) as client,
         ):
-            log.info("Dask dashboard: %s", client.dashboard_link)
+            LOG.info("Dask dashboard: %s", client.dashboard_link)
             yield from run_on(client, tasks, interrupts, video_timeout_s=self.video_timeout_s)
 
 
@@ -68,7 +68,7 @@ class RunningDask(Executor):
                 raise BuildError(f"--scheduler {self.address}: {problem}; check the address, or start one") from None
             with interrupts_noted() as interrupts, client:
                 self._check_resources(client, tasks)
-                log.info("Dask dashboard: %s", client.dashboard_link)
+                LOG.info("Dask dashboard: %s", client.dashboard_link)
                 yield from run_on(client, tasks, interrupts, video_timeout_s=self.video_timeout_s)
 
     def _check_resources(self, client: Client, tasks: Sequence[ShardTask]) -> None:

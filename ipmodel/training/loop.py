@@ -203,7 +203,7 @@ def _finite_loss(training: Training, state: State, terms: dict[str, float]) -> f
     """The sum of the loss terms. Raises: ModelError if it is infinite or NaN."""
     loss = sum(terms.values())
     if not math.isfinite(loss):
-        where = f"{training.where}, step {state.step}"
+        where = f"{training.where}, step {state.step + 1}"
         raise ModelError(f"{where}: the loss is not finite: {terms}; {CURE_OF_DIVERGENCE}")
     return loss
 

@@ -20,9 +20,10 @@ from shards.errors import ShardError
 
 ENTRY_POINTS = "shards.columns"
 PICTURES = ("I", "P", "all")
+ATTRIBUTES = ("payload", "pictures", "contents")  # that a column must state
 COLUMNS: dict[str, Column] = {column.name: column for column in (IFRAME, MV, RESIDUAL, FLOW, VIDEO)}
 
-log = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 
 @cache
@@ -44,7 +45,7 @@ def _load(entry_point: EntryPoint, known: dict[str, Column]) -> Column | None:
     except Exception as error:  # a foreign module can raise anything when it is imported
         problem = f"{type(error).__name__}: {error}"
     if problem:
-        log.warning("column %r of %s is left out: %s", entry_point.name, entry_point.value, problem)
+        LOG.warning("column %r of %s is left out: %s", entry_point.name, entry_point.value, problem)
         return None
     found: Column = column
     return found
@@ -57,11 +58,21 @@ def _problem(column: object, name: str, known: dict[str, Column]) -> str:
         return f"its entry point and its name must be equal and match {NAME.pattern}, got {column.name!r}"
     if name in known:
         return "a column of this name is known already"
+    lacking = [attribute for attribute in ATTRIBUTES if not isinstance(getattr(column, attribute, None), str)]
+    lacking += [method for method in _methods_of(column) if getattr(type(column), method) is getattr(Column, method)]
+    if lacking:
+        return f"it does not define {', '.join(lacking)}"
     if not PAYLOAD.fullmatch(column.payload) or column.payload in {other.payload for other in known.values()}:
         return f"its payload {column.payload!r} must match {PAYLOAD.pattern} and not be another column's"
     if column.pictures not in PICTURES:
         return f"its pictures must be one of {', '.join(PICTURES)}, got {column.pictures!r}"
     return ""
+
+
+def _methods_of(column: Column) -> list[str]:
+    """The methods that a column must define itself."""
+    arrays = ["encode", "decode", "empty"] if column.has_arrays else []
+    return arrays + (["draw"] if column.is_drawn else [])
 
 
 def column_of(name: str) -> Column:

@@ -18,7 +18,7 @@ CHUNK_BYTES = 8 << 20
 PASSING = (408, 429)  # HTTP's client errors that may go away: request timeout, too many requests
 
 T = TypeVar("T")
-log = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 
 def is_url(location: str | Path) -> bool:
@@ -64,7 +64,7 @@ class RemoteFiles:
             except NotReceivedError as error:
                 if asked >= error.retries:
                     raise ShardError(f"{self.location}/{relative}: {error}") from None
-                log.warning("%s/%s: %s; next attempt in %g s", self.location, relative, error, WAITS_S[asked])
+                LOG.warning("%s/%s: %s; next attempt in %g s", self.location, relative, error, WAITS_S[asked])
             time.sleep(WAITS_S[asked])
             asked += 1
 

@@ -135,6 +135,59 @@ def test_a_broken_package_costs_only_its_column(set_dir: Path, tmp_path: Path) -
     assert "column 'luma_histogram' of module_that_is_not_there:COLUMN is left out" in done.stderr
 
 
+def own_module(where: Path, change: tuple[str, str]) -> Path:
+    """The package with one line of its module changed."""
+    packages = install(where)
+    module = packages / MODULE.name
+    text = module.read_text()
+    assert change[0] in text
+    module.write_text(text.replace(*change))
+    return packages
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (('    contents = "counts', '    other = "counts'), "is left out: it does not define contents"),
+        (("    def decode(", "    def undecode("), "is left out: it does not define decode"),
+        (('    media = "uint32"', "    medium = 32"), "cannot be built: it must define media and maker"),
+        (('    payload = "histogram.bin"', '    payload = "mv.npy"'), "must match"),
+    ],
+)
+def test_an_incomplete_column_is_left_out_and_says_why(tmp_path: Path, change: tuple[str, str], says: str) -> None:
+    packages = own_module(tmp_path / "packages", change)
+    done = run("-m", "ipdata.cli", "build", f"--out={tmp_path / 'set'}", *OPTIONS, COLUMNS, packages=packages)
+    assert done.returncode == 1 and says in done.stderr, done.stderr
+    assert "unknown column 'luma_histogram'" in done.stderr
+
+
+def test_the_version_of_its_package_is_a_tool(set_dir: Path, packages: Path, tmp_path: Path) -> None:
+    """Another version may make other bytes, so the two do not mix."""
+    tools = json.loads((set_dir / "manifest.json").read_bytes())["columns"]["luma_histogram"]["tools"]
+    assert tools["luma-histogram"] == "1.0"
+    copy, newer = shutil.copytree(set_dir, tmp_path / "set"), install(tmp_path / "packages")
+    metadata = newer / "luma_histogram-1.0.dist-info" / "METADATA"
+    metadata.write_text(metadata.read_text().replace("Version: 1.0", "Version: 2.0"))
+    command = ("-m", "ipdata.cli", "build", f"--out={copy}", *OPTIONS, COLUMNS, "--scheduler=none")
+    done = run(*command, "--set=luma_histogram.bins=8", packages=newer)
+    assert done.returncode == 1
+    assert "tools.luma_histogram.luma-histogram: the output has '1.0', this build '2.0'" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["limits", "synthetic"])
+def test_a_column_cannot_take_the_name_of_a_recipe_s_table(tmp_path: Path, name: str) -> None:
+    packages = own_module(tmp_path / "packages", ('    name = "luma_histogram"', f'    name = "{name}"'))
+    points = packages / "luma_histogram-1.0.dist-info" / "entry_points.txt"
+    points.write_text(ENTRY_POINTS.format("luma_histogram").replace("luma_histogram =", f"{name} ="))
+    command = ("-m", "ipdata.cli", "build", f"--out={tmp_path / 'set'}", *OPTIONS, "--columns=mv", "--scheduler=none")
+    done = run(*command, packages=packages)
+    assert "Traceback" not in done.stderr
+    if name == "limits":  # known beforehand: the column is left out, and others are built
+        assert done.returncode == 0 and "a table of recipes has this name already" in done.stderr
+    else:
+        assert done.returncode == 1 and "an installed package has a column 'synthetic'" in done.stderr
+
+
 def test_what_a_set_holds_never_causes_an_import(set_dir: Path, tmp_path: Path) -> None:
     """A module with the column's name could be imported, but only an entry point may load it."""
     (tmp_path / "luma_histogram.py").write_text("raise SystemExit('imported')")

@@ -2,14 +2,17 @@
 
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ipdata.datasets import DATASETS, dataset_of
-from ipdata.datasets.base import files_by_name, printable_name, video_files
+from ipdata.datasets.base import Dataset, Listing, Video, files_by_name, printable_name, video_files
 from ipdata.datasets.hmdb51 import HMDB51
 from ipdata.errors import BuildError
+from ipdata.video.synthesis import Synthesis
 
 
 def touch(path: Path) -> Path:
@@ -75,3 +78,37 @@ def test_an_unreadable_folder_is_an_error(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(os, "scandir", refusing)
     with pytest.raises(BuildError, match=r"cannot read the folder .*/a: Permission denied; check its permissions"):
         video_files(tmp_path)
+
+
+def listed(**changes: Any) -> Listing:
+    source = Synthesis(class_name="warm", index=0, frames=2, width=16, height=16, seed=0)
+    fields = {"name": "a", "source": source, "class_name": "warm", "class_id": 1, "subsets": {"split1": "train"}}
+    video = Video(**{name: changes.pop(name, value) for name, value in fields.items()})
+    return Listing(
+        **{"dataset": "d", "classes": ("cool", "warm"), "splits": ("split1",), "videos": (video,), **changes}
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"class_id": 5}, "class 5 of d is not 'warm'"),
+        ({"class_name": "cool"}, "class 1 of d is not 'cool'"),
+        ({"subsets": {"split2": "train"}}, "must have a subset in each of"),
+        ({"missing": ("b",)}, "every missing name needs its class"),
+    ],
+)
+def test_a_listing_that_contradicts_itself_is_refused(changes: dict[str, Any], says: str) -> None:
+    assert listed().videos
+    with pytest.raises(BuildError, match=says):
+        listed(**changes)
+
+
+def test_an_adapter_is_asked_only_for_what_it_takes() -> None:
+    dataset = Dataset(name="d", expects="", default_recipe="small", list_videos=lambda *_: listed())
+    assert dataset.listing(Path(), None, None, None) == listed()
+    for given, option in (((Path("lists"), None), "--splits"), ((None, Path("draw")), "--draw")):
+        with pytest.raises(BuildError, match=f"the dataset d takes no {option}; leave it out"):
+            dataset.listing(Path(), *given, None)
+    with pytest.raises(BuildError, match="the adapter of e lists 'd'"):
+        replace(dataset, name="e").listing(Path(), None, None, None)

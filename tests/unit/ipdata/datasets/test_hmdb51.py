@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipdata.datasets.base import Listing
-from ipdata.datasets.hmdb51 import list_hmdb51
+from ipdata.datasets.hmdb51 import HMDB51, list_hmdb51
 from ipdata.errors import BuildError
 from shards.keys import keys_of
 
@@ -152,8 +152,8 @@ def test_videos_one_folder_too_deep_are_told_apart_from_missing_ones(source: Pat
 def test_splits_must_be_a_directory_and_a_draw_is_refused(source: Path) -> None:
     with pytest.raises(BuildError, match="--splits must be a directory"):
         listing(source, source / "lists/wave_test_split1.txt")
-    with pytest.raises(BuildError, match="hmdb51: takes no --draw"):
-        list_hmdb51(source, None, source / "draw.txt", None)
+    with pytest.raises(BuildError, match="the dataset hmdb51 takes no --draw"):
+        HMDB51.listing(source, None, source / "draw.txt", None)
 
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/", exclude_categories=["C", "Z"]), min_size=1)

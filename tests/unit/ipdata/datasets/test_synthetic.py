@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ipdata.datasets.base import Listing
-from ipdata.datasets.synthetic import list_synthetic
+from ipdata.datasets.synthetic import SYNTHETIC, list_synthetic
 from ipdata.errors import BuildError
 from ipdata.recipe import load_recipe
 from ipdata.video.synthesis import CLASSES, Synthesis
@@ -41,7 +41,7 @@ def test_names_stay_in_order_beyond_a_thousand_videos() -> None:
 
 def test_lists_and_draws_are_refused() -> None:
     options = load_recipe("small").datasets["synthetic"]
-    with pytest.raises(BuildError, match="synthetic: takes no --splits"):
-        list_synthetic(Path("/nowhere"), Path("/lists"), None, options)
-    with pytest.raises(BuildError, match="synthetic: takes no --draw"):
-        list_synthetic(Path("/nowhere"), None, Path("/draw"), options)
+    with pytest.raises(BuildError, match="the dataset synthetic takes no --splits"):
+        SYNTHETIC.listing(Path("/nowhere"), Path("/lists"), None, options)
+    with pytest.raises(BuildError, match="the dataset synthetic takes no --draw"):
+        SYNTHETIC.listing(Path("/nowhere"), None, Path("/draw"), options)
