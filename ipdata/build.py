@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ipdata.columns.registry import column_build_of, packages_of
-from ipdata.datasets import dataset_of
+from ipdata.datasets import DATASETS, dataset_of
 from ipdata.errors import BuildError, StrictError, VideoError
 from ipdata.executors import Placement, executor_of
 from ipdata.executors.base import Executor
@@ -75,6 +75,8 @@ def checked_tools(request: Request) -> dict[str, str]:
     """The versions of the tools on this machine. Raises: BuildError if it lacks what a column needs."""
     tools = tools_here(request.ffmpeg, packages=packages_of(request.columns))
     for column in request.columns:
+        if column in DATASETS:
+            raise BuildError(f"--columns: {column} is also a dataset, and a recipe has one table of a name; rename it")
         column_build_of(column).check(request.recipe.columns.get(column), tools)
     return tools
 

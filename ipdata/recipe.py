@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, make_dataclass
 from typing import Any
 
-from ipdata.columns.registry import column_build_of, column_builds
+from ipdata.columns.registry import column_build_of, column_builds, has_defaults
 from ipdata.datasets import DATASETS
 from ipdata.video.transcode import Transcode
-from pipelines import RecipeError, load
+from pipelines import load
 from shards.canonical import sha256_value
 from shards.manifest import ColumnInfo
 
@@ -108,14 +108,8 @@ class BuildRecipe:
 
 def load_recipe(name_or_file: str, overrides: Sequence[str] = ()) -> BuildRecipe:
     """Load a recipe by name or from a file, and apply `key=value` overrides. Raises: pipelines.RecipeError."""
-    columns = {name: build.table for name, build in column_builds().items() if build.table is not None}
+    columns = {name: build.table for name, build in column_builds().items() if build.table and name not in DATASETS}
     datasets = {name: dataset.options for name, dataset in DATASETS.items() if dataset.options is not None}
-    both = sorted(columns.keys() & datasets.keys())
-    if both:
-        problem = f"an installed package has a column {both[0]!r}, and a dataset has that name"
-        raise RecipeError(
-            f"{problem}: recipes cannot have a table for each; rename the column, or uninstall its package"
-        )
     own = [(each.name, each.type, _default(each)) for each in fields(BuildRecipe) if each.name not in _OPEN]
     open_tables = [(name, table, _default_table(table)) for name, table in {**columns, **datasets}.items()]
     schema = make_dataclass("BuildRecipe", [*own, *open_tables], frozen=True, kw_only=True)
@@ -136,5 +130,4 @@ def _default(own: Field) -> Any:
 
 def _default_table(table: type) -> Any:
     """The field for a table: a table whose keys all have defaults may be left out of a recipe file."""
-    complete = all(key.default is not MISSING or key.default_factory is not MISSING for key in fields(table))
-    return field(default_factory=table) if complete else field()
+    return field(default_factory=table) if has_defaults(table) else field()

@@ -17,7 +17,7 @@ from shards.text import printable
 from shards.verify import verify as problems_of
 
 SET = click.argument("location", metavar="SET")  # not click.Path, which would turn a URL's two slashes into one
-PICTURES = (".png", ".jpg", ".jpeg")
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 LISTED = 5  # keys that an error names where a shortened key is ambiguous
 
 
@@ -96,8 +96,8 @@ def show(location: str, key: str, out: Path | None, frames: int) -> None:
     shard_set = ShardSet(location)
     key = full_key(shard_set, key)
     out = Path(f"{key}.png") if out is None else out
-    if out.suffix.lower() not in PICTURES:
-        raise click.UsageError(f"--out must end in {', '.join(PICTURES)}, got {out}")
+    if out.suffix.lower() not in PICTURE_SUFFIXES:
+        raise click.UsageError(f"--out must end in {', '.join(PICTURE_SUFFIXES)}, got {out}")
     sheet = sheet_of(shard_set, key, frames=frames)
     done, encoded = cv2.imencode(out.suffix.lower(), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
     if not done:

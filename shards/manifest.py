@@ -7,7 +7,7 @@ from typing import Any
 
 from shards import canonical
 from shards.columns import Column, described_column, in_order
-from shards.columns.registry import check_column_name
+from shards.columns.registry import check_column_name, failures_named
 from shards.errors import ShardError
 from shards.failures import Failure
 from shards.layout import MANIFEST, files_of
@@ -114,7 +114,9 @@ class Manifest:
         for name in self.columns:
             check_column_name(name, where="manifest")
             try:
-                self.column(name).check_encoding(self.columns[name].encoding)
+                column = self.column(name)
+                with failures_named(column):
+                    column.check_encoding(self.columns[name].encoding)
             except ShardError as error:
                 raise ShardError(f"manifest: {error}") from None
         if not self.columns:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shards.columns import Column
+from shards.columns.registry import failures_named
 from shards.errors import ShardError
 from shards.facts import describe, in_html
 from shards.index import IndexEntry, read_index
@@ -167,8 +168,9 @@ class ShardSet:
         own = self.column(column)
         sample = self.sample(key)
         frames = list(self.stored_frames(key, column, positions))
-        array = np.stack(frames) if frames else own.empty(width=sample.width, height=sample.height)
-        return array if stored else own.restore(array, self.manifest.columns[column].encoding)
+        with failures_named(own):
+            array = np.stack(frames) if frames else own.empty(width=sample.width, height=sample.height)
+            return array if stored else own.restore(array, self.manifest.columns[column].encoding)
 
     def stored_frames(self, key: str, column: str, positions: Sequence[int] | None = None) -> Iterator[NDArray]:
         """Decode frame by frame what `read` gives with `stored`: a caller that crops needs memory for one frame only.
@@ -179,7 +181,8 @@ class ShardSet:
         shard, sample = self._located(key)
         for data in self.read_frames(key, column, positions):
             try:
-                frame = own.decode(data, width=sample.width, height=sample.height)
+                with failures_named(own):
+                    frame = own.decode(data, width=sample.width, height=sample.height)
             except ShardError as error:
                 raise ShardError(f"{self._name(tar_path(column, shard))}: {key}: {error}") from None
             yield frame
@@ -192,7 +195,7 @@ class ShardSet:
         shard, entry = self._entry(key, column)
         count = len(entry.frames) - 1
         wanted = range(count) if positions is None else positions
-        if wanted and not count:
+        if len(wanted) and not count:
             raise ShardError(f"{key}: has no frames in {column}, so none at position {wanted[0]}")
         for position in wanted:
             if not 0 <= position < count:

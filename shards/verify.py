@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from shards.columns import Column, Payload
+from shards.columns.registry import failures_named
 from shards.errors import ShardError
 from shards.index import IndexEntry, read_index, write_index
 from shards.keys import order_of
@@ -43,6 +44,9 @@ def verify(
         yield str(error)
         return
     yield from _foreign_files(set_dir, manifest)
+    for column in map(manifest.column, manifest.columns):
+        if not column.payload or column.pictures is None:
+            yield f"{set_dir / MANIFEST}: the encoding of column {column.name} must state its payload and pictures"
     counts = {split: dict.fromkeys(SUBSETS, 0) for split in manifest.splits}
     keys: dict[str, str] = {}
     all_counted = True
@@ -180,7 +184,9 @@ def _tar_problems(path: Path, column: Column, samples: list[Sample], entries: li
             yield f"{path}: {sample.key} does not lie where the index says"
             continue
         read = Payload(data=payload, frames=entry.frames, header=entry.header)
-        for problem in column.problems(read, width=sample.width, height=sample.height):
+        with failures_named(column):
+            problems = list(column.problems(read, width=sample.width, height=sample.height))
+        for problem in problems:
             yield f"{path}: {sample.key}: {problem}"
     for name, _, _ in members:
         yield f"{path}: member {name} belongs to no record"

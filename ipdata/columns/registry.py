@@ -6,6 +6,7 @@ A package adds a column with two entry points of the same name: one in the group
 
 import logging
 from collections.abc import Iterable
+from dataclasses import MISSING, fields
 from functools import cache
 from importlib.metadata import entry_points
 
@@ -20,7 +21,8 @@ from shards.columns import COLUMNS, in_order, known_columns
 from shards.columns.registry import ENTRY_POINTS as SHARDS_ENTRY_POINTS
 
 ENTRY_POINTS = "ipdata.columns"
-RECIPE_TABLES = ("base", "transcode", "source", "shards", "limits")  # names that no column may have
+# Names that no column may have: tables of recipes, and keys beside a column's own in its manifest entry.
+RECIPE_TABLES = ("base", "transcode", "source", "shards", "limits", "limit_frames", "max_frame_deficit")
 OWN: dict[str, ColumnBuild] = {
     build.name: build for build in (IFRAME_BUILD, MV_BUILD, RESIDUAL_BUILD, FLOW_BUILD, VIDEO_BUILD)
 }
@@ -36,7 +38,7 @@ def column_builds() -> dict[str, ColumnBuild]:
         try:
             build = entry_point.load()
             problem = _problem(build, entry_point.name)
-        except Exception as error:  # a foreign module may raise anything when it is imported
+        except (Exception, SystemExit) as error:  # a foreign module may raise anything when it is imported
             problem = f"{type(error).__name__}: {error}"
         if problem:
             LOG.warning("column %r of %s cannot be built: %s", entry_point.name, entry_point.value, problem)
@@ -58,9 +60,16 @@ def _problem(build: object, name: str) -> str:
         return f"shards knows no column of this name; it needs an entry point in the group {SHARDS_ENTRY_POINTS} too"
     if build.column is not known:
         return f"its `column` is not the one of the entry point in the group {SHARDS_ENTRY_POINTS}"
+    if build.table is not None and not has_defaults(build.table):
+        return "every key of its recipe table must have a default, because recipe files do not know the table"
     if not isinstance(getattr(build, "media", None), str) or type(build).maker is ColumnBuild.maker:
         return "it must define media and maker"
     return ""
+
+
+def has_defaults(table: type) -> bool:
+    """Tell whether a recipe may leave a table out."""
+    return all(key.default is not MISSING or key.default_factory is not MISSING for key in fields(table))
 
 
 def column_build_of(name: str) -> ColumnBuild:

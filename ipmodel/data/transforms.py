@@ -5,11 +5,10 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from ipmodel.recipe import Input
+from shards.arrays import U8
 
-U8 = NDArray[np.uint8]
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green, blue
 
 

@@ -21,6 +21,7 @@ Encoding = Mapping[str, Any]  # what the manifest states about a column's encodi
 
 NAME = re.compile("[a-z][a-z0-9_]{0,31}")  # a folder of the set, and a name in recipes
 RESERVED = ("samples",)  # the folder of the records
+RECORD_SUFFIXES = ("json", "cls")  # of the other members of a sample
 PAYLOAD = re.compile(r"[a-z0-9_]{1,16}(\.[a-z0-9_]{1,16}){0,2}")
 
 

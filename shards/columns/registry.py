@@ -6,11 +6,12 @@ import.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
-from shards.columns.base import NAME, PAYLOAD, RESERVED, Column, Encoding, UnknownColumn
+from shards.columns.base import NAME, PAYLOAD, RECORD_SUFFIXES, RESERVED, Column, Encoding, UnknownColumn
 from shards.columns.flow import FLOW
 from shards.columns.iframe import IFRAME
 from shards.columns.mv import MV
@@ -42,7 +43,7 @@ def _load(entry_point: EntryPoint, known: dict[str, Column]) -> Column | None:
     try:
         column = entry_point.load()
         problem = _problem(column, entry_point.name, known)
-    except Exception as error:  # a foreign module can raise anything when it is imported
+    except (Exception, SystemExit) as error:  # a foreign module can raise anything when it is imported
         problem = f"{type(error).__name__}: {error}"
     if problem:
         LOG.warning("column %r of %s is left out: %s", entry_point.name, entry_point.value, problem)
@@ -62,8 +63,9 @@ def _problem(column: object, name: str, known: dict[str, Column]) -> str:
     lacking += [method for method in _methods_of(column) if getattr(type(column), method) is getattr(Column, method)]
     if lacking:
         return f"it does not define {', '.join(lacking)}"
-    if not PAYLOAD.fullmatch(column.payload) or column.payload in {other.payload for other in known.values()}:
-        return f"its payload {column.payload!r} must match {PAYLOAD.pattern} and not be another column's"
+    taken = {*RECORD_SUFFIXES, *(other.payload for other in known.values())}
+    if not PAYLOAD.fullmatch(column.payload) or column.payload in taken:
+        return f"its payload {column.payload!r} must match {PAYLOAD.pattern} and not be {', '.join(sorted(taken))}"
     if column.pictures not in PICTURES:
         return f"its pictures must be one of {', '.join(PICTURES)}, got {column.pictures!r}"
     return ""
@@ -77,6 +79,8 @@ def _methods_of(column: Column) -> list[str]:
 
 def column_of(name: str) -> Column:
     """The column of this name. Raises: ShardError that lists the known columns if there is none."""
+    if name in COLUMNS:  # without loading the packages of others
+        return COLUMNS[name]
     if name not in known_columns():
         raise ShardError(f"unknown column {name!r}; known: {', '.join(known_columns())}")
     return known_columns()[name]
@@ -87,14 +91,35 @@ def described_column(name: str, encoding: Encoding) -> Column:
 
     Other columns than the format's five state their `payload` and `pictures` in the encoding (docs/shard-format.md).
     """
-    column = known_columns().get(name)
-    if name in COLUMNS:
+    if name in COLUMNS:  # without loading the packages of others
         return COLUMNS[name]
-    payload, pictures = encoding.get("payload", ""), encoding.get("pictures")
+    column = known_columns().get(name)
+    payload, pictures = encoding.get("payload"), encoding.get("pictures")
     if column is not None and (column.payload, column.pictures) == (payload, pictures):
         return column
     stated = payload if isinstance(payload, str) and PAYLOAD.fullmatch(payload) else ""
-    return UnknownColumn(name, payload=stated, pictures=pictures if pictures in PICTURES else None)
+    return UnknownColumn(
+        name,
+        payload="" if stated in RECORD_SUFFIXES else stated,
+        pictures=pictures if pictures in PICTURES else None,
+    )
+
+
+@contextmanager
+def failures_named(column: Column) -> Iterator[None]:
+    """Turn what a package's own column raises into a ShardError that names it. The format's columns raise as they are.
+
+    Raises: ShardError.
+    """
+    try:
+        yield
+    except ShardError:
+        raise
+    except Exception as error:
+        if column.name in COLUMNS:
+            raise
+        problem = f"column {column.name} of an installed package failed ({type(error).__name__}: {error})"
+        raise ShardError(f"{problem}; tell the package's author") from error
 
 
 def check_column_name(name: object, *, where: str) -> None:

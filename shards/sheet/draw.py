@@ -7,9 +7,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from shards.arrays import U8
+from shards.arrays import F32, U8
 from shards.columns import COLUMNS, Column
 from shards.columns.base import Row
+from shards.columns.registry import failures_named
 from shards.errors import ShardError
 from shards.reader import ShardSet
 from shards.schema import Sample
@@ -104,9 +105,9 @@ def _strip(shard_set: ShardSet, sample: Sample, column: Column, numbers: list[in
 def draw(frames: Frames) -> U8:
     """Draw a sheet, (H, W, 3) uint8 RGB."""
     view = cells.View(size=frames.size, cell=_cell_size(frames.size))
-    motion = [field for strip in frames.strips for field in strip.column.motion_px(strip.frames, view)]
+    motion = [field for strip in frames.strips for field in _motion(strip, view)]
     view = replace(view, scale_px=colour.scale_of(*motion))
-    rows = [strip.column.draw(strip.frames, strip.numbers, view) for strip in frames.strips]
+    rows = [_row(strip, view) for strip in frames.strips]
     top, step_x, step_y = TITLE_PX + HEADER_PX, view.cell[0] + GAP_PX, view.cell[1] + GAP_PX
     width = LABEL_PX + max(len(frames.heads) * step_x, MIN_WIDTH_PX)
     height = top + len(rows) * step_y + (LEGEND_PX if motion else 0)
@@ -119,6 +120,16 @@ def draw(frames: Frames) -> U8:
     if motion:
         cells.legend(sheet[-LEGEND_PX:], scale_px=view.scale_px, intra=any(row.hatched for row in rows))
     return sheet
+
+
+def _motion(strip: Strip, view: cells.View) -> list[F32]:
+    with failures_named(strip.column):
+        return strip.column.motion_px(strip.frames, view)
+
+
+def _row(strip: Strip, view: cells.View) -> Row:
+    with failures_named(strip.column):
+        return strip.column.draw(strip.frames, strip.numbers, view)
 
 
 def _place(sheet: U8, row: Row, *, y: int, step_x: int) -> None:

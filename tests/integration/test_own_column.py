@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import cv2
+import made_sets
 import pytest
 
 MODULE = Path(__file__).parents[1] / "own_column" / "luma_histogram.py"
@@ -152,6 +153,9 @@ def own_module(where: Path, change: tuple[str, str]) -> Path:
         (("    def decode(", "    def undecode("), "is left out: it does not define decode"),
         (('    media = "uint32"', "    medium = 32"), "cannot be built: it must define media and maker"),
         (('    payload = "histogram.bin"', '    payload = "mv.npy"'), "must match"),
+        (('    payload = "histogram.bin"', '    payload = "json"'), "must match"),
+        (("        bins: int = 16", "        bins: int"), "every key of its recipe table must have a default"),
+        (("COLUMN = LumaHistogram()", "raise SystemExit('bye')"), "SystemExit: bye"),
     ],
 )
 def test_an_incomplete_column_is_left_out_and_says_why(tmp_path: Path, change: tuple[str, str], says: str) -> None:
@@ -182,10 +186,28 @@ def test_a_column_cannot_take_the_name_of_a_recipe_s_table(tmp_path: Path, name:
     command = ("-m", "ipdata.cli", "build", f"--out={tmp_path / 'set'}", *OPTIONS, "--columns=mv", "--scheduler=none")
     done = run(*command, packages=packages)
     assert "Traceback" not in done.stderr
-    if name == "limits":  # known beforehand: the column is left out, and others are built
-        assert done.returncode == 0 and "a table of recipes has this name already" in done.stderr
+    assert done.returncode == 0, done.stderr  # other columns are built all the same
+    if name == "limits":
+        assert "a table of recipes has this name already" in done.stderr
     else:
-        assert done.returncode == 1 and "an installed package has a column 'synthetic'" in done.stderr
+        asked = [word.replace("=mv", f"=mv,{name}") for word in command]
+        assert f"--columns: {name} is also a dataset" in run(*asked, packages=packages).stderr
+
+
+def test_a_column_that_fails_is_named(set_dir: Path, tmp_path: Path) -> None:
+    packages = own_module(tmp_path / "packages", ("        if counts.nbytes != len(data)", "        if counts.oops"))
+    done = read(set_dir, "s.read(key, 'luma_histogram')", packages=packages)
+    assert (
+        "ShardError" in done.stderr and "column luma_histogram of an installed package failed (Attribute" in done.stderr
+    )
+
+
+def test_a_set_that_does_not_describe_its_column_is_not_sound(set_dir: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(set_dir, tmp_path / "set")
+    made_sets.edit_manifest(copy, lambda value: value["columns"]["luma_histogram"]["encoding"].pop("payload"))
+    done = run("-m", "shards.cli", "verify", copy, packages=None)
+    assert done.returncode == 1
+    assert "the encoding of column luma_histogram must state its payload and pictures" in done.stderr
 
 
 def test_what_a_set_holds_never_causes_an_import(set_dir: Path, tmp_path: Path) -> None:

@@ -229,3 +229,11 @@ def test_an_index_that_is_wrong_is_named_in_the_error(copy_dir: Path) -> None:
     key = index["samples"][0]["key"]
     with pytest.raises(ShardError, match=re.escape(f"{path}: index of {key}: its frames do not fill its payload")):
         ShardSet(copy_dir).read(key, "mv")
+
+
+def test_positions_may_be_an_array(made: ShardSet) -> None:
+    expected = made.read(KEYS[0], "mv", [0, 5])
+    np.testing.assert_array_equal(made.read(KEYS[0], "mv", np.array([0, 5])), expected)
+    assert made.read(KEYS[0], "mv", np.array([], int)).shape == (0, 3, 4, 2)
+    with pytest.raises(ShardError, match="has no frames in mv, so none at position 0"):
+        made.read(ONE_FRAME, "mv", np.array([0]))
