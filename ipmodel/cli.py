@@ -1,7 +1,7 @@
 """The command line: `ipmodel train`, `eval`, `fuse`, `info`.
 
 Exit status: 0 done; 1 refused, with nothing lost; 2 wrong usage; 75 stopped by SIGTERM, with the state saved; 130
-interrupted. After 75 and 130 the same command goes on. torchrun makes a 1 of all of them.
+interrupted. After 75 and 130, run the same command again to continue. torchrun reports any failure as 1.
 """
 
 import json
@@ -25,7 +25,7 @@ from shards.terminal import CommandGroup, say, say_done, sigterm_noted
     expected=EXPECTED,
     text_of=text_of,
     extra="train",
-    goes_on="the same command goes on from the last checkpoint",
+    goes_on="run the same command again to continue from the last checkpoint",
 )
 def main() -> None:
     """Train the networks of the paper from a shard set, evaluate them, and fuse their scores."""
@@ -74,7 +74,7 @@ def train(
     overrides: tuple[str, ...],
     init: tuple[str, ...],
 ) -> int:
-    """Train all phases, or one; what is complete is not run again, what was stopped goes on."""
+    """Train all phases, or one. Skips complete phases and resumes unfinished ones."""
     begun_s = time.monotonic()
     from ipmodel.process.distributed import ranks
     from ipmodel.runs.progress import TrainingProgress
@@ -93,7 +93,7 @@ def train(
             train_phases(opened, split=split, names=chosen, ranks=own, stopped=stopped, progress=progress)
         except StoppedError:
             if own.first:
-                say("stopped; the same command goes on")
+                say("stopped; the same command continues")
             return RESUME
         if own.first:
             say_done(begun_s, *_next_command(opened, split))
@@ -121,7 +121,7 @@ def _next_command(run: Any, split: str) -> list[str]:
 )
 @click.option("--out", type=click.Path(path_type=Path), help="where results are written  [default: RUN]")
 def evaluate(directory: Path, shards: str | None, splits: str, overrides: tuple[str, ...], out: Path | None) -> None:
-    """Top-1 of each stream and of their fusions on the test subset; writes eval.json and split-*/scores."""
+    """Print top-1 and top-5 of each stream and fusion on the test subset; write eval.json and split-*/scores."""
     from ipmodel.evaluation.evaluate import check_streams
     from ipmodel.process.distributed import ranks
     from ipmodel.runs.run import reopen
@@ -196,7 +196,7 @@ def fuse(files: tuple[Path, ...], weights: str | None, softmax: bool, out: Path 
 @main.command()
 @click.option("--frames", type=click.IntRange(1), default=16, show_default=True, help="of a clip")
 @click.option("--size", "size_px", type=click.IntRange(16), default=224, show_default=True, help="px")
-@click.option("--classes", type=click.IntRange(1), default=51, show_default=True, help="that a network tells apart")
+@click.option("--classes", type=click.IntRange(1), default=51, show_default=True, help="number of classes")
 def info(frames: int, size_px: int, classes: int) -> None:
     """Parameters and multiply-adds of every network, beside the paper's figures."""
     from ipmodel.networks.cost import info_table

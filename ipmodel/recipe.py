@@ -26,7 +26,7 @@ class Optimiser:
     rate: float = 1e-3  # learning rate; the multipliers below lower it for parts of the network
     epsilon: float = 1e-3  # for Adam
     momentum: float = 0.9  # for SGD
-    weight_decay: float = 1e-4  # biases have none
+    weight_decay: float = 1e-4  # biases are not decayed
     schedule: Literal["step", "cosine", "constant"] = "step"
     steps: tuple[int, ...] = ()  # at these epochs the rate is multiplied by `factor`
     factor: float = 0.1

@@ -43,8 +43,11 @@ class ShardInfo:
     files: dict[str, FileInfo]
 
     def __post_init__(self) -> None:
-        if not re.fullmatch("[0-9]{5}|[1-9][0-9]{5,}", self.shard) or not 1 <= self.samples <= self.frames:
-            raise ShardError(f"shard {self.shard!r}: needs a number of five digits, samples and frames")
+        if not re.fullmatch("[0-9]{5}|[1-9][0-9]{5,}", self.shard):
+            raise ShardError(f"shard {self.shard!r}: needs a number of five digits, or more from 100000 on")
+        if not 1 <= self.samples <= self.frames:
+            counts = f"got {self.samples} samples and {self.frames} frames"
+            raise ShardError(f"shard {self.shard}: needs at least one sample, and a frame for each sample, {counts}")
 
     @classmethod
     def from_value(cls, value: Any, *, where: str) -> "ShardInfo":

@@ -1,4 +1,4 @@
-"""The record of one sample, which refuses to be wrong, and the checks that all records share."""
+"""The record of one sample, which checks itself, and the checks that all records share."""
 
 import re
 from collections.abc import Iterable

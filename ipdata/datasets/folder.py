@@ -77,7 +77,7 @@ def _split_by_share(files: dict[str, Path], folder: Folder) -> dict[str, Entry]:
 
 
 def videos_to_test(videos: int, share: float) -> int:
-    """Number of a class's videos that are for testing: the share, rounded. Of two videos or more, never none or all."""
+    """Number of a class's test videos: its share, rounded. From two videos on, at least one is test and one train."""
     return max(min(math.floor(videos * share + 0.5), videos - 1), min(1, videos - 1))
 
 

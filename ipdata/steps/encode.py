@@ -42,8 +42,10 @@ def encode_columns(
     makers = {name: column_build_of(name).maker(recipe.columns.get(name), **size) for name in columns}
     decoded = 0
     for picture, previous in _pairs(m4v, clock):
-        if picture.picture_type != picture_types[decoded : decoded + 1]:
-            raise VideoError("decode", "damaged", f"picture {decoded} decodes as {picture.picture_type}")
+        expected = picture_types[decoded : decoded + 1] or "no picture"
+        if picture.picture_type != expected:
+            detail = f"picture {decoded} decodes as {picture.picture_type}, expected {expected}"
+            raise VideoError("decode", "damaged", detail)
         decoded += 1
         for name, maker in makers.items():
             with clock.stage(name):

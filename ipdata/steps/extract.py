@@ -118,8 +118,10 @@ def _check_tools(task: VideoTask) -> None:
     here = tools_here(task.ffmpeg, packages=packages_of(task.columns))
     for column in task.columns:
         ours, needed = (task.recipe.tools_of(column, tools) for tools in (here, task.tools))
-        if ours != needed:
-            raise BuildError(f"this worker has {ours}, but column {column} needs {needed}; install the same versions")
+        other = [name for name in needed if ours[name] != needed[name]]
+        if other:
+            has, needs = ({name: versions[name] for name in other} for versions in (ours, needed))
+            raise BuildError(f"this worker has {has}, but column {column} needs {needs}; install the same versions")
 
 
 def failed(task: VideoTask, stage: str, code: str, detail: str) -> Failed:

@@ -117,7 +117,7 @@ class Clips(Dataset[Clip]):
 
 
 def clips_of(shard_set: ShardSet, settings: ClipSettings, *, split: str, subset: str) -> Clips:
-    """Raises: ModelError as Clips does, ShardError if there is no such split."""
+    """The clips of one subset of a split. Raises: ModelError as Clips does; ShardError if there is no such split."""
     samples = list(shard_set.samples(split=split, subset=subset))
     try:
         return Clips(shard_set, samples, settings)

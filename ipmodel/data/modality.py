@@ -26,7 +26,7 @@ GREY, MAX_LEVEL = 128, 255  # the 8-bit level that stands for 0, and the highest
 
 
 class ColumnInput:
-    """How a column's stored frames become a network's input. As it stands here, for columns of 8-bit pictures.
+    """Turns a column's stored frames into a network's input. The methods here serve columns of 8-bit pictures.
 
     The host cuts every frame to the crop. The device turns it into levels of 0 to 255 in float32.
     """

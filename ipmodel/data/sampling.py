@@ -65,7 +65,7 @@ class Batches:
 
     @property
     def steps(self) -> int:
-        """In an epoch."""
+        """Number of steps in an epoch."""
         return self.samples // self.batch
 
     def smallest_part(self, parts: int) -> int:

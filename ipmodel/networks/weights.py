@@ -46,7 +46,7 @@ def _along_time(kernel: Tensor, depth: int, mode: Inflation) -> Tensor:
 
 
 def weights_sha256(path: Path) -> str:
-    """Raises: ModelError if the file cannot be read."""
+    """The sha256 of a file of ImageNet weights. Raises: ModelError if it cannot be read."""
     try:
         return sha256_file(path)
     except OSError as error:

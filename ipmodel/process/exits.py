@@ -1,4 +1,4 @@
-"""How a command ends: which errors are lines that say what and the cure, and with which exit status."""
+"""Which errors end a command with one line, and with which exit status."""
 
 import errno
 
@@ -10,7 +10,7 @@ from shards.terminal import REFUSED
 RESUME = 75  # stopped by SIGTERM, with the state saved
 REFUSALS = (ModelError, RecipeError, ShardError, OSError)
 EXPECTED: dict[type[Exception], int] = dict.fromkeys((*REFUSALS, RuntimeError, MemoryError), REFUSED)
-# What PyTorch says where memory or a compiler is lacking; of a loader process, and of torch.compile, as part of a text.
+# Parts of PyTorch's messages when memory or a compiler is missing.
 NO_MEMORY = ("MemoryError", "annot allocate memory", "can't allocate memory", "out of memory")
 NO_COMPILER = ("InvalidCxxCompiler", "CppCompileError", "TritonMissing", "Failed to find C compiler")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -30,7 +30,7 @@ def text_of(error: Exception) -> str | None:
 
 
 def _cure_of(error: Exception) -> str | None:
-    """What went wrong and what to do, where it is nobody's bug but the machine's lack of something."""
+    """The message for an error that the machine causes; None for a bug."""
     name, text = type(error).__name__, str(error)
     last = text.strip().splitlines()[-1] if text.strip() else name
     if "out of shared memory" in text or ("shared memory" in text and "No space left" in text):

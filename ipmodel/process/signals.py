@@ -2,4 +2,4 @@
 
 
 class StoppedError(Exception):
-    """SIGTERM came: the state is saved, the same command goes on."""
+    """SIGTERM came, and the state is saved. Run the same command again to continue."""

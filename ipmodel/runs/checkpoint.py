@@ -95,7 +95,7 @@ def save_network(path: Path, weights: dict[str, Tensor]) -> None:
 
 
 def load_network(path: Path) -> dict[str, Tensor]:
-    """Raises: ModelError if the file is missing or damaged."""
+    """The weights in a network's file. Raises: ModelError if it is missing or damaged."""
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:

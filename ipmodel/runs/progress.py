@@ -1,4 +1,4 @@
-"""How far a training is, over all phases that are left: what a person at a terminal sees."""
+"""The progress of a training over all phases that are left, for a person at a terminal."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,12 +25,12 @@ class TrainingProgress:
         self._shown: Progress | None = None
 
     def plan(self, phases: Mapping[str, Work]) -> None:
-        """These phases are left, in this order."""
+        """Set the phases that are left, in their order."""
         self._phases = dict(phases)
         self._shown = Progress(self._until(None), stream=self._stream)
 
     def begin(self, phase: str, *, steps: int, first_step: int) -> None:
-        """A phase begins, or goes on at a step; those planned before it are done."""
+        """Begin a phase, or resume it at a step. The phases that were planned before it are complete."""
         if phase not in self._phases or self._shown is None:
             self.plan({**self._phases, phase: Work(steps, 1.0)})
         assert self._shown is not None
@@ -42,7 +42,7 @@ class TrainingProgress:
             self._shown.advance_to(self._shown.done, f"{self._place}, step {first_step}/{steps}")
 
     def update(self, *, step: int, loss: float, clips: int, wait_s: float) -> None:
-        """A step of the phase is done, of so many clips, for which it waited so long."""
+        """Report a finished step, its clips and its waiting time."""
         if not self.enabled or self._shown is None:
             return
         self._clips += clips

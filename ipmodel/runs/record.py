@@ -12,7 +12,7 @@ from ipmodel.recipe import TrainRecipe
 RUN = "run.json"
 Record = dict[str, Any]  # the JSON of run.json
 
-# Keys of the recipe that change no network. A run need not keep the two of OF_TRAINING_ALONE as it was begun with.
+# Keys of the recipe that change no network. `train` may change those of OF_TRAINING_ALONE in a run that was begun.
 OF_TRAINING_ALONE = ("workers", "checkpoint_minutes")
 CHANGES_NO_NETWORK = ("streams", "fusions", *OF_TRAINING_ALONE)
 

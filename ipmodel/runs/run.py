@@ -102,7 +102,7 @@ class Run:
             raise ModelError(f"{begun}; {cure}")
 
     def begin(self) -> None:
-        """Writes the record of a new run. Tells which changed settings an existing record does not take over.
+        """Writes the record of a new run. An existing record stays; a warning names what it ignores.
 
         Raises: ModelError as check does.
         """
@@ -163,7 +163,7 @@ def reopen(directory: Path, *, shards: str | None, overrides: Sequence[str], ran
 
 
 def check_trained(run: Run, *, split: str, name: str) -> None:
-    """Raises: ModelError if the phase is not complete."""
+    """Checks that the phase is complete. Raises: ModelError if it is not."""
     path = run.network_file(split, name)
     if not path.is_file():
         which = f"--recipe RECIPE --split {split} --phase {name}"

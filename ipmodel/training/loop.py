@@ -224,6 +224,6 @@ def _save(training: Training, state: State) -> None:
 
 
 def _save_network_of(training: Training, state: State) -> None:
-    """Writes the network of the complete phase. Its checkpoints are of no more use."""
+    """Writes the network of the complete phase, then removes its checkpoints, which are no longer needed."""
     save_network(training.directory / FINAL, _finite_weights(training, state))
     remove_checkpoints(training.directory)

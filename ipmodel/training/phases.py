@@ -1,4 +1,4 @@
-"""A run's phases, one after the other: what each begins with, and who trains it. Complete phases are skipped."""
+"""Trains the phases of a run, one after the other: checks them, builds each initial network, skips complete phases."""
 
 import logging
 import os
@@ -165,7 +165,10 @@ def _work(run: Run, *, split: str, name: str) -> Work:
 
 
 def _training_clips(run: Run, *, split: str, name: str) -> Clips:
-    """Raises: ModelError if the set lacks a column, or its train subset has no sample for this phase."""
+    """The clips that a phase trains on.
+
+    Raises: ModelError if the set lacks a column, or its train subset has no sample for this phase.
+    """
     phase, recipe = run.recipe.phases[name], run.recipe
     settings = ClipSettings(modalities=phase.modalities, segments=phase.segments, input=recipe.input, seed=recipe.seed)
     return clips_of(run.shard_set, settings, split=split, subset="train")
