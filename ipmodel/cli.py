@@ -16,7 +16,7 @@ from ipmodel.process.exits import EXPECTED, RESUME, text_of
 from ipmodel.process.signals import StoppedError
 from pipelines import load, names
 from shards.atomic import write_published
-from shards.terminal import CommandGroup, say, say_done, sigterm_noted
+from shards.terminal import CommandGroup, end_bar, say, say_done, sigterm_noted
 
 
 @click.group(
@@ -122,7 +122,8 @@ def _next_command(run: Any, split: str) -> list[str]:
 @click.option("--out", type=click.Path(path_type=Path), help="where results are written  [default: RUN]")
 def evaluate(directory: Path, shards: str | None, splits: str, overrides: tuple[str, ...], out: Path | None) -> None:
     """Print top-1 and top-5 of each stream and fusion on the test subset; write eval.json and split-*/scores."""
-    from ipmodel.evaluation.evaluate import check_streams
+    begun_s = time.monotonic()
+    from ipmodel.evaluation.evaluate import EvaluationProgress, check_streams
     from ipmodel.process.distributed import ranks
     from ipmodel.runs.run import reopen
 
@@ -133,18 +134,24 @@ def evaluate(directory: Path, shards: str | None, splits: str, overrides: tuple[
         if not opened.recipe.streams:
             raise ModelError(f"the recipe of {directory} names no streams to report; --set streams.p=PHASE does")
         check_streams(opened, chosen, ranks=own)
-        figures = {opened.split_dir(split).name: _figures(opened, split, own, results) for split in chosen}
+        progress = EvaluationProgress(opened, chosen, ranks=own)
+        figures = {opened.split_dir(split).name: _figures(opened, split, own, results, progress) for split in chosen}
         if own.first:
+            end_bar()
             _report(figures, opened.shard_set.manifest, results)
+            say_done(begun_s)
 
 
-def _figures(run: Any, split: str, own: Any, results: Path) -> dict[str, dict[str, Any]]:
+def _figures(run: Any, split: str, own: Any, results: Path, progress: Any) -> dict[str, dict[str, Any]]:
     from ipmodel.evaluation.evaluate import scores_of
     from ipmodel.evaluation.plots import plot_confusion, plot_curves
     from ipmodel.evaluation.report import figures_of, with_fusions
     from ipmodel.recipe import SCORES
 
-    streams = {name: scores_of(run, split=split, phase=phase, ranks=own) for name, phase in run.recipe.streams.items()}
+    streams = {
+        name: scores_of(run, split=split, phase=phase, ranks=own, progress=progress)
+        for name, phase in run.recipe.streams.items()
+    }
     tables = with_fusions(streams, run.recipe.fusions)
     if own.first:
         folder = results / run.split_dir(split).name / SCORES

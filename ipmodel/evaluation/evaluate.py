@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from typing import TextIO
 
 import numpy as np
 import torch
@@ -9,13 +10,15 @@ from numpy.typing import NDArray
 
 from ipmodel.data.clips import Clips, ClipSettings, Draw, clips_of, loader
 from ipmodel.data.inputs import network_input
-from ipmodel.data.modality import columns_of
+from ipmodel.data.modality import architecture_of, columns_of
 from ipmodel.errors import ModelError
 from ipmodel.evaluation.fuse import ScoreTable, check_weights
+from ipmodel.networks.cost import multiply_adds
 from ipmodel.networks.resnet import ResNet, channels_last
 from ipmodel.process.distributed import Ranks
 from ipmodel.runs.preflight import check_files
 from ipmodel.runs.run import Run, check_trained, trained_network
+from shards.terminal import PLAIN_INTERVAL_S, Progress
 
 LOG = logging.getLogger(__name__)
 TEST_BATCH = 8  # clips
@@ -40,7 +43,42 @@ def check_streams(run: Run, splits: Sequence[str], *, ranks: Ranks, subset: str 
         check_files(run, columns, split=split, subset=subset, ranks=ranks)
 
 
-def scores_of(run: Run, *, split: str, phase: str, ranks: Ranks, subset: str = "test") -> ScoreTable:
+class EvaluationProgress:
+    """Shows how far the test of all streams on all splits is. A clip counts as the multiply-adds of its network."""
+
+    def __init__(self, run: Run, splits: Sequence[str], *, ranks: Ranks, stream: TextIO | None = None) -> None:
+        """Only rank 0 shows something: its own share of the work."""
+        self._costs = {phase: _clip_cost(run, phase) for phase in run.recipe.streams.values()}
+        videos = sum(1 for split in splits for _ in run.shard_set.samples(split=split, subset="test"))
+        crops = {phase: run.recipe.phases[phase].test_crops for phase in self._costs}
+        clip_costs = [crops[phase] * self._costs[phase] for phase in run.recipe.streams.values()]
+        total = videos * sum(clip_costs) / ranks.count
+        self._shown = Progress(total, stream=stream, first_line_s=PLAIN_INTERVAL_S) if ranks.first else None
+        self._clips = 0
+
+    def update(self, phase: str, clips: int) -> None:
+        """Report clips that a phase's network has scored."""
+        if self._shown is not None:
+            self._clips += clips
+            said = f"{phase}: {self._clips / self._shown.elapsed_s:.1f} clips/s over all streams"
+            self._shown.advance_to(self._shown.done + clips * self._costs[phase], said)
+
+
+def _clip_cost(run: Run, phase: str) -> int:
+    settings, size_px = run.recipe.phases[phase], run.recipe.input.crop_px
+    frames = settings.test_segments or settings.segments
+    return multiply_adds(architecture_of(settings), frames=frames, size_px=size_px)
+
+
+def scores_of(
+    run: Run,
+    *,
+    split: str,
+    phase: str,
+    ranks: Ranks,
+    subset: str = "test",
+    progress: EvaluationProgress | None = None,
+) -> ScoreTable:
     """Scores of a phase's network for a subset, from the middle frames of segments: the mean over crops.
 
     Does not check the files of the set: check_streams does.
@@ -55,7 +93,9 @@ def scores_of(run: Run, *, split: str, phase: str, ranks: Ranks, subset: str = "
         LOG.warning("phase %s cannot score %s, %s", phase, excluded, reason)
     network = channels_last(trained_network(run, split=split, name=phase).to(ranks.device)).eval()
     summed_NK = np.zeros((len(clips), len(run.classes)))
-    for numbers, logits in ranks.gathered(_own_logits(run, network, clips, phase=phase, ranks=ranks)):
+    for numbers, logits in ranks.gathered(
+        _own_logits(run, network, clips, phase=phase, ranks=ranks, progress=progress)
+    ):
         np.add.at(summed_NK, numbers, logits)
     if not np.isfinite(summed_NK).all():
         broken = run.network_file(split, phase)
@@ -82,7 +122,7 @@ def _test_clips(run: Run, *, split: str, phase: str, subset: str) -> Clips:
 
 @torch.inference_mode()
 def _own_logits(
-    run: Run, network: ResNet, clips: Clips, *, phase: str, ranks: Ranks
+    run: Run, network: ResNet, clips: Clips, *, phase: str, ranks: Ranks, progress: EvaluationProgress | None
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """This rank's share: sample numbers (M,), and logits (M, K). Each sample has one row for each crop."""
     settings, device = run.recipe.phases[phase], ranks.device
@@ -94,6 +134,8 @@ def _own_logits(
             clip_BCTSS = network_input(batch, settings.modality, run.recipe.input, picture_px=clips.picture_px)
             logits.append(network(clip_BCTSS).logits.double().cpu().numpy())
         numbers.append(host_batch.numbers_B.numpy())
+        if progress is not None:
+            progress.update(phase, len(host_batch))
     return np.concatenate(numbers), np.concatenate(logits)
 
 
