@@ -83,7 +83,7 @@ def test_windows_stay_on_the_host_when_a_batch_is_moved() -> None:
     assert all(tensor.is_meta for tensor in tensors(moved)) and moved.windows == BATCH.windows
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="NO GPU: memory is pinned for one")
+@pytest.mark.usefixtures("gpu")
 def test_the_loader_pins_batches() -> None:
     (found,) = DataLoader(Made(), batch_sampler=[range(5)], collate_fn=collate, pin_memory=True)
     assert all(tensor.is_pinned() for tensor in tensors(found))
