@@ -19,11 +19,18 @@ def build(ipdata: Run, out: Path, *arguments: str) -> subprocess.CompletedProces
     return ipdata("build", *SMALL, *arguments, out=out, **MV)
 
 
-@pytest.fixture
-def built(ipdata: Run, tmp_path: Path) -> Path:
-    done = build(ipdata, tmp_path / "set")
+@pytest.fixture(scope="module")
+def built_once(ipdata: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("built") / "set"
+    done = build(ipdata, out)
     assert done.returncode == 0, done.stderr
-    return tmp_path / "set"
+    return out
+
+
+@pytest.fixture
+def built(built_once: Path, tmp_path: Path) -> Path:
+    """The output of a build, with the builder's notes."""
+    return shutil.copytree(built_once, tmp_path / "set")
 
 
 @pytest.mark.parametrize(

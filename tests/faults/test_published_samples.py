@@ -33,8 +33,9 @@ def test_strict_on_a_known_bad_video_leaves_the_set_whole(
     for clip in sorted((data / "ut_interaction" / "hug").glob("*.avi"))[:3]:
         (folder / clip.name).write_bytes(clip.read_bytes())
     (folder / "bad.avi").write_bytes(b"no video")
-    options = {"dataset": "folder", "source": tmp_path / "videos", "out": tmp_path / "set", "columns": "mv", **where}
-    assert ipdata("build", **options).returncode == 3
+    options = {"dataset": "folder", "source": tmp_path / "videos", "out": tmp_path / "set", "columns": "mv"}
+    assert ipdata("build", scheduler="none", **options).returncode == 3
+    options |= where
     before = tree(tmp_path / "set")
     inodes = {path: path.stat().st_ino for path in (tmp_path / "set").rglob("*.tar")}
     assert ipdata("build", "--strict", **options).returncode == 4
