@@ -62,8 +62,8 @@ def started_cluster(folder: Path) -> Iterator[Cluster]:
 
 def flow_options(out: Path, **changes: object) -> list[str]:
     """Arguments of a build with flow, small enough for Numba's CUDA simulator: tiny pictures, few iterations."""
-    small = ["transcode.width=32", "transcode.height=32", "flow.scales=1", "flow.warps=1", "flow.outer_iterations=1"]
-    small += ["flow.inner_iterations=2", "flow.median_px=1", "synthetic.frames=4"]
+    small = ["transcode.width=32", "transcode.height=16", "flow.scales=1", "flow.warps=1", "flow.outer_iterations=1"]
+    small += ["flow.inner_iterations=2", "flow.median_px=1", "synthetic.frames=3"]
     return [*quick_options(out, **changes), *(f"--set={change}" for change in small)]
 
 
