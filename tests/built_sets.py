@@ -3,6 +3,8 @@
 import hashlib
 from pathlib import Path
 
+SMALL = ["--set=synthetic.frames=2", "--limit-videos=4"]  # of a build of the synthetic dataset
+
 
 def quick_options(out: Path, **changes: object) -> list[str]:
     """Arguments of a build of 6 synthetic videos in 3 shards."""

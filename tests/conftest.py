@@ -76,6 +76,30 @@ def pytest_configure() -> None:
     required()
 
 
+# The modules that take longest, in this order. They are run first, because a worker that begins one of them when the
+# other has nothing left to do would keep all waiting.
+LONGEST = (
+    "integration/test_synthetic_accuracy.py",
+    "integration/test_ranks.py",
+    "integration/test_training.py",
+    "integration/test_determinism.py",
+    "integration/test_running_cluster.py",
+    "integration/test_real_clips.py",
+    "integration/test_gpu_workers.py",
+    "faults/test_refused_runs.py",
+    "faults/test_bad_videos.py",
+    "integration/test_own_column.py",
+    "faults/test_published_samples.py",
+    "integration/test_dist.py",
+    "integration/test_remote.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    first = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: first.get(item.path, len(first)))
+
+
 @pytest.fixture(scope="session")
 def ipdata() -> Run:
     """Run `ipdata` as a user does: ipdata("build", dataset="synthetic", out=path). In this process where it can be."""

@@ -69,23 +69,34 @@ def build_set(out: Path, *options: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def command(*arguments: str | Path, ranks: int = 0) -> list[str]:
-    """An `ipmodel` command, under torchrun if there are to be ranks."""
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)] if ranks else []
-    return [sys.executable, *torchrun, "-m", "ipmodel", *map(str, arguments)]
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "ipmodel", *map(str, arguments)]
+
+
+def torchrun(ranks: int, *program: str | Path) -> list[str]:
+    """A command that runs a program as some ranks, as users do; `forked` is quicker."""
+    started = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+    return [*started, str(ranks), *map(str, program)]
+
+
+def forked(ranks: int, *program: str | Path) -> list[str]:
+    """A command that runs a program, "ipmodel" or a script, as some ranks, for which PyTorch is imported once."""
+    return [sys.executable, str(Path(__file__).with_name("forked_ranks.py")), str(ranks), *map(str, program)]
 
 
 def train_options(shards: Path | str, out: Path, recipe: Path, *more: str) -> list[str]:
     return ["train", f"--shards={shards}", f"--recipe={recipe}", f"--out={out}", *more]
 
 
-def ipmodel(*arguments: str | Path, ranks: int = 0, threads: int = 1) -> subprocess.CompletedProcess[str]:
-    """Run `ipmodel` as a user does: in this process, if it is for one rank on one thread."""
-    if ranks == 0 and threads == 1:
-        with one_torch_thread():
-            return in_process("ipmodel.cli", [str(argument) for argument in arguments])
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-    return subprocess.run(command(*arguments, ranks=ranks), capture_output=True, text=True, env=environment)
+def ipmodel(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run `ipmodel` in this process, as one rank on one thread."""
+    with one_torch_thread():
+        return in_process("ipmodel.cli", [str(argument) for argument in arguments])
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, on one thread."""
+    return subprocess.run(command, capture_output=True, text=True, env=one_thread())
 
 
 @contextmanager

@@ -123,7 +123,7 @@ def test_interrupted_it_says_so_in_one_line_and_the_next_run_goes_on(
     assert last.startswith(b"interrupted; the same command goes on"), errors
     assert all(b"/18 videos" in line for line in progress), errors
     assert len(list(out.glob("mv/*.tar"))) < 9  # it did not go on to the end first
-    build(out, workers=2, limit_videos=18)
+    build(out, scheduler="none", limit_videos=18)  # by a cluster: test_killed_at_any_moment_and_run_again
     assert tree(out) == long_reference
 
 

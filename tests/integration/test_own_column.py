@@ -55,15 +55,14 @@ def set_dir(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_is_built_verified_read_and_shown(set_dir: Path, packages: Path) -> None:
     verified = run("-m", "shards.cli", "verify", set_dir, packages=packages)
     assert verified.returncode == 0 and "sound: 3 samples" in verified.stdout, verified.stderr
-    code = "print(json.dumps([s.read(key, 'luma_histogram').tolist(), s.read(key, 'luma_histogram', [3]).tolist()]))"
-    done = read(set_dir, code, packages=packages)
-    everything, one = json.loads(done.stdout)
+    arrays = "s.read(key, 'luma_histogram').tolist(), s.read(key, 'luma_histogram', [3]).tolist()"
+    done = read(set_dir, f"print(json.dumps([key, {arrays}]))", packages=packages)
+    key, everything, one = json.loads(done.stdout)
     assert len(everything) == 14 and one == [everything[3]]
     assert {len(counts) for counts in everything} == {8} and {sum(counts) for counts in everything} == {112 * 84}
     sheets = {}
     for name, where in (("with", packages), ("without", None)):
         picture = set_dir.parent / f"{name}.png"
-        key = read(set_dir, "print(key)", packages=packages).stdout.strip()
         shown = run("-m", "shards.cli", "show", set_dir, key, f"--out={picture}", packages=where)
         assert shown.returncode == 0, shown.stderr
         sheets[name] = cv2.imread(str(picture)).shape

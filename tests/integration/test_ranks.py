@@ -5,7 +5,7 @@ import re
 import shutil
 import socket
 import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +16,12 @@ from training import (
     command,
     damaged_later,
     flip_a_bit,
+    forked,
     ipmodel,
     log_of,
     one_thread,
+    run,
+    torchrun,
     train_options,
     wait_for_a_step,
 )
@@ -34,46 +37,44 @@ from shards import ShardSet
 from shards.layout import tar_path
 
 
-@pytest.mark.parametrize("ranks", [2, 3, 4])
+@pytest.mark.parametrize("started", [torchrun(2, "-m", "ipmodel"), forked(3, "ipmodel"), forked(4, "ipmodel")])
 def test_ranks_train_on_the_batches_of_one_and_evaluate_each_video_once(
-    trained: Path, tmp_path: Path, ranks: int
+    trained: Path, tmp_path: Path, started: list[str]
 ) -> None:
     """Shards of 5, 5, 5 and 1 videos, which no number of ranks divides evenly."""
-    run = tmp_path / "run"
+    out = tmp_path / "run"
     batches = [f"--set=phases.{phase}.batch=12" for phase in PHASES]
-    done = ipmodel(*train_options(trained / "set", run, trained / "quick.toml", *batches), ranks=ranks)
+    done = run(*started, *train_options(trained / "set", out, trained / "quick.toml", *batches))
     assert done.returncode == 0, done.stderr
     for phase, epochs in zip(PHASES, (1, 2, 1), strict=True):
-        assert [line["step"] for line in log_of(run, phase)] == list(range(1, epochs + 1))
-    done = ipmodel("eval", run, f"--shards={trained / 'set'}", ranks=ranks)
+        assert [line["step"] for line in log_of(out, phase)] == list(range(1, epochs + 1))
+    done = run(*started, "eval", str(out), f"--shards={trained / 'set'}")
     assert done.returncode == 0, done.stderr
     names = {sample.name for sample in ShardSet(trained / "set").samples(split="1", subset="test")}
-    scores = load_scores(run / "split-1/scores/i+p.npz")
+    scores = load_scores(out / "split-1/scores/i+p.npz")
     assert len(scores.names) == len(names) == 8 and set(scores.names) == names
 
 
 def test_a_run_of_one_rank_goes_on_with_two(trained: Path, tmp_path: Path) -> None:
     """From the middle of an epoch: the first steps are one rank's, the rest are two ranks', none is twice."""
-    run = tmp_path / "run"
-    options = train_options(trained / "set", run, trained / "quick.toml", "--set=workers=1")
+    out = tmp_path / "run"
+    options = train_options(trained / "set", out, trained / "quick.toml", "--set=workers=1")
     process = subprocess.Popen(command(*options), stderr=subprocess.DEVNULL, env=one_thread())
-    wait_for_a_step(process, run / "split-1" / "p_stream")
+    wait_for_a_step(process, out / "split-1" / "p_stream")
     process.terminate()
     assert process.wait(timeout=60) == 75
-    before = log_of(run, "p_stream")
-    done = ipmodel(*options, ranks=2)
+    before = log_of(out, "p_stream")
+    done = run(*forked(2, "ipmodel"), *options)
     assert done.returncode == 0, done.stderr
-    after = log_of(run, "p_stream")
+    after = log_of(out, "p_stream")
     assert 1 <= len(before) < 4 and after[: len(before)] == before
     assert [line["step"] for line in after] == [1, 2, 3, 4]
 
 
-def torchrun(folder: Path, script: str, *arguments: Path) -> subprocess.CompletedProcess[str]:
-    """Two ranks of a script."""
+def script_of(folder: Path, code: str) -> Path:
     path = folder / "script.py"
-    path.write_text(script)
-    started = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", path, *arguments]
-    return subprocess.run(list(map(str, started)), capture_output=True, text=True, env=one_thread())
+    path.write_text(code)
+    return path
 
 
 SAME_WEIGHTS = """
@@ -107,18 +108,19 @@ assert not any("gloo" in name for name in threads), threads
 def test_ranks_have_one_network(trained: Path, tmp_path: Path) -> None:
     """Trained on halves of each batch, their weights are equal to the bit; and the threads that divided them are gone,
     one of which, still at work, could abort the process as it ends."""
-    done = torchrun(tmp_path, SAME_WEIGHTS, trained / "quick.toml", trained / "set", tmp_path / "run")
+    script = script_of(tmp_path, SAME_WEIGHTS)
+    done = run(*torchrun(2, script, trained / "quick.toml", trained / "set", tmp_path / "run"))
     assert done.returncode == 0, done.stderr
 
 
 def test_scores_do_not_depend_on_the_number_of_ranks(trained: Path, tmp_path: Path) -> None:
     found = []
-    for ranks in (0, 3):
-        run = shutil.copytree(trained / "run", tmp_path / f"run{ranks}")
-        done = ipmodel("eval", run, f"--shards={trained / 'set'}", "--splits=all", ranks=ranks)
+    for evaluate in (ipmodel, partial(run, *forked(3, "ipmodel"))):
+        out = shutil.copytree(trained / "run", tmp_path / f"run-{len(found)}")
+        done = evaluate("eval", str(out), f"--shards={trained / 'set'}", "--splits=all")
         assert done.returncode == 0, done.stderr
-        found.append(load_scores(run / "split-1/scores/p.npz"))
-        figures = json.loads((run / "eval.json").read_text())["splits"]["split-1"]
+        found.append(load_scores(out / "split-1/scores/p.npz"))
+        figures = json.loads((out / "eval.json").read_text())["splits"]["split-1"]
         assert set(figures) == {"i", "p", "of", "i+p", "i+of"}
         assert figures["i+p"]["videos"] == 8 and np.sum(figures["i+p"]["confusion"]) == 8
     assert found[0].names == found[1].names
@@ -130,11 +132,12 @@ def test_what_one_rank_finds_damaged_no_rank_begins(trained: Path, tmp_path: Pat
     shards = ShardSet(trained / "set").shards(split="1", subset="train")
     assert len(shards) > 1
     for shard in shards:
-        damaged, run = shutil.copytree(trained / "set", tmp_path / shard.shard), tmp_path / "run"
+        damaged, out = shutil.copytree(trained / "set", tmp_path / shard.shard), tmp_path / "run"
         path = flip_a_bit(damaged / tar_path("flow", shard.shard))
-        refused = ipmodel(*train_options(damaged, run, trained / "quick.toml", "--phase=of_2d"), ranks=2)
+        options = train_options(damaged, out, trained / "quick.toml", "--phase=of_2d")
+        refused = run(*forked(2, "ipmodel"), *options)
         assert refused.returncode == 1 and refused.stderr.count(f"error: {path}: its bytes are not those") == 2
-        assert not run.exists()
+        assert not out.exists()
 
 
 @pytest.mark.parametrize(
@@ -164,13 +167,14 @@ def test_ranks_that_cannot_reach_each_other_say_why(
 def test_ranks_train_on_one_set(trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained / "set", tmp_path / "set-0")
     build_set(tmp_path / "set-1", "--set=synthetic.frames=16")
-    refused = torchrun(tmp_path, OF_EACH_RANK, trained / "quick.toml", tmp_path / "set-RANK", tmp_path / "run-RANK")
+    refused = of_each_rank(tmp_path, trained / "quick.toml", tmp_path / "set-RANK", tmp_path / "run-RANK")
     assert "is not the same set for all processes" in refused.stderr and not list(tmp_path.glob("run-*"))
 
 
 OF_EACH_RANK = """
 import sys
 from pathlib import Path
+from ipmodel.training import phases
 from ipmodel.training.phases import train_phases
 from ipmodel.process.distributed import ranks
 from ipmodel.recipe import TrainRecipe
@@ -178,12 +182,17 @@ from ipmodel.runs.run import Run
 from pipelines import load
 from shards import ShardSet
 
+phases.SHARED_FILE_WAIT_S = 1.0
 recipe = load(TrainRecipe, "train", sys.argv[1])
 with ranks() as own:
     shards, out = (path.replace("RANK", str(own.rank)) for path in sys.argv[2:])
     run = Run(directory=Path(out), shard_set=ShardSet(shards), recipe=recipe, imagenet={})
     train_phases(run, split="1", names=["of_2d", "i_stream"], ranks=own)
 """
+
+
+def of_each_rank(folder: Path, *arguments: Path) -> subprocess.CompletedProcess[str]:
+    return run(*forked(2, script_of(folder, OF_EACH_RANK), *arguments))
 
 
 def begun(trained: Path, folder: Path) -> None:
@@ -198,14 +207,14 @@ def test_ranks_train_the_same_phase_though_one_sees_another_complete(trained: Pa
     shutil.copy(trained / "run/split-1/of_2d" / FINAL, tmp_path / "run-1/split-1/of_2d")
     kept = tmp_path / "run-0/split-1/of_2d/step-00000001"
     kept.mkdir()
-    done = torchrun(tmp_path, OF_EACH_RANK, trained / "quick.toml", trained / "set", tmp_path / "run-RANK")
+    done = of_each_rank(tmp_path, trained / "quick.toml", trained / "set", tmp_path / "run-RANK")
     assert done.returncode == 0, done.stderr
     assert [path.parent.name for path in (tmp_path / "run-0").rglob(FINAL)] == ["i_stream"]
     assert kept.is_dir()  # its network is not here
 
 
 def test_ranks_share_a_run(trained: Path, tmp_path: Path) -> None:
-    done = torchrun(tmp_path, OF_EACH_RANK, trained / "quick.toml", trained / "set", tmp_path / "run-RANK")
+    done = of_each_rank(tmp_path, trained / "quick.toml", trained / "set", tmp_path / "run-RANK")
     assert done.returncode == 1 and "give --out a directory on a file system that all machines share" in done.stderr, (
         done.stderr
     )
@@ -224,7 +233,7 @@ def test_ranks_go_on_from_one_step(trained: Path, tmp_path: Path) -> None:
     training = training_of(run, split="1", name="of_2d")
     state = {"optimiser": optimiser_of(training.network, training.phase.optimiser).state_dict()}
     save_checkpoint(training.directory, Checkpoint(1, training.network.state_dict(), state))
-    done = torchrun(tmp_path, OF_EACH_RANK, trained / "quick.toml", trained / "set", tmp_path / "run-RANK")
+    done = of_each_rank(tmp_path, trained / "quick.toml", trained / "set", tmp_path / "run-RANK")
     assert done.returncode == 1 and "not all processes find the same checkpoint" in done.stderr, done.stderr
     assert not list(tmp_path.rglob(FINAL))
 
@@ -248,7 +257,7 @@ main(["one-ends"])
 
 
 def test_who_waits_for_a_rank_that_ended_says_so_in_a_line(tmp_path: Path) -> None:
-    done = torchrun(tmp_path, ONE_ENDS)
+    done = run(*torchrun(2, script_of(tmp_path, ONE_ENDS)))
     assert done.returncode == 1 and "error: an error of its own" in done.stderr, done.stderr
     assert "error: another process that torchrun started has ended; its own error says why" in done.stderr
     assert "[rank" not in done.stderr  # as PyTorch heads the lines of a traceback
@@ -256,7 +265,8 @@ def test_who_waits_for_a_rank_that_ended_says_so_in_a_line(tmp_path: Path) -> No
 
 def test_a_damaged_shard_ends_all_ranks(trained: Path, tmp_path: Path) -> None:
     damaged_later(trained / "set", tmp_path / "set")
-    done = ipmodel(*train_options(tmp_path / "set", tmp_path / "run", trained / "quick.toml"), ranks=2)
+    options = train_options(tmp_path / "set", tmp_path / "run", trained / "quick.toml")
+    done = run(*torchrun(2, "-m", "ipmodel"), *options)
     assert done.returncode != 0 and "the shard is damaged, verify it" in done.stderr
     assert "[rank" not in done.stderr, done.stderr
     assert not list(tmp_path.rglob(FINAL))

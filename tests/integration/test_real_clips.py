@@ -81,7 +81,7 @@ def test_whole_clips_build(
 @pytest.mark.parametrize("options", ["hmdb51", "ucf101", "kinetics_n50", "folder"], indirect=True)
 def test_all_columns_build(ipdata: Run, ipshards: Run, tmp_path: Path, options: dict[str, object]) -> None:
     small = {"recipe": "small", "limit_frames": 14, "limit_videos": 4}
-    done = ipdata("build", out=tmp_path / "set", workers=2, **small, **options)
+    done = ipdata("build", out=tmp_path / "set", scheduler="none", **small, **options)
     assert done.returncode == 0, done.stderr
     assert ipshards("verify", tmp_path / "set").returncode == 0
     built = ShardSet(tmp_path / "set")

@@ -1,14 +1,14 @@
 """The paper's point, on the synthetic set: what moves is told by the P-stream, what is coloured by the I-stream.
 
-The slowest test: the phases of the recipe `tiny`, as `make demo` trains them, on a few more videos.
+The slowest test: the phases of the recipe `tiny`, as `make demo` trains them, on a few more videos. It takes one
+thread, and leaves the other processors to other tests.
 """
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
+from commands import in_process
 from training import ipmodel
 
 MOTION = ("move_left", "move_right", "rotate_cw", "rotate_ccw", "zoom_in", "zoom_out")
@@ -16,10 +16,11 @@ APPEARANCE = ("warm", "cool")
 
 
 def test_streams_tell_what_they_can_see_and_fused_tell_more(tmp_path: Path) -> None:
-    build = [sys.executable, "-m", "ipdata.cli", "build", "--dataset=synthetic", f"--out={tmp_path / 'set'}"]
-    subprocess.run([*build, "--set=synthetic.videos_per_class=10"], check=True, capture_output=True)
+    build = ["build", "--dataset=synthetic", f"--out={tmp_path / 'set'}", "--scheduler=none"]
+    built = in_process("ipdata.cli", [*build, "--set=synthetic.videos_per_class=10"])
+    assert built.returncode == 0, built.stderr
     options = [f"--shards={tmp_path / 'set'}", "--recipe=tiny", f"--out={tmp_path / 'run'}"]
-    trained = ipmodel("train", *options, "--set=phases.p_plain.epochs=1", threads=2)
+    trained = ipmodel("train", *options, "--set=phases.p_plain.epochs=1")
     assert trained.returncode == 0, trained.stderr
     done = ipmodel("eval", tmp_path / "run", f"--shards={tmp_path / 'set'}")
     assert done.returncode == 0, done.stderr

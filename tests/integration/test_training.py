@@ -19,6 +19,7 @@ from training import build_set, command, ipmodel, log_of, networks, one_thread, 
 
 from ipmodel.evaluation.fuse import load_scores
 from ipmodel.runs.checkpoint import FINAL, WEIGHTS, load_network, save_network
+from ipmodel.training import phases
 from shards import ShardSet
 
 
@@ -245,7 +246,8 @@ def halted(process: subprocess.Popen[bytes]) -> Iterator[None]:
         process.send_signal(signal.SIGCONT)
 
 
-def test_two_processes_do_not_train_one_phase(trained: Path, tmp_path: Path) -> None:
+def test_two_processes_do_not_train_one_phase(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(phases, "LOCK_WAIT_S", 1.0)  # the first keeps the lock as long as the second waits
     run = tmp_path / "run"
     longer = "--set=phases.of_2d.epochs=20"
     options = train_options(trained / "set", run, trained / "quick.toml", longer, "--phase=of_2d")

@@ -5,16 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from files import write
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ipdata.columns.registry import choose_columns
-from ipdata.datasets import dataset_of
 from ipdata.datasets.base import Listing, Video
 from ipdata.errors import BuildError
 from ipdata.recipe import BuildRecipe, Limits, load_recipe
-from ipdata.steps.plan import Plan, make_plan
+from ipdata.steps.plan import make_plan
 from shards.errors import ShardError
 from shards.keys import order_of
 
@@ -105,47 +103,3 @@ def test_columns_are_chosen_in_the_formats_order() -> None:
     assert choose_columns(None) == ("iframe", "mv", "residual", "flow", "video")
     with pytest.raises(BuildError, match=r"unknown column 'rgb'; known: iframe, mv, residual, flow, video"):
         choose_columns("mv,rgb")
-
-
-def hmdb51_names(splits: Path) -> list[str]:
-    files = sorted(splits.glob("*_test_split1.txt"))
-    return [
-        f"{file.name.removesuffix('_test_split1.txt')}/{line.rsplit(maxsplit=1)[0]}"
-        for file in files
-        for line in file.read_text().splitlines()
-    ]
-
-
-def ucf101_names(splits: Path) -> list[str]:
-    lines = [line for kind in ("train", "test") for line in (splits / f"{kind}list01.txt").read_text().splitlines()]
-    return [line.split()[0] for line in lines]
-
-
-def plan_of_official(data: Path, source: Path, dataset: str, names: list[str]) -> Plan:
-    for name in names:
-        write(source / name)
-    return make_plan(dataset_of(dataset).list_videos(source, data / "splits" / dataset, None, RECIPE), RECIPE)
-
-
-def whole_shard_counts(plan: Plan) -> list[tuple[int, int, int]]:
-    """Train, test and unused videos of each split, counted over whole shards."""
-    return [
-        tuple(
-            sum(len(shard.videos) for shard in plan.shards if shard.subsets and shard.subsets[split] == subset)
-            for subset in ("train", "test", "unused")
-        )
-        for split in plan.listing.splits
-    ]  # type: ignore[return-value]
-
-
-def test_official_hmdb51_splits_are_whole_shards(data: Path, tmp_path: Path) -> None:
-    plan = plan_of_official(data, tmp_path, "hmdb51", hmdb51_names(data / "splits" / "hmdb51"))
-    assert len(plan.videos) == 6766
-    assert whole_shard_counts(plan) == [(3570, 1530, 1666)] * 3
-    assert len({tuple(shard.subsets.items()) for shard in plan.shards if shard.subsets}) == 27
-
-
-def test_official_ucf101_splits_are_whole_shards(data: Path, tmp_path: Path) -> None:
-    plan = plan_of_official(data, tmp_path, "ucf101", ucf101_names(data / "splits" / "ucf101"))
-    assert len(plan.videos) == 13320
-    assert whole_shard_counts(plan) == [(9537, 3783, 0), (9586, 3734, 0), (9624, 3696, 0)]

@@ -1,0 +1,65 @@
+"""Commands that cannot be right are refused before anything is written."""
+
+from pathlib import Path
+
+import pytest
+from built_sets import SMALL
+from commands import as_process, in_process
+from conftest import Run
+
+from ipdata.executors import dask as dask_executor
+
+
+@pytest.fixture(autouse=True)
+def quick_to_give_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing listens where these tests look for a scheduler."""
+    monkeypatch.setattr(dask_executor, "CONNECT_S", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "says"),
+    [
+        (["--dataset=hmdb52"], 1, 'unknown dataset "hmdb52"; known: hmdb51, ucf101, kinetics_n50, folder, synthetic'),
+        (["--recipe=huge"], 1, "no recipe 'huge'"),
+        (["--set=transcode.with=3"], 1, "unknown key transcode.with"),
+        (["--set=transcode.width=wide"], 1, "transcode.width must be a whole number, got 'wide'"),
+        (["--set=transcode.width=113"], 1, "width must be even"),
+        (["--columns=rgb"], 1, "unknown column 'rgb'"),
+        (["--classes=jump"], 1, "no class 'jump'"),
+        (["--ffmpeg=/bin/false"], 1, "/bin/false does not run as ffmpeg"),
+        (["--scheduler=tcp://127.0.0.1:1"], 1, "no Dask scheduler answers there"),
+        (["--limit-videos=0"], 2, "0 is not in the range"),
+    ],
+)
+def test_wrong_words_are_refused_before_anything_is_written(
+    tmp_path: Path, arguments: list[str], status: int, says: str
+) -> None:
+    """All of them end before a cluster starts, so they can run in this process; one is run as a user does too."""
+    command = ["build", f"--out={tmp_path / 'set'}", *SMALL, *arguments]
+    for run in (in_process, as_process) if arguments == ["--recipe=huge"] else (in_process,):
+        done = run("ipdata.cli", command)
+        assert done.returncode == status and says in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("set/*/*.tar"))
+
+
+@pytest.mark.parametrize("dataset", ["hmdb51", "ucf101", "kinetics_n50", "folder"])
+def test_a_missing_source_says_what_to_get_and_where_to_put_it(ipdata: Run, tmp_path: Path, dataset: str) -> None:
+    source = tmp_path / "nowhere" / dataset
+    done = ipdata("build", dataset=dataset, source=source, out=tmp_path / "set", scheduler="none")
+    assert done.returncode == 1 and str(source) in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "set").exists()
+
+
+def test_plan_writes_nothing(ipdata: Run, tmp_path: Path) -> None:
+    done = ipdata("plan", *SMALL, out=tmp_path / "set")
+    assert done.returncode == 0, done.stderr
+    assert "4 of" in done.stdout and "core-hours" in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_datasets_lists_what_each_expects(ipdata: Run) -> None:
+    done = ipdata("datasets")
+    assert done.returncode == 0
+    for words in ("hmdb51", "classInd.txt", "<youtube_id>", "videos.csv", "synthetic"):
+        assert words in done.stdout

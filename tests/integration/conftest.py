@@ -1,0 +1,14 @@
+"""A cluster for one test."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from clusters import Cluster, started_cluster
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """A cluster whose processes the test may kill, and to which it may add some."""
+    with started_cluster(tmp_path / "cluster") as own:
+        yield own
