@@ -13,7 +13,8 @@ from shards import ShardSet
 def test_a_source_that_cannot_be_read_any_more_costs_no_sample(ipdata: Run, data: Path, tmp_path: Path) -> None:
     video = tmp_path / "videos" / "hug" / "a.avi"
     video.parent.mkdir(parents=True)
-    video.write_bytes(next((data / "ut_interaction" / "hug").glob("*.avi")).read_bytes())
+    for name, clip in zip("ab", (data / "ut_interaction" / "hug").glob("*.avi"), strict=False):
+        video.with_stem(name).write_bytes(clip.read_bytes())
     options = {"dataset": "folder", "source": tmp_path / "videos", "out": tmp_path / "set", "scheduler": "none"}
     assert ipdata("build", columns="mv", **options).returncode == 0
     before = tree(tmp_path / "set")
@@ -22,6 +23,8 @@ def test_a_source_that_cannot_be_read_any_more_costs_no_sample(ipdata: Run, data
     done = ipdata("build", columns="mv,video", **options)
     assert done.returncode == 1 and "has a sample of hug/a.avi, which cannot be read any more" in done.stderr
     assert tree(tmp_path / "set") == before
+    done = ipdata("build", "--drop-failed", columns="mv", **options)
+    assert done.returncode == 3 and len(list(ShardSet(tmp_path / "set").samples())) == 1, done.stderr
 
 
 @pytest.mark.parametrize("where", [{"scheduler": "none"}, {"workers": 2}], ids=["in-process", "cluster"])
