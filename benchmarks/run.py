@@ -9,6 +9,7 @@ import cv2
 from benchmarks.builds import builds
 from benchmarks.encodings import codec_table, encodings_table, material_of, recipes_table
 from benchmarks.flow import flow
+from benchmarks.flow_by_process import flow_by_process
 from benchmarks.harness import write
 from benchmarks.loading import loading
 from benchmarks.material import clips
@@ -21,7 +22,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     with one_core():
         flow_figure, agreement = flow()
-        figures = [flow_figure, *motion(), *loading()]
+        figures = [flow_figure, *flow_by_process(), *motion(), *loading()]
         material = material_of(clips())
         tables = {
             "Agreement of TV-L1 with OpenCV's field, four pairs a clip": agreement,

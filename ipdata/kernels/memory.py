@@ -9,8 +9,8 @@ from shards.arrays import F32
 
 FLOAT_BYTES = 4
 LINE_BYTES = 64  # a cache line, and the widest vector
-PAGE_BYTES = 4096  # where addresses are equal modulo this, cache lines displace each other, and loads wait for stores
-STAGGER_BYTES = 320
+PAGE_BYTES = 4096  # cache lines at the same place in a page displace each other, and a load may wait for a store there
+STAGGER_BYTES = 320  # an odd number of lines, so that 64 arrays start at 64 places in a page
 
 
 def in_one_block(shapes: Sequence[tuple[int, ...]]) -> list[F32]:

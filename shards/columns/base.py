@@ -47,7 +47,7 @@ class Payload:
 
 
 @dataclass(frozen=True)
-class Row:
+class SheetRow:
     """One row of the contact sheet: a column's frames."""
 
     label: tuple[str, ...]  # each entry is a line
@@ -151,7 +151,7 @@ class Column:
         """The frames as motion, (H, W, 2) px each, or [] if they are none. Rows of motion share one colour scale."""
         return []
 
-    def draw(self, frames: Sequence[NDArray], numbers: Sequence[int], canvas: Canvas) -> Row:
+    def draw(self, frames: Sequence[NDArray], numbers: Sequence[int], canvas: Canvas) -> SheetRow:
         """Draw a row of the contact sheet from values and their frame numbers."""
         raise NotImplementedError
 

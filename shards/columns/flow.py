@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shards.arrays import F32, U8
-from shards.columns.base import Canvas, Encoding, Row
+from shards.columns.base import Canvas, Encoding, SheetRow
 from shards.columns.jpeg import ZERO_LEVEL, JpegColumn, decode_jpeg, encode_jpeg
 from shards.errors import ShardError
 
@@ -43,8 +43,8 @@ class Flow(JpegColumn):
     def motion_px(self, frames: Sequence[NDArray], canvas: Canvas) -> list[F32]:
         return list(frames)
 
-    def draw(self, frames: Sequence[NDArray], numbers: Sequence[int], canvas: Canvas) -> Row:
-        return Row(("optical", "flow"), [canvas.flow(flow_px) for flow_px in frames])
+    def draw(self, frames: Sequence[NDArray], numbers: Sequence[int], canvas: Canvas) -> SheetRow:
+        return SheetRow(("optical", "flow"), [canvas.flow(flow_px) for flow_px in frames])
 
     def _planes(self, data: bytes) -> U8:
         planes = decode_jpeg(data, grey=True)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from numpy.typing import NDArray
 
-from shards.columns.base import Canvas, Row
+from shards.columns.base import Canvas, SheetRow
 from shards.columns.jpeg import JpegColumn
 
 
@@ -16,9 +16,9 @@ class Iframe(JpegColumn):
     pictures = "I"
     contents = "I-frames, RGB, as JPEG images one after another"
 
-    def draw(self, frames: Sequence[NDArray], numbers: Sequence[int], canvas: Canvas) -> Row:
+    def draw(self, frames: Sequence[NDArray], numbers: Sequence[int], canvas: Canvas) -> SheetRow:
         cells = [canvas.picture(frame, tag=f"I {number}") for frame, number in zip(frames, numbers, strict=True)]
-        return Row(("I-frame", "at or before"), cells)
+        return SheetRow(("I-frame", "at or before"), cells)
 
 
 IFRAME = Iframe()

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shards.arrays import F32, I16
-from shards.columns.base import Canvas, Column, Encoding, Payload, Row, joined
+from shards.columns.base import Canvas, Column, Encoding, Payload, SheetRow, joined
 from shards.errors import ShardError
 from shards.motion import INTRA, enlarge, grid_of
 
@@ -64,9 +64,9 @@ class Mv(Column):
     def motion_px(self, frames: Sequence[NDArray], canvas: Canvas) -> list[F32]:
         return [drawn_field(mv, canvas.size)[0] for mv in frames]
 
-    def draw(self, frames: Sequence[NDArray], numbers: Sequence[int], canvas: Canvas) -> Row:
+    def draw(self, frames: Sequence[NDArray], numbers: Sequence[int], canvas: Canvas) -> SheetRow:
         cells = [canvas.vectors(mv) for mv in frames]
-        return Row(("motion", "vectors"), cells, hatched=any(bool((mv == INTRA).any()) for mv in frames))
+        return SheetRow(("motion", "vectors"), cells, hatched=any(bool((mv == INTRA).any()) for mv in frames))
 
 
 def pixels(mv: I16) -> F32:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shards.arrays import I16, U8
-from shards.columns.base import Canvas, Encoding, Row
+from shards.columns.base import Canvas, Encoding, SheetRow
 from shards.columns.jpeg import ZERO_LEVEL, JpegColumn
 from shards.errors import ShardError
 
@@ -30,10 +30,10 @@ class Residual(JpegColumn):
     def restore(self, stored: NDArray, encoding: Encoding) -> I16:
         return stored.astype(np.int16) - np.int16(ZERO_LEVEL)
 
-    def draw(self, frames: Sequence[NDArray], numbers: Sequence[int], canvas: Canvas) -> Row:
+    def draw(self, frames: Sequence[NDArray], numbers: Sequence[int], canvas: Canvas) -> SheetRow:
         gain = gain_of(frames)
         cells = [canvas.picture(stretch(residual, gain)) for residual in frames]
-        return Row(("residual", f"contrast x{gain}" if gain > 1 else "as stored"), cells)
+        return SheetRow(("residual", f"contrast x{gain}" if gain > 1 else "as stored"), cells)
 
 
 def gain_of(residuals: Sequence[NDArray]) -> int:

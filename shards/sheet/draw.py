@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from shards.arrays import F32, U8
 from shards.columns import COLUMNS, Column
-from shards.columns.base import Row
+from shards.columns.base import SheetRow
 from shards.columns.registry import failures_named
 from shards.errors import ShardError
 from shards.reader import ShardSet
@@ -127,12 +127,12 @@ def _motion(strip: Strip, view: cells.View) -> list[F32]:
         return strip.column.motion_px(strip.frames, view)
 
 
-def _row(strip: Strip, view: cells.View) -> Row:
+def _row(strip: Strip, view: cells.View) -> SheetRow:
     with failures_named(strip.column):
         return strip.column.draw(strip.frames, strip.numbers, view)
 
 
-def _place(sheet: U8, row: Row, *, y: int, step_x: int) -> None:
+def _place(sheet: U8, row: SheetRow, *, y: int, step_x: int) -> None:
     for n, line in enumerate(row.label):
         cells.write(sheet, line, 8, y + 16 + 18 * n, width=LABEL_PX - 12)
     for n, image in enumerate(row.cells):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shards.columns import Column, Encoding, Payload
-from shards.columns.base import Canvas, Row
+from shards.columns.base import Canvas, SheetRow
 from shards.errors import ShardError
 
 
@@ -35,8 +35,8 @@ class LumaHistogram(Column):
     def empty(self, *, width: int, height: int) -> NDArray:
         return np.empty((0, 0), np.uint32)
 
-    def draw(self, frames: Sequence[NDArray], numbers: Sequence[int], canvas: Canvas) -> Row:
-        return Row(("luma", "histogram"), [_bars(counts, canvas.cell) for counts in frames])
+    def draw(self, frames: Sequence[NDArray], numbers: Sequence[int], canvas: Canvas) -> SheetRow:
+        return SheetRow(("luma", "histogram"), [_bars(counts, canvas.cell) for counts in frames])
 
 
 def _bars(counts: NDArray, cell: tuple[int, int]) -> NDArray[np.uint8]:

@@ -1,0 +1,95 @@
+"""TV-L1 against OpenCV's on clips that it was not tuned on: in this process, in a build's process, in a worker's child.
+
+How fast a kernel is can depend on where its arrays lie in memory, and that on what a process did before. `python -m
+benchmarks.flow_by_process` prints these figures alone; put `taskset -c 1` before it to use one core.
+"""
+
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+
+from benchmarks.builds import build_into
+from benchmarks.harness import DATA, Figure, side_by_side
+from benchmarks.material import RECIPE, SIZE, luma_pairs
+from ipdata.columns.flow import estimator
+
+EVERY = {"weizmann": 18, "ut_interaction": 20}  # 5 clips of 90, and 6 of 120, of all classes but a few
+FRAMES = (9, 27)
+SIX_CLIPS = ("--columns=flow", "--limit-videos=6", "--limit-frames=25")  # of UT-Interaction, 22 P-frames each
+IN_PROCESS, IN_CHILD = "--scheduler=none", "--workers=1"
+ROUNDS = 3
+
+
+def flow_by_process() -> list[Figure]:
+    return [flow_in_a_script(), *flow_in_builds()]
+
+
+def unseen_clips() -> Iterator[Path]:
+    for folder, every in EVERY.items():
+        yield from sorted((DATA / folder).rglob("*.avi"))[every // 2 :: every]
+
+
+def flow_in_a_script() -> Figure:
+    """Each pair once with either; the ratio is the median over pairs."""
+    ours = estimator(RECIPE.columns["flow"], **SIZE)
+    opencv = estimator(replace(RECIPE.columns["flow"], backend="opencv"), **SIZE)
+    pairs = [pair for clip in unseen_clips() for pair in luma_pairs(clip, FRAMES)]
+    ours(*pairs[0])  # compiles
+    seconds: tuple[list[float], list[float]] = ([], [])
+    for pair in pairs:
+        timed = side_by_side(lambda p=pair: ours(*p), lambda p=pair: opencv(*p), rounds=1, warm_up=False)
+        for side, new in zip(seconds, timed, strict=True):
+            side.extend(new)
+    return Figure(
+        what=f"TV-L1 of {len(pairs)} pairs of Weizmann and UT-Interaction, each by itself, in a script",
+        ours_s=seconds[0],
+        peer="OpenCV DualTVL1",
+        peer_s=seconds[1],
+        bar="reported, times faster",
+        faster_than=1,
+    )
+
+
+def flow_in_builds() -> list[Figure]:
+    """Builds in turn; the ratios are medians over clips and rounds."""
+    flow_seconds(IN_PROCESS)  # compiles
+    in_process, in_child, opencv = [], [], []
+    for _ in range(ROUNDS):
+        in_process += flow_seconds(IN_PROCESS)
+        in_child += flow_seconds(IN_CHILD)
+        opencv += flow_seconds(IN_CHILD, "--flow-backend=opencv")
+    return [
+        Figure(
+            what="flow of a clip of UT-Interaction (22 P-frames) in a build of six, in a worker's child",
+            ours_s=in_child,
+            peer="OpenCV DualTVL1, likewise",
+            peer_s=opencv,
+            bar="reported, times faster",
+            faster_than=1,
+        ),
+        Figure(
+            what="the same",
+            ours_s=in_child,
+            peer="ours in a build in one process",
+            peer_s=in_process,
+            bar="reported, times slower",
+        ),
+    ]
+
+
+def flow_seconds(*options: str) -> list[float]:
+    """What such a build notes as spent on each clip's flow, by key."""
+    with tempfile.TemporaryDirectory() as folder:
+        build_into(Path(folder) / "set", *SIX_CLIPS, *options)
+        lines = (Path(folder) / "set" / ".build" / "log.jsonl").read_text().splitlines()
+    return [line["seconds"]["flow"] for line in sorted(map(json.loads, lines), key=lambda line: str(line["key"]))]
+
+
+if __name__ == "__main__":
+    cv2.setNumThreads(1)
+    for figure in flow_by_process():
+        print(figure.row())
