@@ -17,7 +17,7 @@ from benchmarks.harness import DATA, Figure, side_by_side
 from benchmarks.material import RECIPE, SIZE, luma_pairs
 from ipdata.columns.flow import estimator
 
-EVERY = {"weizmann": 18, "ut_interaction": 20}  # 5 clips of 90, and 6 of 120, of all classes but a few
+EVERY = {"weizmann": 18, "ut_interaction": 20}  # 5 clips of 90, and 6 of 120, one of each class
 FRAMES = (9, 27)
 SIX_CLIPS = ("--columns=flow", "--limit-videos=6", "--limit-frames=25")  # of UT-Interaction, 22 P-frames each
 IN_PROCESS, IN_CHILD = "--scheduler=none", "--workers=1"
