@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parents[1]
-NEEDS_DATA = TESTS / "unit/ipdata/datasets/test_ucf101.py"
+NEEDS_DATA = TESTS / "unit/ipdata/datasets/test_official_splits.py"
 
 
 def run(require: str) -> subprocess.CompletedProcess[str]:
     """Run the tests of a module that needs the real lists, without the lists."""
     environment = os.environ | {"IPTSN_DATA": "/nowhere", "IPTSN_REQUIRE": require}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "official", str(NEEDS_DATA)]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(NEEDS_DATA)]
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=TESTS.parent)
 
 

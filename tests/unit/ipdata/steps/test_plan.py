@@ -17,17 +17,18 @@ from shards.errors import ShardError
 from shards.keys import order_of
 
 RECIPE = load_recipe("default")
+CLASSES = ("class0", "class1", "class2")
 
 
 def listing_of(videos: list[Video], *, splits: tuple[str, ...] = ("split1", "split2")) -> Listing:
-    classes = tuple(sorted({video.class_name for video in videos}))
-    return Listing(dataset="folder", classes=classes, splits=splits, videos=tuple(videos))
+    return Listing(dataset="folder", classes=CLASSES, splits=splits, videos=tuple(videos))
 
 
 def video_of(number: int, *subsets: str) -> Video:
-    name = f"class{number % 3}/video{number}.avi"
+    class_id = number % len(CLASSES)
+    name = f"{CLASSES[class_id]}/video{number}.avi"
     chosen = dict(zip(("split1", "split2"), subsets, strict=True))
-    return Video(name=name, source=Path(name), class_name=f"class{number % 3}", class_id=number % 3, subsets=chosen)
+    return Video(name=name, source=Path(name), class_name=CLASSES[class_id], class_id=class_id, subsets=chosen)
 
 
 def with_shards(**changes: int) -> BuildRecipe:
