@@ -140,3 +140,21 @@ def interruptible() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+class Clock:
+    """A clock that tests turn, in place of the one of shards/terminal.py."""
+
+    now_s = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    from shards import terminal
+
+    made = Clock()
+    monkeypatch.setattr(terminal, "time", made)
+    return made

@@ -11,6 +11,7 @@ import termios
 from pathlib import Path
 
 import pytest
+from conftest import Clock
 from verbs import ended
 
 from shards import terminal
@@ -29,23 +30,6 @@ from shards.terminal import Progress, duration, say_done
 )
 def test_durations(seconds: float, words: str) -> None:
     assert duration(seconds) == words
-
-
-class Clock:
-    """A clock that tests set."""
-
-    def __init__(self) -> None:
-        self.now_s = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now_s
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
-    monkeypatch.setattr(terminal, "time", made)
-    return made
 
 
 def test_the_closing_line_tells_what_it_took_and_what_is_next(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,28 +2,11 @@
 
 import io
 
-import pytest
+from conftest import Clock
 
 from ipmodel.runs.progress import TrainingProgress, Work
-from shards import terminal
 
 PHASES = {"of_2d": Work(steps=10, cost=1.0), "p_stream": Work(steps=10, cost=4.0)}
-
-
-class Clock:
-    """A clock that tests turn."""
-
-    now_s = 1000.0
-
-    def monotonic(self) -> float:
-        return self.now_s
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    made = Clock()
-    monkeypatch.setattr(terminal, "time", made)
-    return made
 
 
 def train(progress: TrainingProgress, phase: str, clock: Clock, *, first_step: int = 0) -> None:
