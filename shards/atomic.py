@@ -4,15 +4,16 @@ import math
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from shards.errors import ShardError
 
 try:
     import fcntl
-except ImportError:  # Windows: nothing can be locked, but sets on a local disk can be read
+except ImportError:  # Windows: nothing can be locked, but sets can be read and pulled
     fcntl = None  # type: ignore[assignment]
 
 POLL_S = 0.1  # between two attempts to lock
@@ -23,7 +24,7 @@ class LockedError(Exception):
 
 
 def can_lock() -> bool:
-    """Tell whether this system has Unix file locks. Without them, as on Windows, only local sets can be read."""
+    """Tell whether this system has Unix file locks. Without them, as on Windows, sets can be read and pulled only."""
     return fcntl is not None
 
 
@@ -38,7 +39,7 @@ def locked(file: BinaryIO | int, *, wait_s: float = math.inf) -> Iterator[None]:
         system has no such locks; OSError if this file system has none.
     """
     if not can_lock():
-        cure = "building, training and reading sets at a URL need Linux or macOS; reading a local set works here"
+        cure = "building and training need Linux or macOS; reading, verifying and pulling sets work here"
         raise ShardError(f"this system cannot lock files (Python has no module fcntl); {cure}")
     if wait_s == math.inf:
         fcntl.flock(file, fcntl.LOCK_EX)  # the kernel serves those who wait in turn; polling would not
@@ -48,6 +49,45 @@ def locked(file: BinaryIO | int, *, wait_s: float = math.inf) -> Iterator[None]:
         yield
     finally:
         fcntl.flock(file, fcntl.LOCK_UN)  # closing is not enough: a process forked meanwhile would keep the lock
+
+
+@contextmanager
+def directory_locked(path: Path, *, wait_s: float = math.inf) -> Iterator[None]:
+    """Hold the lock of a directory: one at a time changes the set in it. Holds nothing where there are no locks.
+
+    Raises: LockedError, OSError as `locked`.
+    """
+    if not can_lock():
+        yield
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        with locked(descriptor, wait_s=wait_s):
+            yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def held(file: IO[bytes]) -> Iterator[None]:
+    """Hold the shared lock of an open file: `locked` waits for it, or fails. Holds nothing where there are no locks."""
+    if can_lock():
+        with suppress(OSError):  # this file system has no locks
+            fcntl.flock(file, fcntl.LOCK_SH)
+    try:
+        yield
+    finally:
+        if can_lock() and not file.closed:
+            with suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_UN)  # a process forked meanwhile would keep the lock
+
+
+def lies_at(path: Path, file: IO[bytes]) -> bool:
+    """Tell whether an open file still has this path."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def _attempt_until(file: BinaryIO | int, deadline_s: float) -> None:
@@ -96,6 +136,19 @@ def publish_new(temporary: Path, final: Path) -> None:
     else:
         temporary.unlink()
     sync_directory(final.parent)
+
+
+def write_all(file: FileIO, data: bytes) -> None:
+    """Write all of some bytes to an unbuffered file, which may take a part of them at a time."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+def sync_file(path: Path) -> None:
+    """Wait until a file's bytes are on the disk."""
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
 
 
 def write_synced(path: Path, data: bytes) -> None:

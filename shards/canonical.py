@@ -7,6 +7,8 @@ from typing import Any
 
 from shards.errors import ShardError
 
+MAX_DEPTH = 64  # of tables and lists in each other; Python's own functions for JSON fail at some 1000
+
 
 def dumps(value: Any) -> bytes:
     """One line of JSON with sorted keys, no spaces, ASCII only, and a newline: equal values give equal bytes.
@@ -26,6 +28,15 @@ def loads(data: bytes, *, where: str) -> Any:
         return json.loads(data, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise ShardError(f"{where}: not JSON ({error}); the file is damaged, fetch or build it again") from None
+
+
+def check_depth(value: Any, *, where: str, depth: int = MAX_DEPTH) -> None:
+    """Raises: ShardError that begins with `where` if a JSON value has more tables and lists in each other."""
+    if isinstance(value, dict | list):
+        if depth == 0:
+            raise ShardError(f"{where}: tables and lists are nested more than {MAX_DEPTH} deep; this is no sound file")
+        for inner in value.values() if isinstance(value, dict) else value:
+            check_depth(inner, where=where, depth=depth - 1)
 
 
 def _refuse_constant(text: str) -> None:

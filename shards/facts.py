@@ -1,7 +1,7 @@
 """Describes what a set holds: as JSON values and as text for `ipshards info`, as HTML for notebooks."""
 
 import html
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from shards.layout import index_path, samples_path, tar_path
@@ -17,14 +17,16 @@ def describe(manifest: Manifest) -> dict[str, Any]:
     """The facts of a manifest as JSON values. Sizes are in bytes; they add up the files that the manifest names."""
     columns = {name: _column(manifest, name) for name in manifest.columns}
     records_bytes = _bytes(manifest, lambda shard: [samples_path(shard)])
+    root_bytes = sum(file.bytes for file in manifest.root_files.values())
     return {
         "format": manifest.format,
         "dataset": manifest.dataset,
         "sha256": manifest.sha256,
+        "parent": manifest.parent or manifest.dataset.get("parent", ""),
         "samples": manifest.samples,
         "frames": manifest.frames,
         "shards": len(manifest.shards),
-        "bytes": records_bytes + sum(column["bytes"] for column in columns.values()),
+        "bytes": root_bytes + records_bytes + sum(column["bytes"] for column in columns.values()),
         "classes": manifest.classes,
         "splits": manifest.splits,
         "columns": columns,
@@ -42,6 +44,7 @@ def in_words(facts: dict[str, Any]) -> str:
         f"{size_of(facts['bytes'])}",
         f"left out  {facts['failed']} failed, {facts['missing']} listed but missing",
         f"sha256    {facts['sha256']} (of the manifest; it names this set, format {facts['format']})",
+        *([f"parent    {facts['parent']} (the set that this one was taken from)"] if facts["parent"] else []),
         f"classes   {len(facts['classes'])}: {', '.join(facts['classes'])}",
         "",
     ]
@@ -88,7 +91,9 @@ def _option(name: str, value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(_option(f"{name}.{inner}", part) for inner, part in value.items())
     text = f"{name} {value}"
-    return text if len(text) <= OPTION_CHARACTERS else f"{name} of {len(value)} entries"
+    if len(text) <= OPTION_CHARACTERS:
+        return text
+    return f"{name} of {len(value)} entries" if isinstance(value, list) else f"{text[:OPTION_CHARACTERS]}..."
 
 
 def size_of(count_bytes: int) -> str:
@@ -103,6 +108,7 @@ def _column(manifest: Manifest, name: str) -> dict[str, Any]:
     column = manifest.columns[name]
     return {
         "bytes": _bytes(manifest, lambda shard: [tar_path(name, shard), index_path(name, shard)]),
+        "algorithm": manifest.algorithm(name),
         "encoding": column.encoding,
         "recipe": column.recipe,
         "recipe_sha256": column.recipe_sha256,
@@ -111,19 +117,20 @@ def _column(manifest: Manifest, name: str) -> dict[str, Any]:
 
 
 def _column_lines(name: str, column: dict[str, Any]) -> list[str]:
-    lines = [f"{name:<9} {size_of(column['bytes'])}, recipe {column['recipe_sha256'][:12]}"]
+    made = f"recipe {column['recipe_sha256'][:12]}, algorithm {column['algorithm']}"
+    lines = [f"{name:<9} {size_of(column['bytes'])}, {made}"]
     for title in ("encoding", "recipe", "tools"):
-        text = ", ".join(f"{key} {value}" for key, value in _flat(column[title]).items())
+        text = ", ".join(f"{key} {value}" for key, value in flat(column[title]).items())
         lines.append(f"  {title:<9}{text or '-'}")
     return lines
 
 
-def _flat(table: dict[str, Any], path: str = "") -> dict[str, Any]:
+def flat(table: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     """Turn nested tables into dotted keys, the form that `--set` takes."""
-    flat: dict[str, Any] = {}
+    dotted: dict[str, Any] = {}
     for key, value in table.items():
-        flat |= _flat(value, f"{path}{key}.") if isinstance(value, dict) else {path + key: value}
-    return flat
+        dotted |= flat(value, f"{path}{key}.") if isinstance(value, dict) else {path + key: value}
+    return dotted
 
 
 def _bytes(manifest: Manifest, paths_of: Callable[[str], list[str]]) -> int:

@@ -1,8 +1,7 @@
 """Why a video is not in a set: a stage and a code. They are the same on every machine."""
 
-from dataclasses import dataclass
-
 from shards.errors import ShardError
+from shards.records import Record
 
 STAGES = ("source", "transcode", "decode", "encode", "worker")
 CODES = {
@@ -24,8 +23,7 @@ CODES = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Failure:
+class Failure(Record, frozen=True, kw_only=True):
     """A video that could not be built: the stage where it failed, and a code of CODES. Free text is in the build's log.
 
     Raises: ShardError for an unknown stage or code.
@@ -37,7 +35,5 @@ class Failure:
     code: str
 
     def __post_init__(self) -> None:
-        if type(self.key) is not str or type(self.name) is not str:
-            raise ShardError(f"a failure needs a key and a name, both strings, got {self}")
         if self.stage not in STAGES or self.code not in CODES:
             raise ShardError(f"{self.key}: unknown stage {self.stage!r} or code {self.code!r}")

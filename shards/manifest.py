@@ -1,39 +1,46 @@
 """The manifest: what a set is and which bytes belong to it. Written last; what it does not name does not exist."""
 
 import re
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from shards import canonical
 from shards.columns import Column, described_column, in_order
-from shards.columns.registry import check_column_name, failures_named
+from shards.columns.registry import check_column_name, check_stated, failures_named
 from shards.errors import ShardError
 from shards.failures import Failure
-from shards.layout import MANIFEST, files_of
-from shards.schema import FORMAT, SUBSETS, check_splits, check_types, record_from
+from shards.layout import KEY_INDEX, MANIFEST, SHARD_NUMBER, files_of, key_index_path, samples_path
+from shards.records import Record, parse
+from shards.schema import FORMATS, SHA256, SUBSETS, check_splits
 
-SHA256 = re.compile("[0-9a-f]{64}")
+ROOT_FILE = re.compile(r"[a-z][a-z0-9_-]{0,39}\.[a-z]{1,8}")
+MAX_MANIFEST_BYTES = 512 << 20  # some 25 million videos
+MAX_FILE_BYTES = 1 << 40
+MAX_FRAMES = 1 << 40  # of a shard
 
 
-@dataclass(frozen=True, kw_only=True)
-class FileInfo:
+class FileInfo(Record, frozen=True, kw_only=True):
     """The size and the hash of a file. Raises: ShardError for values that no file has."""
 
     bytes: int
     sha256: str
 
     def __post_init__(self) -> None:
-        if type(self.bytes) is not int or self.bytes < 0 or not SHA256.fullmatch(self.sha256):
-            raise ShardError(f"a file needs its bytes and sha256, got {self}")
+        if not 0 <= self.bytes <= MAX_FILE_BYTES or not SHA256.fullmatch(self.sha256):
+            raise ShardError(f"a file needs its bytes and sha256, and has at most 2^40 bytes, got {self!s:.160}")
 
     @classmethod
     def of(cls, path: Path) -> "FileInfo":
         return cls(bytes=path.stat().st_size, sha256=canonical.sha256_file(path))
 
+    @classmethod
+    def of_bytes(cls, data: bytes) -> "FileInfo":  # type: ignore[valid-type]
+        return cls(bytes=len(data), sha256=canonical.sha256_bytes(data))
 
-@dataclass(frozen=True, kw_only=True)
-class ShardInfo:
+
+class ShardInfo(Record, frozen=True, kw_only=True):
     """One shard: its counts, and its files by their path below the set."""
 
     shard: str  # "00000"
@@ -43,38 +50,46 @@ class ShardInfo:
     files: dict[str, FileInfo]
 
     def __post_init__(self) -> None:
-        if not re.fullmatch("[0-9]{5}|[1-9][0-9]{5,}", self.shard):
+        if not SHARD_NUMBER.fullmatch(self.shard):
             raise ShardError(f"shard {self.shard!r}: needs a number of five digits, or more from 100000 on")
-        if not 1 <= self.samples <= self.frames:
-            counts = f"got {self.samples} samples and {self.frames} frames"
-            raise ShardError(f"shard {self.shard}: needs at least one sample, and a frame for each sample, {counts}")
+        if not 1 <= self.samples <= self.frames <= MAX_FRAMES:
+            needs = "needs a sample, a frame for each sample, and at most 2^40 frames"
+            got = f"got {self.samples!s:.20} samples and {self.frames!s:.20} frames"
+            raise ShardError(f"shard {self.shard}: {needs}, {got}")
+        records = self.files.get(samples_path(self.shard))
+        if records is not None and self.frames > records.bytes:  # a record has a byte for each frame at least
+            claim = f"claims {self.frames:.3g} frames in records of {records.bytes} bytes"
+            raise ShardError(f"shard {self.shard}: {claim}; this is no sound set")
 
-    @classmethod
-    def from_value(cls, value: Any, *, where: str) -> "ShardInfo":
-        info: ShardInfo = record_from(cls, value, where=where)
-        files = {path: record_from(FileInfo, file, where=f"{where}, {path}") for path, file in info.files.items()}
-        return cls(shard=info.shard, samples=info.samples, frames=info.frames, subsets=info.subsets, files=files)
 
-
-@dataclass(frozen=True, kw_only=True)
-class ColumnInfo:
+class ColumnInfo(Record, frozen=True, kw_only=True):
     """One column: what made it, and what is needed to read it. Equal recipes have equal hashes."""
 
     recipe: dict[str, Any]
     recipe_sha256: str
     encoding: dict[str, Any]
     tools: dict[str, str]
+    # Format 1 states payload and pictures in the encoding, and only for columns of other packages.
+    payload: str = ""  # suffix of its member in a tar
+    pictures: str = ""  # which pictures have an entry: "I", "P" or "all"
+    algorithm: int = 0  # version of what computes its bytes from its recipe; 0 in format 1, which means 1
 
     def __post_init__(self) -> None:
-        check_types(self, where="column")
-        if type(self.encoding.get("media")) is not str or not all(type(v) is str for v in self.tools.values()):
-            raise ShardError(f"a column needs the media of its encoding and its tools' versions, got {self}")
+        for name in ("recipe", "encoding"):
+            canonical.check_depth(getattr(self, name), where=name)
+        if type(self.encoding.get("media")) is not str:
+            raise ShardError(f"a column needs the media of its encoding, got {self.encoding}")
         if canonical.sha256_value(self.recipe) != self.recipe_sha256:
             raise ShardError(f"recipe_sha256 {self.recipe_sha256} is not the hash of the recipe")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Manifest:
+def key_index_files(keys: bytes) -> dict[str, FileInfo]:
+    """What a manifest of format 2 states about its key index, for its field `files`."""
+    info = FileInfo.of_bytes(keys)
+    return {key_index_path(info.sha256): info}
+
+
+class Manifest(Record, frozen=True, kw_only=True):
     """The description of a set. Raises: ShardError if its fields contradict each other or the format."""
 
     format: int
@@ -88,11 +103,15 @@ class Manifest:
     frames: int
     failed: list[Failure]
     missing: list[str]  # names that the dataset lists and the source directory lacks
+    files: dict[str, FileInfo] | None = None  # beside manifest.json: the key index; None in format 1
+    parent: str | None = None  # sha256 of the set that this one was taken from, or ""; None in format 1
 
     def __post_init__(self) -> None:
-        check_types(self, where="manifest")
-        if self.format != FORMAT:
-            raise ShardError(f"manifest has format {self.format!r}, this version reads {FORMAT}; update the package")
+        if self.format not in FORMATS:
+            raise ShardError(f"manifest has format {self.format!r}, this version reads {_known()}; update the package")
+        for field in ("dataset", "order"):
+            canonical.check_depth(getattr(self, field), where=f"manifest, {field}")
+        self._check_format()
         self._check_columns()
         check_splits(self.splits, where="manifest")
         kinds = {name: type(self.order.get(name)) for name in ("seed", "videos_per_shard", "grouped")}
@@ -102,24 +121,48 @@ class Manifest:
             )
         if type(self.dataset.get("name")) is not str:
             raise ShardError(f"manifest: dataset needs a name, got {self.dataset!s:.80}")
-        if not all(type(name) is str for name in [*self.classes, *self.missing]):
-            raise ShardError("manifest: classes and missing must be names")
         if len(set(self.classes)) < len(self.classes):
             raise ShardError("manifest: a class name stands twice in classes")
         self._check_shards()
         self._check_counts()
         # Canonical JSON sorts keys. Here a manifest that was built and one that was read get the same order.
-        object.__setattr__(self, "columns", {name: self.columns[name] for name in in_order(self.columns)})
+        columns = {name: self.columns[name] for name in in_order(self.columns)}
+        msgspec.structs.force_setattr(self, "columns", columns)
         splits = sorted(self.splits, key=lambda name: (len(name), name))  # split2 before split10
-        object.__setattr__(self, "splits", {name: self.splits[name] for name in splits})
+        msgspec.structs.force_setattr(self, "splits", {name: self.splits[name] for name in splits})
+
+    def _check_format(self) -> None:
+        """Check that the fields which came with format 2 are there in format 2, and only there."""
+        if self.format == 1:
+            if self.files is not None or self.parent is not None:
+                raise ShardError("manifest: files and parent are fields of format 2, and it has format 1")
+            return
+        if self.parent is None or not (self.parent == "" or SHA256.fullmatch(self.parent)):
+            raise ShardError(f'manifest: parent must be the sha256 of a set or "", got {self.parent!r}')
+        named = [name for name in self.files or () if KEY_INDEX.fullmatch(name)]
+        if (
+            self.files is None
+            or named != [key_index_path(self.files[name].sha256) for name in named]
+            or len(named) != 1
+        ):
+            raise ShardError(
+                f"manifest: files must name one key index, keys- and the first digits of its sha256, got {named}"
+            )
+        for name in self.files:
+            if not ROOT_FILE.fullmatch(name) or name == MANIFEST:
+                raise ShardError(f"manifest: a file beside it must match {ROOT_FILE.pattern}, got {name!r:.80}")
 
     def _check_columns(self) -> None:
-        for name in self.columns:
+        for name, info in self.columns.items():
             check_column_name(name, where="manifest")
             try:
+                if self.format == 1 and (info.payload or info.pictures or info.algorithm):
+                    raise ShardError(f"column {name} has fields of format 2, in a manifest of format 1")
+                if self.format > 1:
+                    check_stated(name, payload=info.payload, pictures=info.pictures, algorithm=info.algorithm)
                 column = self.column(name)
                 with failures_named(column):
-                    column.check_encoding(self.columns[name].encoding)
+                    column.check_encoding(info.encoding)
             except ShardError as error:
                 raise ShardError(f"manifest: {error}") from None
         if not self.columns:
@@ -151,11 +194,31 @@ class Manifest:
     @property
     def sha256(self) -> str:
         """The hash that names this set: the last field of its JSON."""
-        return canonical.sha256_bytes(canonical.dumps(asdict(self)))
+        return canonical.sha256_bytes(canonical.dumps(self.to_value()))
+
+    @property
+    def key_index(self) -> str | None:
+        """The name of the key index. None in format 1."""
+        return next(filter(KEY_INDEX.fullmatch, self.root_files), None)
+
+    @property
+    def root_files(self) -> dict[str, FileInfo]:
+        """The files beside the manifest that it names. None in format 1."""
+        return self.files or {}
+
+    def all_files(self) -> dict[str, FileInfo]:
+        """Every file that the manifest names, by path below the set."""
+        return {**self.root_files, **{path: info for shard in self.shards for path, info in shard.files.items()}}
 
     def column(self, name: str) -> Column:
         """The object that decodes one of the set's columns; an UnknownColumn if none is installed."""
-        return described_column(name, self.columns[name].encoding)
+        info = self.columns[name]
+        stated = (info.payload, info.pictures) if self.format > 1 else map(info.encoding.get, ("payload", "pictures"))
+        return described_column(name, *stated)
+
+    def algorithm(self, name: str) -> int:
+        """The version of what computed a column. Package 0.1.0 wrote format 1 and stands for 1."""
+        return self.columns[name].algorithm or 1
 
     def split_name(self, split: str) -> str:
         """The split's full name: "1" means "split1". Raises: ShardError that lists the splits if there is none."""
@@ -166,42 +229,24 @@ class Manifest:
 
     def to_json(self) -> bytes:
         """Canonical JSON whose last field is the sha256 of the same bytes without that field."""
-        body = canonical.dumps(asdict(self))
+        body = canonical.dumps(self.to_value())
         return body[:-2] + f',"sha256":"{canonical.sha256_bytes(body)}"}}\n'.encode("ascii")
 
     @classmethod
     def from_json(cls, data: bytes, *, where: str = MANIFEST) -> "Manifest":
         """Parse and check a manifest. Raises: ShardError if any byte is not what `to_json` writes."""
-        value = canonical.loads(data, where=where)
-        if not isinstance(value, dict) or not isinstance(value.get("sha256"), str):
+        stated = parse(data, _Stated, where=where)
+        if stated.sha256 is None:
             raise ShardError(f"{where}: not a manifest of a shard set")
-        if type(value.get("format")) is int and value["format"] > FORMAT:
-            raise ShardError(f"{where}: format {value['format']}, this version reads {FORMAT}; update the package")
-        stated = value.pop("sha256")
-        tail = f',"sha256":"{stated}"}}\n'.encode("ascii", "replace")
-        if not data.endswith(tail) or canonical.sha256_bytes(data.removesuffix(tail) + b"}\n") != stated:
+        if stated.format > max(FORMATS):
+            raise ShardError(f"{where}: format {stated.format}, this version reads {_known()}; update the package")
+        tail = f',"sha256":"{stated.sha256}"}}\n'.encode("ascii", "replace")
+        body = data.removesuffix(tail) + b"}\n"
+        if not data.endswith(tail) or canonical.sha256_bytes(body) != stated.sha256:
             raise ShardError(f"{where}: its bytes do not have the sha256 that it states; fetch it again")
-        try:
-            manifest = cls._from_value(value, where=where)
-            canonical_bytes = manifest.to_json()
-        except ShardError as error:
-            raise ShardError(f"{where}: {str(error).removeprefix(f'{where}: ')}") from None
-        except (TypeError, AttributeError, ValueError) as error:
-            raise ShardError(
-                f"{where}: a field has the wrong type ({error}); the program that wrote it has a bug"
-            ) from None
-        if canonical_bytes != data:
+        manifest = parse(body, cls, where=where)
+        if manifest.to_json() != data:
             raise ShardError(f"{where}: not canonical JSON; the program that wrote it has a bug")
-        return manifest
-
-    @classmethod
-    def _from_value(cls, value: dict[str, Any], *, where: str) -> "Manifest":
-        parsed = dict(value)
-        columns = value.get("columns", {})
-        parsed["columns"] = {n: record_from(ColumnInfo, c, where=f"{where}, column {n}") for n, c in columns.items()}
-        parsed["shards"] = [ShardInfo.from_value(s, where=f"{where}, shards") for s in value.get("shards", [])]
-        parsed["failed"] = [record_from(Failure, f, where=f"{where}, failed") for f in value.get("failed", [])]
-        manifest: Manifest = record_from(cls, parsed, where=where)
         return manifest
 
     @classmethod
@@ -209,5 +254,19 @@ class Manifest:
         """The manifest of the set in a directory. Raises: ShardError if there is no sound one."""
         path = set_dir / MANIFEST
         if not path.is_file():
-            raise ShardError(f"{set_dir}: no {MANIFEST}, so no shard set; build it, or finish its build")
+            cure = "build it, finish its build, or use `ipshards verify --repair`"
+            raise ShardError(f"{set_dir}: no {MANIFEST}, so no shard set; {cure}")
+        if path.stat().st_size > MAX_MANIFEST_BYTES:
+            raise ShardError(f"{path}: is larger than {MAX_MANIFEST_BYTES} bytes, so it is no manifest")
         return cls.from_json(path.read_bytes(), where=str(path))
+
+
+class _Stated(msgspec.Struct):
+    """What is read first, before anything else of a manifest is trusted."""
+
+    format: int = 0
+    sha256: str | None = None
+
+
+def _known() -> str:
+    return " and ".join(map(str, FORMATS))

@@ -1,10 +1,7 @@
 """Random access to a shard set: choose split, subset and columns, and get a sample's frames as arrays."""
 
-import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
-from io import FileIO
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +9,17 @@ from numpy.typing import NDArray
 
 from shards.columns import Column
 from shards.columns.registry import failures_named
+from shards.contents import Contents
 from shards.errors import ShardError
 from shards.facts import describe, in_html
-from shards.index import IndexEntry, read_index
-from shards.layout import index_path, samples_path, tar_path
+from shards.keyindex import KeyIndex
+from shards.layout import files_of, samples_path, tar_path
 from shards.manifest import FileInfo, ShardInfo
 from shards.schema import SUBSETS, Sample
+from shards.store.ahead import Ahead
 from shards.store.local import LocalFiles
-from shards.store.remote import RemoteFiles, is_url
+from shards.store.remote import RemoteFiles
+from shards.store.transport import is_url
 
 
 class ShardSet:
@@ -40,8 +40,7 @@ class ShardSet:
         """Raises: ShardError if there is no sound manifest at the location."""
         self._files = RemoteFiles(str(location)) if is_url(location) else LocalFiles(location)
         self.location, self.manifest = self._files.location, self._files.manifest
-        self._samples: dict[str, list[Sample]] = {}
-        self._indexes: dict[tuple[str, str], dict[str, IndexEntry]] = {}
+        self._contents = Contents(self._files)
 
     def __len__(self) -> int:
         return self.manifest.samples
@@ -66,7 +65,7 @@ class ShardSet:
 
         Raises: ShardError if the set lacks the column.
         """
-        self._check_column(name)
+        self._contents.check_column(name)
         return self.manifest.column(name)
 
     def shards(self, *, split: str | None = None, subset: str | None = None) -> list[ShardInfo]:
@@ -76,8 +75,8 @@ class ShardSet:
         """
         if split is None and subset is None:
             return list(self.manifest.shards)
-        name = self._check_choice(split, subset)
-        return [shard for shard in self.manifest.shards if shard.subsets is None or shard.subsets[name] == subset]
+        name, _ = self.check_choice(split, subset, None)
+        return [shard for shard in self.manifest.shards if shard.subsets is None or shard.subsets[str(name)] == subset]
 
     def samples(
         self, *, split: str | None = None, subset: str | None = None, classes: Collection[str] | None = None
@@ -86,10 +85,14 @@ class ShardSet:
 
         Raises: ShardError if only one of split and subset is given, or if the set has no such split, subset or class.
         """
-        self._check_classes(classes)
-        for shard in self.shards(split=split, subset=subset):
-            for sample in self.samples_of(shard.shard):
-                in_subset = split is None or sample.subsets[self.manifest.split_name(split)] == subset
+        name, class_ids = self.check_choice(split, subset, classes)
+        shards = [shard.shard for shard in self.shards(split=split, subset=subset)]
+        if class_ids is not None and self.manifest.format > 1:
+            holding = {place.shard for place in self.keys.select(class_ids=class_ids)}
+            shards = [shard for shard in shards if shard in holding]
+        for samples in self._contents.in_turn(shards):
+            for sample in samples:
+                in_subset = name is None or sample.subsets[name] == subset
                 if in_subset and (classes is None or sample.class_name in classes):
                     yield sample
 
@@ -108,20 +111,16 @@ class ShardSet:
     def files(self, columns: Sequence[str], *, split: str, subset: str) -> dict[str, FileInfo]:
         """The files that reading these columns of a subset needs, by path below the set.
 
-        The records of all shards are among them, because keys are looked up there.
+        In format 1 the records of all shards are among them, because there is no key index to look keys up in.
 
         Raises: ShardError if the set lacks a column, the split or the subset.
         """
         for column in columns:
-            self._check_column(column)
-        records = {samples_path(shard.shard): shard for shard in self.manifest.shards}
-        read = {
-            of(column, shard.shard): shard
-            for shard in self.shards(split=split, subset=subset)
-            for column in columns
-            for of in (tar_path, index_path)
-        }
-        return {path: shard.files[path] for path, shard in {**records, **read}.items()}
+            self._contents.check_column(column)
+        chosen = self.shards(split=split, subset=subset)
+        files = {path: shard.files[path] for shard in chosen for path in files_of(shard.shard, columns)}
+        lookup = {samples_path(shard.shard): shard.files[samples_path(shard.shard)] for shard in self.manifest.shards}
+        return {**(lookup if self.manifest.format == 1 else self.manifest.root_files), **files}
 
     def check(self, files: dict[str, FileInfo]) -> None:
         """Compare files with their sha256. A local file that was compared before and has not changed is not read again.
@@ -134,20 +133,35 @@ class ShardSet:
             for _ in threads.map(self._files.check, files.keys(), files.values()):
                 pass
 
+    def fetching_ahead(self, wanted: Iterable[Iterable[str]], *, share: float = 1.0) -> Ahead:
+        """From a URL, fetch files in the background before they are read; a context, which ends that.
+
+        wanted: paths below the set that each step of the reader needs. Tell what is returned which step is `reached`.
+        share: of what may be fetched ahead, where several processes on this machine do.
+        """
+        return self._files.ahead(wanted, share=share)
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds that reading has waited, in this process, for files to arrive from a URL."""
+        return self._files.waited_s
+
+    def paths_of(self, key: str, columns: Sequence[str]) -> list[str]:
+        """The files, below the set, that hold a sample in these columns. Raises: ShardError for an unknown key."""
+        return files_of(self._contents.place(key).shard, columns)
+
     def samples_of(self, shard: str) -> list[Sample]:
         """The records of one shard, such as "00000"."""
-        if shard not in self._samples:
-            relative = samples_path(shard)
-            lines = self._read_file(relative).splitlines()
-            where = self._name(relative)
-            self._samples[shard] = [
-                Sample.from_json(line, where=f"{where}, line {n}") for n, line in enumerate(lines, 1)
-            ]
-        return self._samples[shard]
+        return self._contents.samples_of(shard)
+
+    @property
+    def keys(self) -> KeyIndex:
+        """The shard, the class and the subsets of every key. Format 1 has no key index: there, all records are read."""
+        return self._contents.keys
 
     def sample(self, key: str) -> Sample:
         """The record of a key. Raises: ShardError if the set has no such sample."""
-        return self._located(key)[1]
+        return self._contents.located(key)[1]
 
     def frame_numbers(self, key: str, column: str) -> list[int]:
         """The frame numbers of a sample's entries in a column: position p holds the frame with the p-th number.
@@ -178,13 +192,13 @@ class ShardSet:
         Raises: ShardError as `read` does; for a damaged frame, when it is reached.
         """
         own = self.column(column)
-        shard, sample = self._located(key)
+        shard, sample = self._contents.located(key)
         for data in self.read_frames(key, column, positions):
             try:
                 with failures_named(own):
                     frame = own.decode(data, width=sample.width, height=sample.height)
             except ShardError as error:
-                raise ShardError(f"{self._name(tar_path(column, shard))}: {key}: {error}") from None
+                raise ShardError(f"{self._contents.name(tar_path(column, shard))}: {key}: {error}") from None
             yield frame
 
     def read_frames(self, key: str, column: str, positions: Sequence[int] | None = None) -> list[bytes]:
@@ -192,7 +206,7 @@ class ShardSet:
 
         Raises: ShardError for an unknown key, column or position.
         """
-        shard, entry = self._entry(key, column)
+        shard, entry = self._contents.entry(key, column)
         count = len(entry.frames) - 1
         wanted = range(count) if positions is None else positions
         if len(wanted) and not count:
@@ -200,89 +214,32 @@ class ShardSet:
         for position in wanted:
             if not 0 <= position < count:
                 raise ShardError(f"{key}: {column} has {count} frames, counted from 0, so no position {position}")
-        return self._read_ranges(tar_path(column, shard), [entry.frame(position) for position in wanted])
+        return self._contents.read_ranges(tar_path(column, shard), [entry.frame(position) for position in wanted])
 
     def read_bytes(self, key: str, column: str) -> bytes:
         """The whole payload of a sample: an .m4v bitstream, an .npy file, or JPEG images one after another.
 
         Raises: ShardError for an unknown key or column.
         """
-        shard, entry = self._entry(key, column)
+        shard, entry = self._contents.entry(key, column)
         offset, size = entry.payload
-        return self._read_ranges(tar_path(column, shard), [(offset, size)])[0]
+        return self._contents.read_ranges(tar_path(column, shard), [(offset, size)])[0]
 
-    def _check_choice(self, split: str | None, subset: str | None) -> str:
-        if split is None or subset is None:
+    def check_choice(
+        self, split: str | None, subset: str | None, classes: Collection[str] | None
+    ) -> tuple[str | None, set[int] | None]:
+        """The full name of a split, and the ids of classes; None where nothing is chosen.
+
+        Raises: ShardError if only one of split and subset is given, or if the set has no such split, subset or class.
+        """
+        if (split is None) != (subset is None):
             raise ShardError("split and subset go together, such as split='1', subset='train'")
-        if subset not in SUBSETS:
+        if subset is not None and subset not in SUBSETS:
             raise ShardError(f"unknown subset {subset!r}; known: {', '.join(SUBSETS)}")
-        return self.manifest.split_name(split)
-
-    def _check_classes(self, classes: Collection[str] | None) -> None:
         if isinstance(classes, str):
             raise ShardError(f"class names must be in a list, such as classes=[{classes!r}]")
         unknown = [name for name in classes or () if name not in self.manifest.classes]
         if unknown:
             raise ShardError(f"unknown class {unknown[0]!r}; this set has {', '.join(self.manifest.classes)}")
-
-    @cached_property
-    def _locations(self) -> dict[str, tuple[str, Sample]]:
-        shards = (shard.shard for shard in self.manifest.shards)
-        return {sample.key: (shard, sample) for shard in shards for sample in self.samples_of(shard)}
-
-    def _located(self, key: str) -> tuple[str, Sample]:
-        if key not in self._locations:
-            raise ShardError(f"{self.location}: no sample {key!r}; `ipshards info --keys` lists them")
-        return self._locations[key]
-
-    def _entry(self, key: str, column: str) -> tuple[str, IndexEntry]:
-        shard, _ = self._located(key)
-        entries = self._index(shard, column)
-        if key not in entries:
-            raise ShardError(f"{self._name(index_path(column, shard))}: lacks {key}; verify the set")
-        return shard, entries[key]
-
-    def _index(self, shard: str, column: str) -> dict[str, IndexEntry]:
-        self._check_column(column)
-        if (shard, column) not in self._indexes:
-            relative = index_path(column, shard)
-            entries = read_index(self._read_file(relative), column=column, where=self._name(relative))
-            self._indexes[shard, column] = {entry.key: entry for entry in entries}
-        return self._indexes[shard, column]
-
-    def _check_column(self, column: str) -> None:
-        if column not in self.manifest.columns:
-            raise ShardError(f"{self.location}: no column {column!r}; this set has {', '.join(self.columns)}")
-
-    def _name(self, relative: str) -> str:
-        return f"{self.location}/{relative}"
-
-    def _read_file(self, relative: str) -> bytes:
-        try:
-            return self._files.path(relative).read_bytes()
-        except OSError as error:
-            raise self._incomplete(relative, error) from None
-
-    def _read_ranges(self, relative: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
-        try:
-            file = FileIO(self._files.path(relative))  # unbuffered: reads no more than these bytes
-        except OSError as error:
-            raise self._incomplete(relative, error) from None
-        with file:
-            total_bytes = os.fstat(file.fileno()).st_size
-            if any(offset + size > total_bytes for offset, size in ranges):
-                name = self._name(relative)
-                raise ShardError(f"{name}: shorter than its index says; the tar is cut, verify the set")
-            return [_read_at(file, offset, size) for offset, size in ranges]
-
-    def _incomplete(self, relative: str, error: OSError) -> ShardError:
-        return ShardError(f"{self._name(relative)}: {error.strerror}; the set is incomplete, verify it")
-
-
-def _read_at(file: FileIO, offset: int, size: int) -> bytes:
-    """The bytes at an offset; fewer only where the file ends."""
-    file.seek(offset)  # os.pread would do both in one call, but Windows lacks it
-    data = file.read(size)
-    while len(data) < size and (more := file.read(size - len(data))):  # an unbuffered read may return less than asked
-        data += more
-    return data
+        class_ids = None if classes is None else {self.manifest.classes.index(name) for name in classes}
+        return None if split is None else self.manifest.split_name(split), class_ids

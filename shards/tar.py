@@ -51,22 +51,24 @@ def write_tar(path: Path, members: Iterable[tuple[str, bytes]]) -> list[tuple[in
     return positions
 
 
-def walk_tar(path: Path) -> Iterator[tuple[str, int, bytes]]:
+def walk_tar(path: Path, *, where: str = "") -> Iterator[tuple[str, int, bytes]]:
     """Yield (name, content offset, content) of each member; check that every byte is where write_tar puts it.
+
+    where: what errors call the file, if not by its path.
 
     Raises: ShardError if the archive is cut, has bytes after its end, or has a header that write_tar would not write.
     """
-    total_bytes = path.stat().st_size
+    where, total_bytes = where or str(path), path.stat().st_size
     with path.open("rb") as file:
         while (header := file.read(BLOCK_BYTES)).strip(b"\0"):
-            name, size_bytes = _parse_header(header, where=f"{path}, byte {file.tell() - BLOCK_BYTES}")
+            name, size_bytes = _parse_header(header, where=f"{where}, byte {file.tell() - BLOCK_BYTES}")
             offset = file.tell()
             content = file.read(min(size_bytes, total_bytes))  # a header may claim terabytes
             if len(content) < size_bytes or file.read(len(_padding(size_bytes))) != _padding(size_bytes):
-                raise ShardError(f"{path}: cut or damaged inside member {name}")
+                raise ShardError(f"{where}: cut or damaged inside member {name}")
             yield name, offset, content
         if len(header) != BLOCK_BYTES or file.read(BLOCK_BYTES) != b"\0" * BLOCK_BYTES or file.tell() != total_bytes:
-            raise ShardError(f"{path}: does not end with exactly two zero blocks; bytes are missing or were appended")
+            raise ShardError(f"{where}: does not end with exactly two zero blocks; bytes are missing or were appended")
 
 
 def _parse_header(header: bytes, *, where: str) -> tuple[str, int]:

@@ -1,192 +1,172 @@
-"""Checks that a set is what its manifest says, and that the manifest follows format 1."""
+"""Checks that a set, in a directory or at a URL, is what its manifest says, and that it follows the format."""
 
-from collections.abc import Callable, Iterator
+import os
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from shards.columns import Column, Payload
-from shards.columns.registry import failures_named
+from shards.checks import Checked, Checks
 from shards.errors import ShardError
-from shards.index import IndexEntry, read_index, write_index
-from shards.keys import order_of
-from shards.layout import CARD, MANIFEST, index_path, samples_path, tar_path
+from shards.layout import MANIFEST, files_of, is_free
 from shards.manifest import FileInfo, Manifest, ShardInfo
-from shards.schema import SUBSETS, Sample
-from shards.store.remote import is_url
-from shards.tar import walk_tar
-from shards.writer import members_of
+from shards.schema import SUBSETS
+from shards.store.fetch import fetch
+from shards.store.parts import Wanted
+from shards.store.remote import read_manifest
+from shards.store.transport import Source, is_url, source_of
 
-OUTSIDE = {MANIFEST, CARD, ".build"}  # not covered by the manifest's hashes
+THREADS = min(os.cpu_count() or 1, 8)
+
+CheckShard = Callable[[ShardInfo], Checked]
 
 
 def verify(
-    location: str | Path, *, quick: bool = False, checked: Callable[[int, int], None] = lambda *_: None
+    location: str | Path,
+    *,
+    columns: Sequence[str] | None = None,
+    quick: bool = False,
+    sha256: str | None = None,
+    checked: Callable[[int, int], None] = lambda *_: None,
 ) -> Iterator[str]:
-    """Yield the problems of a set in a directory, one sentence each; nothing if the set is sound.
+    """Yield the problems of a set in a directory or at a URL, one sentence each; nothing if the set is sound.
 
     Every byte is read, and every member of every tar is compared with the records and the index. With `quick`, only the
-    manifest, the records and the indexes are read, and of the tars only the sizes are compared.
+    manifest, the records and the indexes are read, and of the tars only the sizes are compared. At a URL, shards are
+    fetched one after another and thrown away; `quick` does not look at the tars there.
 
-    `checked` is called with (bytes checked, bytes in all) before the first shard and after each.
+    columns: check only these. None checks all. sha256: that of the manifest that was signed; another one is a problem.
+    checked: is called with (bytes checked, bytes in all) before the first shard and after each.
 
     Example:
         problems = list(shards.verify("shards/hmdb51"))
 
-    Raises: ShardError for a set at a URL.
+    Raises: ShardError if the set has no such column, or if the packages for the URL are missing.
     """
-    if is_url(location):
-        cure = "copy it there. Reading from a URL verifies each file that it fetches"
-        raise ShardError(f"{location}: only a set on a local disk can be verified; {cure}")
-    set_dir = Path(location)
+    source = source_of(str(location)) if is_url(location) else None
     try:
-        manifest = Manifest.read(set_dir)
+        manifest = Manifest.read(Path(location)) if source is None else read_manifest(source)
     except (ShardError, OSError) as error:
         yield str(error)
         return
-    yield from _foreign_files(set_dir, manifest)
-    for column in map(manifest.column, manifest.columns):
+    if sha256 not in (None, manifest.sha256):
+        yield f"{location}/{MANIFEST}: is not the one that was signed, it changed meanwhile; check it again"
+        return
+    names = _chosen(manifest, columns, location=str(location))
+    for column in map(manifest.column, names):
         if not column.payload or column.pictures is None:
-            yield f"{set_dir / MANIFEST}: the encoding of column {column.name} must state its payload and pictures"
-    counts = {split: dict.fromkeys(SUBSETS, 0) for split in manifest.splits}
-    keys: dict[str, str] = {}
-    all_counted = True
-    done_bytes, all_bytes = 0, sum(map(_bytes_of, manifest.shards))
-    checked(done_bytes, all_bytes)
-    for shard in manifest.shards:
-        damaged = list(_file_problems(set_dir, shard, quick=quick))
-        yield from damaged
-        inside = [] if damaged else list(_shard_problems(set_dir, manifest, shard, counts, keys, quick=quick))
-        yield from inside
-        all_counted = all_counted and not damaged and not inside
-        done_bytes += _bytes_of(shard)
-        checked(done_bytes, all_bytes)
-    if all_counted and counts != manifest.splits:
-        yield f"{set_dir / MANIFEST}: split counts {manifest.splits} are not those of the records, {counts}"
+            yield f"{location}/{MANIFEST}: the encoding of column {column.name} must state its payload and pictures"
+    with tempfile.TemporaryDirectory(prefix="ipshards-") as scratch:
+        directory, name = (Path(location), str(location)) if source is None else (Path(scratch), source.location)
+        has_tars = source is None or not quick
+        checks = Checks(
+            directory=directory, location=name, manifest=manifest, columns=names, quick=quick, has_tars=has_tars
+        )
+        if source is None:
+            yield from _foreign_files(directory, manifest)
+            check: CheckShard = checks.shard
+        else:
+            check = partial(_fetched_and_checked, source, checks)
+            yield from _fetched(source, checks, manifest.root_files)
+        yield from _problems(checks, check, checked)
 
 
-def _bytes_of(shard: ShardInfo) -> int:
-    return sum(file.bytes for file in shard.files.values())
+def _chosen(manifest: Manifest, columns: Sequence[str] | None, *, location: str) -> list[str]:
+    for name in columns or ():
+        if name not in manifest.columns:
+            raise ShardError(f"{location}: no column {name!r}; this set has {', '.join(manifest.columns)}")
+    return [name for name in manifest.columns if columns is None or name in columns]
 
 
 def _foreign_files(set_dir: Path, manifest: Manifest) -> Iterator[str]:
-    known = {path for shard in manifest.shards for path in shard.files}
+    known = manifest.all_files()
     for path in sorted(set_dir.rglob("*")):
-        relative = path.relative_to(set_dir)
-        if not path.is_dir() and relative.parts[0] not in OUTSIDE and relative.as_posix() not in known:
+        relative = PurePosixPath(path.relative_to(set_dir).as_posix())
+        if not path.is_dir() and str(relative) not in {MANIFEST, *known} and not is_free(relative):
             yield f"{path}: the manifest does not name this file; it is foreign or left from another build, remove it"
 
 
-def _file_problems(set_dir: Path, shard: ShardInfo, *, quick: bool) -> Iterator[str]:
-    for relative, expected in shard.files.items():
-        path = set_dir / relative
+def _problems(checks: Checks, check: CheckShard, checked: Callable[[int, int], None]) -> Iterator[str]:
+    """Check every shard, several at a time, and then what only all shards together show."""
+    manifest = checks.manifest
+    counts = {split: dict.fromkeys(SUBSETS, 0) for split in manifest.splits}
+    shard_of_key: dict[str, str] = {}
+    lines: list[str] = []
+    all_sound = True
+    sizes = {shard.shard: _bytes_of(shard, checks.columns) for shard in manifest.shards}
+    done_bytes, all_bytes = 0, sum(sizes.values())
+    checked(done_bytes, all_bytes)
+    for shard, found in _in_order(check, manifest.shards):
+        yield from found.problems
+        for place in found.places:
+            if place.key in shard_of_key:
+                yield f"{place.key}: is in shard {shard_of_key[place.key]} and again in {shard.shard}"
+            shard_of_key[place.key] = shard.shard
+            for split in place.subsets.keys() & counts.keys():
+                counts[split][place.subsets[split]] += 1
+            lines.append(place.to_line())
+        all_sound = all_sound and not found.problems
+        done_bytes += sizes[shard.shard]
+        checked(done_bytes, all_bytes)
+    if all_sound and counts != manifest.splits:
+        yield f"{checks.location}/{MANIFEST}: split counts {manifest.splits} are not those of the records, {counts}"
+    yield from _key_index_problems(checks, lines if all_sound else None)
+
+
+def _bytes_of(shard: ShardInfo, columns: Sequence[str]) -> int:
+    return sum(shard.files[path].bytes for path in files_of(shard.shard, columns))
+
+
+def _in_order(check: CheckShard, shards: Iterable[ShardInfo]) -> Iterator[tuple[ShardInfo, Checked]]:
+    """Check shards in threads, few ahead of the one that is waited for."""
+    waiting: deque[tuple[ShardInfo, Future[Checked]]] = deque()
+    with ThreadPoolExecutor(THREADS) as threads:
         try:
-            if not path.is_file():
-                yield f"{path}: missing; fetch it again, or run the build again"
-            elif path.stat().st_size != expected.bytes:
-                yield f"{path}: {path.stat().st_size} bytes, the manifest says {expected.bytes}; fetch it again"
-            elif not (quick and path.suffix == ".tar") and FileInfo.of(path) != expected:
-                yield f"{path}: its bytes do not have the sha256 of the manifest; fetch it again"
-        except OSError as error:
-            yield f"{path}: cannot be read ({error.strerror}); check its permissions and the disk"
+            for shard in shards:
+                waiting.append((shard, threads.submit(check, shard)))
+                if len(waiting) > THREADS:
+                    begun, future = waiting.popleft()
+                    yield begun, future.result()
+            for begun, future in waiting:
+                yield begun, future.result()
+        finally:  # the caller may stop early
+            threads.shutdown(cancel_futures=True)
 
 
-def _shard_problems(
-    set_dir: Path,
-    manifest: Manifest,
-    shard: ShardInfo,
-    counts: dict[str, dict[str, int]],
-    keys: dict[str, str],
-    *,
-    quick: bool,
-) -> Iterator[str]:
-    """Problems inside a shard whose files have the right hashes: mistakes of the writer, not damage on the disk."""
+def _key_index_problems(checks: Checks, lines: Sequence[str] | None) -> Iterator[str]:
+    """Compare the key index with the manifest and with the lines that the records ask for, if those are known."""
+    name = checks.manifest.key_index
+    if name is None:
+        return
+    expected = checks.manifest.root_files[name]
+    damaged = list(checks.file(name, expected))
+    yield from damaged
+    if not damaged and lines is not None and expected != FileInfo.of_bytes("".join(sorted(lines)).encode("ascii")):
+        yield f"{checks.location}/{name}: its lines are not those of the records"
+
+
+def _fetched_and_checked(source: Source, checks: Checks, shard: ShardInfo) -> Checked:
+    """Fetch the files of a shard, check them, and throw them away."""
     try:
-        samples = _read_samples(set_dir / samples_path(shard.shard))
-        yield from _record_problems(manifest, shard, samples, keys)
-        for sample in samples:
-            for split in set(sample.subsets) & set(counts):
-                counts[split][sample.subsets[split]] += 1
-        for column in map(manifest.column, manifest.columns):
-            yield from _column_problems(set_dir, shard.shard, column, samples, quick=quick)
-    except (ShardError, OSError) as error:
-        yield f"{set_dir}, shard {shard.shard}: {error}"
+        problems = list(_fetched(source, checks, {path: shard.files[path] for path in checks.paths(shard)}))
+        return Checked(problems) if problems else checks.shard(shard)
+    finally:
+        for path in checks.paths(shard):
+            (checks.directory / path).unlink(missing_ok=True)
 
 
-def _read_samples(path: Path) -> list[Sample]:
-    lines = path.read_bytes().splitlines(keepends=True)
-    samples = [Sample.from_json(line, where=f"{path}, line {number}") for number, line in enumerate(lines, 1)]
-    if b"".join(sample.to_json() for sample in samples) != b"".join(lines):
-        raise ShardError(f"{path}: not canonical JSON")
-    return samples
+def _fetched(source: Source, checks: Checks, files: dict[str, FileInfo]) -> Iterator[str]:
+    """Fetch files; yield a problem for each one that does not arrive whole."""
 
+    def attempt(relative: str) -> str | None:
+        path = checks.directory / relative
+        try:
+            fetch(source, [Wanted(relative, files[relative], path, lambda _: None)], connections=1)
+        except ShardError as error:
+            return str(error)
+        return None
 
-def _record_problems(
-    manifest: Manifest, shard: ShardInfo, samples: list[Sample], keys: dict[str, str]
-) -> Iterator[str]:
-    frames = sum(sample.frames for sample in samples)
-    if (len(samples), frames) != (shard.samples, shard.frames):
-        stated = f"the manifest says {shard.samples} and {shard.frames}"
-        yield f"shard {shard.shard}: its records have {len(samples)} samples and {frames} frames, {stated}"
-    seed = manifest.order["seed"]
-    if [sample.key for sample in samples] != sorted((sample.key for sample in samples), key=partial(order_of, seed)):
-        yield f"shard {shard.shard}: its samples are not in the order of seed {seed}"
-    for sample in samples:
-        if sample.key in keys:
-            yield f"{sample.key}: is in shard {keys[sample.key]} and again in {shard.shard}"
-        keys[sample.key] = shard.shard
-        for column, info in manifest.columns.items():
-            made = info.recipe.get("transcode", {"width": sample.width, "height": sample.height})
-            size = (made.get("width"), made.get("height")) if isinstance(made, dict) else made
-            if size != (sample.width, sample.height):
-                yield f"{sample.key}: {sample.width}x{sample.height} px is not the size in the recipe of {column}"
-        if manifest.classes[sample.class_id : sample.class_id + 1] != [sample.class_name]:
-            yield f"{sample.key}: class {sample.class_id} is not {sample.class_name!r} in the manifest"
-        if set(sample.subsets) != set(manifest.splits):
-            yield f"{sample.key}: its splits {list(sample.subsets)} are not the manifest's"
-        elif shard.subsets is not None and shard.subsets != sample.subsets:
-            yield f"{sample.key}: its subsets {sample.subsets} are not those of shard {shard.shard}"
-
-
-def _column_problems(set_dir: Path, shard: str, column: Column, samples: list[Sample], *, quick: bool) -> Iterator[str]:
-    path, tar = set_dir / index_path(column.name, shard), set_dir / tar_path(column.name, shard)
-    data = path.read_bytes()
-    entries = read_index(data, column=column.name, where=str(path))
-    if write_index(column.name, entries) != data:
-        yield f"{path}: not canonical JSON"
-    expected = [sample.key for sample in samples]
-    if [entry.key for entry in entries] != expected:
-        yield f"{path}: its keys are not those of {samples_path(shard)} in the same order"
-        return
-    for sample, entry in zip(samples, entries, strict=True):
-        if column.pictures and len(entry.frames) - 1 != len(column.frame_numbers(sample.picture_types)):
-            yield f"{path}: {sample.key} has {len(entry.frames) - 1} frames in it, its record asks for another number"
-    tar_bytes = tar.stat().st_size
-    if any(sum(place) > tar_bytes for entry in entries for place in (entry.json, entry.cls, entry.payload)):
-        yield f"{path}: its offsets point beyond the end of its tar"
-        return
-    if not quick:
-        yield from _tar_problems(tar, column, samples, entries)
-
-
-def _tar_problems(path: Path, column: Column, samples: list[Sample], entries: list[IndexEntry]) -> Iterator[str]:
-    members = walk_tar(path)
-    suffix = column.payload
-    for sample, entry in zip(samples, entries, strict=True):
-        found = [next(members, ("nothing", 0, b"")) for _ in range(3)]
-        payload = found[2][2]
-        suffix = suffix or found[2][0].removeprefix(f"{sample.key}.")  # an unknown column: all take the first's suffix
-        if [(name, content) for name, _, content in found] != members_of(sample, suffix, payload):
-            names = ", ".join(name for name, _, _ in found)
-            yield f"{path}: expected the members of {sample.key} with its record, found {names}"
-            return
-        positions = [[offset, len(content)] for _, offset, content in found]
-        if positions != [entry.json, entry.cls, entry.payload]:
-            yield f"{path}: {sample.key} does not lie where the index says"
-            continue
-        read = Payload(data=payload, frames=entry.frames, header=entry.header)
-        with failures_named(column):
-            problems = list(column.problems(read, width=sample.width, height=sample.height))
-        for problem in problems:
-            yield f"{path}: {sample.key}: {problem}"
-    for name, _, _ in members:
-        yield f"{path}: member {name} belongs to no record"
+    with ThreadPoolExecutor(max(len(files), 1)) as threads:
+        yield from filter(None, threads.map(attempt, files))

@@ -1,10 +1,12 @@
 """Writes one shard: its tars of payloads with their indexes, and its records."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from shards import canonical
 from shards.atomic import write_synced
-from shards.columns import Column, Payload, column_of
+from shards.columns import Column, Payload
+from shards.columns import column_of as known_column
 from shards.errors import ShardError
 from shards.index import IndexEntry, write_index
 from shards.layout import index_path, samples_path, tar_path
@@ -23,18 +25,33 @@ def members_of(sample: Sample, suffix: str, payload: bytes) -> list[tuple[str, b
 
 
 def write_shard(
-    directory: Path, shard: str, samples: Sequence[Sample], columns: Mapping[str, Sequence[Payload]]
+    directory: Path,
+    shard: str,
+    samples: Sequence[Sample],
+    columns: Mapping[str, Sequence[Payload]],
+    *,
+    column_of: Callable[[str], Column] = known_column,
 ) -> dict[str, FileInfo]:
     """Write and sync a shard's files below `directory`; return them by path. The caller publishes them by renaming.
 
-    Raises: ShardError for an unknown column, or a payload without a frame for each entry that its record asks for.
+    Records with a `video_sha256` make a shard of format 2, others one of format 1.
+
+    column_of: the column of a name. That of a manifest also gives columns that are not installed.
+
+    Raises: ShardError for an unknown column, for records of several formats or with values of wrong types, or for a
+        payload without a frame for each entry that its record asks for.
     """
+    if len({sample.format for sample in samples}) > 1:
+        raise ShardError(f"shard {shard}: all records of a shard must have a video_sha256, or none")
+    lines = [sample.to_json() for sample in samples]
+    for sample, line in zip(samples, lines, strict=True):
+        Sample.from_json(line, where=sample.key)
     files = []
     for name, payloads in columns.items():
         files += _write_column(directory, shard, column_of(name), samples, payloads)
     records = directory / samples_path(shard)
     records.parent.mkdir(parents=True, exist_ok=True)
-    write_synced(records, b"".join(sample.to_json() for sample in samples))
+    write_synced(records, b"".join(lines))
     return {path: FileInfo.of(directory / path) for path in [samples_path(shard), *files]}
 
 
@@ -60,4 +77,12 @@ def _members(column: Column, samples: Sequence[Sample], payloads: Sequence[Paylo
 
 def _entry(sample: Sample, payload: Payload, positions: Iterator[tuple[int, int]]) -> IndexEntry:
     json, cls, content = (list(next(positions)) for _ in range(3))
-    return IndexEntry(key=sample.key, json=json, cls=cls, payload=content, header=payload.header, frames=payload.frames)
+    return IndexEntry(
+        key=sample.key,
+        json=json,
+        cls=cls,
+        payload=content,
+        header=payload.header,
+        frames=payload.frames,
+        sha256=canonical.sha256_bytes(payload.data) if sample.format > 1 else "",
+    )

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ from shards import canonical, motion
 from shards.arrays import I16, U8
 from shards.columns import COLUMNS, Payload, column_of
 from shards.columns.base import joined
+from shards.keyindex import KeyPlace, write_key_index
 from shards.keys import key_of, order_of
-from shards.layout import CARD, MANIFEST
-from shards.manifest import ColumnInfo, FileInfo, Manifest, ShardInfo
+from shards.layout import MANIFEST
+from shards.manifest import ColumnInfo, FileInfo, Manifest, ShardInfo, key_index_files
 from shards.schema import FORMAT, SUBSETS, Sample
 from shards.sharing import card
 from shards.writer import write_shard
@@ -30,7 +31,6 @@ ENCODINGS: dict[str, dict[str, Any]] = {
     "video": {"media": "mpeg4"},
 }
 JPEG_COLUMNS = ("iframe", "residual", "flow")  # their bytes depend on the version of the JPEG library
-SPLITS = ("split1", "split2")
 # The samples of a class take these subsets in turn, which gives three groups.
 GROUPS = (
     {"split1": "train", "split2": "test"},
@@ -82,7 +82,8 @@ def vectors_of(scene: Scene) -> I16:
     return mv
 
 
-def sample_of(scene: Scene) -> Sample:
+def sample_of(scene: Scene, *, format: int = FORMAT) -> Sample:
+    video = video_of(scene).data
     return Sample(
         key=scene.key,
         name=f"{scene.class_name}/{scene.name}",
@@ -102,6 +103,7 @@ def sample_of(scene: Scene) -> Sample:
         source_time_base="1/30000",
         source_pts=[1001 * number for number in range(scene.frames)],
         source_sha256=hashlib.sha256(scene.name.encode()).hexdigest(),
+        video_sha256=hashlib.sha256(video).hexdigest() if format > 1 else "",
     )
 
 
@@ -116,9 +118,12 @@ def payloads_of(scene: Scene) -> dict[str, Payload]:
     flow_px = np.broadcast_to(np.float32(scene.step_px), (scene.height, scene.width, 2))
     intra = [pictures[number] for number, kind in enumerate(scene.picture_types) if kind == "I"]
     size = {"width": scene.width, "height": scene.height}
-    video = joined([_fake_picture(scene.name, number) for number in range(scene.frames)])
     values = {"iframe": intra, "mv": vectors, "residual": residuals, "flow": [flow_px for _ in inter]}
-    return {**{name: payload_of(name, frames, **size) for name, frames in values.items()}, "video": video}
+    return {**{name: payload_of(name, frames, **size) for name, frames in values.items()}, "video": video_of(scene)}
+
+
+def video_of(scene: Scene) -> Payload:
+    return joined([_fake_picture(scene.name, number) for number in range(scene.frames)])
 
 
 def payload_of(name: str, values: Sequence[np.ndarray], *, width: int, height: int) -> Payload:
@@ -156,13 +161,15 @@ def scenes(*, classes: int = 3, per_class: int = 3, frames: int = 14, width: int
     return made
 
 
-def column_info(column: str) -> ColumnInfo:
-    recipe = {column: ENCODINGS[column], "made": True}
+def column_info(column: str, *, format: int = FORMAT) -> ColumnInfo:
+    recipe, own = {column: ENCODINGS[column], "made": True}, COLUMNS[column]
+    stated: dict[str, Any] = {"payload": own.payload, "pictures": own.pictures, "algorithm": 1}
     return ColumnInfo(
         recipe=recipe,
         recipe_sha256=canonical.sha256_value(recipe),
         encoding=ENCODINGS[column],
         tools={"made_sets": "1"},
+        **(stated if format > 1 else {}),
     )
 
 
@@ -173,22 +180,29 @@ def make_set(
     columns: Sequence[str] = tuple(COLUMNS),
     per_shard: int = 2,
     grouped: bool = True,
+    format: int = FORMAT,
     **manifest_fields: Any,
 ) -> Manifest:
     """Write a whole set below `directory` and return its manifest; `manifest_fields` replace fields of it."""
     videos = scenes() if videos is None else videos
-    shards = []
+    shards, places = [], []
     for group in _plan(videos, per_shard=per_shard, grouped=grouped):
         made = [payloads_of(scene) for scene in group]
         number = f"{len(shards):05d}"
-        files = write_shard(
-            directory, number, [sample_of(scene) for scene in group], {c: [p[c] for p in made] for c in columns}
-        )
+        samples = [sample_of(scene, format=format) for scene in group]
+        places += [KeyPlace.of(sample, number) for sample in samples]
+        files = write_shard(directory, number, samples, {c: [p[c] for p in made] for c in columns})
         frames = sum(scene.frames for scene in group)
         subsets = group[0].subsets if grouped else None
         shards.append(ShardInfo(shard=number, samples=len(group), frames=frames, subsets=subsets, files=files))
-    manifest = Manifest(**{**_manifest_fields(videos, columns, shards, per_shard, grouped), **manifest_fields})
-    (directory / CARD).write_text(card.render(manifest), encoding="utf-8")
+    fields = _manifest_fields(videos, columns, shards, per_shard, grouped, format)
+    if format > 1:
+        keys = write_key_index(places)
+        fields |= {"files": key_index_files(keys), "parent": ""}
+        (directory / next(iter(fields["files"]))).write_bytes(keys)
+    manifest = Manifest(**{**fields, **manifest_fields})
+    card.write_card(directory, manifest, temporary_dir=directory / ".tmp")
+    (directory / ".tmp").rmdir()
     (directory / MANIFEST).write_bytes(manifest.to_json())
     return manifest
 
@@ -203,19 +217,24 @@ def _plan(videos: Sequence[Scene], *, per_shard: int, grouped: bool) -> list[lis
 
 
 def _manifest_fields(
-    videos: Sequence[Scene], columns: Sequence[str], shards: list[ShardInfo], per_shard: int, grouped: bool
+    videos: Sequence[Scene],
+    columns: Sequence[str],
+    shards: list[ShardInfo],
+    per_shard: int,
+    grouped: bool,
+    format: int,
 ) -> dict[str, Any]:
-    splits = {split: dict.fromkeys(SUBSETS, 0) for split in SPLITS}
+    splits = {split: dict.fromkeys(SUBSETS, 0) for split in videos[0].subsets}
     for scene in videos:
         for split, subset in scene.subsets.items():
             splits[split][subset] += 1
     return {
-        "format": FORMAT,
+        "format": format,
         "dataset": {"name": "made"},
         "classes": sorted({scene.class_name for scene in videos}),
         "splits": splits,
         "order": {"seed": 0, "videos_per_shard": per_shard, "grouped": grouped},
-        "columns": {column: column_info(column) for column in columns},
+        "columns": {column: column_info(column, format=format) for column in columns},
         "shards": shards,
         "samples": len(videos),
         "frames": sum(scene.frames for scene in videos),
@@ -233,10 +252,21 @@ def edit_manifest(set_dir: Path, edit: Any = None) -> None:
     value = json.loads(path.read_bytes())
     del value["sha256"]
     for shard in value["shards"]:
-        shard["files"] = {name: vars(FileInfo.of(set_dir / name)) for name in shard["files"]}
+        shard["files"] = {name: FileInfo.of(set_dir / name).to_value() for name in shard["files"]}
     if edit is not None:
         edit(value)
     path.write_bytes(signed(value))
+
+
+def edit_key_index(set_dir: Path, edit: Callable[[list[str]], list[str]]) -> None:
+    """Write another key index, of which `edit` makes the lines, and a manifest that agrees with it."""
+    (path,) = set_dir.glob("keys-*.txt")
+    data = "".join(edit(path.read_text().splitlines(keepends=True))).encode()
+    path.unlink()
+    files = key_index_files(data)
+    (set_dir / next(iter(files))).write_bytes(data)
+    stated = {name: info.to_value() for name, info in files.items()}
+    edit_manifest(set_dir, lambda manifest: manifest.update(files=stated))
 
 
 def signed(value: dict[str, Any]) -> bytes:

@@ -1,27 +1,39 @@
 """Serves a directory over HTTP on the loopback. The server records requests, and fails when a test tells it to."""
 
+import hashlib
+import re
 import socket
 import struct
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import unquote
 
 STALLED_S = 60.0
 
 
 class Served(ThreadingHTTPServer):
-    """`asked` lists the requested paths. `faults` lists failures by path; each request takes the first of its path."""
+    """`asked` lists the requested paths. `faults` lists failures by path; each request takes the first of its path.
+
+    With `ranges`, the server answers requests for ranges, and gives each file an ETag. `sent_bytes` counts, by path,
+    the bytes of contents that it sent. Every answer begins after `latency_s`.
+    """
 
     daemon_threads = True
+    request_queue_size = 64
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, ranges: bool = False, latency_s: float = 0.0) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.directory = directory
+        self.ranges, self.latency_s = ranges, latency_s
         self.asked: list[str] = []
+        self.sent_bytes: Counter[str] = Counter()
+        self.counting = threading.Lock()
         self.faults: dict[str, list[Fault]] = {}
         self.stalled = threading.Event()  # set when a request has got half of its bytes
 
@@ -35,21 +47,48 @@ class _Handler(BaseHTTPRequestHandler):
     server: Served
 
     def do_GET(self) -> None:
-        relative = self.path.lstrip("/")
-        self.server.asked.append(relative)
-        path = self.server.directory / relative
+        self.relative = unquote(self.path.lstrip("/"))
+        self.server.asked.append(self.relative)
+        time.sleep(self.server.latency_s)
+        path = self.server.directory / self.relative
         if not path.is_file():
             self.send_error(HTTPStatus.NOT_FOUND)
             return
-        faults = self.server.faults.get(relative)
-        (faults.pop(0) if faults else whole)(self, path.read_bytes())
+        data = self._requested(path.read_bytes())
+        if self.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            self.send_error(self.status)
+            return
+        faults = self.server.faults.get(self.relative)
+        (faults.pop(0) if faults else whole)(self, data)
 
-    def answer(self, data: bytes, *, announced: int) -> None:
-        self.send_response(HTTPStatus.OK)
+    def _requested(self, data: bytes) -> bytes:
+        """The range that was asked for, if the server knows ranges and the file is the one that the client knows."""
+        self.status, self.content_headers = HTTPStatus.OK, {}
+        if not self.server.ranges:
+            return data
+        etag = f'"{hashlib.sha256(data).hexdigest()[:16]}"'
+        self.content_headers["ETag"] = etag
+        found = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        if found is None or self.headers.get("If-Range", etag) != etag:
+            return data
+        start, stop = int(found[1]), min(int(found[2] or len(data)) + 1, len(data))
+        if start >= len(data):
+            self.status = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+            return b""
+        self.status = HTTPStatus.PARTIAL_CONTENT
+        self.content_headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(data)}"
+        return data[start:stop]
+
+    def answer(self, data: bytes, *, announced: int, content_type: str = "application/octet-stream") -> None:
+        self.send_response(self.status)
+        for name, value in {**self.content_headers, "Content-Type": content_type}.items():
+            self.send_header(name, value)
         self.send_header("Content-Length", str(announced))
         self.end_headers()
         self.wfile.write(data)
         self.wfile.flush()
+        with self.server.counting:
+            self.server.sent_bytes[self.relative] += len(data)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -106,9 +145,38 @@ def stalled(handler: _Handler, data: bytes) -> None:
     time.sleep(STALLED_S)
 
 
+def page(handler: _Handler, _: bytes) -> None:
+    """As a portal does that wants a login: a page with status 200 instead of the file."""
+    handler.status, handler.content_headers = HTTPStatus.OK, {}
+    text = b"<html><body>Please log in.</body></html>"
+    handler.answer(text, announced=len(text), content_type="text/html; charset=utf-8")
+
+
+def redirecting(location: str) -> Fault:
+    def redirect(handler: _Handler, _: bytes) -> None:
+        handler.send_response(HTTPStatus.FOUND)
+        handler.send_header("Location", location)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    return redirect
+
+
+def later(wait_s: int, status: HTTPStatus = HTTPStatus.TOO_MANY_REQUESTS) -> Fault:
+    """Asks the client to come back after some time."""
+
+    def refuse(handler: _Handler, _: bytes) -> None:
+        handler.send_response(status)
+        handler.send_header("Retry-After", str(wait_s))
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    return refuse
+
+
 @contextmanager
-def serving(directory: Path) -> Iterator[Served]:
-    server = Served(directory)
+def serving(directory: Path, *, ranges: bool = False, latency_s: float = 0.0) -> Iterator[Served]:
+    server = Served(directory, ranges=ranges, latency_s=latency_s)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     try:
         yield server

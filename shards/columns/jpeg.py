@@ -1,5 +1,6 @@
 """Frames that are JPEG images: the code that the columns iframe, residual and flow share."""
 
+import struct
 from collections.abc import Iterator
 
 import cv2
@@ -12,6 +13,7 @@ from shards.errors import ShardError
 
 ZERO_LEVEL = 128  # stored value of residual 0 and of flow 0
 JPEG_BEGIN, JPEG_END = b"\xff\xd8", b"\xff\xd9"
+FRAME_HEADERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of the segment that states the size
 CHROMA = {
     "4:4:4": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
     "4:2:2": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422,
@@ -42,10 +44,25 @@ def decode_jpeg(data: bytes, *, grey: bool = False) -> U8:
     return image  # type: ignore[return-value]
 
 
+def jpeg_size(data: bytes) -> tuple[int, int]:
+    """Width and height in px that a JPEG image announces. Reads only its header.
+
+    Raises: ShardError if the bytes are not a JPEG image.
+    """
+    place = 2
+    while data.startswith(JPEG_BEGIN) and data[place : place + 1] == b"\xff" and place + 9 <= len(data):
+        if data[place + 1] in FRAME_HEADERS:
+            height, width = struct.unpack_from(">HH", data, place + 5)
+            return width, height
+        place += 2 + int.from_bytes(data[place + 2 : place + 4])
+    raise ShardError(f"{len(data)} bytes are not a JPEG image; the shard is damaged, verify it")
+
+
 class JpegColumn(Column):
     """A column whose frames are JPEG images, one after another; RGB (H, W, 3) unless a subclass says otherwise."""
 
     channels = 3
+    planes_high = 1  # how many planes of the picture's height an image has, one above the other
 
     def encode(self, stored: NDArray, encoding: Encoding) -> bytes:
         """Encode (H, W, 3) uint8 RGB as JPEG with the encoding's `quality` and `chroma`."""
@@ -53,12 +70,11 @@ class JpegColumn(Column):
         return encode_jpeg(stored, quality=encoding["quality"], chroma=encoding["chroma"])
 
     def decode(self, data: bytes, *, width: int, height: int) -> U8:
-        frame = self._planes(data)
-        if frame.shape[:2] != (height, width):
-            raise ShardError(
-                f"{self.name} frame is {frame.shape[1]}x{frame.shape[0]}, its sample says {width}x{height}"
-            )
-        return frame
+        found, wanted = jpeg_size(data), (width, self.planes_high * height)
+        if found != wanted:  # before it is decoded: a small file can announce a picture that fills the memory
+            sizes = "its image is {}x{} px, its sample asks for {}x{}".format(*found, *wanted)
+            raise ShardError(f"{self.name}: {sizes}; the shard is damaged, verify it")
+        return self._planes(data)
 
     def empty(self, *, width: int, height: int) -> U8:
         return np.empty((0, height, width, self.channels), np.uint8)

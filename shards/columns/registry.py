@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
-from shards.columns.base import NAME, PAYLOAD, RECORD_SUFFIXES, RESERVED, Column, Encoding, UnknownColumn
+from shards.columns.base import NAME, PAYLOAD, RECORD_SUFFIXES, RESERVED, Column, UnknownColumn
 from shards.columns.flow import FLOW
 from shards.columns.iframe import IFRAME
 from shards.columns.mv import MV
@@ -86,23 +86,32 @@ def column_of(name: str) -> Column:
     return known_columns()[name]
 
 
-def described_column(name: str, encoding: Encoding) -> Column:
+def described_column(name: str, payload: object, pictures: object) -> Column:
     """The column that a manifest describes; an UnknownColumn if it is not installed, or is installed in another form.
 
-    Other columns than the format's five state their `payload` and `pictures` in the encoding (docs/shard-format.md).
+    payload and pictures: what the manifest states about a column that is not one of the format's five.
     """
     if name in COLUMNS:  # without loading the packages of others
         return COLUMNS[name]
     column = known_columns().get(name)
-    payload, pictures = encoding.get("payload"), encoding.get("pictures")
     if column is not None and (column.payload, column.pictures) == (payload, pictures):
         return column
     stated = payload if isinstance(payload, str) and PAYLOAD.fullmatch(payload) else ""
     return UnknownColumn(
         name,
         payload="" if stated in RECORD_SUFFIXES else stated,
-        pictures=pictures if pictures in PICTURES else None,
+        pictures=pictures if pictures in PICTURES else None,  # type: ignore[arg-type]
     )
+
+
+def check_stated(name: str, *, payload: str, pictures: str, algorithm: int) -> None:
+    """Check what a manifest of format 2 states about a column. Raises: ShardError that names the column."""
+    if not PAYLOAD.fullmatch(payload) or payload in RECORD_SUFFIXES or pictures not in PICTURES or algorithm < 1:
+        needs = f"a payload that matches {PAYLOAD.pattern}, pictures of {', '.join(PICTURES)}, and an algorithm from 1"
+        raise ShardError(f"column {name}: needs {needs}; got {payload!r:.40}, {pictures!r:.40}, {algorithm}")
+    own = COLUMNS.get(name)
+    if own is not None and (own.payload, own.pictures) != (payload, pictures):
+        raise ShardError(f"column {name}: has payload {own.payload} and pictures {own.pictures} in every set")
 
 
 @contextmanager

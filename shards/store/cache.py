@@ -1,25 +1,41 @@
-"""A cache of files, named by their sha256. A file is fetched once, verified as it arrives, and serves all processes."""
+"""A cache of files, named by their sha256. A file is fetched once, verified as it arrives, and serves all processes.
 
-import hashlib
+How processes share it, with the locks of `flock`:
+
+- Who fills a file holds the exclusive lock of `<sha256>.part`, and renames it when it is complete. Others wait, and
+  then find the file. If a process dies, the system unlocks its part, and the next process begins it anew.
+- Who reads a file opens it, and holds its shared lock until it is closed. If the file has gone by the time that it is
+  opened, it is fetched again. Who has filled a file opens it before its lock ends, so everybody who asks gets a file
+  that is open, however small the cache is.
+- Who prunes (`shards.store.pruning`) removes a file, or a part, only while holding its exclusive lock, which is never
+  waited for. So files that are read and parts that are filled stay. A process that opens a file just before it is
+  removed can read it to its end.
+
+A file counts as used when it is opened. Its size alone decides whether it is trusted: `ipshards cache info --verify`
+hashes all files again.
+"""
+
+import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
-from shards.atomic import can_lock, locked, publish
+from shards.atomic import can_lock, held, lies_at, locked, publish
 from shards.errors import ShardError
 from shards.manifest import FileInfo
+from shards.store import pruning
 
-VARIABLE = "IPTSN_CACHE"
+VARIABLE, LIMIT_VARIABLE = "IPTSN_CACHE", "IPTSN_CACHE_MAX"
+SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?) ?([kmgt]?)(i?)b?", re.IGNORECASE)
 
+LOG = logging.getLogger(__name__)
 
-class NotReceivedError(Exception):
-    """A file did not arrive. `retries` says how often it is worth asking again."""
-
-    def __init__(self, reason: str, *, retries: int) -> None:
-        super().__init__(reason)
-        self.retries = retries
+Fill = Callable[[Path], None]
 
 
 def cache_dir() -> Path:
@@ -32,79 +48,128 @@ def cache_dir() -> Path:
         raise ShardError(f"the cache {path}: no such home directory; name another directory in ${VARIABLE}") from None
 
 
-def check_locks(url: str) -> None:
-    """Raises: ShardError if this system has no file locks, which the cache needs, as on Windows."""
-    if not can_lock():
-        cure = "copy the set to a local disk and name its directory, or use a system such as Linux, macOS or WSL"
-        raise ShardError(f"{url}: sets at a URL need a cache with file locks, which this system lacks; {cure}")
+def parse_size(text: str) -> int:
+    """Bytes from a text such as "50GB", "1.5 TB", "200MiB" or "0". Raises: ShardError for any other text."""
+    found = SIZE.fullmatch(text.strip())
+    if found is None or (found[3] and not found[2]):
+        raise ShardError(f"{text!r:.40} is no size; write it as 50GB, 1.5TB or 200MiB")
+    return round(float(found[1]) * (1024 if found[3] else 1000) ** " kmgt".index(found[2].lower() or " "))
 
 
-def cached(expected: FileInfo, receive: Callable[[], Iterable[bytes]]) -> Path:
-    """The cache's file with this hash. If it is not there yet, one process receives it while others wait for it.
-
-    Raises: NotReceivedError if other bytes arrive; ShardError if the cache cannot be written. Either leaves no file.
-    """
-    path = cache_dir() / expected.sha256[:2] / expected.sha256
-    if _is_there(path, expected):
-        return path
+def cache_limit() -> int | None:
+    """The bytes that $IPTSN_CACHE_MAX allows; None without it. Raises: ShardError if it is no size."""
+    text = os.environ.get(LIMIT_VARIABLE, "")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.part")
-        with _alone(part) as file:
-            if not _is_there(path, expected):
-                _fill(file, receive(), expected)
-                publish(part, path)
-    except OSError as error:
-        cure = f"make room, or name another directory in ${VARIABLE}"
-        raise ShardError(f"{path}: cannot be written to the cache ({error.strerror}); {cure}") from None
-    return path
+        return parse_size(text) if text else None
+    except ShardError as error:
+        raise ShardError(f"${LIMIT_VARIABLE}: {error}") from None
 
 
-def _is_there(path: Path, expected: FileInfo) -> bool:
-    try:
-        return path.stat().st_size == expected.bytes
-    except OSError:
-        return False
+def place_of(expected: FileInfo) -> Path:
+    """Where the cache has the file with this hash."""
+    return cache_dir() / expected.sha256[:2] / expected.sha256
 
 
 @contextmanager
-def _alone(part: Path) -> Iterator[BinaryIO]:
-    """Give one process and thread at a time the temporary file, empty. Afterwards it is renamed or removed.
+def opened(
+    expected: FileInfo,
+    fill: Fill,
+    *,
+    name: str = "",
+    wait_s: float = float("inf"),
+    waited: Callable[[float], None] = lambda _: None,
+) -> Iterator[FileIO]:
+    """The cache's file with this hash, open for reading. If it is not there yet, one process fills it; others wait.
+
+    fill: writes and syncs the bytes with this hash at the path that it is given, or raises. Where a system has no file
+    locks, as Windows, several processes may fill it at once, each its own file; the first one stays.
+
+    name: what warnings call the file. wait_s: how long to wait for another process that fills it. waited: is told the
+    seconds that filling or waiting took, if the file was not there.
+
+    Raises: ShardError if the cache cannot be written, and what `fill` raises: either leaves no file. LockedError if
+    another process still fills the file after wait_s.
+    """
+    file, filled, began = None, False, time.monotonic()
+    try:
+        file = _open(place_of(expected), expected)
+        if file is None:
+            file, filled = _filled(expected, fill, name=name, wait_s=wait_s)
+            waited(time.monotonic() - began)
+    except OSError as error:
+        cure = f"make room, or name another directory in ${VARIABLE}"
+        raise ShardError(f"{place_of(expected)}: cannot be written to the cache ({error.strerror}); {cure}") from None
+    with file, held(file):
+        if filled:
+            pruning.added(cache_dir(), expected.bytes, limit_bytes=cache_limit())
+        yield file
+
+
+def cached(expected: FileInfo, fill: Fill) -> Path:
+    """The path of the cache's file with this hash, as `opened`. It may be pruned at any time from then on."""
+    with opened(expected, fill):
+        return place_of(expected)
+
+
+def _open(path: Path, expected: FileInfo) -> FileIO | None:
+    """The file, marked as used; None if it is not there, or was cut. Raises: OSError if it cannot be read."""
+    try:
+        file = FileIO(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    state = os.fstat(file.fileno())
+    if state.st_size != expected.bytes:
+        file.close()
+        return None
+    if time.time() - state.st_mtime > pruning.TOUCH_S:
+        with suppress(OSError):  # another user's file
+            os.utime(path)
+    return file
+
+
+def _filled(expected: FileInfo, fill: Fill, *, name: str, wait_s: float) -> tuple[FileIO, bool]:
+    """The file, open, after this or another process has filled it; and whether this one did."""
+    path, limit_bytes, filled = place_of(expected), cache_limit(), False
+    if limit_bytes is not None and expected.bytes > limit_bytes:
+        larger = f"has {expected.bytes} bytes, more than ${LIMIT_VARIABLE} ({limit_bytes}) allows for the whole cache"
+        LOG.warning("%s: %s; it is fetched, and may have to be fetched again for each use", name or path, larger)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        with _alone(path, wait_s=wait_s) as part:
+            file = _open(path, expected)
+            if file is None:
+                fill(part)
+                publish(part, path)
+                filled = True
+                file = _open(path, expected)
+                assert file is not None or not can_lock(), f"{path}: not filled with {expected}"
+        if file is not None:
+            return file, filled
+
+
+@contextmanager
+def _alone(path: Path, *, wait_s: float) -> Iterator[Path]:
+    """Give one process and thread at a time the path of a temporary file, empty. Afterwards it is renamed or removed.
 
     The file is its own lock. If a process dies, the system unlocks the file, and the next process empties it.
+
+    Raises: LockedError if another process has it still after wait_s.
     """
-    while True:
-        with part.open("ab") as file, locked(file):
+    part = path.with_name(f"{path.name}.part")
+    while can_lock():
+        with part.open("ab") as file, locked(file, wait_s=wait_s):
             try:
-                if _lies_at(part, file):  # otherwise the last process with the lock has renamed or removed it
+                if lies_at(part, file):  # otherwise the last process with the lock has renamed or removed it
                     file.truncate(0)
-                    yield file
+                    yield part
                     return
             finally:
-                if _lies_at(part, file):
+                if lies_at(part, file):
+                    part.with_name(f"{part.name}.chunks").unlink(missing_ok=True)  # the journal of a fetch that failed
                     part.unlink()
-
-
-def _lies_at(path: Path, file: BinaryIO) -> bool:
+    own = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.part")
     try:
-        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
-    except FileNotFoundError:
-        return False
-
-
-def _fill(file: BinaryIO, chunks: Iterable[bytes], expected: FileInfo) -> None:
-    """Write and sync what arrives. Raises: NotReceivedError if size or sha256 are not as expected."""
-    cure = "if it happens again, upload the file again"
-    digest, received_bytes = hashlib.sha256(), 0
-    for chunk in chunks:
-        received_bytes += len(chunk)
-        if received_bytes > expected.bytes:
-            raise NotReceivedError(f"more than the manifest's {expected.bytes} bytes arrived; {cure}", retries=1)
-        digest.update(chunk)
-        file.write(chunk)
-    if received_bytes != expected.bytes:
-        raise NotReceivedError(f"only {received_bytes} of {expected.bytes} bytes arrived; {cure}", retries=1)
-    if digest.hexdigest() != expected.sha256:
-        raise NotReceivedError(f"the bytes that arrived do not have the manifest's sha256; {cure}", retries=1)
-    file.flush()
-    os.fsync(file.fileno())
+        yield own
+    finally:
+        own.with_name(f"{own.name}.chunks").unlink(missing_ok=True)
+        own.unlink(missing_ok=True)

@@ -1,13 +1,17 @@
 """The files of a set in a directory: compared with the manifest once, and again when they have changed."""
 
 import os
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 
 from shards import canonical
 from shards.errors import ShardError
 from shards.manifest import FileInfo, Manifest
+from shards.store.ahead import Ahead
 from shards.store.cache import cache_dir
+from shards.store.pruning import CHECKED, mark_used
 
 
 class LocalFiles:
@@ -19,8 +23,22 @@ class LocalFiles:
         self.location = str(self._directory)
         self.manifest = Manifest.read(self._directory)
 
+    waited_s = 0.0  # for files to arrive
+
     def path(self, relative: str) -> Path:
         return self._directory / relative
+
+    def bytes_of(self, relative: str) -> int:
+        """The size of a file. Raises: OSError if there is none."""
+        return self.path(relative).stat().st_size
+
+    def opened(self, relative: str) -> FileIO:
+        """A file, open for reading. Raises: OSError if there is none."""
+        return FileIO(self.path(relative))
+
+    def ahead(self, wanted: Iterable[Iterable[str]], *, share: float = 1.0) -> Ahead:
+        """Fetches nothing: all files are here."""
+        return Ahead()
 
     def check(self, relative: str, expected: FileInfo) -> None:
         """Compare a file's hash with the manifest's. A file that was compared since it last changed is not read again.
@@ -32,7 +50,7 @@ class LocalFiles:
         path = self.path(relative)
         try:
             seen = _seen(path, expected)
-            if seen is not None and os.path.exists(seen):  # noqa: PTH110 - no error if the cache is unreadable
+            if seen is not None and mark_used(seen):
                 return
             found = FileInfo.of(path)
         except OSError as error:
@@ -54,6 +72,32 @@ def _seen(path: Path, expected: FileInfo) -> Path | None:
     state = path.stat()
     now = [str(path.resolve()), state.st_ino, state.st_size, state.st_mtime_ns, expected.sha256]
     try:
-        return cache_dir() / "checked" / canonical.sha256_value(now)
+        return cache_dir() / CHECKED / canonical.sha256_value(now)
     except ShardError:
         return None
+
+
+def read_ranges(path: Path, ranges: Sequence[tuple[int, int]], *, name: str) -> list[bytes]:
+    """The bytes at each (offset, bytes) of a file. name: what errors call it.
+
+    Raises: ShardError if the file is shorter; OSError if it cannot be read.
+    """
+    with FileIO(path) as file:
+        return ranges_of(file, ranges, name=name)
+
+
+def ranges_of(file: FileIO, ranges: Sequence[tuple[int, int]], *, name: str) -> list[bytes]:
+    """As read_ranges, of an open file. It is not buffered, so no more than these bytes are read."""
+    total_bytes = os.fstat(file.fileno()).st_size
+    if any(offset + size > total_bytes for offset, size in ranges):
+        raise ShardError(f"{name}: shorter than its index says; the tar is cut, verify the set")
+    return [_read_at(file, offset, size) for offset, size in ranges]
+
+
+def _read_at(file: FileIO, offset: int, size: int) -> bytes:
+    """The bytes at an offset; fewer only where the file ends."""
+    file.seek(offset)  # os.pread would do both in one call, but Windows lacks it
+    data = file.read(size)
+    while len(data) < size and (more := file.read(size - len(data))):  # an unbuffered read may return less than asked
+        data += more
+    return data

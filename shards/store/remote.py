@@ -1,28 +1,29 @@
-"""Sets at a URL, over HTTP, S3 and other protocols of fsspec. Files are fetched whole into the cache on first use."""
+"""Sets at a URL, over HTTP, S3 and other protocols. Files are fetched whole into the cache when first needed."""
 
-import logging
-import time
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
+from io import FileIO
 from pathlib import Path
-from typing import Any, TypeVar
 
-from shards.errors import ShardError, install
+from shards.errors import ShardError
 from shards.layout import MANIFEST
-from shards.manifest import FileInfo, Manifest
-from shards.store.cache import NotReceivedError, cached, check_locks
+from shards.manifest import MAX_MANIFEST_BYTES, FileInfo, Manifest
+from shards.store.ahead import FILES_AT_ONCE, Ahead, FetchingAhead
+from shards.store.cache import cache_limit, opened
+from shards.store.fetch import CONNECTIONS, fetch, fetch_whole
+from shards.store.parts import CHUNK_BYTES, Wanted
+from shards.store.transport import Source, source_of
 
-WAITS_S = (1.0, 4.0, 16.0)  # before each new attempt
-STALL_S = 60.0  # a transfer fails after this time without a byte
-CHUNK_BYTES = 8 << 20
-PASSING = (408, 429)  # HTTP's client errors that may go away: request timeout, too many requests
-
-T = TypeVar("T")
-LOG = logging.getLogger(__name__)
+AHEAD_BYTES = 16 << 30  # that are fetched ahead at most
+AHEAD_SHARE = 0.5  # of the cache's limit; the rest is for what readers hold and fetch by themselves
 
 
-def is_url(location: str | Path) -> bool:
-    return "://" in str(location)
+def read_manifest(source: Source) -> Manifest:
+    """The manifest of the set at a URL. Raises: ShardError if it does not arrive or is not sound."""
+    data = fetch_whole(source, MANIFEST, limit_bytes=MAX_MANIFEST_BYTES)
+    return Manifest.from_json(data, where=f"{source.location}/{MANIFEST}")
 
 
 class RemoteFiles:
@@ -31,102 +32,61 @@ class RemoteFiles:
     def __init__(self, url: str) -> None:
         """Fetch the manifest, which says what the other files must be.
 
-        Raises: ShardError if fsspec is not installed, the server does not answer, its answer is no manifest, or this
-            system has no file locks.
+        Raises: ShardError if packages are missing, the server does not answer, or its answer is no manifest.
         """
-        check_locks(url)
-        self.location = url.rstrip("/")
-        data = self._asked(MANIFEST, lambda: _whole(f"{self.location}/{MANIFEST}"))
-        self.manifest = Manifest.from_json(data, where=f"{self.location}/{MANIFEST}")
-        self._infos = {path: info for shard in self.manifest.shards for path, info in shard.files.items()}
+        self._source = source_of(url)
+        self.location = self._source.location
+        self.manifest = read_manifest(self._source)
+        self._infos = self.manifest.all_files()
+        self.waited_s = 0.0  # by this process, for files that were not in the cache
 
-    def path(self, relative: str) -> Path:
-        """The path of a file's copy in the cache. Fetches the file if it is not there yet.
+    @contextmanager
+    def opened(self, relative: str) -> Iterator[FileIO]:
+        """A file's copy in the cache, open for reading. Fetches the file if it is not there yet.
 
         Raises: ShardError if it cannot be fetched, is not what the manifest says, or the cache cannot be written.
         """
-        expected = self._infos[relative]
-        chunks = partial(_chunks, f"{self.location}/{relative}", expected.bytes)
-        return self._asked(relative, lambda: cached(expected, chunks))
+        fill, name = partial(self._fill, relative), f"{self.location}/{relative}"
+        with opened(self._info(relative), fill, name=name, waited=self._count) as file:
+            yield file
+
+    def bytes_of(self, relative: str) -> int:
+        """The size of a file, as the manifest states it. Raises: ShardError if it names no such file."""
+        return self._info(relative).bytes
+
+    def _info(self, relative: str) -> FileInfo:
+        if relative not in self._infos:
+            raise ShardError(f"{self.location}/{relative}: the manifest names no such file; verify the set")
+        return self._infos[relative]
+
+    def _count(self, waited_s: float) -> None:
+        self.waited_s += waited_s
+
+    def _fill(
+        self, relative: str, part: Path, *, connections: int = CONNECTIONS, cancelled: threading.Event | None = None
+    ) -> None:
+        expected = self._info(relative)
+        connections = min(connections, -(-expected.bytes // CHUNK_BYTES) or 1)
+        wanted = [Wanted(relative, expected, part, lambda _: None)]
+        fetch(self._source, wanted, connections=connections, cancelled=cancelled)
+
+    def ahead(self, wanted: Iterable[Iterable[str]], *, share: float = 1.0) -> Ahead:
+        """Fetch files in the background, in the order of the reader's steps, until what this returns is closed.
+
+        wanted: the files that each step needs. share: of what may be fetched ahead, where several processes do.
+
+        Raises: ShardError if the cache's limit is no size.
+        """
+        limit_bytes = cache_limit()
+        max_bytes = AHEAD_BYTES if limit_bytes is None else min(AHEAD_BYTES, AHEAD_SHARE * limit_bytes)
+        return FetchingAhead(wanted, self._fetch_ahead, bytes_of=self.bytes_of, max_bytes=int(share * max_bytes))
+
+    def _fetch_ahead(self, relative: str, cancelled: threading.Event) -> None:
+        """Raises: LockedError if another process or thread fetches the file; FetchCancelledError; ShardError."""
+        connections = CONNECTIONS // FILES_AT_ONCE
+        fill = partial(self._fill, relative, connections=connections, cancelled=cancelled)
+        with opened(self._info(relative), fill, name=f"{self.location}/{relative}", wait_s=0):
+            pass
 
     def check(self, relative: str, expected: FileInfo) -> None:
         """Does nothing: a file in the cache was checked when it arrived."""
-
-    def _asked(self, relative: str, ask: Callable[[], T]) -> T:
-        """What `ask` returns; it is called again after errors that may go away.
-
-        Raises: ShardError that names the file if they do not go away.
-        """
-        asked = 0
-        while True:
-            try:
-                return ask()
-            except NotReceivedError as error:
-                if asked >= error.retries:
-                    raise ShardError(f"{self.location}/{relative}: {error}") from None
-                LOG.warning("%s/%s: %s; next attempt in %g s", self.location, relative, error, WAITS_S[asked])
-            time.sleep(WAITS_S[asked])
-            asked += 1
-
-
-def _whole(url: str) -> bytes:
-    try:
-        files, path = _file_system(url)
-        data: bytes = files.cat_file(path)
-    except Exception as error:  # each protocol's package raises exceptions of its own
-        raise _not_received(error) from None
-    return data
-
-
-def _chunks(url: str, size_bytes: int) -> Iterator[bytes]:
-    """The bytes of a file as they arrive."""
-    try:
-        files, path = _file_system(url)
-        with files.open(path, "rb", block_size=0, size=size_bytes) as file:  # 0: nothing is read ahead
-            while chunk := file.read(CHUNK_BYTES):
-                yield chunk
-    except Exception as error:  # each protocol's package raises exceptions of its own
-        raise _not_received(error) from None
-
-
-def _file_system(url: str) -> tuple[Any, str]:
-    """fsspec's file system for a URL, and the path in it. Asked for at each use: a fork makes an old one useless.
-
-    Raises: ShardError if fsspec or the protocol's package is not installed, or the protocol is unknown.
-    """
-    try:
-        from fsspec.core import url_to_fs
-
-        options = _http_options() if url.startswith(("http://", "https://")) else {}
-        files, path = url_to_fs(url, **options)
-    except ImportError as error:
-        cure = f"{install('remote')}, or copy the set to a local disk"
-        raise ShardError(f"{url}: reading it needs packages that are missing ({error}); {cure}") from None
-    except ValueError as error:
-        raise ShardError(f"{url}: {error}; use https, s3 or another protocol of fsspec") from None
-    return files, str(path)
-
-
-def _http_options() -> dict[str, Any]:
-    """Options that end stalled transfers only; aiohttp ends any after five minutes. A user's configuration wins."""
-    from aiohttp import ClientTimeout
-    from fsspec.config import conf
-
-    client = {"timeout": ClientTimeout(total=None, sock_connect=STALL_S, sock_read=STALL_S)}
-    for protocol in ("http", "https"):
-        client |= conf.get(protocol, {}).get("client_kwargs", {})
-    return {"client_kwargs": client}
-
-
-def _not_received(error: Exception) -> Exception:
-    """Turn an exception of a transfer into one that says whether to ask again, and what a person can do."""
-    if isinstance(error, ShardError):
-        return error
-    status = getattr(error, "status", None)  # aiohttp's
-    if isinstance(error, FileNotFoundError):
-        return NotReceivedError("not found there; check the URL, or upload the set again", retries=0)
-    if isinstance(error, PermissionError) or status in (401, 403):
-        return NotReceivedError(f"access is refused ({error}); check the credentials", retries=0)
-    final = isinstance(status, int) and status < 500 and status not in PASSING
-    reason = f"cannot be fetched ({str(error) or type(error).__name__}); check the URL, the network and the server"
-    return NotReceivedError(reason, retries=0 if final else len(WAITS_S))

@@ -1,6 +1,7 @@
-"""Today's code reads a set that the first writer of format 1 wrote, and still writes the same bytes."""
+"""Today's code reads the sets that the first writers of each format wrote, and still writes the same bytes."""
 
 import hashlib
+import itertools
 import sys
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from shards import ShardSet
 from shards.verify import verify
 
 GOLDEN_DIR = Path(__file__).parents[1] / "golden"
-FORMAT_1 = GOLDEN_DIR / "format1"
-SHA256 = "1ae6cef27afe091d0c39921b4d607e4bba18b9ec81487ede24ae843646a389d8"
+SHA256 = {  # of the manifests
+    1: "1ae6cef27afe091d0c39921b4d607e4bba18b9ec81487ede24ae843646a389d8",
+    2: "68d3974e105c5909c20bbe37574daf9586258c0a0389bbece788f3336df8b8a6",
+}
 EMPTY = hashlib.sha256().hexdigest()
 
 # Recorded when the set was made: key, frames, sha256 of the vectors as little-endian int16.
@@ -33,15 +36,22 @@ LEVELS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def golden() -> ShardSet:
-    return ShardSet(FORMAT_1)
+@pytest.fixture(scope="module", params=list(SHA256), ids="format{}".format)
+def golden(request: pytest.FixtureRequest) -> ShardSet:
+    return ShardSet(GOLDEN_DIR / f"format{request.param}")
 
 
 def test_it_is_small_and_sound(golden: ShardSet) -> None:
-    assert sum(path.stat().st_size for path in FORMAT_1.rglob("*") if path.is_file()) < 200_000
-    assert list(verify(FORMAT_1)) == []
-    assert golden.manifest.sha256 == SHA256
+    assert sum(path.stat().st_size for path in Path(golden.location).rglob("*") if path.is_file()) < 200_000
+    assert list(verify(golden.location)) == []
+    assert golden.manifest.sha256 == SHA256[golden.manifest.format]
+
+
+def test_both_formats_hold_the_same_payloads() -> None:
+    one, two = (ShardSet(GOLDEN_DIR / f"format{number}") for number in SHA256)
+    for (key, _, _), column in itertools.product(SAMPLES, one.columns):
+        assert one.read_bytes(key, column) == two.read_bytes(key, column)
+        assert two.sample(key).video_sha256 == hashlib.sha256(one.read_bytes(key, "video")).hexdigest()
 
 
 def test_records_and_vectors_are_as_recorded(golden: ShardSet) -> None:
@@ -64,14 +74,17 @@ def test_pictures_are_as_recorded(golden: ShardSet) -> None:
         assert np.abs(found.astype(int) - levels).max() <= 2, (key, column)
 
 
-def test_today_s_writer_writes_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_today_s_writer_writes_the_same_bytes(
+    golden: ShardSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.syspath_prepend(str(GOLDEN_DIR))
     sys.modules.pop("make", None)
     import make  # type: ignore[import-not-found]
 
-    make.made_sets.make_set(tmp_path, make.scenes())
+    make.made_sets.make_set(tmp_path, make.scenes(), format=golden.manifest.format)
+    directory = Path(golden.location)
     folders = ("samples", "mv", "video")  # JPEG bytes depend on the version of the library
-    names = [path.relative_to(FORMAT_1) for folder in folders for path in (FORMAT_1 / folder).iterdir()]
+    names = [path.relative_to(directory) for folder in folders for path in (directory / folder).iterdir()]
     assert len(names) == 10
-    for name in names:
-        assert (tmp_path / name).read_bytes() == (FORMAT_1 / name).read_bytes(), name
+    for name in [*map(str, names), *golden.manifest.root_files]:
+        assert (tmp_path / name).read_bytes() == (directory / name).read_bytes(), name

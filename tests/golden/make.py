@@ -1,6 +1,6 @@
-"""Makes the golden set of format 1: python tests/golden/make.py
+"""Makes the golden set of a format: python tests/golden/make.py FORMAT
 
-Run it only for a new format, into a new directory: the set guards that today's readers read what older writers wrote.
+Run it only for a new format, into a new directory: the sets guard that today's readers read what older writers wrote.
 """
 
 import shutil
@@ -11,8 +11,6 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
 import made_sets  # noqa: E402
 
-GOLDEN = Path(__file__).parent / f"format{made_sets.FORMAT}"
-
 
 def scenes() -> list[made_sets.Scene]:
     """Two classes, two groups of subsets, a video that has only an I-frame, and sizes that 16 does not divide."""
@@ -20,5 +18,7 @@ def scenes() -> list[made_sets.Scene]:
 
 
 if __name__ == "__main__":
-    shutil.rmtree(GOLDEN, ignore_errors=True)
-    made_sets.make_set(GOLDEN, scenes())
+    chosen = int(sys.argv[1])
+    golden = Path(__file__).parent / f"format{chosen}"
+    shutil.rmtree(golden, ignore_errors=True)
+    made_sets.make_set(golden, scenes(), format=chosen)

@@ -124,7 +124,7 @@ def test_a_block_that_fails_gives_its_lock_back(tmp_path: Path, descriptor: int)
 
 def test_a_system_without_locks_says_what_works_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(atomic, "fcntl", None)
-    with pytest.raises(ShardError, match=r"no module fcntl.*reading a local set works here"), locked(0):
+    with pytest.raises(ShardError, match=r"no module fcntl.*pulling sets work here"), locked(0):
         pytest.fail("there is no lock to hold")
 
 

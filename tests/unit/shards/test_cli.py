@@ -1,9 +1,9 @@
 """`ipshards` as its users see it: answers on stdout, one line of error on stderr, and the documented exit statuses."""
 
+import dataclasses
 import json
 import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -51,7 +51,7 @@ def test_info_for_machines_is_json_with_sizes_that_add_up(made_dir: Path, made: 
     assert {entry["key"] for entry in facts["keys"]} == set(KEYS)
     for name, column in facts["columns"].items():
         assert column["bytes"] == sum(path.stat().st_size for path in (made_dir / name).iterdir())
-    outside = {made_dir / "manifest.json", made_dir / "README.md"}
+    outside = {made_dir / name for name in ("manifest.json", "README.md", "croissant.json")}
     files = [path for path in made_dir.rglob("*") if path.is_file() and path not in outside]
     assert facts["bytes"] == sum(path.stat().st_size for path in files)
     assert (facts["failed"], facts["missing"]) == (0, 0)
@@ -121,7 +121,7 @@ def test_show_needs_one_key(made_dir: Path, key: str, message: str) -> None:
 
 def test_a_whole_key_is_never_ambiguous(tmp_path: Path) -> None:
     first = made_sets.scenes()[0]
-    longer = replace(first, name=f"{first.key}.avi")  # its key begins with the other's
+    longer = dataclasses.replace(first, name=f"{first.key}.avi")  # its key begins with the other's
     assert longer.key.startswith(first.key)
     made_sets.make_set(tmp_path, [first, longer], columns=["mv"])
     assert full_key(ShardSet(tmp_path), first.key) == first.key

@@ -12,10 +12,11 @@ import made_sets
 import numpy as np
 import pytest
 
-from shards import ShardError, ShardSet, canonical, reader
+from shards import ShardError, ShardSet, canonical
 from shards.columns import COLUMNS
 from shards.columns.jpeg import decode_jpeg
 from shards.columns.mv import decode_payload
+from shards.store import local as store_local
 
 KEYS = [scene.key for scene in made_sets.scenes()]
 ONE_FRAME = KEYS[-1]
@@ -144,7 +145,7 @@ def test_only_the_bytes_of_the_frames_are_read(made: ShardSet, monkeypatch: pyte
             asked.append(-1 if size is None else size)
             return super().read(size)
 
-    monkeypatch.setattr(reader, "FileIO", Counted)
+    monkeypatch.setattr(store_local, "FileIO", Counted)
     monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail(f"read all of {path}"))
     frames = made.read_frames(KEYS[0], "residual", [3, 5])
     assert asked == [len(frame) for frame in frames]
@@ -162,7 +163,7 @@ def test_what_lacks_is_named(copy_dir: Path) -> None:
     shard_set = ShardSet(copy_dir)
     key = shard_set.samples_of("00000")[0].key
     with pytest.raises(ShardError, match=r"00001\.jsonl: No such file.*verify"):
-        shard_set.sample(key)
+        list(shard_set.samples())
     made_sets.make_set(copy_dir.parent / "again")
     shutil.copy(copy_dir.parent / "again/samples/00001.jsonl", copy_dir / "samples")
     with pytest.raises(ShardError, match=r"mv/00000\.tar: No such file.*verify"):
@@ -216,7 +217,7 @@ def test_a_read_that_gives_less_than_asked_is_continued(made: ShardSet, monkeypa
         def read(self, size: int | None = -1) -> bytes:
             return super().read(min(size or 0, 1000))
 
-    monkeypatch.setattr(reader, "FileIO", Slow)
+    monkeypatch.setattr(store_local, "FileIO", Slow)
     assert made.read_bytes(KEYS[0], "residual") == expected
     assert len(expected) > 1000
 

@@ -1,0 +1,241 @@
+"""Fetches files: several at a time, large ones in chunks at once, each compared with its hash before it gets its name.
+
+A fetch that was cut goes on: complete chunks are kept, and the hash of the whole file decides at the end.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from io import FileIO
+
+from shards.atomic import sync_file, write_all
+from shards.errors import ShardError
+from shards.store.parts import Chunk, Part, Wanted
+from shards.store.transport import WAITS_S, NotReceivedError, Reply, Source, attempts
+
+CONNECTIONS = 16
+NAMED = 5  # damaged files that an error names
+JOIN_S = 0.2  # between two looks at the threads, so that Ctrl-C is noticed
+
+LOG = logging.getLogger(__name__)
+
+
+class FetchCancelledError(Exception):
+    """The caller has cancelled a fetch."""
+
+
+def fetch(
+    source: Source,
+    wanted: Iterable[Wanted],
+    *,
+    connections: int = CONNECTIONS,
+    received: Callable[[int], None] = lambda _: None,
+    cancelled: threading.Event | None = None,
+) -> None:
+    """Fetch files over several connections. received: is told of bytes as they arrive, by several threads in turn.
+
+    cancelled: ends the fetch soon after it is set.
+
+    Raises: ShardError that names the first file which cannot be fetched; or, after all others were fetched, the files
+        whose bytes are not the expected ones. Nothing of those is left. FetchCancelledError.
+    """
+    run = _Fetch(source, wanted, received)
+    alone = connections == 1 and cancelled is None
+    if alone:
+        run.work()
+    threads = [threading.Thread(target=run.work, daemon=True) for _ in range(0 if alone else connections)]
+    for thread in threads:
+        thread.start()
+    try:
+        for thread in threads:
+            while thread.is_alive():
+                if cancelled is not None and cancelled.is_set():
+                    raise FetchCancelledError
+                thread.join(JOIN_S)
+    finally:
+        run.stop.set()
+    if run.error is not None:
+        raise run.error
+    if run.damaged:
+        more = f"\nand {len(run.damaged) - NAMED} more" if len(run.damaged) > NAMED else ""
+        raise ShardError("\n".join(run.damaged[:NAMED]) + more)
+
+
+def fetch_range(source: Source, relative: str, start: int, stop: int) -> bytes:
+    """The bytes from start to stop of a file, in memory. They are not compared with a hash: the caller does that.
+
+    Raises: ShardError that names the file if they do not arrive.
+    """
+    data = bytearray()
+
+    def ask() -> None:
+        with source.get(relative, start=start + len(data), stop=stop) as reply:
+            for chunk in _from(reply, start + len(data)):
+                data.extend(chunk[: stop - start - len(data)])
+                if len(data) == stop - start:
+                    return
+        raise NotReceivedError(f"only {len(data)} of {stop - start} bytes arrived", retries=len(WAITS_S))
+
+    if stop > start:
+        attempts(ask, name=f"{source.location}/{relative}", say=LOG.warning, moved=lambda: len(data))
+    return bytes(data)
+
+
+def fetch_whole(source: Source, relative: str, *, limit_bytes: int) -> bytes:
+    """A whole small file whose size is not known, in memory. Raises: ShardError if it is larger or does not arrive."""
+    return attempts(
+        lambda: _whole(source, relative, limit_bytes), name=f"{source.location}/{relative}", say=LOG.warning
+    )
+
+
+def fetch_if_there(source: Source, relative: str, *, limit_bytes: int) -> bytes | None:
+    """As `fetch_whole`, but None if there is no such file, or the server refuses it, as some do that list nothing."""
+
+    def ask() -> bytes | None:
+        try:
+            return _whole(source, relative, limit_bytes)
+        except NotReceivedError as error:
+            if error.absent:
+                return None
+            raise
+
+    return attempts(ask, name=f"{source.location}/{relative}", say=LOG.warning)
+
+
+def _whole(source: Source, relative: str, limit_bytes: int) -> bytes:
+    data = bytearray()
+    with source.get(relative) as reply:
+        for chunk in reply.chunks:
+            data.extend(chunk)
+            if len(data) > limit_bytes:
+                raise NotReceivedError(f"is larger than {limit_bytes} bytes, so it is not what it should be", retries=0)
+    if reply.total_bytes not in (None, len(data)):
+        raise NotReceivedError(f"only {len(data)} of {reply.total_bytes} bytes arrived", retries=len(WAITS_S))
+    return bytes(data)
+
+
+def _from(reply: Reply, position: int) -> Iterator[bytes]:
+    """The chunks of a reply from a position of the file on; what comes before is dropped."""
+    surplus = position - reply.start
+    for chunk in reply.chunks:
+        if surplus < len(chunk):
+            yield chunk[surplus:] if surplus else chunk
+        surplus = max(surplus - len(chunk), 0)
+
+
+class _Fetch:
+    """What the threads of one fetch share."""
+
+    def __init__(self, source: Source, wanted: Iterable[Wanted], received: Callable[[int], None]) -> None:
+        self.source, self.stop = source, threading.Event()
+        self.error: BaseException | None = None
+        self.damaged: list[str] = []
+        self._received, self._jobs = received, self._all_jobs(wanted)
+        self._lock = threading.Lock()
+        self._has_ranges = True  # until a server shows that it has none
+
+    def _all_jobs(self, wanted: Iterable[Wanted]) -> Iterator[tuple[Part, int]]:
+        """Each file's missing chunks, by where they start; -1 if only its hash is still to be computed."""
+        for one in wanted:
+            part = Part(one)
+            for start in sorted(part.missing) or [-1]:
+                if part.whole:
+                    break
+                yield part, start
+
+    def work(self) -> None:
+        """Take one job after another until all are done or one has failed."""
+        try:
+            while not self.stop.is_set():
+                with self._lock:
+                    job = next(self._jobs, None)
+                if job is None:
+                    return
+                part, start = job
+                if start < 0 or self._receive(part, part.chunk(start)):
+                    self._finish(part)
+        except BaseException as error:
+            with self._lock:
+                self.error = self.error or error
+            self.stop.set()
+
+    def _receive(self, part: Part, chunk: Chunk) -> bool:
+        """Receive a chunk, or the whole file where the server gives only that. True if the file is now complete."""
+        start = chunk.position
+
+        def ask() -> bool:
+            ranged = self._has_ranges and (not chunk.whole or chunk.position > 0)
+            first, stop = (chunk.position, chunk.stop) if ranged else (0, None)
+            with self.source.get(part.wanted.relative, start=first, stop=stop, version=part.version) as reply:
+                self._check(part, reply)
+                if not chunk.whole and not self._take_over(part, chunk, reply):
+                    return False
+                if chunk.whole:
+                    chunk.position = reply.start
+                with part.path.open("r+b", buffering=0) as file:
+                    if not self._write(part, file, reply, chunk):
+                        return False
+            if chunk.position < chunk.stop:
+                arrived = f"only {chunk.position - start} of {chunk.stop - start} bytes arrived"
+                raise NotReceivedError(f"{arrived}; if it happens again, upload the file again", retries=len(WAITS_S))
+            return part.completed(part.chunks if chunk.whole else [start])
+
+        return attempts(ask, name=self._name(part), say=LOG.warning, stop=self.stop, moved=lambda: chunk.position)
+
+    def _take_over(self, part: Part, chunk: Chunk, reply: Reply) -> bool:
+        """Turn a chunk into the whole file if that is what the server gives. False if another thread receives it."""
+        if not reply.is_range:
+            self._has_ranges = False
+        with part.lock:
+            if part.whole:
+                return False
+            part.whole = chunk.whole = not reply.is_range
+        if chunk.whole:
+            chunk.stop = part.size_bytes
+        return True
+
+    def _check(self, part: Part, reply: Reply) -> None:
+        if reply.total_bytes not in (None, part.size_bytes):
+            sizes = f"has {reply.total_bytes} bytes at the server, and {part.size_bytes} in the manifest"
+            raise NotReceivedError(f"{sizes}; if it happens again, upload the file again", retries=1)
+        part.version = part.version or reply.version
+
+    def _write(self, part: Part, file: FileIO, reply: Reply, chunk: Chunk) -> bool:
+        """Write what arrives. False if another thread receives the whole file meanwhile: then its bytes must stay."""
+        file.seek(chunk.position)
+        for data in reply.chunks:
+            if self.stop.is_set():  # by then the file may be another fetch's
+                raise NotReceivedError("stopped", retries=0)
+            if chunk.position + len(data) > chunk.stop:
+                raise NotReceivedError("more bytes arrived than were asked for; upload the file again", retries=1)
+            with part.lock:
+                if part.whole and not chunk.whole:
+                    return False
+                write_all(file, data)
+            chunk.position += len(data)
+            with self._lock:
+                self._received(len(data))
+        return True
+
+    def _finish(self, part: Part) -> None:
+        """Compare the hash and publish. A file with other bytes is fetched once more."""
+        if not part.is_right():
+            with part.lock:
+                part.whole = True  # no other thread receives anything of it now
+            LOG.warning("%s: its bytes do not have the sha256 of the manifest; fetching it again", self._name(part))
+            part.reset()
+            self._receive(part, Chunk(0, part.size_bytes, whole=True))
+            if not part.is_right():
+                part.remove()
+                with self._lock:
+                    cure = "if it happens again, upload the file again"
+                    self.damaged.append(
+                        f"{self._name(part)}: the bytes that arrived do not have the manifest's sha256; {cure}"
+                    )
+                return
+        sync_file(part.path)
+        part.journal.unlink(missing_ok=True)
+        part.wanted.publish(part.path)
+
+    def _name(self, part: Part) -> str:
+        return f"{self.source.location}/{part.wanted.relative}"
