@@ -1,22 +1,21 @@
-"""`ipshards`: look into a shard set, verify it, and draw a sample."""
+"""`ipshards`: look into shard sets, draw their samples, and share them between labs."""
 
 import json
-import time
 from pathlib import Path
 
 import click
 import cv2
 
+from shards.constraints import constraints
 from shards.errors import ShardError
-from shards.facts import describe, in_words, size_of
-from shards.manifest import Manifest
+from shards.facts import describe, in_words
 from shards.reader import ShardSet
+from shards.sharing import cache_commands, commands, editing_commands
+from shards.sharing.commands import SET
 from shards.sheet.draw import sheet_of
-from shards.terminal import PLAIN_INTERVAL_S, REFUSED, CommandGroup, Progress, say, say_done
-from shards.text import printable
-from shards.verify import verify as problems_of
+from shards.terminal import REFUSED, CommandGroup
+from shards.text import printable_lines
 
-SET = click.argument("location", metavar="SET")  # not click.Path, which would turn a URL's two slashes into one
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 LISTED = 5  # keys that an error names where a shortened key is ambiguous
 
@@ -25,59 +24,29 @@ LISTED = 5  # keys that an error names where a shortened key is ambiguous
     "ipshards",
     cls=CommandGroup,
     expected={ShardError: REFUSED, OSError: REFUSED},
-    text_of=lambda error: printable(str(error)),
+    text_of=lambda error: printable_lines(str(error)),
 )
 def main() -> None:
-    """Look into shard sets, verify them, and draw their samples."""
+    """Look into shard sets, draw their samples, and share them between labs."""
 
 
 @main.command()
 @SET
 @click.option("--keys", is_flag=True, help="List every key with its class and number of frames.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
-def info(location: str, keys: bool, as_json: bool) -> None:
+@click.option("--constraints", "as_constraints", is_flag=True, help="Print a pip constraints file of its tools.")
+def info(location: str, keys: bool, as_json: bool, as_constraints: bool) -> None:
     """Print what a set holds, what made it, and how large it is."""
+    if as_constraints and (keys or as_json):
+        raise click.UsageError("--constraints prints a file for pip and goes with no other option")
     shard_set = ShardSet(location)
+    if as_constraints:
+        click.echo(constraints(shard_set.manifest), nl=False)
+        return
     facts = describe(shard_set.manifest)
     if keys:
         facts["keys"] = [{"key": s.key, "class": s.class_name, "frames": s.frames} for s in shard_set.samples()]
     click.echo(json.dumps(facts, indent=2) if as_json else in_words(facts))
-
-
-@main.command()
-@SET
-@click.option(
-    "--quick", is_flag=True, help="Check the manifest, records, indexes and file sizes, but do not read the tars."
-)
-def verify(location: str, quick: bool) -> None:
-    """Check that a set in a directory is complete and is what its manifest says; exit with status 1 if it is not."""
-    begun_s = time.monotonic()
-    problems = 0
-    for problem in problems_of(location, quick=quick, checked=_Checked(enabled=not quick)):
-        problems += 1
-        say(printable(problem))
-    if problems:
-        raise ShardError(f"{Path(location)}: {problems} {'problem' if problems == 1 else 'problems'} found")
-    manifest = Manifest.read(Path(location))
-    how = "sizes, records and indexes" if quick else "every byte"
-    click.echo(f"sound: {manifest.samples} samples in {len(manifest.shards)} shards, {how} checked")
-    say_done(begun_s, "ipshards", "info", location)
-
-
-class _Checked:
-    """Shows how many bytes of a set have been checked."""
-
-    def __init__(self, *, enabled: bool) -> None:
-        self._enabled = enabled
-        self._shown: Progress | None = None
-
-    def __call__(self, done_bytes: int, all_bytes: int) -> None:
-        if not self._enabled:
-            return
-        if self._shown is None:
-            self._shown = Progress(all_bytes, first_line_s=PLAIN_INTERVAL_S)
-        rate = size_of(round(done_bytes / self._shown.elapsed_s))
-        self._shown.advance_to(done_bytes, f"{size_of(done_bytes)} of {size_of(all_bytes)}, {rate}/s")
 
 
 @main.command()
@@ -119,6 +88,9 @@ def full_key(shard_set: ShardSet, prefix: str) -> str:
         raise ShardError(f"{prefix!r} may be {', '.join(found[:LISTED])}{more}; give more of the key")
     return found[0]
 
+
+for command in (*commands.ALL, *editing_commands.ALL, cache_commands.cache):
+    main.add_command(command)
 
 if __name__ == "__main__":
     main()

@@ -1,37 +1,102 @@
-"""Writes the README.md of a set: Hugging Face `configs` for machines, a description for people."""
+"""Writes the README.md of a set: Hugging Face `configs` for machines, a description for people; and croissant.json."""
 
 import json
-from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
+from msgspec.structs import fields
+
+from shards.atomic import write_published
 from shards.columns import Column
+from shards.layout import CARD, CROISSANT
 from shards.manifest import Manifest
 from shards.schema import Sample
+from shards.sharing.croissant import croissant
+from shards.sharing.marks import UNKNOWN, license_in, rewritten
 from shards.text import in_markdown
 
 
-def render(manifest: Manifest) -> str:
-    """The text of README.md. It depends only on the manifest, so equal sets have equal ones."""
-    parts = [_front_matter(manifest), _what_it_is(manifest), _columns(manifest), _how_to_read(manifest)]
-    return "\n".join(parts)
+def write_card(
+    directory: Path,
+    manifest: Manifest,
+    *,
+    temporary_dir: Path,
+    license: str | None = None,
+    before: Manifest | None = None,
+    asked: bool = False,
+) -> None:
+    """Write README.md and croissant.json of the set in a directory. What people wrote in them stays.
+
+    A set of format 1 gets a croissant.json only if somebody asked for the card: package 0.1.0 calls it a foreign file.
+
+    license: an id, such as "cc-by-4.0"; None keeps what README.md states, which is "unknown" at first. before: the
+    manifest that the directory held; a card that package 0.1.0 made from it, without marks, is replaced.
+
+    Raises: ShardError if croissant.json holds something else, which would be lost.
+    """
+    path = directory / CARD
+    # surrogateescape keeps bytes that are not UTF-8
+    old = path.read_bytes().decode("utf-8", "surrogateescape") if path.is_file() else ""
+    text = render(manifest, old="" if before and old == _unmarked(before) else old, license=license)
+    write_published(path, text.encode("utf-8", "surrogateescape"), temporary_dir=temporary_dir)
+    path = directory / CROISSANT
+    if manifest.format == 1 and not asked and not path.is_file():
+        return
+    data = croissant(
+        manifest, license=license_in(text), old=path.read_bytes() if path.is_file() else b"", where=str(path)
+    )
+    write_published(path, data, temporary_dir=temporary_dir)
 
 
-def _front_matter(manifest: Manifest) -> str:
-    """Settings for Hugging Face `datasets`, as YAML.
+def carry_card(source: Path, manifest: Manifest, directory: Path, *, temporary_dir: Path) -> None:
+    """Copy the card of a set to the directory that a new set is made from it in, so that what people wrote goes along.
+
+    What `directory` has already stays. `write_card` then writes what is generated anew. manifest: that of the source.
+    """
+    for name in (CARD, CROISSANT):
+        if not (source / name).is_file() or (directory / name).exists():
+            continue
+        data = (source / name).read_bytes()
+        if data != _unmarked(manifest).encode():
+            write_published(directory / name, data, temporary_dir=temporary_dir)
+
+
+def render(manifest: Manifest, *, old: str = "", license: str | None = None) -> str:
+    """The text of README.md. It depends only on the arguments, so equal sets have equal ones.
+
+    old: its text so far, in which only what stands between marks changes. license: as for `write_card`.
+    """
+    matter = {"license": f"license: {UNKNOWN}", **_front_matter(manifest)}
+    return rewritten(old, matter=matter, body=_body(manifest), license=license)
+
+
+def _unmarked(manifest: Manifest) -> str:
+    """The card that package 0.1.0 wrote."""
+    return "\n".join(["---", *_front_matter(manifest).values(), "---", "", _body(manifest)])
+
+
+def _body(manifest: Manifest) -> str:
+    return "\n".join([_what_it_is(manifest), _columns(manifest), _how_to_read(manifest)])
+
+
+def _front_matter(manifest: Manifest) -> dict[str, str]:
+    """Settings for Hugging Face `datasets`, as YAML by top-level key.
 
     Without `configs`, `datasets` would silently merge all columns into one split. Without `features`, it would infer
     types from the first five samples, and fail if those have no P-frames. Split names are the only text that comes from
     outside; they have no characters with a meaning in YAML.
     """
-    lines = ["---", "task_categories:", "- video-classification", "tags:", "- webdataset", "configs:"]
-    columns = [name for name in manifest.columns if manifest.column(name).payload]
-    for column in columns:
-        lines += [f"- config_name: {column}", "  data_files:", "  - split: samples", f'    path: "{column}/*.tar"']
-    lines.append("dataset_info:")
-    for column in columns:
+    configs, infos = ["configs:"], ["dataset_info:"]
+    for column in [name for name in manifest.columns if manifest.column(name).payload]:
+        configs += [f"- config_name: {column}", "  data_files:", "  - split: samples", f'    path: "{column}/*.tar"']
         features = json.dumps(_features(manifest, column))  # JSON is YAML, on one line
-        lines += [f"- config_name: {column}", f"  features: {features}"]
-    return "\n".join([*lines, "---", ""])
+        infos += [f"- config_name: {column}", f"  features: {features}"]
+    return {
+        "task_categories": "task_categories:\n- video-classification",
+        "tags": "tags:\n- webdataset",
+        "configs": "\n".join(configs),
+        "dataset_info": "\n".join(infos),
+    }
 
 
 def _features(manifest: Manifest, name: str) -> list[dict[str, Any]]:
@@ -40,7 +105,8 @@ def _features(manifest: Manifest, name: str) -> list[dict[str, Any]]:
     subsets = [{"name": split, "dtype": "string"} for split in manifest.splits]
     types: dict[Any, dict[str, Any]] = {int: {"dtype": "int64"}, str: {"dtype": "string"}}
     types |= {list[int]: {"list": "int64"}, dict[str, str]: {"struct": subsets}}
-    record = [{"name": field.name, **types[field.type]} for field in fields(Sample)]
+    written = [field for field in fields(Sample) if field.required or manifest.format > 1]
+    record = [{"name": field.name, **types[field.type]} for field in written]
     return [
         {"name": "json", "struct": record},
         {"name": "cls", "dtype": "int64"},

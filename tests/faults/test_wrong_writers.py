@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import made_sets
+import msgspec
 import pytest
 from verifying import QUICKLY, problems
 
@@ -64,7 +65,7 @@ def test_a_tar_in_another_order_than_its_index_is_found(tmp_path: Path) -> None:
 
 def test_a_record_in_a_tar_that_differs_from_the_shard_s_is_found(set_dir: Path) -> None:
     def renamed(column: str, samples: list[Sample], payloads: list[Payload]) -> Any:
-        return ([replace(s, name="other") for s in samples] if column == "mv" else samples), payloads
+        return ([msgspec.structs.replace(s, name="other") for s in samples] if column == "mv" else samples), payloads
 
     write_wrong(set_dir, renamed)
     assert any("mv/" in problem and "expected the members of" in problem for problem in problems(set_dir))
@@ -135,7 +136,7 @@ def head(entry: dict[str, Any]) -> None:
             "frame 0 does not begin and end like a JPEG image|frame 1 does not begin with a start code"
             "|offsets are not those of its vectors",
         ),
-        (lose, "fields of IndexEntry missing or unknown: header"),
+        (lose, "Object missing required field `header`"),
         (overrun, "its frames do not fill its payload"),
         (head, "1 bytes before the first frame|offsets are not those of its vectors"),
     ],
@@ -237,11 +238,15 @@ def third_split(manifest: dict[str, Any]) -> None:
         (lie("order", {"seed": 0, "videos_per_shard": 2}), "order needs seed and videos_per_shard as numbers"),
         (lie("order", {"seed": 0, "videos_per_shard": 2, "grouped": False}), "if and only if the set is grouped"),
         (lie("dataset", {"name": ["made"]}), "dataset needs a name"),
-        (lie("failed", [{"key": 5, "name": None, "stage": "source", "code": "empty"}]), "needs a key and a name"),
+        (
+            lie("failed", [{"key": 5, "name": None, "stage": "source", "code": "empty"}]),
+            "Expected `str`, got `int` - at `$.failed[0].key`",
+        ),
         (no_bound, "the encoding of flow needs a positive bound_px"),
         (other_size, "64x48 px is not the size in the recipe of mv"),
-        (lie("format", 2), "format 2, this version reads 1"),
-        (lie("extra", 1), "fields of Manifest missing or unknown: extra"),
+        (lie("format", 3), "format 3, this version reads 1 and 2"),
+        (lie("format", 1), "files and parent are fields of format 2"),
+        (lie("extra", 1), "Object contains unknown field `extra`"),
     ],
 )
 def test_a_manifest_that_lies_is_found(

@@ -21,7 +21,7 @@ from conftest import Run
 from serving import Served
 
 from shards import ShardError, ShardSet
-from shards.store import remote
+from shards.store import http, transport
 
 KEYS = [scene.key for scene in made_sets.scenes()]
 ARRAYS = ("iframe", "mv", "residual", "flow")
@@ -56,7 +56,7 @@ def served(served_dir: Path) -> Iterator[Served]:
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache, and short waits between requests."""
-    monkeypatch.setattr(remote, "WAITS_S", (0.01, 0.02, 0.03))
+    monkeypatch.setattr(transport, "WAITS_S", (0.01, 0.02, 0.03))
     monkeypatch.setenv("IPTSN_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
@@ -109,7 +109,12 @@ def test_only_the_column_and_the_shard_that_are_read_are_fetched(served: Served,
     assert served.asked == ["set/manifest.json", "set/samples/00000.jsonl"]
     far.read(KEYS[0], "mv", [0])
     tar = f"set/{mv_tar(local)}"
-    assert [path for path in served.asked if "/samples/" not in path][1:] == [tar.replace(".tar", ".idx.json"), tar]
+    keys = f"set/{local.manifest.key_index}"
+    assert [path for path in served.asked if "/samples/" not in path][1:] == [
+        keys,
+        tar.replace(".tar", ".idx.json"),
+        tar,
+    ]
 
 
 def test_sets_share_what_is_equal(served: Served, cache: Path) -> None:
@@ -142,7 +147,7 @@ def test_what_passes_is_asked_for_again(
     served: Served, local: ShardSet, cache: Path, monkeypatch: pytest.MonkeyPatch, faults: list[serving.Fault]
 ) -> None:
     if faults == [serving.stalled]:
-        monkeypatch.setattr(remote, "STALL_S", 1.0)
+        monkeypatch.setattr(http, "STALL_S", 1.0)
     path = f"set/{mv_tar(local)}"
     served.faults[path] = list(faults)
     far, began = ShardSet(f"{served.url}/set"), time.monotonic()
@@ -166,8 +171,8 @@ def test_a_manifest_is_asked_for_again_but_not_if_it_is_another(served: Served, 
     ("fault", "message", "asked"),
     [
         (serving.corrupted, "do not have the manifest's sha256; if it happens again", 2),
-        (serving.shortened, "only [0-9]+ of [0-9]+ bytes arrived", 2),
-        (serving.lengthened, "more than the manifest's [0-9]+ bytes arrived", 2),
+        (serving.shortened, "has [0-9]+ bytes at the server, and [0-9]+ in the manifest", 2),
+        (serving.lengthened, "has [0-9]+ bytes at the server, and [0-9]+ in the manifest", 2),
         (serving.truncated, "cannot be fetched", 4),
         (serving.unavailable, "503", 4),
         (serving.forbidden, "access is refused.*credentials", 1),
@@ -183,7 +188,7 @@ def test_what_stays_wrong_is_refused_and_nothing_is_left(
     with pytest.raises(ShardError, match=f"^{served.url}/{path}: .*{message}"):
         far.read(KEYS[0], "mv")
     assert served.asked.count(path) == asked
-    assert_sound(cache, files=len(far.manifest.shards) + 1)  # records, and the index
+    assert_sound(cache, files=len(far.manifest.shards) + 2)  # records, the key index, and the tar's index
     served.faults.clear()
     np.testing.assert_array_equal(far.read(KEYS[0], "mv"), local.read(KEYS[0], "mv"))
 
@@ -201,7 +206,7 @@ def test_a_cut_copy_in_the_cache_is_fetched_again(served: Served, local: ShardSe
     [
         ("{url}/nothing", r"{url}/nothing/manifest\.json: not found there; check the URL"),
         ("http://127.0.0.1:1/set", r"http://127\.0\.0\.1:1/set/manifest\.json: cannot be fetched .* check the URL"),
-        ("nothing://set", r"nothing://set/manifest\.json: Protocol not known: nothing; use https, s3"),
+        ("nothing://set", r"nothing://set: Protocol not known: nothing; use https, s3"),
     ],
 )
 def test_no_set_at_the_url(served: Served, url: str, message: str) -> None:
@@ -231,7 +236,7 @@ def test_processes_and_threads_at_once_fetch_each_file_once(served: Served, loca
     outputs = {process.communicate()[0] for process in processes}
     assert outputs == {f"{sum(len(local.read(key, 'mv')) for key in KEYS)}\n"}
     files = [path for path in served.asked if path != "set/manifest.json"]
-    assert len(files) == len(set(files)) == 3 * len(local.manifest.shards)
+    assert len(files) == len(set(files)) == 3 * len(local.manifest.shards) + 1
     assert_sound(cache, files=len(files))
 
 
@@ -282,10 +287,8 @@ def test_the_command_line_takes_urls(served: Served, served_dir: Path, ipshards:
     for place, name in ((url, "far.png"), (served_dir / "set", "near.png")):
         assert ipshards("show", place, KEYS[0], out=tmp_path / name).returncode == 0
     np.testing.assert_array_equal(cv2.imread(str(tmp_path / "far.png")), cv2.imread(str(tmp_path / "near.png")))
-    refused = ipshards("verify", url)
-    assert refused.returncode == 1 and refused.stderr.startswith(
-        f"error: {url}: only a set on a local disk can be verified"
-    )
+    sound = ipshards("verify", url)
+    assert sound.returncode == 0 and sound.stdout == ipshards("verify", served_dir / "set").stdout
     nothing = ipshards("info", f"{served.url}/nothing")
     assert nothing.returncode == 1 and nothing.stderr.startswith(
         f"error: {served.url}/nothing/manifest.json: not found"

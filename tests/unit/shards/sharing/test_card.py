@@ -1,15 +1,20 @@
 """README.md of a set is the same wherever it is made, and no name from outside breaks it."""
 
-from dataclasses import replace
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
+from conftest import REPOSITORY, Run
+from msgspec.structs import replace
 
 from shards import Manifest, ShardSet
 from shards.columns import COLUMNS
 from shards.failures import Failure
 from shards.sharing import card
+from shards.sharing.choice import Choice
+from shards.sharing.take import take
 
 HOSTILE = ["---", "a: b", "| x |", "<script>", "*bold* `code`", "[l](http://x)", "new\nline", "# head", "\ud800", "é日"]
 
@@ -69,3 +74,51 @@ def test_a_set_of_one_column_gets_examples_that_name_it(made: ShardSet) -> None:
     assert 'name="video"' in text
     assert 'sample["m4v"]' in text
     assert "iframe" not in text
+
+
+@pytest.fixture
+def copy(made_dir: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made_dir, tmp_path / "copy"))
+
+
+def test_the_command_writes_both_files_and_keeps_what_people_wrote(copy: Path, ipshards: Run) -> None:
+    readme, croissant = copy / "README.md", copy / "croissant.json"
+    readme.write_bytes(readme.read_bytes() + b"Written by hand: \xff.\n")
+    done = ipshards("card", copy, license="cc-by-4.0")
+    assert done.returncode == 0, done.stderr
+    assert readme.read_bytes().endswith(b"Written by hand: \xff.\n")
+    assert b"\nlicense: cc-by-4.0\n" in readme.read_bytes()
+    assert json.loads(croissant.read_bytes())["license"] == "cc-by-4.0"
+    before = readme.read_bytes(), croissant.read_bytes()
+    assert ipshards("card", copy).returncode == 0
+    assert (readme.read_bytes(), croissant.read_bytes()) == before
+    assert ipshards("verify", copy).returncode == 0
+    assert not list(copy.glob(".*"))
+
+
+def test_wrong_licences_and_other_files_are_refused(copy: Path, ipshards: Run) -> None:
+    assert ipshards("card", copy, license="mit\nconfigs: x").returncode == 2
+    (copy / "croissant.json").write_text("mine")
+    done = ipshards("card", copy)
+    assert done.returncode == 1
+    assert "croissant.json: not JSON" in done.stderr
+    assert (copy / "croissant.json").read_text() == "mine"
+
+
+def test_a_card_of_package_0_1_0_that_nobody_edited_is_replaced(tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(REPOSITORY / "tests/golden/format1", tmp_path / "copy"))
+    manifest, old = Manifest.read(copy), (copy / "README.md").read_text("utf-8")
+    card.write_card(copy, manifest, temporary_dir=tmp_path, before=manifest)
+    assert (copy / "README.md").read_text("utf-8") == card.render(manifest)
+    (copy / "README.md").write_text(f"{old}More.\n", "utf-8")
+    card.write_card(copy, manifest, temporary_dir=tmp_path, before=manifest)
+    assert old.partition("\n# Shard set")[2] + "More.\n" in (copy / "README.md").read_text("utf-8")
+
+
+def test_taking_more_of_a_set_keeps_what_people_wrote(made_dir: Path, tmp_path: Path) -> None:
+    take(made_dir, tmp_path / "out", Choice(columns=["mv"]))
+    readme = tmp_path / "out/README.md"
+    readme.write_text(readme.read_text("utf-8") + "By hand.\n", "utf-8")
+    take(made_dir, tmp_path / "out", Choice())
+    assert readme.read_text("utf-8").endswith("By hand.\n")
+    assert "config_name: flow" in readme.read_text("utf-8")

@@ -1,0 +1,159 @@
+"""Where parts of a set are taken from: a directory, or a URL. What is given on has been compared with its hash."""
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from shards.atomic import publish, sync_file
+from shards.canonical import sha256_bytes
+from shards.errors import ShardError
+from shards.index import IndexEntry
+from shards.layout import tar_path
+from shards.manifest import FileInfo, ShardInfo
+from shards.store.fetch import CONNECTIONS, fetch, fetch_range
+from shards.store.local import read_ranges
+from shards.store.parts import Wanted
+from shards.store.transport import Limited, Source
+
+GAP_BYTES = 64 << 10  # ranges that lie closer are fetched as one
+
+Moved = Callable[[int], None]  # is told of bytes as they are moved
+PutInPlace = Callable[[str, Path], None]  # gives a verified file, (path below the set, temporary file), its final place
+
+
+class Origin(Protocol):
+    """The files of the set that is taken from."""
+
+    def move(self, files: Mapping[str, FileInfo], place: PutInPlace) -> None:
+        """Copy whole files, verified, and place each one. Raises: ShardError that names what is missing or damaged."""
+
+    def paths(self, files: Mapping[str, FileInfo]) -> dict[str, Path]:
+        """Where verified copies of these files lie until `drop` is called. Raises: as move."""
+
+    def drop(self, files: Mapping[str, FileInfo]) -> None:
+        """Remove the copies that `paths` made."""
+
+    def payloads(self, column: str, shard: ShardInfo, entries: Sequence[IndexEntry]) -> list[bytes]:
+        """The payloads of some samples of a shard, verified. Raises: as move."""
+
+
+def check_payloads(name: str, entries: Sequence[IndexEntry], payloads: Sequence[bytes]) -> None:
+    """Compare payloads with their entries in a verified index. In format 1 entries state no hash.
+
+    Raises: ShardError that names the sample.
+    """
+    for entry, payload in zip(entries, payloads, strict=True):
+        if entry.sha256 and sha256_bytes(payload) != entry.sha256:
+            raise ShardError(
+                f"{name}: the payload of {entry.key} does not have the sha256 of its index; verify the set"
+            )
+
+
+class LocalOrigin:
+    """A set in a directory."""
+
+    def __init__(self, directory: Path, scratch: Path, moved: Moved) -> None:
+        self._directory, self._scratch, self._moved = directory, scratch, moved
+
+    def move(self, files: Mapping[str, FileInfo], place: PutInPlace) -> None:
+        for relative, expected in files.items():
+            path, copy = self._directory / relative, self._scratch / relative
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                shutil.copyfile(path, copy)
+            except (FileNotFoundError, IsADirectoryError):
+                raise ShardError(f"{path}: missing, or a directory; verify the set") from None
+            if FileInfo.of(copy) != expected:
+                raise ShardError(f"{path}: damaged; verify the set")
+            sync_file(copy)
+            place(relative, copy)
+            self._moved(expected.bytes)
+
+    def paths(self, files: Mapping[str, FileInfo]) -> dict[str, Path]:
+        for relative, expected in files.items():
+            path = self._directory / relative
+            if not path.is_file() or path.stat().st_size != expected.bytes or FileInfo.of(path) != expected:
+                raise ShardError(f"{path}: missing or damaged; verify the set")
+        return {relative: self._directory / relative for relative in files}
+
+    def drop(self, files: Mapping[str, FileInfo]) -> None:
+        """Do nothing: the files are the set's own."""
+
+    def payloads(self, column: str, shard: ShardInfo, entries: Sequence[IndexEntry]) -> list[bytes]:
+        relative = tar_path(column, shard.shard)
+        path = self._directory / relative
+        if any(not entry.sha256 for entry in entries):  # format 1: only the whole file can be verified
+            self.paths({relative: shard.files[relative]})
+        payloads = read_ranges(path, [(entry.payload[0], entry.payload[1]) for entry in entries], name=str(path))
+        check_payloads(str(path), entries, payloads)
+        self._moved(sum(map(len, payloads)))
+        return payloads
+
+
+class RemoteOrigin:
+    """A set at a URL. Files and ranges are fetched over several connections at once."""
+
+    def __init__(self, source: Source, scratch: Path, moved: Moved, *, connections: int = CONNECTIONS) -> None:
+        self._source, self._scratch, self._moved = Limited(source, connections), scratch, moved
+        self._connections = connections
+        self._pool = ThreadPoolExecutor(connections)
+
+    def move(self, files: Mapping[str, FileInfo], place: PutInPlace) -> None:
+        wanted = (
+            Wanted(relative, expected, self._scratch / relative, partial(place, relative))
+            for relative, expected in files.items()
+        )
+        fetch(self._source, wanted, connections=self._connections, received=self._moved)
+
+    def paths(self, files: Mapping[str, FileInfo]) -> dict[str, Path]:
+        held = {relative: self._held(relative) for relative in files}
+        lacking = {r: files[r] for r, path in held.items() if not path.is_file() or FileInfo.of(path) != files[r]}
+        self.move(lacking, lambda relative, part: publish(part, self._held(relative)))
+        return held
+
+    def drop(self, files: Mapping[str, FileInfo]) -> None:
+        for relative in files:
+            self._held(relative).unlink(missing_ok=True)
+
+    def _held(self, relative: str) -> Path:
+        return self._scratch / "held" / relative
+
+    def payloads(self, column: str, shard: ShardInfo, entries: Sequence[IndexEntry]) -> list[bytes]:
+        """Ranges of single samples if that moves fewer bytes than the whole tar, and if they can be verified."""
+        relative = tar_path(column, shard.shard)
+        name = f"{self._source.location}/{relative}"
+        ranges = joined_ranges([(entry.payload[0], sum(entry.payload)) for entry in entries])
+        whole = shard.files[relative]
+        if any(not entry.sha256 for entry in entries) or sum(b - a for a, b in ranges) >= whole.bytes:
+            path = self.paths({relative: whole})[relative]
+            payloads = read_ranges(path, [(entry.payload[0], entry.payload[1]) for entry in entries], name=name)
+            self.drop({relative: whole})
+        else:
+            parts = list(self._pool.map(lambda span: fetch_range(self._source, relative, *span), ranges))
+            self._moved(sum(map(len, parts)))
+            payloads = [_slice(entry, ranges, parts) for entry in entries]
+        check_payloads(name, entries, payloads)
+        return payloads
+
+
+def joined_ranges(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Join ranges (start, stop) with small gaps between them; each costs a request. In order of their starts."""
+    joined: list[tuple[int, int]] = []
+    for start, stop in sorted(ranges):
+        if joined and start - joined[-1][1] <= GAP_BYTES:
+            joined[-1] = (joined[-1][0], max(stop, joined[-1][1]))
+        else:
+            joined.append((start, stop))
+    return joined
+
+
+def _slice(entry: IndexEntry, ranges: Sequence[tuple[int, int]], parts: Sequence[bytes]) -> bytes:
+    """A payload out of the joined ranges that were fetched."""
+    start, stop = entry.payload[0], sum(entry.payload)
+    for (first, last), part in zip(ranges, parts, strict=True):
+        if first <= start and stop <= last:
+            return part[start - first : stop - first]
+    raise AssertionError("every payload lies in a range")

@@ -1,0 +1,249 @@
+"""Push a set to a URL: shards first, manifest last, only what the other side lacks. It only extends what is there."""
+
+import logging
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from shards.errors import ShardError
+from shards.keyindex import write_key_index
+from shards.layout import CARD, CROISSANT, KEY_INDEX, LICENSE, MANIFEST, SIGNATURE
+from shards.manifest import FileInfo, Manifest
+from shards.reader import ShardSet
+from shards.records import Record
+from shards.sharing.beside import MAX_BESIDE_BYTES
+from shards.sharing.card import render, write_card
+from shards.sharing.choice import Choice, choose
+from shards.sharing.progress import MovedBytes
+from shards.sharing.take import part_of, with_columns
+from shards.store.fetch import CONNECTIONS, fetch_if_there
+from shards.store.objects import not_received
+from shards.store.transport import attempts, is_url, source_of
+from shards.store.upload import CHANGED, CLAIM, Store, store_of
+
+NAMED = 3  # files that a refusal names
+SET_FILE = re.compile(r"(samples/[0-9]+\.jsonl|[a-z][a-z0-9_]*/[0-9]+\.(tar|idx\.json)|keys-[0-9a-f]{8}\.txt)")
+
+T = TypeVar("T")
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """What a push did."""
+
+    manifest: Manifest
+    moved_files: int
+    moved_bytes: int
+    kept_files: int  # that were there already
+
+
+def push(
+    directory: str | Path,
+    url: str,
+    *,
+    columns: Sequence[str] | None = None,
+    replace_sha256: str | None = None,
+    take_over_sha256: str | None = None,
+    connections: int = CONNECTIONS,
+    progress: MovedBytes | None = None,
+) -> Pushed:
+    """Push a set, or some columns of it, from a directory to a URL; go on if an earlier push was cut.
+
+    Every file is compared with its hash before it is sent. A set that is there already may only be extended: ours must
+    have every file of it.
+
+    replace_sha256: the sha256 of a set that is there and is to be replaced by ours, whatever it has. Its manifest is
+    removed first, so for a while there is no set. take_over_sha256: the sha256 of a set whose push was begun there and
+    given up.
+
+    Raises: ShardError if a file here is damaged, if the set there has what ours lacks, if another push is at work
+        there or has changed the set meanwhile, or if something cannot be sent. The other side then has its old set,
+        or, while a set is replaced, none.
+    """
+    if is_url(directory):
+        raise ShardError(f"{directory}: is a URL; pull the set first, and push from the directory")
+    shard_set = ShardSet(directory)
+    manifest = _what_to_push(shard_set, columns)
+    with closing(store_of(url)) as store:
+        run = _Push(shard_set, url, store, progress or MovedBytes(), connections)
+        return run.push(manifest, replace_sha256=replace_sha256, take_over_sha256=take_over_sha256)
+
+
+def _what_to_push(shard_set: ShardSet, columns: Sequence[str] | None) -> Manifest:
+    """The manifest of the whole set, or of some columns of it."""
+    if columns is None:
+        return shard_set.manifest
+    chosen = choose(shard_set, Choice(columns=columns))
+    keys = write_key_index(place for places in chosen.places.values() for place in places)
+    shards = [with_columns(shard, chosen.columns) for shard in shard_set.manifest.shards]
+    return part_of(shard_set.manifest, chosen, shards, keys)
+
+
+def _check_may(store: Store, ours: Manifest, theirs: Manifest, replace_sha256: str | None) -> None:
+    """Refuse to push if that would take anything away, unless it is the set that is to be replaced.
+
+    Key indexes are derived, so another one is no loss.
+    """
+    if replace_sha256 is not None:
+        if theirs.sha256 != replace_sha256:
+            raise ShardError(
+                f"{store.location}: the set there is {theirs.sha256}, not {replace_sha256}; look at what it is"
+            )
+        return
+    files = ours.all_files()
+    lost = [p for p, info in theirs.all_files().items() if files.get(p) != info and not KEY_INDEX.fullmatch(p)]
+    if lost:
+        more = f" and {len(lost) - NAMED} more" if len(lost) > NAMED else ""
+        cure = f"push to another URL; or, to replace that set by this one, add --replace {theirs.sha256}"
+        what = "has files that this set lacks, or has otherwise"
+        raise ShardError(f"{store.location}: the set there {what}: {', '.join(lost[:NAMED])}{more}; {cure}")
+
+
+class _Claim(Record, frozen=True, kw_only=True):
+    """The note that a push leaves while it is at work, so that no other set is pushed to the same place."""
+
+    manifest: str  # sha256 of the set that is pushed
+    stale: list[str]  # files that are to be removed at the end
+
+    def paths(self) -> set[str]:
+        """The stale files, without what is no file of a set."""
+        return set(filter(SET_FILE.fullmatch, self.stale))
+
+
+def _asked(store: Store, relative: str, ask: Callable[[], T]) -> T:
+    """What `ask` returns, after as many attempts as its errors are worth. Raises: ShardError that names the file."""
+
+    def attempt() -> T:
+        try:
+            return ask()
+        except Exception as error:  # each protocol's package raises exceptions of its own
+            raise not_received(error) from None
+
+    return attempts(attempt, name=f"{store.location}/{relative}", say=LOG.warning)
+
+
+class _Push:
+    def __init__(self, shard_set: ShardSet, url: str, store: Store, progress: MovedBytes, connections: int) -> None:
+        self._shard_set, self._url, self._store = shard_set, url, store
+        self._directory = Path(shard_set.location)
+        self._progress, self._connections = progress, connections
+        self._moved_files = 0
+
+    def push(self, manifest: Manifest, *, replace_sha256: str | None, take_over_sha256: str | None) -> Pushed:
+        """Send the files that are missing there, then the manifest; then remove what the new manifest does not name."""
+        store, files = self._store, manifest.all_files()
+        seen = _asked(store, MANIFEST, store.manifest)
+        before = None if seen is None else Manifest.from_json(seen.data, where=f"{store.location}/{MANIFEST}")
+        kept = {} if before is None else before.all_files()
+        is_new = before is None or before.sha256 != manifest.sha256
+        if is_new and before is not None:
+            _check_may(store, manifest, before, replace_sha256)
+        claim = _Claim(manifest=manifest.sha256, stale=sorted(kept.keys() - files.keys()))
+        earlier = self._claimed(claim, take_over_sha256)
+        with self._claim_given_back(unless=earlier is not None):
+            if replace_sha256 is not None and before is None and earlier is None:
+                raise ShardError(f"{store.location}: there is no set to replace; push without --replace")
+            if _asked(store, MANIFEST, store.manifest) != seen:
+                raise ShardError(f"{store.location}: {CHANGED}")
+        if is_new:
+            if replace_sha256 is not None and before is not None:
+                _asked(store, MANIFEST, lambda: store.delete(MANIFEST))
+                seen = None
+            self._send_all({path: info for path, info in files.items() if kept.get(path) != info})
+            with self._claim_given_back():
+                _asked(store, MANIFEST, lambda: store.put_manifest(manifest.to_json(), seen=seen))
+        for relative in (claim.paths() | (earlier.paths() if earlier else set())) - files.keys():
+            store.delete(relative)
+        self._send_free_files(manifest, is_new=is_new)
+        _asked(store, CLAIM, store.unclaim)
+        return Pushed(manifest, self._moved_files, self._progress.moved_bytes, len(files) - self._moved_files)
+
+    def _claimed(self, claim: _Claim, take_over_sha256: str | None) -> _Claim | None:
+        """Leave our claim; return that of an earlier push of the same set, which goes on now; None if there was none.
+
+        Raises: ShardError if a push of another set is at work there.
+        """
+        found = _asked(self._store, CLAIM, lambda: self._store.claim(claim.to_json()))
+        if found is None:
+            return None
+        earlier = _Claim.from_json(found, where=f"{self._store.location}/{CLAIM}")
+        if earlier.manifest == claim.manifest:
+            return earlier
+        if earlier.manifest != take_over_sha256:
+            what = f"another push, of the set {earlier.manifest}, is under way there or was interrupted"
+            cure = f"let it end; or, if it was given up, add --take-over {earlier.manifest}"
+            raise ShardError(f"{self._store.location}: {what}; {cure}")
+        _asked(self._store, CLAIM, self._store.unclaim)
+        return self._claimed(claim, None) or earlier
+
+    @contextmanager
+    def _claim_given_back(self, *, unless: bool = False) -> Iterator[None]:
+        """Remove our claim if the push is refused here, so that others can go on."""
+        try:
+            yield
+        except ShardError:
+            if not unless:
+                _asked(self._store, CLAIM, self._store.unclaim)
+            raise
+
+    def _send_all(self, files: Mapping[str, FileInfo]) -> None:
+        """Send the files that the other side lacks. Raises: ShardError that names what is damaged or cannot be sent."""
+        self._progress.begin(sum(info.bytes for info in files.values()))
+        with ThreadPoolExecutor(self._connections) as threads:
+            try:
+                for size_bytes, moved in threads.map(lambda item: self._send(*item), files.items()):
+                    self._moved_files += moved
+                    self._progress.done(size_bytes, moved=moved)
+            except BaseException:
+                threads.shutdown(cancel_futures=True)
+                raise
+
+    def _send(self, relative: str, expected: FileInfo) -> tuple[int, bool]:
+        path = self._directory / relative
+        try:
+            found = FileInfo.of(path)
+        except OSError as error:
+            raise ShardError(f"{path}: {error.strerror}; verify the set before you push it") from None
+        if found != expected:
+            raise ShardError(f"{path}: its bytes are not those of the manifest; verify the set before you push it")
+        if _asked(self._store, relative, lambda: self._store.has(relative, expected, path)):
+            return expected.bytes, False
+        _asked(self._store, relative, lambda: self._store.put(relative, path))
+        return expected.bytes, True
+
+    def _send_free_files(self, manifest: Manifest, *, is_new: bool) -> None:
+        """Send the card for what is pushed, the licence, the signature if it is one of this manifest, and all else that
+        the store has kept back.
+        """
+        with tempfile.TemporaryDirectory(prefix="ipshards-") as folder:
+            beside = Path(folder)
+            self._write_card(manifest, beside)
+            names = (LICENSE, SIGNATURE) if manifest == self._shard_set.manifest else (LICENSE,)
+            for path in [beside / CARD, beside / CROISSANT, *(self._directory / name for name in names)]:
+                if path.is_file():
+                    _asked(self._store, path.name, partial(self._store.put, path.name, path))
+            if is_new and not (SIGNATURE in names and (self._directory / SIGNATURE).is_file()):
+                _asked(self._store, SIGNATURE, partial(self._store.delete, SIGNATURE))  # of the manifest that was there
+            _asked(self._store, MANIFEST, self._store.flush)
+
+    def _write_card(self, manifest: Manifest, beside: Path) -> None:
+        """Write the card into a directory: what people wrote here stays, or else what people wrote there."""
+        card = self._directory / CARD
+        text = card.read_text("utf-8", "surrogateescape") if card.is_file() else ""
+        is_edited = text not in ("", render(self._shard_set.manifest))
+        for name in (CARD, CROISSANT):
+            if is_edited:
+                old = (self._directory / name).read_bytes() if (self._directory / name).is_file() else None
+            else:
+                old = fetch_if_there(source_of(self._url), name, limit_bytes=MAX_BESIDE_BYTES)
+            if old is not None:
+                (beside / name).write_bytes(old)
+        write_card(beside, manifest, temporary_dir=beside / ".tmp")

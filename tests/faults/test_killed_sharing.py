@@ -1,0 +1,114 @@
+"""Pull and push are killed at many moments: there is the old set, the new one, or none yet; a rerun completes it."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import buckets
+import made_sets
+import pytest
+import serving
+from built_sets import tree
+
+from shards import ShardSet, verify
+from shards.layout import MANIFEST
+from shards.sharing.choice import Choice
+from shards.sharing.push import push
+from shards.sharing.take import take
+from shards.store import parts
+
+
+@pytest.fixture(scope="module")
+def made_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("made") / "set"
+    made_sets.make_set(directory, made_sets.scenes(classes=2, per_class=2), per_shard=2, grouped=False)
+    return directory
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IPTSN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(parts, "CHUNK_BYTES", 8000)
+
+
+def begun(work: Callable[[], object]) -> int:
+    """Begin the work in a child process; returns its number."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    return child
+
+
+def killed_after(work: Callable[[], object], seconds: float) -> None:
+    child = begun(work)
+    time.sleep(seconds)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+def duration_of(work: Callable[[], object]) -> float:
+    """Seconds of the work in a child, as its killed runs are."""
+    begun_s = time.monotonic()
+    assert os.waitpid(begun(work), 0)[1] == 0
+    return time.monotonic() - begun_s
+
+
+@pytest.mark.parametrize(
+    "choice", [Choice(), Choice(columns=["mv", "video"], classes=["class a"])], ids=["all", "part"]
+)
+def test_a_killed_pull_leaves_no_set_or_the_whole_one(made_dir: Path, tmp_path: Path, choice: Choice) -> None:
+    take(made_dir, tmp_path / "expected", choice)
+    expected = tree(tmp_path / "expected")
+    with serving.serving(made_dir.parent, ranges=True, latency_s=0.004) as server:
+
+        def pull(directory: Path) -> None:
+            take(f"{server.url}/set", directory, choice, connections=4)
+
+        whole_s = min(duration_of(lambda out=out: pull(tmp_path / out)) for out in ("first", "second"))
+        unfinished = 0
+        for moment in range(20):
+            out = tmp_path / f"out{moment}"
+            killed_after(lambda out=out: pull(out), whole_s * (moment + 0.5) / 20)
+            if (out / MANIFEST).exists():
+                assert list(verify(out)) == []
+            else:
+                unfinished += 1
+            pull(out)
+            assert tree(out) == expected
+        assert unfinished > 2  # of 20: the moments lie within the pull, also where the machine is busy
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    with buckets.bucket("killed") as url:
+        yield url
+
+
+@pytest.mark.parametrize(("place", "moments"), [("s3", 8), ("file", 32)])
+def test_a_killed_push_leaves_the_old_set_or_the_new_one(
+    made_dir: Path, tmp_path: Path, bucket: str, place: str, moments: int
+) -> None:
+    """The other side holds the column mv; the push extends it."""
+    root = bucket if place == "s3" else f"file://{tmp_path}"
+    first, second = f"{root}/first", f"{root}/second"
+    for url in (first, second):
+        push(made_dir, url, columns=["mv"])
+    whole_s = min(duration_of(lambda url=url: push(made_dir, url)) for url in (first, second))
+    old = 0
+    for moment in range(moments):
+        url = f"{root}/out{moment}"
+        push(made_dir, url, columns=["mv"])
+        killed_after(lambda url=url: push(made_dir, url), whole_s * (moment + 0.5) / moments)
+        there = ShardSet(url)
+        old += there.columns == ["mv"]
+        assert there.columns in (["mv"], ShardSet(made_dir).columns) and list(verify(url)) == []
+        push(made_dir, url)
+        assert ShardSet(url).manifest == ShardSet(made_dir).manifest and list(verify(url)) == []
+    assert old > 0
