@@ -1,10 +1,8 @@
 """`ipdata build`: list the videos, plan, extract what is not done, publish each shard, and the manifest last."""
 
-import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,14 +10,15 @@ from ipdata.columns.registry import column_build_of, packages_of
 from ipdata.datasets import DATASETS, dataset_of
 from ipdata.errors import BuildError, StrictError, VideoError
 from ipdata.executors import Placement, executor_of
-from ipdata.executors.base import Executor
 from ipdata.progress import Unwatched
-from ipdata.publish import publish_set
+from ipdata.publish import manifest_before, publish_set
 from ipdata.recipe import BuildRecipe
-from ipdata.report import failure_line, log_line
+from ipdata.report import failure_line
+from ipdata.run import run_tasks
+from ipdata.steps import identity
 from ipdata.steps.extract import Failed, VideoTask
-from ipdata.steps.output import Output, check_identity, check_nothing_lost, check_ours
-from ipdata.steps.pack import Packed, ShardTask
+from ipdata.steps.output import Output, check_nothing_lost, check_ours
+from ipdata.steps.pack import ShardTask
 from ipdata.steps.plan import Plan, ShardPlan, make_plan
 from ipdata.steps.receipt import intact, work_left
 from ipdata.steps.source import Source, source_sha256
@@ -92,15 +91,23 @@ def build(request: Request, progress: Unwatched = UNWATCHED) -> Result:
     tools = checked_tools(request)
     plan = plan_of(request)
     with output.locked():
-        columns = check_identity(output, plan, request.columns, tools)
+        columns = identity.columns_of(output, plan, request.columns, tools)
         published = output.published_keys()
         check_nothing_lost(output, plan, published)
-        tasks = list(_shard_tasks(request, output, plan, columns, tools, published))
-        todo = sum(len(task.videos) for task in tasks)
-        LOG.info("%d videos in %d shards, %d to extract", len(plan.videos), len(plan.shards), todo)
-        progress.begin(todo)
-        failures = _run(executor, request, output, tasks, progress)
-        manifest = publish_set(output, plan, columns, tools, failures)
+        kept = identity.other_tools(output, plan, columns, tools)
+        tasks = list(_shard_tasks(request, output, plan, tuple(columns), tools, published, kept))
+        touched = {column for task in tasks for video in task.videos for column in video.columns}
+        identity.check_touched(output, plan, columns, touched, tools)
+        identity.record(output, plan, columns)
+        LOG.info(
+            "%d videos in %d shards, %d to extract",
+            len(plan.videos),
+            len(plan.shards),
+            sum(len(task.videos) for task in tasks),
+        )
+        before = manifest_before(output)
+        failures = run_tasks(executor, output, tasks, progress, on_failure=_stop if request.strict else None)
+        manifest = publish_set(output, plan, columns, failures, before=before)
     return Result(plan=plan, manifest=manifest, failures=failures)
 
 
@@ -111,6 +118,7 @@ def _shard_tasks(
     columns: tuple[str, ...],
     tools: dict[str, str],
     published: set[str],
+    other_tools: str,
 ) -> Iterator[ShardTask]:
     """Yield a task for each shard with work left. Raises BuildError if a published sample's source cannot be read."""
     for shard in plan.shards:
@@ -124,16 +132,17 @@ def _shard_tasks(
                 output=output,
                 plan=shard,
                 columns=columns,
-                videos=tuple(_video_tasks(request, shard, work, tools)),
+                videos=tuple(_video_tasks(request, output.format, shard, work, tools)),
                 kept=receipt,
                 published=frozenset(sources),
                 drop_failed=request.drop_failed,
                 strict=request.strict,
+                other_tools=other_tools,
             )
 
 
 def _video_tasks(
-    request: Request, shard: ShardPlan, work: Mapping[str, tuple[str, ...]], tools: dict[str, str]
+    request: Request, format: int, shard: ShardPlan, work: Mapping[str, tuple[str, ...]], tools: dict[str, str]
 ) -> Iterator[VideoTask]:
     """Yield a task for each video with work left. work: key -> columns to make."""
     for key, columns in work.items():
@@ -143,6 +152,7 @@ def _video_tasks(
             recipe=request.recipe,
             columns=columns,
             tools=tools,
+            format=format,
             ffmpeg=request.ffmpeg,
         )
 
@@ -176,37 +186,5 @@ def _source_hashes(sources: Mapping[str, Source]) -> dict[str, str]:
     return {key: sha256 for key, sha256 in zip(sources, hashes, strict=True) if sha256 is not None}
 
 
-def _run(
-    executor: Executor, request: Request, output: Output, tasks: Sequence[ShardTask], progress: Unwatched
-) -> list[Failed]:
-    """Run all tasks, report each video to `progress` and to the log, and return the failures in order of their keys.
-
-    Raises: StrictError if a video failed under --strict; BuildError if a published sample would be lost.
-    """
-    failures: list[Failed] = []
-    would_lose: list[Failed] = []
-    if not tasks:
-        return failures
-    with (output.build_dir / "log.jsonl").open("a") as lines, closing(executor.run(tasks)) as events:
-        for event in events:
-            if isinstance(event, Packed):
-                would_lose += event.would_lose
-                continue
-            progress.update(event)
-            lines.write(json.dumps(log_line(event)) + "\n")
-            lines.flush()
-            if event.failed is not None:
-                failures.append(event.failed)
-                if request.strict:
-                    raise StrictError(f"--strict: {failure_line(event.failed)}")
-    _refuse_loss(output, would_lose)
-    return sorted(failures, key=lambda failed: failed.failure.key)
-
-
-def _refuse_loss(output: Output, would_lose: Sequence[Failed]) -> None:
-    if would_lose:
-        listed = "\n  ".join(map(failure_line, would_lose))
-        raise BuildError(
-            f"{output.directory}: has samples whose videos can no longer be extracted:\n  {listed}\n"
-            "Their shards were left as they were. Restore the videos, or leave these samples out with --drop-failed"
-        )
+def _stop(failed: Failed) -> None:
+    raise StrictError(f"--strict: {failure_line(failed)}")

@@ -1,7 +1,7 @@
-"""The command line: `ipdata build`, `ipdata plan`, `ipdata datasets`.
+"""The command line: `ipdata build`, `plan`, `datasets`, `derive`, `prove`.
 
-Exit status: 0 all built; 1 refused, with nothing lost; 2 wrong usage; 3 built, with failures; 4 stopped by --strict;
-130 interrupted, by Ctrl-C or SIGTERM.
+Exit status: 0 all built; 1 refused, with nothing lost; 2 wrong usage; 3 built, with failures, or `prove` found a
+difference; 4 stopped by --strict; 130 interrupted, by Ctrl-C or SIGTERM.
 """
 
 import os
@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
+from ipdata import commands
+from ipdata.commands import placement_of, placement_options, recipe_options
 from ipdata.errors import BuildError, StrictError
-from ipdata.executors import VIDEO_TIMEOUT_S, Placement
 from ipdata.kernels.parameters import Backend
-from pipelines import RecipeError, names
+from pipelines import RecipeError
 from shards.errors import ShardError
 from shards.terminal import REFUSED, CommandGroup, handled, say_done
 
@@ -52,16 +53,13 @@ def _home() -> Path:
 def _request_options(command: Callable) -> Callable:
     """Add the options that `build` and `plan` share: which videos, which recipe."""
     directory = click.Path(path_type=Path)
-    options = [
+    options: list[Callable] = [
         click.option("--dataset", default="synthetic", show_default=True, help="see `ipdata datasets`"),
         click.option("--source", type=directory, help="the videos  [default: $IPDATA_HOME/DATASET or data/DATASET]"),
         click.option("--splits", type=directory, help="the official lists  [default: beside the videos]"),
         click.option("--draw", type=directory, help="kinetics_n50 only: a file with the YouTube ids to take"),
         click.option("--out", type=directory, help="directory of the set  [default: $IPDATA_HOME/shards/DATASET]"),
-        click.option(
-            "--recipe", help=f"name or TOML file; names: {', '.join(names('build'))}  [default: the dataset's]"
-        ),
-        click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="change a recipe key; repeatable"),
+        recipe_options,
         click.option("--flow-backend", type=click.Choice(get_args(Backend)), help="[default: the recipe's]"),
         click.option("--columns", help="comma-separated  [default: iframe,mv,residual,flow,video]"),
         click.option("--limit-videos", type=click.IntRange(1), help="build at most this many videos"),
@@ -97,7 +95,7 @@ def _request(options: dict[str, Any]) -> "Request":
     out = (options.pop("out") or _home() / "shards" / dataset.name).absolute()
     if options["ffmpeg"] and os.sep in options["ffmpeg"]:
         options["ffmpeg"] = str(Path(options["ffmpeg"]).absolute())
-    placement = Placement(**{name: options.pop(name, None) for name in ("scheduler", "workers", "video_timeout_s")})
+    placement = placement_of(options)
     return Request(
         dataset=dataset.name, placement=placement, source=source, out=out, recipe=recipe, columns=columns, **options
     )
@@ -106,13 +104,7 @@ def _request(options: dict[str, Any]) -> "Request":
 @main.command()
 @_request_options
 @click.option("--drop-failed", is_flag=True, help="leave out samples whose videos can no longer be extracted")
-@click.option("--scheduler", help="a Dask scheduler's address, or none for this process  [default: a local cluster]")
-@click.option("--workers", type=click.IntRange(1), help="processes of the local cluster  [default: one a core]")
-@click.option(
-    "--video-timeout-s",
-    type=click.FloatRange(min=0, min_open=True),
-    help=f"on a cluster, a video that takes longer fails  [default: {VIDEO_TIMEOUT_S:g}]",
-)
+@placement_options
 def build(**options: Any) -> int:
     """Build a shard set, or finish one that was begun. What is already built is kept as it is."""
     begun_s = time.monotonic()
@@ -198,6 +190,9 @@ def datasets() -> None:
     for dataset in DATASETS.values():
         click.echo(f"{dataset.name}\n{dataset.expects.rstrip()}\n")
 
+
+for command in commands.ALL:
+    main.add_command(command)
 
 if __name__ == "__main__":
     main()

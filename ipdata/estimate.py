@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from ipdata.errors import VideoError
 from ipdata.steps.extract import Extracted, VideoTask, run_steps
 from ipdata.steps.plan import Plan
+from ipdata.steps.source import Source
 from ipdata.video import decode
+from ipdata.video.stored import Stored
 from ipdata.video.synthesis import Synthesis
 
 PROBE_FRAMES = 24  # extracted from each probed video: two GOPs
@@ -62,8 +63,10 @@ def estimate(plan: Plan, columns: Sequence[str], tools: dict[str, str], *, ffmpe
     )
 
 
-def _frames_of(source: Path | Synthesis, limit: int | None) -> int:
+def _frames_of(source: Source, limit: int | None) -> int:
     """Number of frames that decode, up to `limit`; 0 if the source does not decode."""
+    if isinstance(source, Stored):
+        return min(source.sample.frames, limit or source.sample.frames)
     if isinstance(source, Synthesis):
         return min(source.frames, limit or source.frames)
     try:

@@ -1,15 +1,16 @@
 """The build recipe: everything that decides the bytes of a set, and nothing else."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, make_dataclass
 from typing import Any
 
 from ipdata.columns.registry import column_build_of, column_builds, has_defaults
 from ipdata.datasets import DATASETS
 from ipdata.video.transcode import Transcode
-from pipelines import load
+from pipelines import RecipeError, from_table, load
 from shards.canonical import sha256_value
 from shards.manifest import ColumnInfo
+from shards.schema import FORMAT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +80,11 @@ class BuildRecipe:
         named = {name: getattr(self, name) for name in ("transcode", "source", "shards", "limits")}
         return {name: asdict(table) for name, table in {**named, **self.columns, **self.datasets}.items()}
 
-    def column(self, name: str, tools: dict[str, str]) -> ColumnInfo:
-        """What a column's bytes depend on, for the manifest. Columns with equal hashes and tools can be joined."""
+    def column(self, name: str, tools: dict[str, str], *, format: int) -> ColumnInfo:
+        """What a column's bytes depend on, for a manifest of this format.
+
+        Columns with equal recipe hashes, algorithms and tools can be joined.
+        """
         build, table = column_build_of(name), self.columns.get(name)
         recipe: dict[str, Any] = {
             "transcode": asdict(self.transcode),
@@ -88,17 +92,31 @@ class BuildRecipe:
             "max_frame_deficit": self.source.max_frame_deficit,
             name: build.recipe(table),
         }
+        stated: dict[str, Any] = {
+            "payload": build.column.payload,
+            "pictures": build.column.pictures,
+            "algorithm": build.algorithm,
+        }
         return ColumnInfo(
             recipe=recipe,
             recipe_sha256=sha256_value(recipe),
-            encoding=build.encoding(table),
-            tools=self.tools_of(name, tools),
+            encoding=build.encoding(table, format=format),
+            tools=self.tools_of(name, tools, format=format),
+            **(stated if format > 1 else {}),
         )
 
-    def tools_of(self, column: str, tools: dict[str, str]) -> dict[str, str]:
-        """The part of `tools` (name -> version) that a column depends on."""
+    def tools_of(self, column: str, tools: dict[str, str], *, format: int) -> dict[str, str]:
+        """The part of `tools` (name -> version) that a column depends on, as a manifest of this format lists it.
+
+        Format 1 lists the version of this package. Format 2 has the column's algorithm instead, and lists PyAV, which
+        brings libavcodec, so that a set says what to install.
+        """
         build = column_build_of(column)
         names = {*build.tools(self.columns.get(column)), *build.packages}
+        if format == 1:
+            names.add("ipdata")
+        elif "libavcodec" in names:
+            names.add("av")
         return {name: tools.get(name, "none") for name in sorted(names)}
 
     def resource(self, column: str) -> str:
@@ -121,7 +139,41 @@ def load_recipe(name_or_file: str, overrides: Sequence[str] = ()) -> BuildRecipe
     )
 
 
+def recorded_recipe(columns: Mapping[str, ColumnInfo], *, where: str) -> BuildRecipe:
+    """The recipe that columns of a set state, for making them again. Of the tables of other columns it has none.
+
+    Raises: RecipeError that begins with `where` if this version cannot make such columns, or if they were not made from
+        one bitstream.
+    """
+    for name, info in columns.items():
+        lacking = [key for key in _SHARED if key not in info.recipe]
+        if lacking:
+            raise RecipeError(f"{where}: column {name} does not state {', '.join(lacking)} in its recipe")
+    shared = [{name: info.recipe[name] for name in _SHARED} for info in columns.values()]
+    if any(other != shared[0] for other in shared):
+        raise RecipeError(f"{where}: its columns must state one and the same {', '.join(_SHARED)} in their recipes")
+    transcode, limit_frames, max_frame_deficit = shared[0].values()
+    builds = {name: build for name in columns if (build := column_build_of(name)).table is not None}
+    own: list[tuple[str, Any]] = [("transcode", Transcode), ("source", SourceLimits), ("limits", Limits)]
+    schema = make_dataclass("Recorded", own + [(name, build.table) for name, build in builds.items()], frozen=True)
+    tables = {
+        "transcode": transcode,
+        "source": {"max_frame_deficit": max_frame_deficit},
+        "limits": {} if limit_frames is None else {"frames": limit_frames},
+        **{name: columns[name].recipe.get(name) for name in builds},
+    }
+    read = vars(from_table(schema, tables, where=where))
+    order = Shards(seed=0, videos_per_shard=1, max_split_groups=1)  # decides no byte of a column
+    own_tables = {name: read[name] for name in builds}
+    recipe = BuildRecipe(**{name: read[name] for name, _ in own}, shards=order, columns=own_tables, datasets={})
+    for name, info in columns.items():
+        if recipe.column(name, {}, format=FORMAT).recipe_sha256 != info.recipe_sha256:
+            raise RecipeError(f"{where}: column {name} has a recipe with settings that this version does not know")
+    return recipe
+
+
 _OPEN = ("columns", "datasets")
+_SHARED = ("transcode", "limit_frames", "max_frame_deficit")  # in the recipe of every column
 
 
 def _default(own: Field) -> Any:

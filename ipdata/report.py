@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from ipdata.executors.base import VideoDone
@@ -16,7 +15,7 @@ from shards.manifest import Manifest
 def log_line(event: VideoDone) -> dict[str, Any]:
     """A video's line in .build/log.jsonl. It has times and error texts, which must not get into the set."""
     line: dict[str, Any] = {"at": time.time(), "key": event.key, "frames": event.frames, "seconds": event.seconds}
-    return line if event.failed is None else {**line, **asdict(event.failed.failure), "detail": event.failed.detail}
+    return line if event.failed is None else {**line, **event.failed.failure.to_value(), "detail": event.failed.detail}
 
 
 def failure_line(failed: Failed) -> str:
@@ -33,7 +32,7 @@ def report_of(plan: Plan, manifest: Manifest, failures: Sequence[Failed]) -> byt
     return canonical.dumps(
         {
             "samples": manifest.samples,
-            "failed": [{**asdict(failure), "detail": details.get(failure.key, "")} for failure in manifest.failed],
+            "failed": [{**failure.to_value(), "detail": details.get(failure.key, "")} for failure in manifest.failed],
             "missing": plan.listing.missing,
             "unlisted": plan.listing.unlisted,
         }

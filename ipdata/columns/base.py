@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from ipdata.video.decode import Picture
 from shards.columns import COLUMNS, Column, Payload
+from shards.schema import FORMAT
 
 
 class Maker(Protocol):
@@ -25,6 +26,7 @@ class ColumnBuild:
     media: str  # what a frame is: "jpeg", "npy", "mpeg4", ...
     stated: tuple[str, ...] = ()  # fields of the table that a reader must know, for the encoding
     packages: tuple[str, ...] = ()  # Python packages that its bytes depend on, beyond those of `tools_here`
+    algorithm: int = 1  # raised only when the code in this package makes other bytes of the same recipe and tools
 
     @property
     def name(self) -> str:
@@ -32,7 +34,7 @@ class ColumnBuild:
 
     def tools(self, table: Any) -> tuple[str, ...]:
         """Names of the tools that the column's bytes depend on."""
-        return ("ffmpeg", "ipdata", "libavcodec", "opencv", *self.packages)
+        return ("ffmpeg", "libavcodec", "opencv", *self.packages)
 
     def resource(self, table: Any) -> str:
         """The Dask resource that a worker needs to make it; empty if any worker can."""
@@ -41,10 +43,10 @@ class ColumnBuild:
     def check(self, table: Any, tools: dict[str, str]) -> None:
         """Check the machine that plans the build. Raises: BuildError if it lacks what this column needs."""
 
-    def encoding(self, table: Any) -> dict[str, Any]:
+    def encoding(self, table: Any, *, format: int = FORMAT) -> dict[str, Any]:
         """What the manifest states about the column: enough to read its frames without the package that defines it."""
         stated = {"media": self.media, **{field: getattr(table, field) for field in self.stated}}
-        if self.name in COLUMNS:  # the format defines the rest
+        if format > 1 or self.name in COLUMNS:  # fields of the manifest's column, or the format, state the rest
             return stated
         return {**stated, "payload": self.column.payload, "pictures": self.column.pictures}
 

@@ -26,7 +26,7 @@ class MvBuild(ColumnBuild):
     media = "npy"
 
     def tools(self, table: None) -> tuple[str, ...]:
-        return ("ffmpeg", "ipdata", "libavcodec")
+        return ("ffmpeg", "libavcodec")
 
     def maker(self, table: None, *, width: int, height: int) -> Maker:
         return MvMaker(width=width, height=height)

@@ -25,7 +25,7 @@ class VideoBuild(ColumnBuild):
     media = "mpeg4"
 
     def tools(self, table: None) -> tuple[str, ...]:
-        return ("ffmpeg", "ipdata")
+        return ("ffmpeg",)
 
     def maker(self, table: None, *, width: int, height: int) -> Maker:
         return VideoMaker(width=width, height=height)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ipdata.errors import BuildError
+from ipdata.video.stored import Stored
 from ipdata.video.synthesis import Synthesis
 from shards.schema import SUBSETS
 from shards.text import printable_bytes
@@ -18,12 +19,12 @@ VIDEO_SUFFIXES = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class Video:
-    """One source video that is present: a file, or a synthetic one that a worker draws."""
+    """One source video that is present: a file, a synthetic one that a worker draws, or the bitstream in a set."""
 
     # Path below the source directory, with "/"; bytes that are not UTF-8 are escaped (printable_name).
     # kinetics_n50 exists in several layouts, so there it is <label>/<file name>, wherever the file lies.
     name: str
-    source: Path | Synthesis
+    source: Path | Synthesis | Stored
     class_name: str
     class_id: int
     subsets: dict[str, str]  # split -> "train", "test" or "unused"

@@ -1,7 +1,8 @@
 """Extract one video: transcode, decode and encode it to a record and payloads. All or nothing.
 
 A video's work is a list of steps. Each step makes some columns, and may want a resource such as a GPU. The first step
-transcodes the source; later steps decode the bitstream that the first one made. Steps do not know where they run.
+transcodes the source, or reads the bitstream that a set has; later steps decode the bitstream that the first one gave.
+Steps do not know where they run.
 """
 
 import errno
@@ -17,11 +18,13 @@ from ipdata.recipe import BuildRecipe
 from ipdata.steps.encode import Clock, encode_columns
 from ipdata.steps.source import Opened
 from ipdata.video import decode
-from ipdata.video.tools import tools_here
+from ipdata.video.stored import Stored
+from ipdata.video.tools import tools_but_ffmpeg, tools_here
 from ipdata.video.transcode import executable, transcode
+from shards.canonical import sha256_bytes
 from shards.columns import Payload
 from shards.failures import Failure
-from shards.schema import Sample
+from shards.schema import FORMAT, Sample
 
 # These errors are the machine's fault and not a video's: no space, quota, file handles or memory left.
 THIS_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EROFS}
@@ -46,6 +49,7 @@ class VideoTask:
     recipe: BuildRecipe
     columns: tuple[str, ...]
     tools: dict[str, str]  # name -> version that the build was planned with; a worker with others refuses
+    format: int = FORMAT  # of the set
     ffmpeg: str | None = None
 
     @property
@@ -115,13 +119,23 @@ def run_step(task: VideoTask, step: Step, begun: Outcome | None) -> Outcome:
 
 
 def _check_tools(task: VideoTask) -> None:
-    here = tools_here(task.ffmpeg, packages=packages_of(task.columns))
+    """Compare this machine's tools with the driver's, and this package's version too: it decides the algorithms."""
+    packages = packages_of(task.columns)
+    if isinstance(task.video.source, Stored):  # nothing is transcoded
+        here = {"ffmpeg": task.tools.get("ffmpeg", "none"), **tools_but_ffmpeg(packages)}
+    else:
+        here = tools_here(task.ffmpeg, packages=packages)
     for column in task.columns:
-        ours, needed = (task.recipe.tools_of(column, tools) for tools in (here, task.tools))
+        ours, needed = (_versions(task, column, tools) for tools in (here, task.tools))
         other = [name for name in needed if ours[name] != needed[name]]
         if other:
             has, needs = ({name: versions[name] for name in other} for versions in (ours, needed))
             raise BuildError(f"this worker has {has}, but column {column} needs {needs}; install the same versions")
+
+
+def _versions(task: VideoTask, column: str, tools: dict[str, str]) -> dict[str, str]:
+    own = task.recipe.tools_of(column, tools, format=task.format)
+    return {**own, "ipdata": tools.get("ipdata", "none")}
 
 
 def failed(task: VideoTask, stage: str, code: str, detail: str) -> Failed:
@@ -132,12 +146,18 @@ def failed(task: VideoTask, stage: str, code: str, detail: str) -> Failed:
 def extract(task: VideoTask, step: Step) -> Extracted:
     """The first step: transcode the source, and make the record and the step's payloads.
 
+    Of a video that a set has, nothing is transcoded: the record and the bitstream are those of the set.
+
     Raises: VideoError with stage and code. There is no partial result.
     """
-    clock, limit_frames = Clock(), task.recipe.limits.frames
+    clock, limit_frames, source = Clock(), task.recipe.limits.frames, task.video.source
+    if isinstance(source, Stored):
+        m4v = source.read()
+        bitstream = Payload(data=m4v, frames=[0, len(m4v)])
+        return extend(task, step, Extracted(sample=source.sample, payloads={VIDEO: bitstream}, seconds={}))
     with tempfile.TemporaryDirectory(prefix="ipdata-") as scratch:
         with clock.stage("source"):
-            opened = Opened.of(task.video.source, Path(scratch))
+            opened = Opened.of(source, Path(scratch))
             facts = decode.source_facts(opened.path, limit_frames=limit_frames)
             _check_source(facts, task.recipe)
         with clock.stage("transcode"):
@@ -145,13 +165,13 @@ def extract(task: VideoTask, step: Step) -> Extracted:
             m4v = transcode(opened.path, task.recipe.transcode, limit_frames=limit_frames, path=ffmpeg)
         with clock.stage("source"):
             sha256 = opened.sha256()
-    sample = _sample(task, facts, sha256)
+    sample = _sample(task, facts, sha256, m4v)
     payloads = encode_columns(m4v, step.columns, task.recipe, clock, picture_types=sample.picture_types)
     return _finished(task, step, Extracted(sample=sample, payloads=payloads, seconds=clock.seconds))
 
 
 def extend(task: VideoTask, step: Step, begun: Extracted) -> Extracted:
-    """A later step: make its columns from the bitstream that the first step made, and add them. Raises: VideoError."""
+    """A later step: make its columns from the bitstream that is there already, and add them. Raises: VideoError."""
     clock, m4v, types = Clock(), begun.payloads[VIDEO].data, begun.sample.picture_types
     payloads = encode_columns(m4v, step.columns, task.recipe, clock, picture_types=types)
     stages = {*begun.seconds, *clock.seconds}
@@ -180,7 +200,7 @@ def _check_source(facts: decode.SourceFacts, recipe: BuildRecipe) -> None:
         raise VideoError("source", "damaged", detail)
 
 
-def _sample(task: VideoTask, facts: decode.SourceFacts, sha256: str) -> Sample:
+def _sample(task: VideoTask, facts: decode.SourceFacts, sha256: str, m4v: bytes) -> Sample:
     return Sample(
         key=task.key,
         name=task.video.name,
@@ -200,4 +220,11 @@ def _sample(task: VideoTask, facts: decode.SourceFacts, sha256: str) -> Sample:
         source_time_base=facts.time_base,
         source_pts=facts.pts,
         source_sha256=sha256,
+        video_sha256=sha256_bytes(m4v) if task.format > 1 else "",
     )
+
+
+def differing_fields(old: Sample, new: Sample) -> list[str]:
+    """The names of the fields in which two records differ."""
+    there, here = old.to_value(), new.to_value()
+    return [name for name in {**there, **here} if there.get(name) != here.get(name)]

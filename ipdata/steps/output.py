@@ -1,4 +1,4 @@
-"""The output directory of a build: its paths, its lock, and checks that nothing in it is lost or mixed."""
+"""The output directory of a build: its paths, its lock, and checks that nothing in it is lost."""
 
 import re
 import shutil
@@ -14,13 +14,12 @@ from ipdata.steps.plan import Plan
 from ipdata.steps.receipt import Receipt
 from shards import canonical
 from shards.atomic import LockedError, locked, write_published
-from shards.columns import in_order
 from shards.layout import MANIFEST
-from shards.schema import Sample
+from shards.schema import FORMAT, Sample
 
 BUILD_DIR = ".build"  # receipts, lock, log: no part of the set
 PUBLISHED_NAME = re.compile(r"\d{5,}\.(tar|idx\.json|jsonl)")  # files of other names are not ours to remove
-IDENTITY = "identity.json"  # in BUILD_DIR: settings and tools of the output, by dotted name
+IDENTITY = "identity.json"  # in BUILD_DIR; see ipdata/steps/identity.py
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,19 @@ class Output:
     @property
     def manifest(self) -> Path:
         return self.directory / MANIFEST
+
+    @property
+    def format(self) -> int:
+        """The format of the set: that which the output was begun in. Package 0.1.0 did not record it: that is 1."""
+        return int(self.identity().get("format", 1)) if self.identity() else FORMAT
+
+    def identity(self) -> dict[str, Any]:
+        """What the output was begun with, as JSON; empty if nothing was begun. Raises: BuildError."""
+        path = self.build_dir / IDENTITY
+        begun = canonical.loads(path.read_bytes(), where=str(path)) if path.is_file() else {}
+        if not isinstance(begun, dict):
+            raise BuildError(f"{path}: damaged, so the recipe of this output is not known; build into another --out")
+        return begun
 
     def receipt_path(self, shard: str) -> Path:
         return self.build_dir / "receipts" / f"{shard}.json"
@@ -109,62 +121,12 @@ def check_ours(directory: Path) -> None:
         return  # a build was killed before it published anything
     if (directory / MANIFEST).is_file():
         raise BuildError(
-            f"{directory}: holds a shard set that was not built here (no {BUILD_DIR}); build into another --out"
+            f"{directory}: holds a shard set that was not built here (no {BUILD_DIR}); add columns "
+            "with `ipdata derive`, or build into another --out"
         )
     raise BuildError(
         f"{directory}: not empty, and not the output of a build; name an empty or new directory with --out"
     )
-
-
-def identity(plan: Plan, columns: tuple[str, ...], tools: dict[str, str]) -> dict[str, Any]:
-    """Settings and tools, by dotted name, that must be equal for two runs to write into one set."""
-    tables = plan.recipe.tables()
-    binding = {"transcode", "source", "shards", "limits", plan.listing.dataset, *columns}
-    flat = {f"{table}.{key}": value for table in tables if table in binding for key, value in tables[table].items()}
-    for column in columns:
-        versions = plan.recipe.tools_of(column, tools)
-        flat |= {f"tools.{column}.{name}": version for name, version in versions.items()}
-    flat["dataset"] = plan.listing.dataset
-    return flat
-
-
-def check_identity(output: Output, plan: Plan, columns: tuple[str, ...], tools: dict[str, str]) -> tuple[str, ...]:
-    """Check recipe and tools against the published columns, then record them; return all columns of the new set.
-
-    Raises: BuildError that names each difference.
-    """
-    path = output.build_dir / IDENTITY
-    begun = canonical.loads(path.read_bytes(), where=str(path)) if path.is_file() else {}
-    if not isinstance(begun, dict):
-        raise BuildError(f"{path}: damaged, so the recipe of this output is not known; build into another --out")
-    published = output.published_columns()
-    unknown = sorted(published - column_builds().keys())
-    if unknown:
-        cure = "install the package that defines it, or build into another --out"
-        raise BuildError(f"{output.directory}: has the column {unknown[0]}, which cannot be built here; {cure}")
-    union = tuple(in_order((*columns, *published)))
-    binding = identity(plan, tuple(published), tools) if published else {}
-    differences = [
-        f"{name}: the output has {_spelt(begun.get(name))}, this build {_spelt(value)}"
-        for name, value in sorted(_as_json(binding).items())
-        if begun.get(name) != value
-    ]
-    if differences:
-        listed = "\n  ".join(["was begun with another recipe or other tools:", *differences])
-        raise BuildError(f"{output.directory}: {listed}\nUse those, or build into another --out")
-    wanted = canonical.dumps(identity(plan, union, tools))
-    write_published(path, wanted, temporary_dir=output.temporary_dir)
-    return union
-
-
-def _spelt(value: object) -> str:
-    return "nothing" if value is None else repr(value)
-
-
-def _as_json(value: dict[str, Any]) -> dict[str, Any]:
-    """The value after JSON and back: tuples become lists, as in the file that it is compared with."""
-    parsed: dict[str, Any] = canonical.loads(canonical.dumps(value), where="identity")
-    return parsed
 
 
 def check_nothing_lost(output: Output, plan: Plan, published: set[str]) -> None:
@@ -178,8 +140,11 @@ def check_nothing_lost(output: Output, plan: Plan, published: set[str]) -> None:
         )
 
 
-def remove_stale(output: Output, plan: Plan, columns: tuple[str, ...]) -> None:
-    """Remove files and receipts of shards that are no longer planned or have lost all their samples."""
+def remove_stale(output: Output, plan: Plan, columns: tuple[str, ...], *, key_index: str | None) -> None:
+    """Remove files and receipts of shards that are no longer planned or have lost all their samples.
+
+    key_index: the name of the key index that stays.
+    """
     receipts = {shard.shard: output.receipt(shard.shard) for shard in plan.shards}
     kept = {path for receipt in receipts.values() if receipt and receipt.info for path in receipt.info.files}
     files = [path for folder in ("samples", *columns) for path in (output.directory / folder).glob("*")]
@@ -189,6 +154,7 @@ def remove_stale(output: Output, plan: Plan, columns: tuple[str, ...]) -> None:
         if PUBLISHED_NAME.fullmatch(path.name) and path.relative_to(output.directory).as_posix() not in kept
     ]
     stale += [path for path in (output.build_dir / "receipts").glob("*.json") if path.stem not in receipts]
+    stale += [path for path in output.directory.glob("keys-*.txt") if path.name != key_index]
     if stale:
         output.manifest.unlink(missing_ok=True)
     for path in stale:

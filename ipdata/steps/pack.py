@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ipdata.errors import BuildError
-from ipdata.steps.extract import Failed, Outcome, VideoTask
+from ipdata.steps.extract import Failed, Outcome, VideoTask, differing_fields
 from ipdata.steps.output import Output
 from ipdata.steps.plan import ShardPlan
 from ipdata.steps.receipt import Receipt
@@ -33,6 +33,7 @@ class ShardTask:
     published: frozenset[str]  # keys that the output held before this build, whether they can be kept or not
     drop_failed: bool  # leave out a published sample if its video can no longer be extracted
     strict: bool  # do not publish the shard if a video failed
+    other_tools: str = ""  # how the tools here differ from those of what is kept, and the cure; for errors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +98,9 @@ def _merge(task: ShardTask, outcomes: Sequence[Outcome]) -> Content:
             raise BuildError(f"{key}: the outcome is not of this build; this is a bug, please report it")
         sample, payloads = content.get(key, (outcome.sample, {}))
         if sample != outcome.sample:
-            raise BuildError(f"{key}: its new record differs from the published one; build into another --out")
+            fields = differing_fields(sample, outcome.sample)
+            cure = task.other_tools or "the tools are the same; build into another --out"
+            raise BuildError(f"{key}: its new record differs from the published one in {', '.join(fields)}; {cure}")
         content[key] = (sample, {**payloads, **outcome.payloads})
     partial = [key for key, (_, payloads) in content.items() if set(payloads) != set(task.columns)]
     if partial:

@@ -1,20 +1,17 @@
 """Receipts: each records what was published of one shard, and so tells what work is left."""
 
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ipdata.steps.plan import ShardPlan
-from shards import canonical
 from shards.columns.registry import check_column_name
 from shards.errors import ShardError
 from shards.failures import Failure
 from shards.layout import files_of
 from shards.manifest import FileInfo, ShardInfo
-from shards.schema import check_types, record_from
+from shards.records import Record
 
 
-@dataclass(frozen=True, kw_only=True)
-class Receipt:
+class Receipt(Record, frozen=True, kw_only=True):
     """What was published of one shard, written after its files. The shard is done if all of it still holds."""
 
     plan_sha256: str
@@ -24,23 +21,10 @@ class Receipt:
     failed: list[Failure]
 
     def __post_init__(self) -> None:
-        check_types(self, where="receipt")
         for column in self.columns:
             check_column_name(column, where="receipt")
         if self.info and set(self.info.files) != set(files_of(self.info.shard, self.columns)):
             raise ShardError("receipt: its files are not those of its columns")
-
-    def to_json(self) -> bytes:
-        return canonical.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, data: bytes, *, where: str) -> "Receipt":
-        value = dict(canonical.loads(data, where=where))
-        info = value.get("info")
-        value["info"] = None if info is None else ShardInfo.from_value(info, where=where)
-        value["failed"] = [record_from(Failure, failure, where=where) for failure in value.get("failed", [])]
-        receipt: Receipt = record_from(cls, value, where=where)
-        return receipt
 
 
 def intact(directory: Path, receipt: Receipt) -> bool:

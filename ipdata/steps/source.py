@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ipdata.errors import VideoError
+from ipdata.video.stored import Stored
 from ipdata.video.synthesis import Synthesis
 from shards.canonical import sha256_file
 
-Source = Path | Synthesis
+Source = Path | Synthesis | Stored
 RECENT_S = 3.0  # file systems may round times by this much, so a change to a file this young can go unseen
 
 
@@ -17,6 +18,8 @@ def source_sha256(source: Source) -> str:
     """sha256 of a file, or of what describes a synthetic video. Raises: VideoError if the file cannot be read."""
     if isinstance(source, Synthesis):
         return source.sha256()
+    if isinstance(source, Stored):
+        return source.sample.source_sha256
     try:
         return sha256_file(source)
     except OSError as error:
@@ -32,13 +35,13 @@ class Opened:
     file is so young that its times prove nothing, it is also hashed before.
     """
 
-    source: Source
+    source: Path | Synthesis
     path: Path  # a file that ffmpeg and PyAV can open
     state: tuple[int, ...]  # before the first read; empty for a synthetic video
     early_sha256: str  # before the first read; empty if the state is proof enough
 
     @classmethod
-    def of(cls, source: Source, scratch: Path) -> "Opened":
+    def of(cls, source: Path | Synthesis, scratch: Path) -> "Opened":
         """Open a source. scratch: a directory for temporary files. Raises: VideoError if it is empty or unreadable."""
         if isinstance(source, Synthesis):
             path = scratch / "source.y4m"

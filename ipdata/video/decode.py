@@ -29,6 +29,8 @@ _ANY_METADATA: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__versi
 PICTURE_START = b"\0\0\1\xb6"
 CODED_TYPES = {0: "I", 1: "P"}
 
+LIMIT = {"max_pixels": str(MAX_PIXELS)}  # a decoder's option against hostile headers
+
 # Table from luma 16..235 to 0..255, the range that flow takes.
 _FULL_RANGE = np.clip(np.rint((np.arange(256) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
 
@@ -83,6 +85,10 @@ def swscale_rgb_of(i420: U8) -> U8:
     return rgb
 
 
+def av_version() -> str:
+    return av.__version__
+
+
 def libavcodec_version() -> str:
     return ".".join(map(str, av.library_versions["libavcodec"]))
 
@@ -105,7 +111,7 @@ def _count(container: Any, limit_frames: int | None) -> SourceFacts:
     if stream is None:
         raise VideoError("source", "no_video_stream", f"container {container.format.name} has no video stream")
     stream.codec_context.thread_count = 1
-    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+    stream.codec_context.options = dict(LIMIT)
     pts: list[int] = []
     damaged = discarded = 0
     width, height = 0, 0
@@ -167,7 +173,7 @@ def pictures(m4v: bytes) -> Iterator[Picture]:
         with av.open(io.BytesIO(m4v), "r", format="m4v") as container:
             context = container.streams.video[0].codec_context
             context.thread_count = 1
-            context.options = {"flags2": "+export_mvs", "idct": "simple", "flags": "+bitexact"}
+            context.options = {"flags2": "+export_mvs", "idct": "simple", "flags": "+bitexact"} | LIMIT
             for frame in container.decode(video=0):
                 yield _picture(frame)
     except av.FFmpegError as error:

@@ -14,8 +14,13 @@ def tools_here(ffmpeg: str | None = None, *, packages: Iterable[str] = ()) -> di
 
     Raises: BuildError if ffmpeg does not run.
     """
+    return {"ffmpeg": transcode.version(transcode.executable(ffmpeg)), **tools_but_ffmpeg(packages)}
+
+
+def tools_but_ffmpeg(packages: Iterable[str] = ()) -> dict[str, str]:
+    """As `tools_here`, without ffmpeg: all that is needed where nothing is transcoded."""
     return {
-        "ffmpeg": transcode.version(transcode.executable(ffmpeg)),
+        "av": decode.av_version(),
         "ipdata": __version__,
         "libavcodec": decode.libavcodec_version(),
         "opencv": cv2.__version__,

@@ -56,6 +56,18 @@ def test_columns_not_built_yet_may_have_any_settings(ipdata: Run, built: Path) -
     assert done.returncode == 1 and "residual.quality: the output has 80, this build 70" in done.stderr
 
 
+def test_what_people_wrote_in_the_card_stays(ipdata: Run, built: Path) -> None:
+    readme = built / "README.md"
+    text = readme.read_text("utf-8").replace("---\n\n", "license: mit\n---\n\nOur set.\n\n", 1)
+    readme.write_text(f"{text}Written by hand.\n", "utf-8")
+    done = ipdata("build", *SMALL, out=built, columns="video", scheduler="none")
+    assert done.returncode == 0, done.stderr
+    new = readme.read_text("utf-8")
+    assert "\nlicense: mit\n---\n\nOur set.\n" in new and new.endswith("\nWritten by hand.\n")
+    assert "config_name: video" in new and "license: unknown" not in new
+    assert '"license": "mit"' in (built / "croissant.json").read_text("utf-8")
+
+
 def test_a_recipe_binds_only_once_something_is_published(ipdata: Run, tmp_path: Path) -> None:
     """A wrong command that stopped at once must not force its recipe on the right command."""
     out = tmp_path / "set"

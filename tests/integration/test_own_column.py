@@ -165,13 +165,17 @@ def test_an_incomplete_column_is_left_out_and_says_why(tmp_path: Path, change: t
 
 
 def test_the_version_of_its_package_is_a_tool(set_dir: Path, packages: Path, tmp_path: Path) -> None:
-    """Another version may make other bytes, so the two do not mix."""
+    """Another version may make other bytes, so the two do not mix in the column. A whole column stays as it is."""
     tools = json.loads((set_dir / "manifest.json").read_bytes())["columns"]["luma_histogram"]["tools"]
     assert tools["luma-histogram"] == "1.0"
     copy, newer = shutil.copytree(set_dir, tmp_path / "set"), install(tmp_path / "packages")
     metadata = newer / "luma_histogram-1.0.dist-info" / "METADATA"
     metadata.write_text(metadata.read_text().replace("Version: 1.0", "Version: 2.0"))
     command = ("-m", "ipdata.cli", "build", f"--out={copy}", *OPTIONS, COLUMNS, "--scheduler=none")
+    done = run(*command, "--set=luma_histogram.bins=8", packages=newer)
+    assert done.returncode == 0 and "0 to extract" in done.stderr, done.stderr
+    assert (copy / "manifest.json").read_bytes() == (set_dir / "manifest.json").read_bytes()
+    (copy / "luma_histogram" / "00000.tar").unlink()
     done = run(*command, "--set=luma_histogram.bins=8", packages=newer)
     assert done.returncode == 1
     assert "tools.luma_histogram.luma-histogram: the output has '1.0', this build '2.0'" in done.stderr
@@ -203,10 +207,10 @@ def test_a_column_that_fails_is_named(set_dir: Path, tmp_path: Path) -> None:
 
 def test_a_set_that_does_not_describe_its_column_is_not_sound(set_dir: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(set_dir, tmp_path / "set")
-    made_sets.edit_manifest(copy, lambda value: value["columns"]["luma_histogram"]["encoding"].pop("payload"))
+    made_sets.edit_manifest(copy, lambda value: value["columns"]["luma_histogram"].pop("payload"))
     done = run("-m", "shards.cli", "verify", copy, packages=None)
     assert done.returncode == 1
-    assert "the encoding of column luma_histogram must state its payload and pictures" in done.stderr
+    assert "column luma_histogram: needs a payload that matches" in done.stderr
 
 
 def test_what_a_set_holds_never_causes_an_import(set_dir: Path, tmp_path: Path) -> None:

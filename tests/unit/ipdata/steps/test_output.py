@@ -3,6 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+from msgspec.structs import replace as changed
+
 from ipdata.datasets.base import Video
 from ipdata.steps.output import Output
 from ipdata.steps.plan import ShardPlan
@@ -32,19 +34,19 @@ def test_a_receipt_that_holds_leaves_nothing() -> None:
 def test_no_receipt_or_another_plan_leaves_everything() -> None:
     everything = dict.fromkeys(SHARD.videos, ALL)
     assert work_left(SHARD, None, ALL, SOURCES) == everything
-    assert work_left(SHARD, replace(RECEIPT, plan_sha256="0" * 64), ALL, SOURCES) == everything
+    assert work_left(SHARD, changed(RECEIPT, plan_sha256="0" * 64), ALL, SOURCES) == everything
 
 
 def test_a_new_column_is_extracted_alone() -> None:
-    receipt = replace(RECEIPT, columns=["mv", "residual"])
+    receipt = changed(RECEIPT, columns=["mv", "residual"])
     assert work_left(SHARD, receipt, ALL, SOURCES) == dict.fromkeys(SHARD.videos, ("flow",))
 
 
 def test_what_failed_or_changed_is_extracted_whole() -> None:
     kept = {key: sha256 for key, sha256 in SOURCES.items() if key != "b-00000000"}
-    receipt = replace(RECEIPT, sources=kept, columns=["mv"])
-    changed = {**SOURCES, "c-00000000": "4" * 64}
-    assert work_left(SHARD, receipt, ("mv", "flow"), changed) == {
+    receipt = changed(RECEIPT, sources=kept, columns=["mv"])
+    sources = {**SOURCES, "c-00000000": "4" * 64}
+    assert work_left(SHARD, receipt, ("mv", "flow"), sources) == {
         "a-00000000": ("flow",),
         "b-00000000": ("mv", "flow"),
         "c-00000000": ("mv", "flow"),
@@ -67,7 +69,7 @@ def test_the_plans_hash_sees_all_that_a_record_takes_from_it() -> None:
 
 def test_receipts_survive_json_and_damaged_ones_count_for_nothing(tmp_path: Path) -> None:
     failure = Failure(key="b-00000000", name="b.avi", stage="source", code="empty")
-    receipt = replace(RECEIPT, failed=[failure])
+    receipt = changed(RECEIPT, failed=[failure])
     assert Receipt.from_json(receipt.to_json(), where="receipt") == receipt
     output = Output(tmp_path)
     output.publish(".build/receipts/00000.json", receipt.to_json())

@@ -1,0 +1,33 @@
+"""The bitstream of one sample of a set that was received: what columns are derived from, instead of a source video."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ipdata.errors import VideoError
+from shards.canonical import sha256_bytes
+from shards.schema import Sample
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """Where a bitstream lies in a file, what hash it must have, and the verified record of its sample."""
+
+    path: Path
+    offset: int
+    size_bytes: int
+    sha256: str
+    sample: Sample
+
+    def read(self) -> bytes:
+        """The bitstream. Raises: VideoError if it cannot be read, or is not what its hash says."""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self.offset)
+                m4v = file.read(self.size_bytes)
+        except OSError as error:
+            raise VideoError("source", "unreadable", f"{self.path}: {error.strerror}") from None
+        if sha256_bytes(m4v) != self.sha256:
+            raise VideoError("source", "damaged", f"{self.path}: the bitstream has not the sha256 of the set's index")
+        if not m4v:
+            raise VideoError("source", "empty", f"{self.path}: the bitstream has 0 bytes")
+        return m4v
