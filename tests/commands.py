@@ -41,4 +41,4 @@ def in_process(module: str, arguments: Sequence[str]) -> Done:
 
 def needs_process(arguments: Sequence[str]) -> bool:
     """Tell whether a command starts a cluster of its own: that is left to processes that end with it."""
-    return arguments[:1] == ["build"] and not any(word.startswith("--scheduler") for word in arguments)
+    return arguments[:1] in (["build"], ["derive"]) and not any(word.startswith("--scheduler") for word in arguments)

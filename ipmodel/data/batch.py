@@ -25,6 +25,7 @@ class Clip:
     window: Window  # the part of the picture that was cut, or is to be cut on the device
     label: int  # class id
     number: int  # the sample's place in Clips.samples
+    fetch_wait_s: float = 0.0  # that reading it waited for files to arrive from a URL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,7 @@ class Batch:
     windows: tuple[Window, ...]
     labels_B: Tensor  # int64 class ids
     numbers_B: Tensor  # int64 places in Clips.samples
+    fetch_wait_s: float = 0.0  # that reading it waited for files to arrive from a URL
 
     def __post_init__(self) -> None:
         unknown = self.columns.keys() - COLUMN_INPUTS.keys()
@@ -83,6 +85,7 @@ class Batch:
             windows=self.windows if windows is None else windows,
             labels_B=change(self.labels_B),
             numbers_B=change(self.numbers_B),
+            fetch_wait_s=self.fetch_wait_s,
         )
 
 
@@ -93,6 +96,7 @@ def collate(clips: Sequence[Clip]) -> Batch:
         windows=tuple(clip.window for clip in clips),
         labels_B=torch.tensor([clip.label for clip in clips]),
         numbers_B=torch.tensor([clip.number for clip in clips]),
+        fetch_wait_s=sum(clip.fetch_wait_s for clip in clips),
     )
     if get_worker_info() is None:
         return batch

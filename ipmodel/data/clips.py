@@ -7,7 +7,7 @@ process or rank that makes it.
 import atexit
 import multiprocessing
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -82,7 +82,7 @@ class Clips(Dataset[Clip]):
 
     def __getitem__(self, draw: Draw) -> Clip:
         turn, number = draw
-        sample, settings = self.samples[number], self.settings
+        sample, settings, waited_s = self.samples[number], self.settings, self.shard_set.waited_s
         rng = rng_of(settings.seed, turn, number)
         window = self._window(turn, rng)
         columns = {}
@@ -91,7 +91,13 @@ class Clips(Dataset[Clip]):
             columns[name] = COLUMN_INPUTS[name].clip_from(frames, window, settings.input.crop_px)
         if settings.training:
             columns = {name: COLUMN_INPUTS[name].augmented(clip, settings.input, rng) for name, clip in columns.items()}
-        return Clip(columns=columns, window=window, label=sample.class_id, number=number)
+        waited_s = self.shard_set.waited_s - waited_s
+        return Clip(columns=columns, window=window, label=sample.class_id, number=number, fetch_wait_s=waited_s)
+
+    def paths_of(self, draws: Iterable[Draw]) -> list[str]:
+        """The files of the set that these clips are read from."""
+        keys = (self.samples[number].key for _, number in draws)
+        return [path for key in keys for path in self.shard_set.paths_of(key, self.settings.columns)]
 
     def _window(self, turn: int, rng: np.random.Generator) -> Window:
         settings, (width, height) = self.settings, self.picture_px
@@ -125,22 +131,43 @@ def clips_of(shard_set: ShardSet, settings: ClipSettings, *, split: str, subset:
         raise ModelError(f"{subset} of split {split}: {error}") from None
 
 
-def loader(clips: Clips, draws: Iterable[list[Draw]], *, workers: int, pin: bool = False) -> Iterator[Batch]:
+def loader(
+    clips: Clips,
+    draws: Callable[[], Iterator[list[Draw]]],
+    *,
+    workers: int,
+    pin: bool = False,
+    local_count: int = 1,
+) -> Generator[Batch, None, None]:
     """One batch for each list of draws, in that order, made by `workers` processes; 0: by this process.
 
+    From a set at a URL, files are fetched ahead of this order, in the background, until the generator is closed.
+
+    draws: gives all lists of draws, anew at each call.
     pin: put batches into pinned memory, for a GPU.
+    local_count: loaders on this machine; what may be fetched ahead is divided among them.
     """
     atexit.unregister(_kill_workers)
     atexit.register(_kill_workers)
     source: DataLoader[Clip] = DataLoader(
         clips,
-        batch_sampler=draws,
+        batch_sampler=draws(),
         num_workers=workers,
         collate_fn=collate,
         worker_init_fn=_begin_worker,
         pin_memory=pin,
     )
-    return iter(source)
+    batches = iter(source)  # forks the loader processes, which must be done before threads begin
+    return _with_files_ahead(clips, batches, draws(), share=1 / local_count)
+
+
+def _with_files_ahead(
+    clips: Clips, batches: Iterator[Batch], draws: Iterator[list[Draw]], *, share: float
+) -> Generator[Batch, None, None]:
+    with clips.shard_set.fetching_ahead(map(clips.paths_of, draws), share=share) as ahead:
+        for step, batch in enumerate(batches, 1):
+            yield batch
+            ahead.reached(step)
 
 
 def _kill_workers() -> None:

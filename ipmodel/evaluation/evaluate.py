@@ -2,6 +2,8 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import closing
+from functools import partial
 from typing import TextIO
 
 import numpy as np
@@ -127,15 +129,17 @@ def _own_logits(
     """This rank's share: sample numbers (M,), and logits (M, K). Each sample has one row for each crop."""
     settings, device = run.recipe.phases[phase], ranks.device
     numbers, logits = [np.empty(0, np.int64)], [np.empty((0, len(run.classes)))]
-    draws = _draws(len(clips), settings.test_crops, ranks)
-    for host_batch in loader(clips, draws, workers=run.recipe.workers, pin=device.type == "cuda"):
-        batch = host_batch.to(device)
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
-            clip_BCTSS = network_input(batch, settings.modality, run.recipe.input, picture_px=clips.picture_px)
-            logits.append(network(clip_BCTSS).logits.double().cpu().numpy())
-        numbers.append(host_batch.numbers_B.numpy())
-        if progress is not None:
-            progress.update(phase, len(host_batch))
+    draws = partial(_draws, len(clips), settings.test_crops, ranks)
+    pin, workers = device.type == "cuda", run.recipe.workers
+    with closing(loader(clips, draws, workers=workers, pin=pin, local_count=ranks.local_count)) as batches:
+        for host_batch in batches:
+            batch = host_batch.to(device)
+            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
+                clip_BCTSS = network_input(batch, settings.modality, run.recipe.input, picture_px=clips.picture_px)
+                logits.append(network(clip_BCTSS).logits.double().cpu().numpy())
+            numbers.append(host_batch.numbers_B.numpy())
+            if progress is not None:
+                progress.update(phase, len(host_batch))
     return np.concatenate(numbers), np.concatenate(logits)
 
 

@@ -31,7 +31,7 @@ from ipmodel.runs.record import (
 )
 from shards import ShardSet
 from shards.atomic import publish_new, write_synced
-from shards.store.remote import is_url
+from shards.store.transport import is_url
 
 LOG = logging.getLogger(__name__)
 

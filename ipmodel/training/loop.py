@@ -3,12 +3,14 @@
 Shapes: B clips, C channels, T frames, S x S px of the crop, K classes, F features.
 """
 
+import logging
 import math
 import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -36,7 +38,9 @@ from ipmodel.runs.log import Log
 from ipmodel.runs.progress import TrainingProgress
 from ipmodel.training.losses import classification_loss, distillation_loss
 from ipmodel.training.optimiser import optimiser_of, set_rate
+from shards.store.transport import is_url
 
+LOG = logging.getLogger(__name__)
 CURE_OF_DIVERGENCE = "lower optimiser.rate, or look at the data"
 
 
@@ -81,12 +85,18 @@ def train(
     batches = _batches(training, ranks)
     steps = phase.epochs * batches.steps
     parallel = DistributedDataParallel(state.network) if ranks.count > 1 else state.network
-    draws = _draws(batches, phase.epochs, first_step=state.step)
-    source = loader(training.clips, draws, workers=recipe.workers, pin=ranks.device.type == "cuda")
+    source = loader(
+        training.clips,
+        partial(_draws, batches, phase.epochs, first_step=state.step),
+        workers=recipe.workers,
+        pin=ranks.device.type == "cuda",
+        local_count=ranks.local_count,
+    )
     progress = progress or TrainingProgress(enabled=False)
     progress.begin(training.directory.name, steps=steps, first_step=state.step)
     saved_at = time.monotonic()
-    with closing(Log(training.directory, first_step=state.step, enabled=ranks.first)) as log:
+    fetch_wait_s = 0.0
+    with closing(source), closing(Log(training.directory, first_step=state.step, enabled=ranks.first)) as log:
         while state.step < steps:
             began = time.monotonic()
             batch = next(source).to(ranks.device)
@@ -98,9 +108,13 @@ def train(
             state.optimiser.step()
             state.optimiser.zero_grad(set_to_none=True)
             state.step += 1
-            timing = {"seconds": time.monotonic() - began, "wait_s": wait_s}
+            timing = {"seconds": time.monotonic() - began, "wait_s": wait_s, "fetch_wait_s": batch.fetch_wait_s}
             log.write(step=state.step, epoch=state.step / batches.steps, rate=rate, loss=loss, **timing, **terms)
             progress.update(step=state.step, loss=loss, clips=phase.batch, wait_s=wait_s)
+            fetch_wait_s += batch.fetch_wait_s
+            if state.step % batches.steps == 0 and ranks.first:
+                _say_waited(training, epoch=state.step // batches.steps, fetch_wait_s=fetch_wait_s)
+                fetch_wait_s = 0.0
             stop = ranks.any(bool(stopped))
             due = ranks.any(time.monotonic() - saved_at > 60 * recipe.checkpoint_minutes)
             if (stop or due) and state.step < steps:
@@ -113,6 +127,14 @@ def train(
         _save_network_of(training, state)
     if ranks.any(bool(stopped)):  # this also waits until rank 0 has written the network
         raise StoppedError
+
+
+def _say_waited(training: Training, *, epoch: int, fetch_wait_s: float) -> None:
+    """Log how long an epoch's reading waited for a set at a URL, over all loader processes of this rank."""
+    location = training.clips.shard_set.location
+    if is_url(location):
+        where = f"{training.where}, epoch {epoch} of {training.phase.epochs}"
+        LOG.info("%s: reading waited %.1f s for files from %s", where, fetch_wait_s, location)
 
 
 def _set_up_torch(*, deterministic: bool) -> None:

@@ -4,15 +4,19 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
+from types import MappingProxyType
 
 import pytest
+import serving
 from commands import Done
 from sources import REPOSITORY, files_of
 
 from shards import __version__
 
-REMOTE = ["fsspec", "aiohttp", "s3fs"]
+REMOTE = ["fsspec", "aiohttp", "requests", "s3fs", "huggingface_hub"]
 HEAVY = "torch dask distributed av ffmpeg imageio_ffmpeg numba webdataset".split()
 
 
@@ -24,7 +28,9 @@ def modules_of(package: str) -> str:
     return "\n".join(f"import {name}" for name in names)
 
 
-def run_without(blocked: list[str], code: str) -> subprocess.CompletedProcess[str]:
+def run_without(
+    blocked: list[str], code: str, *arguments: str, environment: Mapping[str, str] = MappingProxyType({})
+) -> subprocess.CompletedProcess[str]:
     """Run code in a fresh interpreter in which some modules are not installed."""
     block = f"""
 import sys
@@ -36,9 +42,10 @@ class Blocked:
 
 sys.meta_path.insert(0, Blocked())
 """
-    command = [sys.executable, "-c", block + code]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "tests")])}
-    return subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True)
+    command = [sys.executable, "-c", block + code, *arguments]
+    python_path = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "tests")])
+    variables = {**os.environ, "PYTHONPATH": python_path, **environment}
+    return subprocess.run(command, cwd=REPOSITORY, env=variables, capture_output=True, text=True)
 
 
 def test_the_block_blocks() -> None:
@@ -56,7 +63,7 @@ def test_shards_needs_no_heavy_package() -> None:
 def test_a_set_at_a_url_names_the_extra_that_it_needs(blocked: list[str], url: str) -> None:
     done = run_without(blocked, f"import shards\nshards.ShardSet({url!r})")
     error = done.stderr.splitlines()[-1]
-    assert f"ShardError: {url}/manifest.json: reading it needs packages that are missing" in error
+    assert f"ShardError: {url}: reading it needs packages that are missing" in error
     assert "`pip install '.[remote]'` in a checkout" in error
 
 
@@ -103,11 +110,44 @@ def test_a_set_is_read_verified_and_drawn_without_what_windows_lacks() -> None:
     assert lines[-1].startswith("sound: 4 samples")
 
 
-def test_a_set_at_a_url_says_that_it_needs_file_locks() -> None:
-    done = run_without(["fcntl"], "import shards\nshards.ShardSet('https://host/set')")
-    error = done.stderr.splitlines()[-1]
-    assert "ShardError: https://host/set: sets at a URL need a cache with file locks" in error
-    assert "copy the set to a local disk" in error
+PULL_LIKE_WINDOWS = """
+import os, sys
+
+for name in ("pread", "preadv", "pwrite", "O_DIRECTORY", "fork", "getuid", "sched_getaffinity"):
+    delattr(os, name)
+import shards
+from shards.cli import main
+
+url, directory = sys.argv[1:]
+far = shards.ShardSet(url)
+key = next(far.samples()).key
+main(["verify", url], standalone_mode=False)
+main(["pull", url, directory, "--columns=mv,video"], standalone_mode=False)
+main(["verify", directory], standalone_mode=False)
+assert shards.ShardSet(directory).read_bytes(key, "video") == far.read_bytes(key, "video")
+"""
+
+
+def test_a_set_at_a_url_is_read_verified_and_pulled_without_what_windows_lacks(tmp_path: Path) -> None:
+    environment = {"IPTSN_CACHE": str(tmp_path / "cache")}
+    with serving.serving(REPOSITORY / "tests/golden", ranges=True) as server:
+        arguments = [f"{server.url}/format2", str(tmp_path / "set")]
+        done = run_without(["fcntl", "pwd", "resource"], PULL_LIKE_WINDOWS, *arguments, environment=environment)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line[:16] for line in (lines[0], lines[-1])] == ["sound: 4 samples"] * 2
+    assert list((tmp_path / "cache").rglob("*.part")) == []
+
+
+@pytest.mark.parametrize("blocked", [["huggingface_hub"], REMOTE])
+def test_the_hub_needs_an_extra_of_its_own(blocked: list[str]) -> None:
+    url = "hf://datasets/lab/set"
+    reading, pushing = "import shards\nshards.ShardSet", "from shards.store import upload\nupload.store_of"
+    for code in (reading, pushing):
+        done = run_without(blocked, f"{code}({url!r})")
+        error = done.stderr.splitlines()[-1]
+        assert f"ShardError: {url}: this needs packages that are missing" in error
+        assert "`pip install '.[hf]'` in a checkout" in error
 
 
 def test_pipelines_needs_the_standard_library_alone() -> None:

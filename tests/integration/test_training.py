@@ -178,21 +178,47 @@ def test_more_loader_processes_than_shards_change_no_batch(trained: Path, tmp_pa
     assert (tmp_path / "run/split-1/of_2d" / FINAL).read_bytes() == networks(trained / "run")["of_2d"]
 
 
-def test_from_a_url_the_weights_are_the_same(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With an empty cache, and two loader processes that are forked after the first connection."""
+@pytest.mark.parametrize("workers", [0, 2])
+def test_from_a_url_the_weights_are_the_same(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    """With an empty cache, a slow server, and loader processes that are forked after the first connection."""
     monkeypatch.setenv("IPTSN_CACHE", str(tmp_path / "cache"))
     run = shutil.copytree(trained / "run", tmp_path / "run")
     (run / "split-1/of_2d" / FINAL).unlink()
-    with serving(trained) as served:
+    with serving(trained, latency_s=0.05) as served:
         url = f"{served.url}/set"
-        done = ipmodel(*train_options(url, run, trained / "quick.toml", "--phase=of_2d", "--set=workers=2"))
+        done = ipmodel(*train_options(url, run, trained / "quick.toml", "--phase=of_2d", f"--set=workers={workers}"))
         assert done.returncode == 0, done.stderr
         assert networks(run) == networks(trained / "run")
-        tars = [path for path in served.asked if path.endswith(".tar")]
-        assert tars and len(set(tars)) == len(tars) and {path.split("/")[1] for path in tars} == {"flow"}
+        files = [path for path in served.asked if not path.endswith("manifest.json")]
+        assert len(set(files)) == len(files)
+        tars = [path for path in files if path.endswith(".tar")]
+        assert tars and {path.split("/")[1] for path in tars} == {"flow"}
+        waited_s = sum(line["fetch_wait_s"] for line in log_of(run, "of_2d"))
+        assert waited_s > 0.05
+        assert f"phase of_2d, epoch 1 of 1: reading waited {waited_s:.1f} s for files from {url}" in done.stderr
+        served.latency_s = 0.0
         done = ipmodel("eval", run, f"--shards={url}")
     assert done.returncode == 0, done.stderr
     assert json.loads((run / "eval.json").read_text())["splits"]["split-1"]["i+p"]["videos"] == 8
+    assert "reading waited" not in ipmodel(*train_options(trained / "set", run, trained / "quick.toml")).stderr
+
+
+def test_stopped_while_files_come_it_leaves_nothing_and_goes_on(trained: Path, tmp_path: Path) -> None:
+    """SIGTERM while files are fetched ahead from a server that stalls; with a cache that can hold a part of the set."""
+    environment = one_thread() | {"IPTSN_CACHE": str(tmp_path / "cache"), "IPTSN_CACHE_MAX": "100kB"}
+    run = tmp_path / "run"
+    with serving(trained) as served:
+        more = ["--phase=of_2d", "--set=workers=2", "--set=phases.of_2d.epochs=30"]
+        options = train_options(f"{served.url}/set", run, trained / "quick.toml", *more)
+        process = subprocess.Popen(command(*options), stderr=subprocess.PIPE, env=environment, start_new_session=True)
+        wait_for_a_step(process, run / "split-1" / "of_2d")
+        served.latency_s = 0.2
+        os.killpg(process.pid, signal.SIGTERM)
+        said = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 75, said
+    assert "Traceback" not in said and not list((tmp_path / "cache").rglob("*.part"))
 
 
 def test_how_it_is_tested_can_be_changed_and_nothing_else(trained: Path, tmp_path: Path) -> None:
