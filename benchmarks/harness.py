@@ -28,6 +28,7 @@ class Figure:
     bar: str  # in words: "at least 15 times faster"
     faster_than: float | None = None  # peer / ours must be at least this
     slower_than: float | None = None  # ours / peer must be at most this
+    at_most_s: float | None = None  # the median of ours must be at most this
     notes: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -38,6 +39,8 @@ class Figure:
 
     @property
     def met(self) -> bool:
+        if self.at_most_s is not None and statistics.median(self.ours_s) > self.at_most_s:
+            return False
         if self.faster_than:
             return self.ratio >= self.faster_than
         return self.slower_than is None or self.ratio <= self.slower_than

@@ -11,9 +11,11 @@ from benchmarks.encodings import codec_table, encodings_table, material_of, reci
 from benchmarks.flow import flow
 from benchmarks.flow_by_process import flow_by_process
 from benchmarks.harness import write
+from benchmarks.large_sets import large_sets
 from benchmarks.loading import loading
 from benchmarks.material import clips
 from benchmarks.motion import motion
+from benchmarks.sharing import sharing
 from benchmarks.training import BATCH, training_table
 from benchmarks.training import RECIPE as TRAINED
 
@@ -22,7 +24,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     with one_core():
         flow_figure, agreement = flow()
-        figures = [flow_figure, *flow_by_process(), *motion(), *loading()]
+        figures = [flow_figure, *flow_by_process(), *motion(), *loading(), *large_sets()]
         material = material_of(clips())
         tables = {
             "Agreement of TV-L1 with OpenCV's field, four pairs a clip": agreement,
@@ -31,7 +33,7 @@ def main() -> None:
             "The codec residual": codec_table(clips()),
         }
     tables[f"Training on this machine, recipe `{TRAINED}`, batches of {BATCH}, one loader process"] = training_table()
-    figures += builds()
+    figures += [*sharing(), *builds()]
     print(write(figures, tables))
     for figure in figures:
         print(figure.row())

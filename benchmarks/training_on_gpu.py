@@ -161,7 +161,7 @@ def loading(shard_set: ShardSet) -> list[dict[str, Any]]:
         for workers in (1, 4, 8, os.cpu_count() or 1):
             count = LOADER_CLIPS * workers // (os.cpu_count() or 1) // LOADER_BATCH + 4
             draws = [[(n, m % len(clips)) for m in range(LOADER_BATCH)] for n in range(count)]
-            batches = loader(clips, draws, workers=workers, pin=True)
+            batches = loader(clips, partial(iter, draws), workers=workers, pin=True)
             for _ in range(3):
                 next(batches)  # waits until the workers have started
             start = time.perf_counter()
