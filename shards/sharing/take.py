@@ -96,7 +96,8 @@ def _check_room(target: Target, about_bytes: int) -> None:
     What has arrived of files that are not complete takes no more room.
     """
     parts = [path.stat() for path in (target.work / "parts").rglob("*") if path.is_file()]
-    needed_bytes = about_bytes - sum(512 * found.st_blocks for found in parts)  # files are made in full length, sparse
+    # Parts are made in full length, sparse. Windows does not tell how much of them is there.
+    needed_bytes = about_bytes - sum(512 * getattr(found, "st_blocks", 0) for found in parts)
     free_bytes = shutil.disk_usage(target.directory).free
     if needed_bytes > free_bytes:
         needs = f"{size_of(needed_bytes)} are needed, the disk has {size_of(free_bytes)}"
