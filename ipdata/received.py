@@ -21,7 +21,8 @@ from shards.manifest import FileInfo, Manifest, ShardInfo
 from shards.reader import ShardSet
 from shards.schema import Sample
 from shards.sharing.origin import LocalOrigin, Origin, RemoteOrigin
-from shards.store.transport import is_url, source_of
+from shards.store.sources import source_of
+from shards.store.transport import is_url
 
 VIDEO = "video"  # the column that all others can be made from
 

@@ -16,7 +16,8 @@ from shards.schema import SUBSETS
 from shards.store.fetch import fetch
 from shards.store.parts import Wanted
 from shards.store.remote import read_manifest
-from shards.store.transport import Source, is_url, source_of
+from shards.store.sources import source_of
+from shards.store.transport import Source, is_url
 
 THREADS = min(os.cpu_count() or 1, 8)
 

@@ -12,7 +12,8 @@ from shards.sharing.card import carry_card
 from shards.sharing.croissant import parsed_croissant
 from shards.sharing.target import Target
 from shards.store.fetch import fetch_if_there
-from shards.store.transport import is_url, source_of
+from shards.store.sources import source_of
+from shards.store.transport import is_url
 
 LOG = logging.getLogger(__name__)
 

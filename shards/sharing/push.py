@@ -24,8 +24,10 @@ from shards.sharing.progress import MovedBytes
 from shards.sharing.take import part_of, with_columns
 from shards.store.fetch import CONNECTIONS, fetch_if_there
 from shards.store.objects import not_received
-from shards.store.transport import attempts, is_url, source_of
-from shards.store.upload import CHANGED, CLAIM, Store, store_of
+from shards.store.sources import source_of
+from shards.store.stores import store_of
+from shards.store.transport import attempts, is_url
+from shards.store.upload import CHANGED, CLAIM, Store
 
 NAMED = 3  # files that a refusal names
 SET_FILE = re.compile(r"(samples/[0-9]+\.jsonl|[a-z][a-z0-9_]*/[0-9]+\.(tar|idx\.json)|keys-[0-9a-f]{8}\.txt)")

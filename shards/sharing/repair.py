@@ -22,7 +22,7 @@ from shards.sharing.progress import MovedBytes
 from shards.sharing.take import cut_shard
 from shards.sharing.target import WORK, check_no_directory
 from shards.store.fetch import CONNECTIONS
-from shards.store.transport import source_of
+from shards.store.sources import source_of
 
 LOG = logging.getLogger(__name__)
 

@@ -20,7 +20,8 @@ from shards.layout import MANIFEST, SIGNATURE
 from shards.manifest import Manifest
 from shards.store.fetch import fetch_whole
 from shards.store.remote import MAX_MANIFEST_BYTES
-from shards.store.transport import is_url, source_of
+from shards.store.sources import source_of
+from shards.store.transport import is_url
 from shards.text import printable
 
 NAMESPACE = "ip-tsn"  # keeps a signature that was made for another purpose from counting here

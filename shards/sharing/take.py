@@ -30,7 +30,8 @@ from shards.sharing.origin import LocalOrigin, Origin, RemoteOrigin
 from shards.sharing.progress import MovedBytes
 from shards.sharing.target import Target
 from shards.store.fetch import CONNECTIONS
-from shards.store.transport import is_url, source_of
+from shards.store.sources import source_of
+from shards.store.transport import is_url
 from shards.writer import write_shard
 
 SHARDS_AT_ONCE = 4  # that are cut at the same time; each holds its chosen payloads in memory

@@ -15,7 +15,8 @@ from shards.manifest import FileInfo, Manifest, ShardInfo
 from shards.schema import Sample
 from shards.sharing.origin import LocalOrigin, Moved, Origin, RemoteOrigin
 from shards.store.remote import read_manifest
-from shards.store.transport import is_url, source_of
+from shards.store.sources import source_of
+from shards.store.transport import is_url
 
 KEPT_SHARDS = 16  # whose records and indexes stay in memory
 

@@ -14,7 +14,8 @@ from shards.store.ahead import FILES_AT_ONCE, Ahead, FetchingAhead
 from shards.store.cache import cache_limit, opened
 from shards.store.fetch import CONNECTIONS, fetch, fetch_whole
 from shards.store.parts import CHUNK_BYTES, Wanted
-from shards.store.transport import Source, source_of
+from shards.store.sources import source_of
+from shards.store.transport import Source
 
 AHEAD_BYTES = 16 << 30  # that are fetched ahead at most
 AHEAD_SHARE = 0.5  # of the cache's limit; the rest is for what readers hold and fetch by themselves

@@ -75,15 +75,6 @@ def is_url(location: str | Path) -> bool:
     return "://" in str(location)
 
 
-def source_of(url: str) -> Source:
-    """What reads below a URL. Raises: ShardError if the packages for it are not installed."""
-    from shards.store.http import HttpSource
-    from shards.store.objects import ObjectSource
-
-    kind = HttpSource if url.startswith(("http://", "https://")) else ObjectSource
-    return kind(url.rstrip("/"))
-
-
 def attempts(
     ask: Callable[[], T],
     *,

@@ -12,7 +12,6 @@ from shards.atomic import directory_locked, publish, publish_new, sync_file, wri
 from shards.errors import ShardError
 from shards.layout import MANIFEST
 from shards.manifest import FileInfo
-from shards.store.hub import HUB
 from shards.store.objects import file_system
 
 CLAIM = ".pushing.json"  # says which set is being pushed; a free name
@@ -66,21 +65,6 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Remove temporary files. A push that was killed may leave some; their names are free ones."""
-
-
-def store_of(url: str) -> Store:
-    """What writes below a URL. Raises: ShardError if nothing can be written there, or packages are missing."""
-    protocol = url.split("://", 1)[0]
-    if protocol == "file":
-        return DirectoryStore(url.rstrip("/"))
-    if protocol in ("http", "https"):
-        cure = "push to s3://, gs://, az://, hf:// or file://"
-        raise ShardError(f"{url}: sets cannot be pushed over HTTP; {cure}, or copy them with your server's own tools")
-    if url.startswith(HUB):
-        from shards.store.hub_store import HubStore
-
-        return HubStore(url.rstrip("/"))
-    return ObjectStore(url.rstrip("/"))
 
 
 def _needs_put(store: Store, data: bytes, seen: Seen | None) -> bool:

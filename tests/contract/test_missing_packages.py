@@ -142,7 +142,7 @@ def test_a_set_at_a_url_is_read_verified_and_pulled_without_what_windows_lacks(t
 @pytest.mark.parametrize("blocked", [["huggingface_hub"], REMOTE])
 def test_the_hub_needs_an_extra_of_its_own(blocked: list[str]) -> None:
     url = "hf://datasets/lab/set"
-    reading, pushing = "import shards\nshards.ShardSet", "from shards.store import upload\nupload.store_of"
+    reading, pushing = "import shards\nshards.ShardSet", "from shards.store import stores\nstores.store_of"
     for code in (reading, pushing):
         done = run_without(blocked, f"{code}({url!r})")
         error = done.stderr.splitlines()[-1]

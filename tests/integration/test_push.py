@@ -17,7 +17,7 @@ from shards.layout import MANIFEST
 from shards.sharing.choice import Choice
 from shards.sharing.push import push
 from shards.sharing.take import take
-from shards.store import transport, upload
+from shards.store import stores, transport, upload
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_a_damaged_file_is_not_pushed(made_dir: Path, url: str, tmp_path: Path) 
 
 def test_a_file_of_another_push_is_not_taken_for_ours(made_dir: Path, url: str, tmp_path: Path) -> None:
     """An interrupted push of another set has left a file of the same name and size."""
-    store = upload.store_of(url)
+    store = stores.store_of(url)
     other = tmp_path / "other"
     other.write_bytes(bytes(ShardSet(made_dir).manifest.all_files()["mv/00000.tar"].bytes))
     store.put("mv/00000.tar", other)
@@ -119,7 +119,7 @@ def test_a_file_of_another_push_is_not_taken_for_ours(made_dir: Path, url: str, 
 def test_of_two_pushes_at_once_the_later_one_is_refused(made_dir: Path, url: str, tmp_path: Path) -> None:
     """Both extend the same set, each by another column: whoever comes second must not undo the first."""
     push(made_dir, url, columns=["mv"])
-    store = upload.store_of(url)
+    store = stores.store_of(url)
     seen = store.manifest()
     push(made_dir, url, columns=["mv", "flow"])
     take(made_dir, tmp_path / "late", Choice(columns=["mv", "video"]))
@@ -167,7 +167,7 @@ def test_two_sets_are_not_pushed_to_one_place_at_once(made_dir: Path, url: str, 
     """Their shards have the same names: whoever comes second would write over the first one's files."""
     other = tmp_path / "other"
     made_sets.make_set(other, made_sets.scenes(classes=2))
-    store = upload.store_of(url)
+    store = stores.store_of(url)
     ours = ShardSet(made_dir).manifest.sha256
     assert store.claim(b'{"manifest":"' + ours.encode() + b'","stale":["../x","mv/99999.tar"]}') is None
     with pytest.raises(ShardError, match=f"another push, of the set {ours}, is under way there .* --take-over {ours}"):
@@ -196,11 +196,11 @@ def test_a_replacement_that_was_killed_is_completed_by_the_same_command(
             patched.setattr(store, "put_manifest", killed)
         with pytest.raises(KeyboardInterrupt):
             push(tmp_path / "part", url, replace_sha256=before.sha256)
-    assert upload.store_of(url).manifest() is None
+    assert stores.store_of(url).manifest() is None
     push(tmp_path / "part", url, replace_sha256=before.sha256)
     assert pulled(url, tmp_path / "out") == tree(tmp_path / "part")
     for path in before.all_files().keys() - ShardSet(url).manifest.all_files().keys():
-        assert not upload.store_of(url).has(path, before.all_files()[path], made_dir / path), path
+        assert not stores.store_of(url).has(path, before.all_files()[path], made_dir / path), path
 
 
 def test_a_pushed_part_has_its_own_card_and_no_signature(made_dir: Path, url: str, tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_what_people_wrote_in_the_card_there_stays(made_dir: Path, url: str, tmp
     take(url, tmp_path / "there", Choice())
     card = tmp_path / "there" / "README.md"
     card.write_text(f"{card.read_text()}\nRecorded in the summer school.\n")
-    upload.store_of(url).put("README.md", card)
+    stores.store_of(url).put("README.md", card)
     push(made_dir, url)
     take(url, tmp_path / "out", Choice())
     text = (tmp_path / "out" / "README.md").read_text()
@@ -235,7 +235,7 @@ def test_a_directory_s_url_means_the_same_in_push_and_pull(made_dir: Path, tmp_p
 
 
 def test_a_store_without_versions_notices_another_manifest(tmp_path: Path) -> None:
-    store = upload.store_of(f"memory://{tmp_path.name}")
+    store = stores.store_of(f"memory://{tmp_path.name}")
     assert isinstance(store, upload.ObjectStore)
     store.put_manifest(b"first", seen=None)
     seen = store.manifest()

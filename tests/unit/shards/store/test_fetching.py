@@ -15,7 +15,7 @@ from shards.manifest import FileInfo
 from shards.store import objects, parts, transport
 from shards.store.fetch import fetch, fetch_whole
 from shards.store.parts import Wanted
-from shards.store.transport import source_of
+from shards.store.sources import source_of
 
 DATA = bytes(range(256)) * 100
 INFO = FileInfo.of_bytes(DATA)

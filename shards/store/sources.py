@@ -1,0 +1,11 @@
+"""What reads below a URL, by its protocol."""
+
+from shards.store.http import HttpSource
+from shards.store.objects import ObjectSource
+from shards.store.transport import Source
+
+
+def source_of(url: str) -> Source:
+    """What reads below a URL. Raises: ShardError if the packages for it are not installed."""
+    kind = HttpSource if url.startswith(("http://", "https://")) else ObjectSource
+    return kind(url.rstrip("/"))
