@@ -54,9 +54,9 @@ class Extension:
         """A task for each shard that is not made yet. Raises: ShardError if the set is damaged."""
         self._check_free()
         for shard in self.manifest.shards:
-            samples = self.received.samples(shard)
+            samples = self.received.samples(shard.shard)
             self._check_sizes(samples)
-            sources = zip(samples, self.received.bitstreams(shard, samples), strict=True)
+            sources = zip(samples, self.received.bitstreams(shard.shard, samples), strict=True)
             videos = {sample.key: video_of(sample, stored) for sample, stored in sources}
             plan = ShardPlan(shard=shard.shard, videos=videos, subsets=shard.subsets)
             receipt = self._held(plan)

@@ -22,7 +22,6 @@ from ipdata.video.tools import tools_but_ffmpeg, tools_here
 from shards.canonical import sha256_file
 from shards.columns import Payload, in_order
 from shards.keys import key_of
-from shards.manifest import ShardInfo
 from shards.schema import Sample
 from shards.text import printable_bytes
 
@@ -169,8 +168,7 @@ class Again:
         """Compare drawn samples. drawn: shard -> samples. Raises: BuildError, ShardError."""
         progress.begin(sum(map(len, drawn.values())))
         compared = Compared()
-        for name, samples in drawn.items():
-            shard = self.received.shard(name)
+        for shard, samples in drawn.items():
             for sample in samples:
                 outcome = self._extracted(shard, sample)
                 if not isinstance(outcome, str):
@@ -184,7 +182,7 @@ class Again:
                         compared.differences.setdefault(what, {})[sample.key] = how
         return compared
 
-    def _extracted(self, shard: ShardInfo, sample: Sample) -> Outcome | str:
+    def _extracted(self, shard: str, sample: Sample) -> Outcome | str:
         """What extracting again gives, or why it is not possible."""
         source: Source
         if self.sources is None:
@@ -205,7 +203,7 @@ class Again:
         )
         return run_steps(task)
 
-    def _compared(self, shard: ShardInfo, sample: Sample, outcome: Outcome | str) -> Iterator[tuple[str, str]]:
+    def _compared(self, shard: str, sample: Sample, outcome: Outcome | str) -> Iterator[tuple[str, str]]:
         """What was compared, and how it differs; empty if it is equal."""
         if isinstance(outcome, str):  # a file of its name is there, but another one
             yield RECORD, outcome
@@ -219,7 +217,7 @@ class Again:
             elif what == VIDEO and self.sources is None and _size_of(sample) != self.recipe.size:
                 yield VIDEO, f"has pictures of {self.recipe.size}, its record says {_size_of(sample)}"
             else:
-                (stored,) = self.received.payloads(what, shard, [sample])
+                (stored,) = self.received.payloads(what, shard, [sample.key])
                 yield what, _difference(stored, outcome.payloads[what])
 
 

@@ -47,7 +47,9 @@ def encode_columns(
             detail = f"picture {decoded} decodes as {picture.picture_type}, expected {expected}"
             raise VideoError("decode", "damaged", detail)
         if picture.i420.shape != (recipe.transcode.height * 3 // 2, recipe.transcode.width):
-            detail = f"picture {decoded} has not the recipe's size, {recipe.transcode.width}x{recipe.transcode.height}"
+            detail = (
+                f"picture {decoded} does not have the recipe's size, {recipe.transcode.width}x{recipe.transcode.height}"
+            )
             raise VideoError("decode", "unsupported", detail)
         decoded += 1
         for name, maker in makers.items():

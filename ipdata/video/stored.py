@@ -27,7 +27,9 @@ class Stored:
         except OSError as error:
             raise VideoError("source", "unreadable", f"{self.path}: {error.strerror}") from None
         if sha256_bytes(m4v) != self.sha256:
-            raise VideoError("source", "damaged", f"{self.path}: the bitstream has not the sha256 of the set's index")
+            raise VideoError(
+                "source", "damaged", f"{self.path}: the bitstream does not have the sha256 of the set's index"
+            )
         if not m4v:
             raise VideoError("source", "empty", f"{self.path}: the bitstream has 0 bytes")
         return m4v

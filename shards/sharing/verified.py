@@ -12,6 +12,7 @@ from shards.index import IndexEntry, read_index
 from shards.keyindex import KeyIndex, KeyPlace, write_key_index
 from shards.layout import index_path, samples_path
 from shards.manifest import FileInfo, Manifest, ShardInfo
+from shards.records import parse_lines
 from shards.schema import Sample
 from shards.sharing.origin import LocalOrigin, Moved, Origin, RemoteOrigin
 from shards.store.remote import read_manifest
@@ -118,12 +119,16 @@ class VerifiedSet:
         """The bytes of small files. Raises: ShardError that names one which is damaged or not there."""
         data = {relative: path.read_bytes() for relative, path in self._origin.paths(files).items()}
         self._origin.drop(files)
+        changed = [relative for relative in files if FileInfo.of_bytes(data[relative]) != files[relative]]
+        if changed:
+            raise ShardError(f"{self.location}/{changed[0]}: changed while it was read; verify the set")
         return data
 
 
 def _parsed(data: bytes, *, where: str) -> dict[str, Sample]:
-    lines = enumerate(data.splitlines(), 1)
-    samples = [Sample.from_json(line, where=f"{where}, line {number}") for number, line in lines]
+    samples = parse_lines(data, Sample, where=where)
+    if b"".join(sample.to_json() for sample in samples) != data:
+        raise ShardError(f"{where}: not canonical JSON; verify the set")
     return {sample.key: sample for sample in samples}
 
 

@@ -60,7 +60,7 @@ def test_a_picture_that_does_not_decode_is_damage(m4v: bytes) -> None:
 
 def test_pictures_of_another_size_are_refused(m4v: bytes) -> None:
     """A received set can hold a bitstream that is not of the size that its records and its recipe state."""
-    with pytest.raises(VideoError, match="has not the recipe's size, 64x48") as caught:
+    with pytest.raises(VideoError, match="does not have the recipe's size, 64x48") as caught:
         recipe = recipe_of("transcode.width=64", "transcode.height=48")
         encode_columns(m4v, ("mv",), recipe, Clock(), picture_types="I" + "P" * 11 + "IPP")
     assert (caught.value.stage, caught.value.code) == ("decode", "unsupported")
