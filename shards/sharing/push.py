@@ -163,7 +163,7 @@ class _Push:
             with self._claim_given_back():
                 _asked(store, MANIFEST, lambda: store.put_manifest(manifest.to_json(), seen=seen))
         for relative in (claim.paths() | (earlier.paths() if earlier else set())) - files.keys():
-            store.delete(relative)
+            _asked(store, relative, partial(store.delete, relative))
         self._send_free_files(manifest, is_new=is_new)
         _asked(store, CLAIM, store.unclaim)
         return Pushed(manifest, self._moved_files, self._progress.moved_bytes, len(files) - self._moved_files)
