@@ -118,6 +118,20 @@ def corrupted(handler: _Handler, data: bytes) -> None:
     whole(handler, data[:-1] + bytes([data[-1] ^ 1]))
 
 
+def flipped_at(position: int) -> Fault:
+    """A bit of the file is flipped, if it is in what was asked for."""
+
+    def flip(handler: _Handler, data: bytes) -> None:
+        found = re.match(r"bytes (\d+)-", handler.content_headers.get("Content-Range", ""))
+        place = position - int(found[1] if found else 0)
+        sent = bytearray(data)
+        if 0 <= place < len(sent):
+            sent[place] ^= 1
+        whole(handler, bytes(sent))
+
+    return flip
+
+
 def shortened(handler: _Handler, data: bytes) -> None:
     """As if the file were shorter: the announced length is shorter too."""
     whole(handler, data[:-1])

@@ -1,24 +1,27 @@
 """Where parts of a set are taken from: a directory, or a URL. What is given on has been compared with its hash."""
 
+import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from shards.atomic import publish, sync_file
 from shards.canonical import sha256_bytes
 from shards.errors import ShardError
-from shards.index import IndexEntry
-from shards.layout import tar_path
-from shards.manifest import FileInfo, ShardInfo
-from shards.store.fetch import CONNECTIONS, fetch, fetch_range
+from shards.index import IndexEntry, read_index
+from shards.layout import index_path, tar_path
+from shards.manifest import FileInfo, Manifest, ShardInfo
+from shards.store.fetch import CONNECTIONS, fetch, fetch_range, fetch_whole
 from shards.store.local import read_ranges
-from shards.store.parts import Wanted
+from shards.store.parts import Span, Wanted, begin_with
 from shards.store.transport import Limited, Source
 
 GAP_BYTES = 64 << 10  # ranges that lie closer are fetched as one
+
+LOG = logging.getLogger(__name__)
 
 Moved = Callable[[int], None]  # is told of bytes as they are moved
 PutInPlace = Callable[[str, Path], None]  # gives a verified file, (path below the set, temporary file), its final place
@@ -96,17 +99,39 @@ class LocalOrigin:
 class RemoteOrigin:
     """A set at a URL. Files and ranges are fetched over several connections at once."""
 
-    def __init__(self, source: Source, scratch: Path, moved: Moved, *, connections: int = CONNECTIONS) -> None:
+    def __init__(
+        self, source: Source, manifest: Manifest, scratch: Path, moved: Moved, *, connections: int = CONNECTIONS
+    ) -> None:
         self._source, self._scratch, self._moved = Limited(source, connections), scratch, moved
-        self._connections = connections
+        self._manifest, self._connections = manifest, connections
         self._pool = ThreadPoolExecutor(connections)
 
     def move(self, files: Mapping[str, FileInfo], place: PutInPlace) -> None:
-        wanted = (
-            Wanted(relative, expected, self._scratch / relative, partial(place, relative))
-            for relative, expected in files.items()
-        )
+        wanted = (self._wanted(relative, expected, partial(place, relative)) for relative, expected in files.items())
         fetch(self._source, wanted, connections=self._connections, received=self._moved)
+
+    def begin_with(self, relative: str, expected: FileInfo, damaged: Path) -> None:
+        """Let `move` begin with a damaged copy of a file. It keeps the samples that are right in it."""
+        begin_with(self._wanted(relative, expected, lambda _: None), damaged)
+
+    def _wanted(self, relative: str, expected: FileInfo, publish: Callable[[Path], None]) -> Wanted:
+        spans = partial(self._payload_spans, PurePosixPath(relative))
+        return Wanted(relative, expected, self._scratch / relative, publish, spans)
+
+    def _payload_spans(self, path: PurePosixPath) -> list[Span]:
+        """Where each payload of a tar lies, and its hash; [] for other files, and in format 1.
+
+        Raises: ShardError if the tar's index does not arrive as the manifest says.
+        """
+        if path.suffix != ".tar" or self._manifest.format == 1:
+            return []
+        index, column = index_path(path.parent.name, path.stem), path.parent.name
+        expected, name = self._manifest.all_files()[index], f"{self._source.location}/{index}"
+        data = fetch_whole(self._source, index, limit_bytes=expected.bytes)
+        if FileInfo.of_bytes(data) != expected:
+            raise ShardError(f"{name}: its bytes do not have the sha256 of the manifest; upload the file again")
+        entries = read_index(data, column=column, where=name)
+        return [Span(entry.payload[0], sum(entry.payload), entry.sha256) for entry in entries]
 
     def paths(self, files: Mapping[str, FileInfo]) -> dict[str, Path]:
         held = {relative: self._held(relative) for relative in files}
@@ -132,11 +157,22 @@ class RemoteOrigin:
             payloads = read_ranges(path, [(entry.payload[0], entry.payload[1]) for entry in entries], name=name)
             self.drop({relative: whole})
         else:
-            parts = list(self._pool.map(lambda span: fetch_range(self._source, relative, *span), ranges))
-            self._moved(sum(map(len, parts)))
-            payloads = [_slice(entry, ranges, parts) for entry in entries]
+            payloads = self._ranges(relative, entries)
+            damaged = [place for place, entry in enumerate(entries) if sha256_bytes(payloads[place]) != entry.sha256]
+            if damaged:
+                LOG.warning("%s: %d of its samples arrived damaged; fetching these again", name, len(damaged))
+                again = self._ranges(relative, [entries[place] for place in damaged])
+                for place, payload in zip(damaged, again, strict=True):
+                    payloads[place] = payload
         check_payloads(name, entries, payloads)
         return payloads
+
+    def _ranges(self, relative: str, entries: Sequence[IndexEntry]) -> list[bytes]:
+        """The payloads of some samples of a tar, not verified."""
+        ranges = joined_ranges([(entry.payload[0], sum(entry.payload)) for entry in entries])
+        parts = list(self._pool.map(lambda span: fetch_range(self._source, relative, *span), ranges))
+        self._moved(sum(map(len, parts)))
+        return [_slice(entry, ranges, parts) for entry in entries]
 
 
 def joined_ranges(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -72,7 +72,9 @@ class _Repair:
         self._far_files = self._far.manifest.all_files()
         self._has_manifest = True
         self._manifest = self._own_manifest()
-        self._origin = RemoteOrigin(source_of(url), self.work, progress.done, connections=connections)
+        self._origin = RemoteOrigin(
+            source_of(url), self._far.manifest, self.work, progress.done, connections=connections
+        )
 
     def _own_manifest(self) -> Manifest:
         """The manifest of the directory; that of the URL where it is not sound.
@@ -113,16 +115,25 @@ class _Repair:
         wrong = self._wrong_files(columns)
         whole = {path: info for path, info in wrong.items() if self._far_files.get(path) == info}
         cut = {path: info for path, info in wrong.items() if path not in whole}
-        self._progress.begin(sum(info.bytes for info in wrong.values()))
+        begun = {path for path, info in whole.items() if self._begin_with_ours(path, info)}
+        self._progress.begin(sum(info.bytes for path, info in wrong.items() if path not in begun))
         self._origin.move(whole, self._place)
         if cut:
             self._cut_again(cut)
         repaired = list(wrong)
         if not self._has_manifest:
-            path, data = self._directory / MANIFEST, self._manifest.to_json()
-            write_published(path, data, temporary_dir=self.work / "tmp")
+            final, data = self._directory / MANIFEST, self._manifest.to_json()
+            write_published(final, data, temporary_dir=self.work / "tmp")
             repaired.append(MANIFEST)
         return Repaired(repaired, self._progress.moved_bytes)
+
+    def _begin_with_ours(self, path: str, info: FileInfo) -> bool:
+        """If a tar has its right size, let the fetch keep the samples that are right in it; tell whether it has."""
+        ours = self._directory / path
+        has_size = path.endswith(".tar") and ours.is_file() and ours.stat().st_size == info.bytes
+        if has_size:
+            self._origin.begin_with(path, info, ours)
+        return has_size
 
     def _wrong_files(self, columns: Sequence[str] | None) -> dict[str, FileInfo]:
         """The files that are missing or damaged: records and indexes too, those of other columns not."""

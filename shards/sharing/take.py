@@ -73,7 +73,7 @@ def take(
         origin: Origin
         if is_url(location):
             source, scratch = source_of(str(location)), target.work / "parts"
-            origin = RemoteOrigin(source, scratch, progress.done, connections=connections)
+            origin = RemoteOrigin(source, shard_set.manifest, scratch, progress.done, connections=connections)
         else:
             origin = LocalOrigin(Path(location), target.work / "parts", progress.done)
         taking = _Taking(shard_set.manifest, chosen, origin, target)

@@ -56,7 +56,7 @@ class VerifiedSet:
         if self.is_remote:
             source = source_of(self.location)
             self.manifest = read_manifest(source)
-            self._origin = RemoteOrigin(source, scratch, moved)
+            self._origin = RemoteOrigin(source, self.manifest, scratch, moved)
         else:
             self.manifest = Manifest.read(Path(location))
             self._origin = LocalOrigin(Path(location), scratch, moved)

@@ -5,12 +5,12 @@ A fetch that was cut goes on: complete chunks are kept, and the hash of the whol
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import FileIO
 
 from shards.atomic import sync_file, write_all
 from shards.errors import ShardError
-from shards.store.parts import Chunk, Part, Wanted
+from shards.store.parts import CHUNK_BYTES, Chunk, Part, Span, Wanted
 from shards.store.transport import WAITS_S, NotReceivedError, Reply, Source, attempts
 
 CONNECTIONS = 16
@@ -37,7 +37,7 @@ def fetch(
     cancelled: ends the fetch soon after it is set.
 
     Raises: ShardError that names the first file which cannot be fetched; or, after all others were fetched, the files
-        whose bytes are not the expected ones. Nothing of those is left. FetchCancelledError.
+        whose bytes are not the expected ones. Of those, only what is known to be right is kept. FetchCancelledError.
     """
     run = _Fetch(source, wanted, received)
     alone = connections == 1 and cancelled is None
@@ -218,24 +218,48 @@ class _Fetch:
         return True
 
     def _finish(self, part: Part) -> None:
-        """Compare the hash and publish. A file with other bytes is fetched once more."""
+        """Compare the hash and publish. What has other bytes is fetched once more: some spans, or the whole file."""
         if not part.is_right():
             with part.lock:
                 part.whole = True  # no other thread receives anything of it now
-            LOG.warning("%s: its bytes do not have the sha256 of the manifest; fetching it again", self._name(part))
-            part.reset()
-            self._receive(part, Chunk(0, part.size_bytes, whole=True))
-            if not part.is_right():
-                part.remove()
-                with self._lock:
-                    cure = "if it happens again, upload the file again"
-                    self.damaged.append(
-                        f"{self._name(part)}: the bytes that arrived do not have the manifest's sha256; {cure}"
-                    )
+            damaged = self._spans_fetched_again(part)
+            if not damaged and not part.is_right():
+                LOG.warning("%s: its bytes do not have the sha256 of the manifest; fetching it again", self._name(part))
+                part.reset()
+                self._receive(part, Chunk(0, part.size_bytes, whole=True))
+            if damaged or not part.is_right():
+                self._give_up(part, damaged)
                 return
         sync_file(part.path)
         part.journal.unlink(missing_ok=True)
         part.wanted.publish(part.path)
+
+    def _spans_fetched_again(self, part: Part) -> list[Span]:
+        """Fetch the damaged spans of a file once more; return those that are damaged still."""
+        damaged = part.damaged_spans() if self._has_ranges else []
+        if not damaged:
+            return []
+        LOG.warning("%s: %d of its samples are damaged; fetching these again", self._name(part), len(damaged))
+        with part.path.open("r+b", buffering=0) as file:
+            for span in damaged:
+                file.seek(span.start)
+                for start in range(span.start, span.stop, CHUNK_BYTES):
+                    stop = min(start + CHUNK_BYTES, span.stop)
+                    write_all(file, fetch_range(self.source, part.wanted.relative, start, stop))
+                    with self._lock:
+                        self._received(stop - start)
+        return part.damaged_spans()
+
+    def _give_up(self, part: Part, damaged: Sequence[Span]) -> None:
+        """Note that a file arrived damaged. If only some spans are, the next run finds the others."""
+        where = f" in {len(damaged)} of its samples, the others are kept" if damaged else ""
+        if damaged:
+            part.keep()
+        else:
+            part.remove()
+        problem = f"the bytes that arrived do not have the manifest's sha256{where}"
+        with self._lock:
+            self.damaged.append(f"{self._name(part)}: {problem}; if it happens again, upload the file again")
 
     def _name(self, part: Part) -> str:
         return f"{self.source.location}/{part.wanted.relative}"

@@ -1,14 +1,27 @@
 """Files while they are fetched: where their bytes collect, and a journal of the chunks that are complete."""
 
+import hashlib
+import shutil
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 
 from shards import canonical
 from shards.manifest import FileInfo
 
 CHUNK_BYTES = 16 << 20
+READ_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Span:
+    """The bytes from `start` to `stop` of a file, if they have a hash of their own, as the payloads of a tar have."""
+
+    start: int
+    stop: int
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -19,6 +32,7 @@ class Wanted:
     expected: FileInfo
     part: Path  # where its bytes collect
     publish: Callable[[Path], None]
+    spans: Callable[[], Sequence[Span]] = tuple  # is called if the file arrived damaged, to tell where
 
 
 @dataclass
@@ -85,6 +99,35 @@ class Part:
             canonical.sha256_file(self.path) == self.wanted.expected.sha256
         )
 
+    def damaged_spans(self) -> list[Span]:
+        """The spans whose bytes are wrong; [] if that is most of the file, or if there are none that can tell."""
+        spans = self.wanted.spans()
+        edges = [0, *(edge for span in spans for edge in (span.start, span.stop)), self.size_bytes]
+        if edges != sorted(edges):  # they overlap: a mistake of the writer
+            return []
+        with self.path.open("rb") as file:
+            damaged = [span for span in spans if _sha256_of(file, span) != span.sha256]
+        return damaged if 2 * sum(span.stop - span.start for span in damaged) <= self.size_bytes else []
+
+    def keep(self) -> None:
+        """Leave a damaged file to the next run, which fetches only what is wrong in it."""
+        self.journal.write_text("".join(f"{line}\n" for line in (self._head(), *self.chunks)))
+
     def remove(self) -> None:
         self.journal.unlink(missing_ok=True)
         self.path.unlink(missing_ok=True)
+
+
+def begin_with(wanted: Wanted, damaged: Path) -> None:
+    """Let the next fetch of a file begin with a damaged copy, and keep the spans that are right in it."""
+    part = Part(wanted)
+    shutil.copyfile(damaged, part.path)
+    part.keep()
+
+
+def _sha256_of(file: BufferedReader, span: Span) -> str:
+    digest = hashlib.sha256()
+    file.seek(span.start)
+    for start in range(span.start, span.stop, READ_BYTES):
+        digest.update(file.read(min(READ_BYTES, span.stop - start)))
+    return digest.hexdigest()

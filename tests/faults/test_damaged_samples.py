@@ -1,0 +1,107 @@
+"""Tars of which some samples are damaged, on the way or on the disk: of format 2, only those samples move again."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import made_sets
+import pytest
+import serving
+from built_sets import tree
+from serving import Served
+
+from shards import ShardError, verify
+from shards.index import IndexEntry, read_index
+from shards.layout import MANIFEST, index_path
+from shards.sharing.choice import Choice
+from shards.sharing.repair import repair
+from shards.sharing.take import take
+from shards.store import parts
+
+TAR = "set/residual/00000.tar"
+RESIDUALS = Choice(columns=["residual"])
+
+
+@pytest.fixture(scope="module")
+def served_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("served")
+    made_sets.make_set(directory / "set", per_shard=3, grouped=False)
+    return directory
+
+
+@pytest.fixture(params=[4000, 1 << 24], ids=["chunks", "one-chunk"])
+def served(served_dir: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
+    monkeypatch.setattr(parts, "CHUNK_BYTES", request.param)
+    with serving.serving(served_dir, ranges=True) as server:
+        yield server
+
+
+def entries(served_dir: Path) -> list[IndexEntry]:
+    path = served_dir / "set" / index_path("residual", "00000")
+    return read_index(path.read_bytes(), column="residual", where=str(path))
+
+
+def middle(entry: IndexEntry) -> int:
+    return entry.payload[0] + entry.payload[1] // 2
+
+
+def requests(size_bytes: int) -> int:
+    """How many requests a file of this size takes."""
+    return -(-size_bytes // parts.CHUNK_BYTES)
+
+
+def test_a_sample_that_arrives_damaged_is_fetched_again_alone(
+    served: Served, served_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    size, hit = (served_dir / TAR).stat().st_size, entries(served_dir)[1]
+    served.faults[TAR] = [serving.flipped_at(middle(hit))] * requests(size)
+    take(f"{served.url}/set", tmp_path / "out", RESIDUALS)
+    assert list(verify(tmp_path / "out")) == []
+    assert served.sent_bytes[TAR] == size + hit.payload[1]
+    assert f"{TAR}: 1 of its samples are damaged; fetching these again" in caplog.text
+
+
+def test_a_sample_that_stays_damaged_is_all_that_the_next_run_fetches(
+    served: Served, served_dir: Path, tmp_path: Path
+) -> None:
+    hit = entries(served_dir)[1]
+    served.faults[TAR] = [serving.flipped_at(middle(hit))] * 99
+    with pytest.raises(ShardError, match=f"{TAR}: .* in 1 of its samples, the others are kept; if it happens again"):
+        take(f"{served.url}/set", tmp_path / "out", RESIDUALS)
+    assert not (tmp_path / "out" / "residual" / "00000.tar").exists() and not (tmp_path / "out" / MANIFEST).exists()
+    served.faults.clear()
+    served.sent_bytes.clear()
+    take(f"{served.url}/set", tmp_path / "out", RESIDUALS)
+    assert list(verify(tmp_path / "out")) == [] and served.sent_bytes[TAR] == hit.payload[1]
+
+
+def test_damage_outside_of_the_payloads_takes_the_whole_file(served: Served, served_dir: Path, tmp_path: Path) -> None:
+    size = (served_dir / TAR).stat().st_size
+    served.faults[TAR] = [serving.flipped_at(size - 1)] * requests(size)
+    take(f"{served.url}/set", tmp_path / "out", RESIDUALS)
+    assert list(verify(tmp_path / "out")) == [] and served.sent_bytes[TAR] == 2 * size
+
+
+def test_of_a_shard_that_is_cut_a_damaged_sample_is_asked_for_once_more(
+    served: Served, served_dir: Path, tmp_path: Path
+) -> None:
+    hit = entries(served_dir)[1]
+    choice = Choice(columns=["residual"], keys=frozenset([hit.key]))
+    served.faults[TAR] = [serving.flipped_at(middle(hit))]
+    take(f"{served.url}/set", tmp_path / "out", choice)
+    assert list(verify(tmp_path / "out")) == [] and served.sent_bytes[TAR] == 2 * hit.payload[1]
+    served.faults[TAR] = [serving.flipped_at(middle(hit))] * 2
+    with pytest.raises(ShardError, match=f"{TAR}: the payload of {hit.key} does not have the sha256 of its index"):
+        take(f"{served.url}/set", tmp_path / "again", choice)
+    assert not (tmp_path / "again" / MANIFEST).exists()
+
+
+def test_repair_fetches_only_what_is_damaged_of_a_tar(served: Served, served_dir: Path, tmp_path: Path) -> None:
+    take(served_dir / "set", tmp_path / "out", RESIDUALS)
+    sound, hit = tree(tmp_path / "out"), entries(served_dir)[1]
+    path = tmp_path / "out" / "residual" / "00000.tar"
+    data = bytearray(path.read_bytes())
+    data[middle(hit)] ^= 1
+    path.write_bytes(data)
+    (tmp_path / "out" / index_path("residual", "00000")).unlink()
+    assert repair(tmp_path / "out", f"{served.url}/set").files
+    assert tree(tmp_path / "out") == sound and served.sent_bytes[TAR] == hit.payload[1]
