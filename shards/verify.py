@@ -2,9 +2,11 @@
 
 import os
 import tempfile
+import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -17,6 +19,7 @@ from shards.store.fetch import fetch
 from shards.store.parts import Wanted
 from shards.store.remote import read_manifest
 from shards.store.sources import source_of
+from shards.store.threads import in_threads
 from shards.store.transport import Source, is_url
 
 THREADS = min(os.cpu_count() or 1, 8)
@@ -59,6 +62,7 @@ def verify(
     for column in map(manifest.column, names):
         if not column.payload or column.pictures is None:
             yield f"{location}/{MANIFEST}: the encoding of column {column.name} must state its payload and pictures"
+    stop = threading.Event()
     with tempfile.TemporaryDirectory(prefix="ipshards-") as scratch:
         directory, name = (Path(location), str(location)) if source is None else (Path(scratch), source.location)
         has_tars = source is None or not quick
@@ -69,9 +73,9 @@ def verify(
             yield from _foreign_files(directory, manifest)
             check: CheckShard = checks.shard
         else:
-            check = partial(_fetched_and_checked, source, checks)
-            yield from _fetched(source, checks, manifest.root_files)
-        yield from _problems(checks, check, checked)
+            check = partial(_fetched_and_checked, source, checks, stop)
+            yield from _fetched(source, checks, stop, manifest.root_files)
+        yield from _problems(checks, check, checked, stop)
 
 
 def _chosen(manifest: Manifest, columns: Sequence[str] | None, *, location: str) -> list[str]:
@@ -89,8 +93,13 @@ def _foreign_files(set_dir: Path, manifest: Manifest) -> Iterator[str]:
             yield f"{path}: the manifest does not name this file; it is foreign or left from another build, remove it"
 
 
-def _problems(checks: Checks, check: CheckShard, checked: Callable[[int, int], None]) -> Iterator[str]:
-    """Check every shard, several at a time, and then what only all shards together show."""
+def _problems(
+    checks: Checks, check: CheckShard, checked: Callable[[int, int], None], stop: threading.Event
+) -> Iterator[str]:
+    """Check every shard, several at a time, and then what only all shards together show.
+
+    stop: is set at the end, also if it comes early.
+    """
     manifest = checks.manifest
     counts = {split: dict.fromkeys(SUBSETS, 0) for split in manifest.splits}
     shard_of_key: dict[str, str] = {}
@@ -99,18 +108,19 @@ def _problems(checks: Checks, check: CheckShard, checked: Callable[[int, int], N
     sizes = {shard.shard: _bytes_of(shard, checks.columns) for shard in manifest.shards}
     done_bytes, all_bytes = 0, sum(sizes.values())
     checked(done_bytes, all_bytes)
-    for shard, found in _in_order(check, manifest.shards):
-        yield from found.problems
-        for place in found.places:
-            if place.key in shard_of_key:
-                yield f"{place.key}: is in shard {shard_of_key[place.key]} and again in {shard.shard}"
-            shard_of_key[place.key] = shard.shard
-            for split in place.subsets.keys() & counts.keys():
-                counts[split][place.subsets[split]] += 1
-            lines.append(place.to_line())
-        all_sound = all_sound and not found.problems
-        done_bytes += sizes[shard.shard]
-        checked(done_bytes, all_bytes)
+    with closing(_in_order(check, manifest.shards, stop)) as in_order:
+        for shard, found in in_order:
+            yield from found.problems
+            for place in found.places:
+                if place.key in shard_of_key:
+                    yield f"{place.key}: is in shard {shard_of_key[place.key]} and again in {shard.shard}"
+                shard_of_key[place.key] = shard.shard
+                for split in place.subsets.keys() & counts.keys():
+                    counts[split][place.subsets[split]] += 1
+                lines.append(place.to_line())
+            all_sound = all_sound and not found.problems
+            done_bytes += sizes[shard.shard]
+            checked(done_bytes, all_bytes)
     if all_sound and counts != manifest.splits:
         yield f"{checks.location}/{MANIFEST}: split counts {manifest.splits} are not those of the records, {counts}"
     yield from _key_index_problems(checks, lines if all_sound else None)
@@ -120,7 +130,9 @@ def _bytes_of(shard: ShardInfo, columns: Sequence[str]) -> int:
     return sum(shard.files[path].bytes for path in files_of(shard.shard, columns))
 
 
-def _in_order(check: CheckShard, shards: Iterable[ShardInfo]) -> Iterator[tuple[ShardInfo, Checked]]:
+def _in_order(
+    check: CheckShard, shards: Iterable[ShardInfo], stop: threading.Event
+) -> Generator[tuple[ShardInfo, Checked], None, None]:
     """Check shards in threads, few ahead of the one that is waited for."""
     waiting: deque[tuple[ShardInfo, Future[Checked]]] = deque()
     with ThreadPoolExecutor(THREADS) as threads:
@@ -133,6 +145,7 @@ def _in_order(check: CheckShard, shards: Iterable[ShardInfo]) -> Iterator[tuple[
             for begun, future in waiting:
                 yield begun, future.result()
         finally:  # the caller may stop early
+            stop.set()
             threads.shutdown(cancel_futures=True)
 
 
@@ -148,26 +161,26 @@ def _key_index_problems(checks: Checks, lines: Sequence[str] | None) -> Iterator
         yield f"{checks.location}/{name}: its lines are not those of the records"
 
 
-def _fetched_and_checked(source: Source, checks: Checks, shard: ShardInfo) -> Checked:
+def _fetched_and_checked(source: Source, checks: Checks, stop: threading.Event, shard: ShardInfo) -> Checked:
     """Fetch the files of a shard, check them, and throw them away."""
     try:
-        problems = list(_fetched(source, checks, {path: shard.files[path] for path in checks.paths(shard)}))
+        problems = list(_fetched(source, checks, stop, {path: shard.files[path] for path in checks.paths(shard)}))
         return Checked(problems) if problems else checks.shard(shard)
     finally:
         for path in checks.paths(shard):
             (checks.directory / path).unlink(missing_ok=True)
 
 
-def _fetched(source: Source, checks: Checks, files: dict[str, FileInfo]) -> Iterator[str]:
-    """Fetch files; yield a problem for each one that does not arrive whole."""
+def _fetched(source: Source, checks: Checks, stop: threading.Event, files: dict[str, FileInfo]) -> Iterator[str]:
+    """Fetch files; yield a problem for each one that does not arrive whole. Raises: WorkCancelledError after stop."""
 
     def attempt(relative: str) -> str | None:
         path = checks.directory / relative
         try:
-            fetch(source, [Wanted(relative, files[relative], path, lambda _: None)], connections=1)
+            wanted = Wanted(relative, files[relative], path, lambda _: None)
+            fetch(source, [wanted], connections=1, cancelled=stop)
         except ShardError as error:
             return str(error)
         return None
 
-    with ThreadPoolExecutor(max(len(files), 1)) as threads:
-        yield from filter(None, threads.map(attempt, files))
+    yield from filter(None, in_threads(attempt, files, threads=len(files)))

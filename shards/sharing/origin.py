@@ -2,8 +2,8 @@
 
 import logging
 import shutil
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -14,7 +14,7 @@ from shards.errors import ShardError
 from shards.index import IndexEntry, read_index
 from shards.layout import index_path, tar_path
 from shards.manifest import FileInfo, Manifest, ShardInfo
-from shards.store.fetch import CONNECTIONS, fetch, fetch_range, fetch_whole
+from shards.store.fetch import CONNECTIONS, fetch, fetch_ranges, fetch_whole
 from shards.store.local import read_ranges
 from shards.store.parts import Span, Wanted, begin_with
 from shards.store.transport import Limited, Source
@@ -41,6 +41,9 @@ class Origin(Protocol):
 
     def payloads(self, column: str, shard: ShardInfo, entries: Sequence[IndexEntry]) -> list[bytes]:
         """The payloads of some samples of a shard, verified. Raises: as move."""
+
+    def cancel(self) -> None:
+        """End soon what other threads wait for here; it raises WorkCancelledError there."""
 
 
 def check_payloads(name: str, entries: Sequence[IndexEntry], payloads: Sequence[bytes]) -> None:
@@ -95,6 +98,9 @@ class LocalOrigin:
         self._moved(sum(map(len, payloads)))
         return payloads
 
+    def cancel(self) -> None:
+        """Do nothing: a disk does not keep anyone waiting."""
+
 
 class RemoteOrigin:
     """A set at a URL. Files and ranges are fetched over several connections at once."""
@@ -104,11 +110,20 @@ class RemoteOrigin:
     ) -> None:
         self._source, self._scratch, self._moved = Limited(source, connections), scratch, moved
         self._manifest, self._connections = manifest, connections
-        self._pool = ThreadPoolExecutor(connections)
+        self._cancelled = threading.Event()
 
     def move(self, files: Mapping[str, FileInfo], place: PutInPlace) -> None:
         wanted = (self._wanted(relative, expected, partial(place, relative)) for relative, expected in files.items())
-        fetch(self._source, wanted, connections=self._connections, received=self._moved)
+        fetch(
+            self._source,
+            wanted,
+            connections=self._connections,
+            received=self._moved,
+            cancelled=self._cancelled,
+        )
+
+    def cancel(self) -> None:
+        self._cancelled.set()
 
     def begin_with(self, relative: str, expected: FileInfo, damaged: Path) -> None:
         """Let `move` begin with a damaged copy of a file. It keeps the samples that are right in it."""
@@ -170,7 +185,7 @@ class RemoteOrigin:
     def _ranges(self, relative: str, entries: Sequence[IndexEntry]) -> list[bytes]:
         """The payloads of some samples of a tar, not verified."""
         ranges = joined_ranges([(entry.payload[0], sum(entry.payload)) for entry in entries])
-        parts = list(self._pool.map(lambda span: fetch_range(self._source, relative, *span), ranges))
+        parts = fetch_ranges(self._source, relative, ranges, connections=self._connections, cancelled=self._cancelled)
         self._moved(sum(map(len, parts)))
         return [_slice(entry, ranges, parts) for entry in entries]
 

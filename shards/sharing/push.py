@@ -4,7 +4,6 @@ import logging
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +25,7 @@ from shards.store.fetch import CONNECTIONS, fetch_if_there
 from shards.store.objects import not_received
 from shards.store.sources import source_of
 from shards.store.stores import store_of
+from shards.store.threads import in_threads
 from shards.store.transport import attempts, is_url
 from shards.store.upload import CHANGED, CLAIM, Store
 
@@ -199,14 +199,10 @@ class _Push:
     def _send_all(self, files: Mapping[str, FileInfo]) -> None:
         """Send the files that the other side lacks. Raises: ShardError that names what is damaged or cannot be sent."""
         self._progress.begin(sum(info.bytes for info in files.values()))
-        with ThreadPoolExecutor(self._connections) as threads:
-            try:
-                for size_bytes, moved in threads.map(lambda item: self._send(*item), files.items()):
-                    self._moved_files += moved
-                    self._progress.done(size_bytes, moved=moved)
-            except BaseException:
-                threads.shutdown(cancel_futures=True)
-                raise
+        sent = in_threads(lambda item: self._send(*item), files.items(), threads=self._connections)
+        for size_bytes, moved in sent:
+            self._moved_files += moved
+            self._progress.done(size_bytes, moved=moved)
 
     def _send(self, relative: str, expected: FileInfo) -> tuple[int, bool]:
         path = self._directory / relative

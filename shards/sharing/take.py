@@ -140,12 +140,16 @@ class _Taking:
         cut = [shard for shard in self.shards if not self._chosen.is_whole(shard)]
         wanted = {path: file for shard in whole for path, file in self._files(shard).items()}
         with ThreadPoolExecutor(SHARDS_AT_ONCE) as threads:
-            there = threads.map(self._target.has, wanted, wanted.values())
-            lacking = {path: file for (path, file), has in zip(wanted.items(), there, strict=True) if not has}
-            self._origin.move(lacking, self._target.place)
-            for shard in whole:
-                self._check_records(shard)
-            written = dict(zip((shard.shard for shard in cut), threads.map(self._cut, cut), strict=True))
+            try:
+                there = threads.map(self._target.has, wanted, wanted.values())
+                lacking = {path: file for (path, file), has in zip(wanted.items(), there, strict=True) if not has}
+                self._origin.move(lacking, self._target.place)
+                for shard in whole:
+                    self._check_records(shard)
+                written = dict(zip((shard.shard for shard in cut), threads.map(self._cut, cut), strict=True))
+            except BaseException:  # such as Ctrl-C, which need not wait for a server that is silent
+                self._origin.cancel()
+                raise
         return [written.get(shard.shard) or with_columns(shard, self._chosen.columns) for shard in self.shards]
 
     def _check_records(self, shard: ShardInfo) -> None:

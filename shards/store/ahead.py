@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from shards.atomic import LockedError
-from shards.store.fetch import FetchCancelledError
+from shards.store.threads import WorkCancelledError
 
 FILES_AT_ONCE = 4
 THREAD = "fetching ahead"
@@ -97,7 +97,7 @@ class FetchingAhead(Ahead):
                 self._failures = 0
             except LockedError:  # another process, or the reader, fetches it
                 continue
-            except FetchCancelledError:
+            except WorkCancelledError:
                 return
             except Exception as error:  # the reader meets it again, if it lasts
                 if not self._closed.is_set():

@@ -11,17 +11,13 @@ from io import FileIO
 from shards.atomic import sync_file, write_all
 from shards.errors import ShardError
 from shards.store.parts import CHUNK_BYTES, Chunk, Part, Span, Wanted
+from shards.store.threads import in_threads
 from shards.store.transport import WAITS_S, NotReceivedError, Reply, Source, attempts
 
 CONNECTIONS = 16
 NAMED = 5  # damaged files that an error names
-JOIN_S = 0.2  # between two looks at the threads, so that Ctrl-C is noticed
 
 LOG = logging.getLogger(__name__)
-
-
-class FetchCancelledError(Exception):
-    """The caller has cancelled a fetch."""
 
 
 def fetch(
@@ -37,21 +33,14 @@ def fetch(
     cancelled: ends the fetch soon after it is set.
 
     Raises: ShardError that names the first file which cannot be fetched; or, after all others were fetched, the files
-        whose bytes are not the expected ones. Of those, only what is known to be right is kept. FetchCancelledError.
+        whose bytes are not the expected ones. Of those, only what is known to be right is kept. WorkCancelledError.
     """
     run = _Fetch(source, wanted, received)
-    alone = connections == 1 and cancelled is None
-    if alone:
-        run.work()
-    threads = [threading.Thread(target=run.work, daemon=True) for _ in range(0 if alone else connections)]
-    for thread in threads:
-        thread.start()
     try:
-        for thread in threads:
-            while thread.is_alive():
-                if cancelled is not None and cancelled.is_set():
-                    raise FetchCancelledError
-                thread.join(JOIN_S)
+        if connections == 1 and cancelled is None:
+            run.work()
+        else:
+            list(in_threads(lambda _: run.work(), range(connections), threads=connections, cancelled=cancelled))
     finally:
         run.stop.set()
     if run.error is not None:
@@ -79,6 +68,25 @@ def fetch_range(source: Source, relative: str, start: int, stop: int) -> bytes:
     if stop > start:
         attempts(ask, name=f"{source.location}/{relative}", say=LOG.warning, moved=lambda: len(data))
     return bytes(data)
+
+
+def fetch_ranges(
+    source: Source,
+    relative: str,
+    ranges: Sequence[tuple[int, int]],
+    *,
+    connections: int = CONNECTIONS,
+    cancelled: threading.Event | None = None,
+) -> list[bytes]:
+    """The bytes of several ranges (start, stop) of a file, as `fetch_range`, over several connections.
+
+    cancelled: ends it soon after it is set. Raises: ShardError; WorkCancelledError.
+    """
+
+    def fetched(span: tuple[int, int]) -> bytes:
+        return fetch_range(source, relative, *span)
+
+    return list(in_threads(fetched, ranges, threads=connections, cancelled=cancelled))
 
 
 def fetch_whole(source: Source, relative: str, *, limit_bytes: int) -> bytes:

@@ -83,7 +83,7 @@ class RemoteFiles:
         return FetchingAhead(wanted, self._fetch_ahead, bytes_of=self.bytes_of, max_bytes=int(share * max_bytes))
 
     def _fetch_ahead(self, relative: str, cancelled: threading.Event) -> None:
-        """Raises: LockedError if another process or thread fetches the file; FetchCancelledError; ShardError."""
+        """Raises: LockedError if another process or thread fetches the file; WorkCancelledError; ShardError."""
         connections = CONNECTIONS // FILES_AT_ONCE
         fill = partial(self._fill, relative, connections=connections, cancelled=cancelled)
         with opened(self._info(relative), fill, name=f"{self.location}/{relative}", wait_s=0):

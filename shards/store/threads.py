@@ -1,0 +1,58 @@
+"""Threads that nobody has to wait for: a process that is interrupted ends though one of them waits for a server."""
+
+import threading
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, wait
+from typing import TypeVar
+
+LOOK_S = 0.2  # between two looks at whether the work is cancelled
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class WorkCancelledError(Exception):
+    """The caller has cancelled the work."""
+
+
+def in_threads(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    threads: int,
+    cancelled: threading.Event | None = None,
+) -> Generator[Result, None, None]:
+    """Yield what the function returns for each item, in the order of the items, computed in several threads.
+
+    If the caller stops, or an item fails, no other item is begun, and what is at work is not waited for: it must not
+    change what others use then.
+
+    cancelled: ends the work soon after it is set.
+
+    Raises: what the function raises; WorkCancelledError.
+    """
+    jobs: list[tuple[Item, Future[Result]]] = [(item, Future()) for item in items]
+    left, taking, stop = iter(jobs), threading.Lock(), threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            with taking:
+                job = next(left, None)
+            if job is None:
+                return
+            item, future = job
+            try:
+                future.set_result(function(item))
+            except BaseException as error:
+                future.set_exception(error)
+
+    for _ in range(min(threads, len(jobs))):
+        threading.Thread(target=work, daemon=True).start()
+    try:
+        for _, future in jobs:
+            while not wait([future], timeout=LOOK_S).done:
+                if cancelled is not None and cancelled.is_set():
+                    raise WorkCancelledError
+            yield future.result()
+    finally:
+        stop.set()
