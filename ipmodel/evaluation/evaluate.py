@@ -19,6 +19,7 @@ from ipmodel.networks.cost import multiply_adds
 from ipmodel.networks.resnet import ResNet, channels_last
 from ipmodel.process.distributed import Ranks
 from ipmodel.runs.preflight import check_files
+from ipmodel.runs.progress import say_waited
 from ipmodel.runs.run import Run, check_trained, trained_network
 from shards.terminal import PLAIN_INTERVAL_S, Progress
 
@@ -95,9 +96,10 @@ def scores_of(
         LOG.warning("phase %s cannot score %s, %s", phase, excluded, reason)
     network = channels_last(trained_network(run, split=split, name=phase).to(ranks.device)).eval()
     summed_NK = np.zeros((len(clips), len(run.classes)))
-    for numbers, logits in ranks.gathered(
-        _own_logits(run, network, clips, phase=phase, ranks=ranks, progress=progress)
-    ):
+    own, fetch_wait_s = _own_logits(run, network, clips, phase=phase, ranks=ranks, progress=progress)
+    if ranks.first:
+        say_waited(run.shard_set.location, f"phase {phase}, split {split}", fetch_wait_s=fetch_wait_s)
+    for numbers, logits in ranks.gathered(own):
         np.add.at(summed_NK, numbers, logits)
     if not np.isfinite(summed_NK).all():
         broken = run.network_file(split, phase)
@@ -125,10 +127,13 @@ def _test_clips(run: Run, *, split: str, phase: str, subset: str) -> Clips:
 @torch.inference_mode()
 def _own_logits(
     run: Run, network: ResNet, clips: Clips, *, phase: str, ranks: Ranks, progress: EvaluationProgress | None
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """This rank's share: sample numbers (M,), and logits (M, K). Each sample has one row for each crop."""
+) -> tuple[tuple[NDArray[np.int64], NDArray[np.float64]], float]:
+    """This rank's share: sample numbers (M,) and logits (M, K), a row for each crop of each sample; and the seconds
+    that reading waited for files from a URL.
+    """
     settings, device = run.recipe.phases[phase], ranks.device
     numbers, logits = [np.empty(0, np.int64)], [np.empty((0, len(run.classes)))]
+    fetch_wait_s = 0.0
     draws = partial(_draws, len(clips), settings.test_crops, ranks)
     pin, workers = device.type == "cuda", run.recipe.workers
     with closing(loader(clips, draws, workers=workers, pin=pin, local_count=ranks.local_count)) as batches:
@@ -138,9 +143,10 @@ def _own_logits(
                 clip_BCTSS = network_input(batch, settings.modality, run.recipe.input, picture_px=clips.picture_px)
                 logits.append(network(clip_BCTSS).logits.double().cpu().numpy())
             numbers.append(host_batch.numbers_B.numpy())
+            fetch_wait_s += host_batch.fetch_wait_s
             if progress is not None:
                 progress.update(phase, len(host_batch))
-    return np.concatenate(numbers), np.concatenate(logits)
+    return (np.concatenate(numbers), np.concatenate(logits)), fetch_wait_s
 
 
 def _draws(samples: int, crops: int, ranks: Ranks) -> Iterator[list[Draw]]:

@@ -1,10 +1,14 @@
-"""The progress of a training over all phases that are left, for a person at a terminal."""
+"""What a person at a terminal reads meanwhile: the progress of a training, and how long reading waited."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TextIO
 
+from shards.store.transport import is_url
 from shards.terminal import Progress
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -64,3 +68,9 @@ class TrainingProgress:
         names = list(self._phases)
         before = names if phase is None else names[: names.index(phase)]
         return sum(self._phases[name].steps * self._phases[name].cost for name in before)
+
+
+def say_waited(location: str, where: str, *, fetch_wait_s: float) -> None:
+    """Log how long reading waited for the files of a set at a URL, over all loader processes of this rank."""
+    if is_url(location):
+        LOG.info("%s: reading waited %.1f s for files from %s", where, fetch_wait_s, location)

@@ -3,7 +3,6 @@
 Shapes: B clips, C channels, T frames, S x S px of the crop, K classes, F features.
 """
 
-import logging
 import math
 import os
 import time
@@ -35,12 +34,10 @@ from ipmodel.runs.checkpoint import (
     save_network,
 )
 from ipmodel.runs.log import Log
-from ipmodel.runs.progress import TrainingProgress
+from ipmodel.runs.progress import TrainingProgress, say_waited
 from ipmodel.training.losses import classification_loss, distillation_loss
 from ipmodel.training.optimiser import optimiser_of, set_rate
-from shards.store.transport import is_url
 
-LOG = logging.getLogger(__name__)
 CURE_OF_DIVERGENCE = "lower optimiser.rate, or look at the data"
 
 
@@ -113,7 +110,8 @@ def train(
             progress.update(step=state.step, loss=loss, clips=phase.batch, wait_s=wait_s)
             fetch_wait_s += batch.fetch_wait_s
             if state.step % batches.steps == 0 and ranks.first:
-                _say_waited(training, epoch=state.step // batches.steps, fetch_wait_s=fetch_wait_s)
+                where = f"{training.where}, epoch {state.step // batches.steps} of {phase.epochs}"
+                say_waited(training.clips.shard_set.location, where, fetch_wait_s=fetch_wait_s)
                 fetch_wait_s = 0.0
             stop = ranks.any(bool(stopped))
             due = ranks.any(time.monotonic() - saved_at > 60 * recipe.checkpoint_minutes)
@@ -127,14 +125,6 @@ def train(
         _save_network_of(training, state)
     if ranks.any(bool(stopped)):  # this also waits until rank 0 has written the network
         raise StoppedError
-
-
-def _say_waited(training: Training, *, epoch: int, fetch_wait_s: float) -> None:
-    """Log how long an epoch's reading waited for a set at a URL, over all loader processes of this rank."""
-    location = training.clips.shard_set.location
-    if is_url(location):
-        where = f"{training.where}, epoch {epoch} of {training.phase.epochs}"
-        LOG.info("%s: reading waited %.1f s for files from %s", where, fetch_wait_s, location)
 
 
 def _set_up_torch(*, deterministic: bool) -> None:

@@ -1,5 +1,6 @@
 """The commands of `ipshards` that share sets between labs."""
 
+import csv
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,9 +30,12 @@ SET = click.argument("location", metavar="SET")  # not click.Path, which would t
 def as_list(_: click.Context, parameter: click.Parameter, text: str | None) -> list[str] | None:
     """The parts of a comma-separated list; None if none was given. An empty one is a mistake of a script.
 
+    A part with a comma in it stands in double quotes, as in CSV.
+
     Raises: BadParameter, which names the option.
     """
-    parts = None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+    fields = [] if text is None else next(csv.reader([text], skipinitialspace=True), [])
+    parts = None if text is None else [field.strip() for field in fields if field.strip()]
     if parts == []:
         raise click.BadParameter("is empty; name at least one, or leave the option out", param=parameter)
     return parts
@@ -132,7 +136,11 @@ def _choice_options(command: Callable) -> Callable:
         COLUMNS,
         click.option("--split", help="Only samples of one subset of this split; goes with --subset."),
         click.option("--subset", help="train, test or unused."),
-        click.option("--classes", callback=as_list, help="Comma-separated; only samples of these classes."),
+        click.option(
+            "--classes",
+            callback=as_list,
+            help="Comma-separated; only samples of these classes. A name with a comma in it stands in double quotes.",
+        ),
         click.option("--keys", type=file, help="A file with keys, one a line: only these samples."),
         click.option("--exclude-keys", type=file, help="A file with keys, one a line: all samples but these."),
     ]

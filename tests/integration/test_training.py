@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -201,6 +202,7 @@ def test_from_a_url_the_weights_are_the_same(
         served.latency_s = 0.0
         done = ipmodel("eval", run, f"--shards={url}")
     assert done.returncode == 0, done.stderr
+    assert re.search(rf"phase i_stream, split 1: reading waited \d+\.\d s for files from {url}", done.stderr)
     assert json.loads((run / "eval.json").read_text())["splits"]["split-1"]["i+p"]["videos"] == 8
     assert "reading waited" not in ipmodel(*train_options(trained / "set", run, trained / "quick.toml")).stderr
 
