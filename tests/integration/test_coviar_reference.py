@@ -20,6 +20,12 @@ on_x86 = pytest.mark.skipif(
 )
 
 
+def reference_of(data: Path, stream: str) -> dict[str, np.ndarray]:
+    """The arrays that the loader gave. They are read once: an .npz unpacks an array each time that it is asked for."""
+    with np.load(data / "coviar_reference" / f"{stream}.npz") as file:
+        return dict(file)
+
+
 def gops_of(stream: Path) -> Iterator[tuple[int, Picture, list[Picture]]]:
     """Yield frame number, picture, and the pictures of its GOP so far, with itself."""
     gop: list[Picture] = []
@@ -30,7 +36,7 @@ def gops_of(stream: Path) -> Iterator[tuple[int, Picture, list[Picture]]]:
 
 @pytest.mark.parametrize("stream", STREAMS)
 def test_motion_vectors_and_accumulated_ones(data: Path, stream: str) -> None:
-    reference = np.load(data / "coviar_reference" / f"{stream}.npz")
+    reference = reference_of(data, stream)
     frames = 0
     fields: Iterator[np.ndarray] = iter(())
     pictures = list(decode.pictures((data / "coviar_reference" / f"{stream}.m4v").read_bytes()))
@@ -54,7 +60,7 @@ def test_motion_vectors_and_accumulated_ones(data: Path, stream: str) -> None:
 @pytest.mark.parametrize("stream", STREAMS)
 def test_residuals_and_accumulated_ones(data: Path, stream: str) -> None:
     """Compared in swscale's default conversion, where the source column of the reference is defined."""
-    reference = np.load(data / "coviar_reference" / f"{stream}.npz")
+    reference = reference_of(data, stream)
     frames = reference["residual_frames"].tolist()
     compared = 0
     for number, picture, gop in gops_of(data / "coviar_reference" / f"{stream}.m4v"):
