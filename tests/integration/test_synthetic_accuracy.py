@@ -13,7 +13,15 @@ from training import ipmodel
 
 MOTION = ("move_left", "move_right", "rotate_cw", "rotate_ccw", "zoom_in", "zoom_out")
 APPEARANCE = ("warm", "cool")
-EPOCHS = {"mr_2d": (14, [10, 12]), "of_2d": (14, [10, 12]), "i_stream": (12, [8, 10]), "p_plain": (1, [])}  # and steps
+EPOCHS = {  # and after which of them the rate falls
+    "mr_2d": (14, [10, 12]),
+    "of_2d": (14, [10, 12]),
+    "mr_2d_distilled": (3, [2]),
+    "of_2d_3d": (4, [3]),
+    "mr_2d_3d": (4, [3]),
+    "i_stream": (12, [8, 10]),
+    "p_plain": (1, []),
+}
 
 
 def test_streams_tell_what_they_can_see_and_fused_tell_more(tmp_path: Path) -> None:
