@@ -132,7 +132,7 @@ def _shard_tasks(
                 output=output,
                 plan=shard,
                 columns=columns,
-                videos=tuple(_video_tasks(request, output.format, shard, work, tools)),
+                videos=tuple(_video_tasks(request, output, shard, work, tools)),
                 kept=receipt,
                 published=frozenset(sources),
                 drop_failed=request.drop_failed,
@@ -142,9 +142,10 @@ def _shard_tasks(
 
 
 def _video_tasks(
-    request: Request, format: int, shard: ShardPlan, work: Mapping[str, tuple[str, ...]], tools: dict[str, str]
+    request: Request, output: Output, shard: ShardPlan, work: Mapping[str, tuple[str, ...]], tools: dict[str, str]
 ) -> Iterator[VideoTask]:
     """Yield a task for each video with work left. work: key -> columns to make."""
+    format, scratch = output.format, output.payload_dir(shard.shard)
     for key, columns in work.items():
         yield VideoTask(
             key=key,
@@ -154,6 +155,7 @@ def _video_tasks(
             tools=tools,
             format=format,
             ffmpeg=request.ffmpeg,
+            scratch=scratch,
         )
 
 

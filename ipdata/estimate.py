@@ -52,7 +52,7 @@ def estimate(plan: Plan, columns: Sequence[str], tools: dict[str, str], *, ffmpe
     lengths = [_frames_of(plan.videos[outcome.sample.key].source, limit) for outcome in done]
     frames = round(sum(lengths) / len(done) * len(plan.videos))
     scale = frames / probed_frames
-    sizes = {c: round(scale * sum(len(outcome.payloads[c].data) for outcome in done)) for c in columns}
+    sizes = {c: round(scale * sum(outcome.payloads[c].size_bytes for outcome in done)) for c in columns}
     seconds = sum(sum(outcome.seconds.values()) for outcome in done)
     return Estimate(
         probed=len(keys),

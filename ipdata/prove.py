@@ -20,7 +20,7 @@ from ipdata.steps.identity import tools_differ
 from ipdata.steps.source import Source
 from ipdata.video.tools import tools_but_ffmpeg, tools_here
 from shards.canonical import sha256_file
-from shards.columns import Payload, in_order
+from shards.columns import AnyPayload, in_order
 from shards.keys import key_of
 from shards.schema import Sample
 from shards.text import printable_bytes
@@ -232,11 +232,12 @@ def _size_of(sample: Sample) -> dict[str, int]:
     return {"width": sample.width, "height": sample.height}
 
 
-def _difference(there: Payload, here: Payload) -> str:
+def _difference(there: AnyPayload, here: AnyPayload) -> str:
     """How two payloads differ; empty if they are equal."""
     if there.data != here.data:
-        return f"{len(there.data)} bytes there, {len(here.data)} here, and they differ"
-    return "" if there == here else "equal bytes, but the index cuts them into other frames"
+        return f"{there.size_bytes} bytes there, {here.size_bytes} here, and they differ"
+    cut_alike = (there.header, there.frames) == (here.header, here.frames)
+    return "" if cut_alike else "equal bytes, but the index cuts them into other frames"
 
 
 class SourceFiles:

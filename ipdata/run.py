@@ -1,6 +1,7 @@
 """Run the tasks of a build or a derivation with an executor; report each video to the progress and to the log."""
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from contextlib import closing
 
@@ -34,6 +35,7 @@ def run_tasks(
         for event in events:
             if isinstance(event, Packed):
                 would_lose += event.would_lose
+                shutil.rmtree(output.payload_dir(event.shard), ignore_errors=True)
                 continue
             progress.update(event)
             lines.write(json.dumps(log_line(event)) + "\n")

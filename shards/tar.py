@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 from shards.errors import ShardError
 
@@ -31,7 +32,17 @@ def _padding(size_bytes: int) -> bytes:
     return b"\0" * (-size_bytes % BLOCK_BYTES)
 
 
-def write_tar(path: Path, members: Iterable[tuple[str, bytes]]) -> list[tuple[int, int]]:
+class Content(Protocol):
+    """The content of a member, which need not be in memory as a whole."""
+
+    @property
+    def size_bytes(self) -> int: ...
+
+    def chunks(self) -> Iterator[bytes]:
+        """Its bytes in order: size_bytes in all."""
+
+
+def write_tar(path: Path, members: Iterable[tuple[str, bytes | Content]]) -> list[tuple[int, int]]:
     """Write members in the given order and sync the file; returns (offset, bytes) of each member's content.
 
     Equal members give equal bytes: no times, owners or record padding. The archive ends with two zero blocks.
@@ -41,10 +52,11 @@ def write_tar(path: Path, members: Iterable[tuple[str, bytes]]) -> list[tuple[in
     positions = []
     with path.open("xb") as file:
         for name, content in members:
-            file.write(_header(name, len(content)))
-            positions.append((file.tell(), len(content)))
-            file.write(content)
-            file.write(_padding(len(content)))
+            size_bytes = len(content) if isinstance(content, bytes) else content.size_bytes
+            file.write(_header(name, size_bytes))
+            positions.append((file.tell(), size_bytes))
+            file.writelines([content] if isinstance(content, bytes) else content.chunks())
+            file.write(_padding(size_bytes))
         file.write(b"\0" * (2 * BLOCK_BYTES))
         file.flush()
         os.fsync(file.fileno())

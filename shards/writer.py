@@ -1,18 +1,18 @@
 """Writes one shard: its tars of payloads with their indexes, and its records."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from shards import canonical
 from shards.atomic import write_synced
-from shards.columns import Column, Payload
+from shards.columns import AnyPayload, Column
 from shards.columns import column_of as known_column
 from shards.errors import ShardError
 from shards.index import IndexEntry, write_index
 from shards.layout import index_path, samples_path, tar_path
 from shards.manifest import FileInfo
 from shards.schema import Sample
-from shards.tar import write_tar
+from shards.tar import Content, write_tar
 
 
 def members_of(sample: Sample, suffix: str, payload: bytes) -> list[tuple[str, bytes]]:
@@ -28,7 +28,7 @@ def write_shard(
     directory: Path,
     shard: str,
     samples: Sequence[Sample],
-    columns: Mapping[str, Sequence[Payload]],
+    columns: Mapping[str, Sequence[AnyPayload]],
     *,
     column_of: Callable[[str], Column] = known_column,
 ) -> dict[str, FileInfo]:
@@ -56,7 +56,7 @@ def write_shard(
 
 
 def _write_column(
-    directory: Path, shard: str, column: Column, samples: Sequence[Sample], payloads: Sequence[Payload]
+    directory: Path, shard: str, column: Column, samples: Sequence[Sample], payloads: Sequence[AnyPayload]
 ) -> list[str]:
     for sample, payload in zip(samples, payloads, strict=True):
         expected = len(column.frame_numbers(sample.picture_types))
@@ -64,25 +64,50 @@ def _write_column(
             raise ShardError(f"{sample.key}: {column.name} must have {expected} frames, got {len(payload)}")
     path = directory / tar_path(column.name, shard)
     path.parent.mkdir(parents=True, exist_ok=True)
-    positions = iter(write_tar(path, _members(column, samples, payloads)))
-    entries = [_entry(sample, payload, positions) for sample, payload in zip(samples, payloads, strict=True)]
+    hashed = [_Hashed(payload) for payload in payloads]
+    positions = iter(write_tar(path, _members(column, samples, hashed)))
+    entries = [_entry(sample, content, positions) for sample, content in zip(samples, hashed, strict=True)]
     write_synced(directory / index_path(column.name, shard), write_index(column.name, entries))
     return [tar_path(column.name, shard), index_path(column.name, shard)]
 
 
-def _members(column: Column, samples: Sequence[Sample], payloads: Sequence[Payload]) -> Iterator[tuple[str, bytes]]:
+class _Hashed:
+    """A payload that is hashed while it is copied."""
+
+    def __init__(self, payload: AnyPayload) -> None:
+        self.payload, self._hash = payload, hashlib.sha256()
+
+    @property
+    def size_bytes(self) -> int:
+        return self.payload.size_bytes
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+    def chunks(self) -> Iterator[bytes]:
+        for chunk in self.payload.chunks():
+            self._hash.update(chunk)
+            yield chunk
+
+
+def _members(
+    column: Column, samples: Sequence[Sample], payloads: Sequence[_Hashed]
+) -> Iterator[tuple[str, bytes | Content]]:
     for sample, payload in zip(samples, payloads, strict=True):
-        yield from members_of(sample, column.payload, payload.data)
+        *described, (name, _) = members_of(sample, column.payload, b"")
+        yield from described
+        yield name, payload
 
 
-def _entry(sample: Sample, payload: Payload, positions: Iterator[tuple[int, int]]) -> IndexEntry:
-    json, cls, content = (list(next(positions)) for _ in range(3))
+def _entry(sample: Sample, content: _Hashed, positions: Iterator[tuple[int, int]]) -> IndexEntry:
+    json, cls, payload = (list(next(positions)) for _ in range(3))
     return IndexEntry(
         key=sample.key,
         json=json,
         cls=cls,
-        payload=content,
-        header=payload.header,
-        frames=payload.frames,
-        sha256=canonical.sha256_bytes(payload.data) if sample.format > 1 else "",
+        payload=payload,
+        header=content.payload.header,
+        frames=content.payload.frames,
+        sha256=content.sha256 if sample.format > 1 else "",
     )

@@ -6,9 +6,11 @@ Steps do not know where they run.
 """
 
 import errno
+import os
 import tempfile
 import traceback
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ipdata.columns.registry import packages_of
@@ -22,7 +24,7 @@ from ipdata.video.stored import Stored
 from ipdata.video.tools import tools_but_ffmpeg, tools_here
 from ipdata.video.transcode import executable, transcode
 from shards.canonical import sha256_bytes
-from shards.columns import Payload
+from shards.columns import AnyPayload, Payload, PayloadFile
 from shards.failures import Failure
 from shards.schema import FORMAT, Sample
 
@@ -51,6 +53,7 @@ class VideoTask:
     tools: dict[str, str]  # name -> version that the build was planned with; a worker with others refuses
     format: int = FORMAT  # of the set
     ffmpeg: str | None = None
+    scratch: Path | None = None  # where payloads wait until their shard is packed; None: in memory
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -72,7 +75,7 @@ class Extracted:
     """What the steps so far have made of one video."""
 
     sample: Sample
-    payloads: dict[str, Payload]
+    payloads: Mapping[str, AnyPayload]
     seconds: dict[str, float]  # spent in each stage; for the log, never for the set
 
 
@@ -107,7 +110,8 @@ def run_step(task: VideoTask, step: Step, begun: Outcome | None) -> Outcome:
         return begun
     _check_tools(task)
     try:
-        return extract(task, step) if begun is None else extend(task, step, begun)
+        extracted = extract(task, step) if begun is None else extend(task, step, begun)
+        return extracted if task.scratch is None else in_files(extracted, task.scratch)
     except BuildError:
         raise
     except VideoError as error:
@@ -141,6 +145,21 @@ def _versions(task: VideoTask, column: str, tools: dict[str, str]) -> dict[str, 
 def failed(task: VideoTask, stage: str, code: str, detail: str) -> Failed:
     """The outcome of a task whose video failed. detail: free text for the log and the report."""
     return Failed(failure=Failure(key=task.key, name=task.video.name, stage=stage, code=code), detail=detail)
+
+
+def in_files(extracted: Extracted, directory: Path) -> Extracted:
+    """Write the payloads to files. So no worker needs memory for a whole shard, and no bytes travel between workers.
+
+    The names are new each time: a worker that was given up may still be at work on the same video.
+    """
+    payloads = dict(extracted.payloads)
+    directory.mkdir(parents=True, exist_ok=True)
+    for column, payload in extracted.payloads.items():
+        if isinstance(payload, Payload):
+            path = directory / f"{extracted.sample.key}.{column}.{os.urandom(4).hex()}"
+            path.write_bytes(payload.data)
+            payloads[column] = PayloadFile(path=path, frames=payload.frames, header=payload.header)
+    return replace(extracted, payloads=payloads)
 
 
 def extract(task: VideoTask, step: Step) -> Extracted:

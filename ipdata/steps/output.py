@@ -36,6 +36,10 @@ class Output:
     def temporary_dir(self) -> Path:
         return self.build_dir / "tmp"
 
+    def payload_dir(self, shard: str) -> Path:
+        """Where the payloads of a shard's videos wait until it is packed."""
+        return self.temporary_dir / "payloads" / shard
+
     @property
     def manifest(self) -> Path:
         return self.directory / MANIFEST

@@ -11,14 +11,14 @@ from ipdata.steps.output import Output
 from ipdata.steps.plan import ShardPlan
 from ipdata.steps.receipt import Receipt
 from shards.atomic import publish
-from shards.columns import Payload
+from shards.columns import AnyPayload, PayloadFile
 from shards.index import read_index
 from shards.layout import index_path, samples_path, tar_path
 from shards.manifest import FileInfo, ShardInfo
 from shards.schema import Sample
 from shards.writer import write_shard
 
-Content = dict[str, tuple[Sample, dict[str, Payload]]]
+Content = dict[str, tuple[Sample, dict[str, AnyPayload]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,14 +115,13 @@ def _published(task: ShardTask) -> Content:
     directory, shard = task.output.directory, task.plan.shard
     lines = (directory / samples_path(shard)).read_bytes().splitlines()
     samples = [Sample.from_json(line, where=samples_path(shard)) for line in lines]
-    payloads: dict[str, dict[str, Payload]] = {sample.key: {} for sample in samples}
+    payloads: dict[str, dict[str, AnyPayload]] = {sample.key: {} for sample in samples}
     for column in task.kept.columns:
-        index = directory / index_path(column, shard)
-        tar = (directory / tar_path(column, shard)).read_bytes()
+        index, tar = directory / index_path(column, shard), directory / tar_path(column, shard)
         for entry in read_index(index.read_bytes(), column=column, where=str(index)):
-            offset, size = entry.payload
-            data = tar[offset : offset + size]
-            payloads[entry.key][column] = Payload(data=data, frames=entry.frames, header=entry.header)
+            payloads[entry.key][column] = PayloadFile(
+                path=tar, offset=entry.payload[0], frames=entry.frames, header=entry.header
+            )
     return {sample.key: (sample, payloads[sample.key]) for sample in samples}
 
 

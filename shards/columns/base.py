@@ -7,6 +7,7 @@ n + 1 offsets from the end of the header, so frame i is data[header + frames[i] 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -22,6 +23,7 @@ Encoding = Mapping[str, Any]  # what the manifest states about a column's encodi
 NAME = re.compile("[a-z][a-z0-9_]{0,31}")  # a folder of the set, and a name in recipes
 RESERVED = ("samples",)  # the folder of the records
 RECORD_SUFFIXES = ("json", "cls")  # of the other members of a sample
+CHUNK_BYTES = 1 << 20  # of a payload in a file, that are in memory at a time
 PAYLOAD = re.compile(r"[a-z0-9_]{1,16}(\.[a-z0-9_]{1,16}){0,2}")
 
 
@@ -42,8 +44,53 @@ class Payload:
     def __len__(self) -> int:
         return len(self.frames) - 1
 
+    @property
+    def size_bytes(self) -> int:
+        return len(self.data)
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes, for those who copy them."""
+        yield self.data
+
     def frame(self, position: int) -> bytes:
         return self.data[self.header + self.frames[position] : self.header + self.frames[position + 1]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PayloadFile:
+    """As Payload, but its bytes lie in a file, and only those that are asked for are in memory."""
+
+    path: Path
+    offset: int = 0  # of its first byte in the file
+    frames: list[int]
+    header: int = 0
+
+    def __len__(self) -> int:
+        return len(self.frames) - 1
+
+    @property
+    def size_bytes(self) -> int:
+        return self.header + self.frames[-1]
+
+    @property
+    def data(self) -> bytes:
+        """Raises: OSError; ShardError if the file is shorter."""
+        return b"".join(self.chunks())
+
+    def chunks(self) -> Iterator[bytes]:
+        """The bytes, some at a time. Raises: as `data`."""
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            left = self.size_bytes
+            while left:
+                chunk = file.read(min(left, CHUNK_BYTES))
+                if not chunk:
+                    raise ShardError(f"{self.path}: ends {left} bytes too early")
+                left -= len(chunk)
+                yield chunk
+
+
+AnyPayload = Payload | PayloadFile
 
 
 @dataclass(frozen=True)

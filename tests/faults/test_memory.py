@@ -1,0 +1,117 @@
+"""A worker needs memory for one video at a time, however large a shard is."""
+
+import tracemalloc
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from built_sets import quick_options, tree
+from commands import in_process
+from made_sets import Scene, sample_of, scenes
+from moving import moving_luma, task_of, write_y4m
+
+from ipdata.datasets.base import Video
+from ipdata.steps import extract
+from ipdata.steps.extract import Extracted, VideoTask, run_steps
+from ipdata.steps.output import Output
+from ipdata.steps.pack import ShardTask, pack
+from ipdata.steps.plan import ShardPlan
+from shards import ShardSet
+from shards.columns import PayloadFile
+
+PAYLOAD_BYTES = 8 << 20
+
+
+def large(scene: Scene, directory: Path) -> Extracted:
+    """The outcome of a video whose bitstream takes 8 MiB of a sparse file."""
+    path = directory / scene.key
+    with path.open("wb") as file:
+        file.truncate(PAYLOAD_BYTES)
+    frames = [PAYLOAD_BYTES * number // scene.frames for number in range(scene.frames + 1)]
+    return Extracted(sample=sample_of(scene), payloads={"video": PayloadFile(path=path, frames=frames)}, seconds={})
+
+
+def test_a_shard_is_packed_in_the_memory_of_a_part_of_a_payload(tmp_path: Path) -> None:
+    made = scenes(classes=1, per_class=12)
+    videos = {
+        scene.key: Video(
+            name=scene.name,
+            source=tmp_path / scene.name,
+            class_name=scene.class_name,
+            class_id=scene.class_id,
+            subsets=scene.subsets,
+        )
+        for scene in made
+    }
+    task = task_of(tmp_path / "any", "transcode.width=64", "transcode.height=48", columns=("video",))
+    output = Output(tmp_path / "set")
+    shard = ShardTask(
+        output=output,
+        plan=ShardPlan(shard="00000", videos=videos, subsets=None),
+        columns=("video",),
+        videos=tuple(replace(task, key=key, video=video) for key, video in videos.items()),
+        kept=None,
+        published=frozenset(),
+        drop_failed=False,
+        strict=False,
+    )
+    outcomes = [large(scene, tmp_path) for scene in made]
+    with output.locked():
+        tracemalloc.start()
+        pack(shard, outcomes)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert (tmp_path / "set/video/00000.tar").stat().st_size > 12 * PAYLOAD_BYTES
+    assert peak_bytes < PAYLOAD_BYTES
+
+
+def test_what_is_extracted_waits_in_files(tmp_path: Path) -> None:
+    """So a worker holds no payload of a video that it has finished, and none travels to another worker."""
+    source = write_y4m(tmp_path / "moving.y4m", moving_luma(frames=14, step_px=(3, 1)))
+    task = task_of(source, columns=("mv", "video"))
+    here, kept = run_steps(task), run_steps(replace(task, scratch=tmp_path / "scratch"))
+    assert isinstance(here, Extracted) and isinstance(kept, Extracted)
+    for column, payload in kept.payloads.items():
+        assert isinstance(payload, PayloadFile) and payload.path.parent == tmp_path / "scratch"
+        assert payload.data == here.payloads[column].data and payload.frames == here.payloads[column].frames
+
+
+def test_no_payload_is_left_after_a_build_and_none_of_a_packed_shard_during_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    in_files = extract.in_files
+
+    def counted(extracted: Extracted, directory: Path) -> Extracted:
+        seen.append(len(list(directory.parent.glob("*"))))
+        return in_files(extracted, directory)
+
+    monkeypatch.setattr(extract, "in_files", counted)
+    done = in_process("ipdata.cli", quick_options(tmp_path / "set", scheduler="none"))
+    assert done.returncode == 0, done.stderr
+    assert max(seen) == 1 and len(seen) == 6  # three shards, one after another
+    assert not (tmp_path / "set/.build/tmp").exists() and len(ShardSet(tmp_path / "set")) == 6
+
+
+def test_a_packed_shard_is_packed_again_if_its_worker_dies(tmp_path: Path) -> None:
+    """Dask then calls pack a second time with the same outcomes: their files must still be there."""
+    source = write_y4m(tmp_path / "moving.y4m", moving_luma(frames=14, step_px=(3, 1)))
+    task: VideoTask = task_of(source, columns=("mv", "video"))
+    output = Output(tmp_path / "set")
+    task = replace(task, scratch=output.payload_dir("00000"))
+    shard = ShardTask(
+        output=output,
+        plan=ShardPlan(shard="00000", videos={task.key: task.video}, subsets=None),
+        columns=task.columns,
+        videos=(task,),
+        kept=None,
+        published=frozenset(),
+        drop_failed=False,
+        strict=False,
+    )
+    with output.locked():
+        outcomes = [run_steps(task)]
+        pack(shard, outcomes)
+        before = tree(tmp_path / "set")
+        pack(shard, outcomes)
+    assert tree(tmp_path / "set") == before
