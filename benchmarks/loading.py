@@ -93,7 +93,7 @@ def _clip_from_video(m4v: bytes, picture_px: tuple[int, int]) -> Clip:
     """MV and R of the P-frames that a test clip needs, nothing else converted."""
     encode = definition_of("previous")
     window = centre_crop(INPUT).window(width=picture_px[0], height=picture_px[1])
-    coded = decode.coded_pictures(m4v)
+    coded = list(decode.coded_pictures(m4v))
     p_frames = [number for number in range(len(coded)) if number % 12]
     wanted = {p_frames[position] for position in middle_positions(len(p_frames), SEGMENTS)}
     mvs, residuals, previous = [], [], None

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from benchmarks.harness import Figure, side_by_side
 from shards import ShardSet, verify
 from shards.canonical import sha256_bytes, sha256_value
-from shards.columns.base import joined
+from shards.columns.payload import joined
 from shards.keyindex import KeyPlace, write_key_index
 from shards.keys import order_of
 from shards.layout import MANIFEST

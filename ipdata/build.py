@@ -145,7 +145,7 @@ def _video_tasks(
     request: Request, output: Output, shard: ShardPlan, work: Mapping[str, tuple[str, ...]], tools: dict[str, str]
 ) -> Iterator[VideoTask]:
     """Yield a task for each video with work left. work: key -> columns to make."""
-    format, scratch = output.format, output.payload_dir(shard.shard)
+    format, payload_dir = output.format, output.payload_dir(shard.shard)
     for key, columns in work.items():
         yield VideoTask(
             key=key,
@@ -155,7 +155,7 @@ def _video_tasks(
             tools=tools,
             format=format,
             ffmpeg=request.ffmpeg,
-            scratch=scratch,
+            payload_dir=payload_dir,
         )
 
 

@@ -1,7 +1,9 @@
 """The estimate of `ipdata plan`: extract the beginnings of a few videos and scale up. Writes nothing."""
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from ipdata.errors import VideoError
 from ipdata.steps.extract import Extracted, VideoTask, run_steps
@@ -32,19 +34,21 @@ def estimate(plan: Plan, columns: Sequence[str], tools: dict[str, str], *, ffmpe
     probe_frames = min(PROBE_FRAMES, limit or PROBE_FRAMES)
     recipe = replace(plan.recipe, limits=replace(plan.recipe.limits, frames=probe_frames))
     keys = list(plan.videos)[:: max(1, len(plan.videos) // PROBE_VIDEOS)][:PROBE_VIDEOS]
-    outcomes = [
-        run_steps(
-            VideoTask(
-                key=key,
-                video=plan.videos[key],
-                recipe=recipe,
-                columns=tuple(columns),
-                tools=tools,
-                ffmpeg=ffmpeg,
+    with tempfile.TemporaryDirectory(prefix="ipdata-") as payload_dir:
+        outcomes = [
+            run_steps(
+                VideoTask(
+                    key=key,
+                    video=plan.videos[key],
+                    recipe=recipe,
+                    columns=tuple(columns),
+                    tools=tools,
+                    payload_dir=Path(payload_dir),
+                    ffmpeg=ffmpeg,
+                )
             )
-        )
-        for key in keys
-    ]
+            for key in keys
+        ]
     done = [outcome for outcome in outcomes if isinstance(outcome, Extracted)]
     if not done:
         return None

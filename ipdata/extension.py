@@ -81,7 +81,7 @@ class Extension:
             columns=columns,
             tools=self.tools,
             format=self.manifest.format,
-            scratch=self.work.payload_dir(plan.shard),
+            payload_dir=self.work.payload_dir(plan.shard),
         )
 
     def _check_sizes(self, samples: Sequence[Sample]) -> None:

@@ -170,19 +170,25 @@ class Again:
         compared = Compared()
         for shard, samples in drawn.items():
             for sample in samples:
-                outcome = self._extracted(shard, sample)
-                if not isinstance(outcome, str):
-                    progress.update(summary(outcome))
-                elif self.sources is None or not self.sources.names(sample):
-                    compared.no_source[sample.key] = outcome
-                    continue
-                for what, how in self._compared(shard, sample, outcome):
-                    compared.counts[what] += 1
-                    if how:
-                        compared.differences.setdefault(what, {})[sample.key] = how
+                self.received.scratch.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryDirectory(dir=self.received.scratch) as payload_dir:
+                    self._compare(shard, sample, Path(payload_dir), compared, progress)
         return compared
 
-    def _extracted(self, shard: str, sample: Sample) -> Outcome | str:
+    def _compare(self, shard: str, sample: Sample, payload_dir: Path, compared: Compared, progress: Unwatched) -> None:
+        """Compare one sample, and add what that gives to `compared`."""
+        outcome = self._extracted(shard, sample, payload_dir)
+        if not isinstance(outcome, str):
+            progress.update(summary(outcome))
+        elif self.sources is None or not self.sources.names(sample):
+            compared.no_source[sample.key] = outcome
+            return
+        for what, how in self._compared(shard, sample, outcome):
+            compared.counts[what] += 1
+            if how:
+                compared.differences.setdefault(what, {})[sample.key] = how
+
+    def _extracted(self, shard: str, sample: Sample, payload_dir: Path) -> Outcome | str:
         """What extracting again gives, or why it is not possible."""
         source: Source
         if self.sources is None:
@@ -198,6 +204,7 @@ class Again:
             recipe=self.recipe,
             columns=self.columns,
             tools=self.tools,
+            payload_dir=payload_dir,
             format=self.received.manifest.format,
             ffmpeg=self.ffmpeg,
         )

@@ -26,7 +26,7 @@ class ReceivedSet(VerifiedSet):
     def __init__(self, location: str, scratch: Path) -> None:
         """scratch: a directory for what is fetched. Raises: ShardError if there is no sound manifest there."""
         super().__init__(location, scratch)
-        self._scratch = scratch
+        self.scratch = scratch
 
     def __str__(self) -> str:
         return self.location
@@ -66,7 +66,7 @@ class ReceivedSet(VerifiedSet):
     def bitstream(self, shard: str, sample: Sample) -> Stored:
         """A copy of the bitstream of one sample. Raises: ShardError if it is damaged."""
         (payload,) = self.payloads(VIDEO, shard, [sample.key])
-        path = self._scratch / f"{sample.key}.m4v"
+        path = self.scratch / f"{sample.key}.m4v"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(payload.data)
         sha256, size = sha256_bytes(payload.data), len(payload.data)

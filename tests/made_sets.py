@@ -13,7 +13,7 @@ import numpy as np
 from shards import canonical, motion
 from shards.arrays import I16, U8
 from shards.columns import COLUMNS, Payload, column_of
-from shards.columns.base import joined
+from shards.columns.payload import joined
 from shards.keyindex import KeyPlace, write_key_index
 from shards.keys import key_of, order_of
 from shards.layout import MANIFEST

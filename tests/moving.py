@@ -1,5 +1,8 @@
 """Videos whose motion is known: a random texture that moves by whole pixels, written without ffmpeg."""
 
+import atexit
+import functools
+import tempfile
 from pathlib import Path
 
 import cv2
@@ -44,10 +47,25 @@ def recipe_of(*overrides: str) -> BuildRecipe:
     return load_recipe("default", [*size, *overrides])
 
 
+@functools.cache
+def payload_dir() -> Path:
+    """A directory for payloads, which goes when the tests have ended."""
+    directory = tempfile.TemporaryDirectory(prefix="payloads-")
+    atexit.register(directory.cleanup)
+    return Path(directory.name)
+
+
 def task_of(source: Path, *overrides: str, columns: tuple[str, ...] = tuple(COLUMNS)) -> VideoTask:
     """The work on one file, as the build would plan it."""
     video = Video(name=source.name, source=source, class_name="any", class_id=0, subsets={"split1": "train"})
-    return VideoTask(key="any-00000000", video=video, recipe=recipe_of(*overrides), columns=columns, tools=tools_here())
+    return VideoTask(
+        key="any-00000000",
+        video=video,
+        recipe=recipe_of(*overrides),
+        columns=columns,
+        tools=tools_here(),
+        payload_dir=payload_dir(),
+    )
 
 
 def extracted_from(source: Path, *overrides: str, columns: tuple[str, ...] = tuple(COLUMNS)) -> Extracted:

@@ -1,21 +1,25 @@
 """The interface of a column in a build: its recipe table, its maker, its tools, and the resource that it wants."""
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any, Protocol
 
 from ipdata.video.decode import Picture
-from shards.columns import COLUMNS, Column, Payload
+from shards.columns import COLUMNS, Column
 from shards.schema import FORMAT
 
 
 class Maker(Protocol):
-    """Makes one column's payload for one video."""
+    """Makes one column's frames for one video. It gives them away as it makes them: no payload is held in memory."""
 
-    def add(self, picture: Picture, previous: Picture) -> None:
-        """Take the next picture and the one before it. The first picture, an I-frame, comes with itself."""
+    def add(self, picture: Picture, previous: Picture) -> Iterable[bytes]:
+        """Take the next picture and the one before it. The first picture, an I-frame, comes with itself.
 
-    def payload(self, m4v: bytes) -> Payload:
-        """The payload of all pictures that were added. m4v: the bitstream that they were decoded from."""
+        Returns the encoded frames that are ready, in order.
+        """
+
+    def rest(self, m4v: bytes) -> Iterable[bytes]:
+        """The encoded frames that are left after the last picture. m4v: the bitstream that all were decoded from."""
 
 
 class ColumnBuild:

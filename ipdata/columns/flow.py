@@ -15,7 +15,6 @@ from ipdata.errors import BuildError
 from ipdata.kernels.parameters import Backend, TVL1Parameters
 from ipdata.video.decode import Picture
 from shards.arrays import F32, U8
-from shards.columns import Payload
 from shards.columns.flow import FLOW
 
 GPU = "GPU"  # the Dask resource of workers that make flow on a GPU
@@ -109,27 +108,24 @@ class FlowMaker:
     """Makes TV-L1 flow from the previous picture to this one: the interval that its motion vectors describe."""
 
     def __init__(self, table: FlowTable, encoding: dict[str, Any], *, width: int, height: int) -> None:
-        self.encoding, self.size = encoding, {"width": width, "height": height}
+        self.encoding = encoding
         self.estimate = estimator(table, width=width, height=height)
         self.waiting: list[tuple[U8, U8]] = []
-        self.frames: list[bytes] = []
 
-    def add(self, picture: Picture, previous: Picture) -> None:
+    def add(self, picture: Picture, previous: Picture) -> list[bytes]:
         if picture.mv is not None:
             self.waiting.append((previous.luma, picture.luma))
-            if len(self.waiting) == self.estimate.batch_pairs:
-                self._estimate_waiting()
+        return self._estimated() if len(self.waiting) == self.estimate.batch_pairs else []
 
-    def payload(self, m4v: bytes) -> Payload:
-        if self.waiting:
-            self._estimate_waiting()
-        return FLOW.join(self.frames, **self.size)
+    def rest(self, m4v: bytes) -> list[bytes]:
+        return self._estimated() if self.waiting else []
 
-    def _estimate_waiting(self) -> None:
+    def _estimated(self) -> list[bytes]:
+        """The flow of the pairs that wait."""
         previous, current = (np.stack(side) for side in zip(*self.waiting, strict=True))
         self.waiting.clear()
-        for flow_px in self.estimate(previous, current):
-            self.frames.append(FLOW.encode(FLOW.store(flow_px, self.encoding), self.encoding))
+        flows_px = self.estimate(previous, current)
+        return [FLOW.encode(FLOW.store(flow_px, self.encoding), self.encoding) for flow_px in flows_px]
 
 
 class FlowBuild(ColumnBuild):

@@ -6,7 +6,6 @@ from typing import Any
 from ipdata.columns.base import ColumnBuild, Maker
 from ipdata.columns.settings import Chroma, JpegSettings
 from ipdata.video.decode import Picture
-from shards.columns import Payload
 from shards.columns.iframe import IFRAME
 
 
@@ -20,16 +19,14 @@ class IframeTable(JpegSettings):
 class IframeMaker:
     """Compresses each I-frame as a JPEG image."""
 
-    def __init__(self, encoding: dict[str, Any], *, width: int, height: int) -> None:
-        self.encoding, self.size = encoding, {"width": width, "height": height}
-        self.frames: list[bytes] = []
+    def __init__(self, encoding: dict[str, Any]) -> None:
+        self.encoding = encoding
 
-    def add(self, picture: Picture, previous: Picture) -> None:
-        if picture.picture_type == "I":
-            self.frames.append(IFRAME.encode(picture.rgb, self.encoding))
+    def add(self, picture: Picture, previous: Picture) -> list[bytes]:
+        return [IFRAME.encode(picture.rgb, self.encoding)] if picture.picture_type == "I" else []
 
-    def payload(self, m4v: bytes) -> Payload:
-        return IFRAME.join(self.frames, **self.size)
+    def rest(self, m4v: bytes) -> list[bytes]:
+        return []
 
 
 class IframeBuild(ColumnBuild):
@@ -39,7 +36,7 @@ class IframeBuild(ColumnBuild):
     stated = ("quality", "chroma")
 
     def maker(self, table: IframeTable, *, width: int, height: int) -> Maker:
-        return IframeMaker(self.encoding(table), width=width, height=height)
+        return IframeMaker(self.encoding(table))
 
 
 IFRAME_BUILD = IframeBuild()

@@ -2,23 +2,17 @@
 
 from ipdata.columns.base import ColumnBuild, Maker
 from ipdata.video.decode import Picture
-from shards.columns import Payload
 from shards.columns.mv import MV
 
 
 class MvMaker:
     """Stores the motion vectors of each P-frame."""
 
-    def __init__(self, *, width: int, height: int) -> None:
-        self.size = {"width": width, "height": height}
-        self.frames: list[bytes] = []
+    def add(self, picture: Picture, previous: Picture) -> list[bytes]:
+        return [] if picture.mv is None else [MV.encode(picture.mv, {})]
 
-    def add(self, picture: Picture, previous: Picture) -> None:
-        if picture.mv is not None:
-            self.frames.append(MV.encode(picture.mv, {}))
-
-    def payload(self, m4v: bytes) -> Payload:
-        return MV.join(self.frames, **self.size)
+    def rest(self, m4v: bytes) -> list[bytes]:
+        return []
 
 
 class MvBuild(ColumnBuild):
@@ -29,7 +23,7 @@ class MvBuild(ColumnBuild):
         return ("ffmpeg", "libavcodec")
 
     def maker(self, table: None, *, width: int, height: int) -> Maker:
-        return MvMaker(width=width, height=height)
+        return MvMaker()
 
 
 MV_BUILD = MvBuild()

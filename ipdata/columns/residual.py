@@ -12,7 +12,6 @@ from ipdata.kernels.prediction import predicted_i420
 from ipdata.kernels.residual import follow, stored_residual, subtract, subtract_at
 from ipdata.video.decode import Picture, rgb_of
 from shards.arrays import I16, U8
-from shards.columns import Payload
 from shards.columns.residual import RESIDUAL
 
 # (P-frame, the picture before it) -> clip(R + 128, 0, 255), (H, W, 3) uint8 RGB. It must get every P-frame of a video
@@ -79,17 +78,15 @@ class ResidualTable(JpegSettings):
 class ResidualMaker:
     """Compares each P-frame with an earlier picture after motion compensation."""
 
-    def __init__(self, table: ResidualTable, encoding: dict[str, Any], *, width: int, height: int) -> None:
-        self.encoding, self.size = encoding, {"width": width, "height": height}
+    def __init__(self, table: ResidualTable, encoding: dict[str, Any]) -> None:
+        self.encoding = encoding
         self.stored = definition_of(table.definition)
-        self.frames: list[bytes] = []
 
-    def add(self, picture: Picture, previous: Picture) -> None:
-        if picture.mv is not None:
-            self.frames.append(RESIDUAL.encode(self.stored(picture, previous), self.encoding))
+    def add(self, picture: Picture, previous: Picture) -> list[bytes]:
+        return [] if picture.mv is None else [RESIDUAL.encode(self.stored(picture, previous), self.encoding)]
 
-    def payload(self, m4v: bytes) -> Payload:
-        return RESIDUAL.join(self.frames, **self.size)
+    def rest(self, m4v: bytes) -> list[bytes]:
+        return []
 
 
 class ResidualBuild(ColumnBuild):
@@ -99,7 +96,7 @@ class ResidualBuild(ColumnBuild):
     stated = ("quality", "chroma", "definition")
 
     def maker(self, table: ResidualTable, *, width: int, height: int) -> Maker:
-        return ResidualMaker(table, self.encoding(table), width=width, height=height)
+        return ResidualMaker(table, self.encoding(table))
 
 
 RESIDUAL_BUILD = ResidualBuild()

@@ -1,23 +1,22 @@
 """How the column video is made: the transcoded bitstream, cut into its coded pictures."""
 
+from collections.abc import Iterator
+
 from ipdata.columns.base import ColumnBuild, Maker
 from ipdata.video import decode
 from ipdata.video.decode import Picture
-from shards.columns import Payload
 from shards.columns.video import VIDEO
 
 
 class VideoMaker:
     """Stores the transcoded bitstream itself."""
 
-    def __init__(self, *, width: int, height: int) -> None:
-        self.size = {"width": width, "height": height}
+    def add(self, picture: Picture, previous: Picture) -> list[bytes]:
+        """No frames: the bitstream has them all."""
+        return []
 
-    def add(self, picture: Picture, previous: Picture) -> None:
-        """Do nothing: the bitstream has everything."""
-
-    def payload(self, m4v: bytes) -> Payload:
-        return VIDEO.join(decode.coded_pictures(m4v), **self.size)
+    def rest(self, m4v: bytes) -> Iterator[bytes]:
+        return decode.coded_pictures(m4v)
 
 
 class VideoBuild(ColumnBuild):
@@ -28,7 +27,7 @@ class VideoBuild(ColumnBuild):
         return ("ffmpeg",)
 
     def maker(self, table: None, *, width: int, height: int) -> Maker:
-        return VideoMaker(width=width, height=height)
+        return VideoMaker()
 
 
 VIDEO_BUILD = VideoBuild()

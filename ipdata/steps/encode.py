@@ -1,17 +1,20 @@
 """Make the payloads of the columns from the decoded pictures, in one pass."""
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import cv2
 
+from ipdata.columns.base import Maker
 from ipdata.columns.registry import column_build_of
 from ipdata.errors import VideoError
 from ipdata.recipe import BuildRecipe
+from ipdata.steps.spool import Spool
 from ipdata.video import decode
 from ipdata.video.decode import Picture
-from shards.columns import Payload
+from shards.columns import PayloadFile
 
 
 class Clock:
@@ -30,9 +33,16 @@ class Clock:
 
 
 def encode_columns(
-    m4v: bytes, columns: Sequence[str], recipe: BuildRecipe, clock: Clock, *, picture_types: str
-) -> dict[str, Payload]:
+    m4v: bytes,
+    columns: Mapping[str, Path],
+    recipe: BuildRecipe,
+    clock: Clock,
+    *,
+    picture_types: str,
+) -> dict[str, PayloadFile]:
     """Make the payload of each column, in one pass over a bitstream that must have pictures of these types ("IPPP...").
+
+    columns: column -> the file that its payload is written to.
 
     Raises: VideoError if it has other pictures, which is checked before any is decoded; or if some do not decode.
     """
@@ -40,6 +50,28 @@ def encode_columns(
     check_picture_types(decode.coded_picture_types(m4v), picture_types)
     size = {"width": recipe.transcode.width, "height": recipe.transcode.height}
     makers = {name: column_build_of(name).maker(recipe.columns.get(name), **size) for name in columns}
+    with ExitStack() as files:
+        spools = {}
+        for name, path in columns.items():
+            column = column_build_of(name).column
+            frames = len(column.frame_numbers(picture_types))
+            spools[name] = files.enter_context(Spool(path, column, frames=frames, **size))
+        _add_pictures(m4v, makers, spools, recipe, clock, picture_types)
+        for name, maker in makers.items():
+            with clock.stage(name):
+                spools[name].add(maker.rest(m4v))
+        return {name: spool.payload() for name, spool in spools.items()}
+
+
+def _add_pictures(
+    m4v: bytes,
+    makers: Mapping[str, Maker],
+    spools: Mapping[str, Spool],
+    recipe: BuildRecipe,
+    clock: Clock,
+    picture_types: str,
+) -> None:
+    """Decode picture after picture, and write the frames that the makers make of them."""
     decoded = 0
     for picture, previous in _pairs(m4v, clock):
         expected = picture_types[decoded : decoded + 1] or "no picture"
@@ -54,14 +86,9 @@ def encode_columns(
         decoded += 1
         for name, maker in makers.items():
             with clock.stage(name):
-                maker.add(picture, previous)
+                spools[name].add(maker.add(picture, previous))
     if decoded != len(picture_types):
         raise VideoError("decode", "damaged", f"only {decoded} of {len(picture_types)} coded pictures decode")
-    payloads = {}
-    for name, maker in makers.items():
-        with clock.stage(name):
-            payloads[name] = maker.payload(m4v)
-    return payloads
 
 
 def check_picture_types(found: str, expected: str) -> None:

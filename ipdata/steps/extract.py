@@ -6,11 +6,10 @@ Steps do not know where they run.
 """
 
 import errno
-import os
 import tempfile
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from ipdata.columns.registry import packages_of
@@ -19,12 +18,13 @@ from ipdata.errors import BuildError, VideoError
 from ipdata.recipe import BuildRecipe
 from ipdata.steps.encode import Clock, encode_columns
 from ipdata.steps.source import Opened
+from ipdata.steps.spool import payload_path
 from ipdata.video import decode
 from ipdata.video.stored import Stored
 from ipdata.video.tools import tools_but_ffmpeg, tools_here
 from ipdata.video.transcode import executable, transcode
 from shards.canonical import sha256_bytes
-from shards.columns import AnyPayload, Payload, PayloadFile
+from shards.columns import AnyPayload, Payload
 from shards.failures import Failure
 from shards.schema import FORMAT, Sample
 
@@ -51,9 +51,9 @@ class VideoTask:
     recipe: BuildRecipe
     columns: tuple[str, ...]
     tools: dict[str, str]  # name -> version that the build was planned with; a worker with others refuses
+    payload_dir: Path  # where payloads wait until their shard is packed; every worker can write there
     format: int = FORMAT  # of the set
     ffmpeg: str | None = None
-    scratch: Path | None = None  # where payloads wait until their shard is packed; None: in memory
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -110,8 +110,7 @@ def run_step(task: VideoTask, step: Step, begun: Outcome | None) -> Outcome:
         return begun
     _check_tools(task)
     try:
-        extracted = extract(task, step) if begun is None else extend(task, step, begun)
-        return extracted if task.scratch is None else in_files(extracted, task.scratch)
+        return extract(task, step) if begun is None else extend(task, step, begun)
     except BuildError:
         raise
     except VideoError as error:
@@ -147,21 +146,6 @@ def failed(task: VideoTask, stage: str, code: str, detail: str) -> Failed:
     return Failed(failure=Failure(key=task.key, name=task.video.name, stage=stage, code=code), detail=detail)
 
 
-def in_files(extracted: Extracted, directory: Path) -> Extracted:
-    """Write the payloads to files. So no worker needs memory for a whole shard, and no bytes travel between workers.
-
-    The names are new each time: a worker that was given up may still be at work on the same video.
-    """
-    payloads = dict(extracted.payloads)
-    directory.mkdir(parents=True, exist_ok=True)
-    for column, payload in extracted.payloads.items():
-        if isinstance(payload, Payload):
-            path = directory / f"{extracted.sample.key}.{column}.{os.urandom(4).hex()}"
-            path.write_bytes(payload.data)
-            payloads[column] = PayloadFile(path=path, frames=payload.frames, header=payload.header)
-    return replace(extracted, payloads=payloads)
-
-
 def extract(task: VideoTask, step: Step) -> Extracted:
     """The first step: transcode the source, and make the record and the step's payloads.
 
@@ -185,18 +169,23 @@ def extract(task: VideoTask, step: Step) -> Extracted:
         with clock.stage("source"):
             sha256 = opened.sha256()
     sample = _sample(task, facts, sha256, m4v)
-    payloads = encode_columns(m4v, step.columns, task.recipe, clock, picture_types=sample.picture_types)
+    payloads = encode_columns(m4v, _files(task, step), task.recipe, clock, picture_types=sample.picture_types)
     return _finished(task, step, Extracted(sample=sample, payloads=payloads, seconds=clock.seconds))
 
 
 def extend(task: VideoTask, step: Step, begun: Extracted) -> Extracted:
     """A later step: make its columns from the bitstream that is there already, and add them. Raises: VideoError."""
     clock, m4v, types = Clock(), begun.payloads[VIDEO].data, begun.sample.picture_types
-    payloads = encode_columns(m4v, step.columns, task.recipe, clock, picture_types=types)
+    payloads = encode_columns(m4v, _files(task, step), task.recipe, clock, picture_types=types)
     stages = {*begun.seconds, *clock.seconds}
     seconds = {stage: begun.seconds.get(stage, 0.0) + clock.seconds.get(stage, 0.0) for stage in stages}
     extended = Extracted(sample=begun.sample, payloads={**begun.payloads, **payloads}, seconds=seconds)
     return _finished(task, step, extended)
+
+
+def _files(task: VideoTask, step: Step) -> dict[str, Path]:
+    """The files for the payloads of a step."""
+    return {column: payload_path(task.payload_dir, task.key, column) for column in step.columns}
 
 
 def _finished(task: VideoTask, step: Step, extracted: Extracted) -> Extracted:

@@ -29,6 +29,8 @@ _ANY_METADATA: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__versi
 PICTURE_START = b"\0\0\1\xb6"
 CODED_TYPES = {0: "I", 1: "P"}
 
+PARSED_BYTES = 1 << 20  # of a bitstream that are cut into pictures at a time
+
 LIMIT = {"max_pixels": str(MAX_PIXELS)}  # a decoder's option against hostile headers
 
 # Table from luma 16..235 to 0..255, the range that flow takes.
@@ -145,10 +147,12 @@ def _fraction(rate: Any) -> str:
     return "0/1" if rate is None else f"{rate.numerator}/{rate.denominator}"
 
 
-def coded_pictures(m4v: bytes) -> list[bytes]:
+def coded_pictures(m4v: bytes) -> Iterator[bytes]:
     """Cut an MPEG-4 Part 2 elementary stream into its coded pictures; joined, they are the stream."""
-    parser = av.CodecContext.create("mpeg4", "r")
-    return [bytes(packet) for packet in [*parser.parse(m4v), *parser.parse(None)]]
+    parser, stream = av.CodecContext.create("mpeg4", "r"), memoryview(m4v)
+    for start in range(0, len(m4v), PARSED_BYTES):
+        yield from map(bytes, parser.parse(stream[start : start + PARSED_BYTES]))
+    yield from map(bytes, parser.parse(None))
 
 
 def coded_picture_types(m4v: bytes) -> str:

@@ -1,21 +1,15 @@
-"""What a column is: one class holds all that this software knows of one modality of a set.
-
-A frame series is one payload: an optional header, then the encoded frames one after another. `Payload.frames` holds
-n + 1 offsets from the end of the header, so frame i is data[header + frames[i] : header + frames[i + 1]].
-"""
+"""What a column is: one class holds all that this software knows of one modality of a set."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from shards.arrays import F32, I16, U8
+from shards.columns.payload import Payload, joined
 from shards.errors import ShardError
-from shards.index import rising_from_0
 
 Pictures = Literal["I", "P", "all"]
 Encoding = Mapping[str, Any]  # what the manifest states about a column's encoding: media, quality, bound_px, ...
@@ -23,74 +17,7 @@ Encoding = Mapping[str, Any]  # what the manifest states about a column's encodi
 NAME = re.compile("[a-z][a-z0-9_]{0,31}")  # a folder of the set, and a name in recipes
 RESERVED = ("samples",)  # the folder of the records
 RECORD_SUFFIXES = ("json", "cls")  # of the other members of a sample
-CHUNK_BYTES = 1 << 20  # of a payload in a file, that are in memory at a time
 PAYLOAD = re.compile(r"[a-z0-9_]{1,16}(\.[a-z0-9_]{1,16}){0,2}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Payload:
-    """One sample's bytes in one column, and where its frames lie in them."""
-
-    data: bytes
-    frames: list[int]  # n + 1 offsets from 0
-    header: int = 0  # bytes before the first frame
-
-    def __post_init__(self) -> None:
-        if not rising_from_0(self.frames) or self.header < 0:
-            raise ShardError(f"frame offsets must rise from 0, got {self.frames[:4]}... after {self.header} bytes")
-        if self.header + self.frames[-1] != len(self.data):
-            raise ShardError(f"frames end at byte {self.header + self.frames[-1]} of {len(self.data)}")
-
-    def __len__(self) -> int:
-        return len(self.frames) - 1
-
-    @property
-    def size_bytes(self) -> int:
-        return len(self.data)
-
-    def chunks(self) -> Iterator[bytes]:
-        """The bytes, for those who copy them."""
-        yield self.data
-
-    def frame(self, position: int) -> bytes:
-        return self.data[self.header + self.frames[position] : self.header + self.frames[position + 1]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class PayloadFile:
-    """As Payload, but its bytes lie in a file, and only those that are asked for are in memory."""
-
-    path: Path
-    offset: int = 0  # of its first byte in the file
-    frames: list[int]
-    header: int = 0
-
-    def __len__(self) -> int:
-        return len(self.frames) - 1
-
-    @property
-    def size_bytes(self) -> int:
-        return self.header + self.frames[-1]
-
-    @property
-    def data(self) -> bytes:
-        """Raises: OSError; ShardError if the file is shorter."""
-        return b"".join(self.chunks())
-
-    def chunks(self) -> Iterator[bytes]:
-        """The bytes, some at a time. Raises: as `data`."""
-        with self.path.open("rb") as file:
-            file.seek(self.offset)
-            left = self.size_bytes
-            while left:
-                chunk = file.read(min(left, CHUNK_BYTES))
-                if not chunk:
-                    raise ShardError(f"{self.path}: ends {left} bytes too early")
-                left -= len(chunk)
-                yield chunk
-
-
-AnyPayload = Payload | PayloadFile
 
 
 @dataclass(frozen=True)
@@ -121,12 +48,6 @@ class Canvas(Protocol):
 
     def flow(self, flow_px: F32) -> U8:
         """Flow (H, W, 2) in px as a cell: colours and arrows."""
-
-
-def joined(frames: Sequence[bytes], *, header: bytes = b"") -> Payload:
-    """The payload of encoded frames: the header, then one frame after another."""
-    offsets = np.cumsum([0, *map(len, frames)]).tolist()
-    return Payload(data=header + b"".join(frames), frames=offsets, header=len(header))
 
 
 class Column:
@@ -178,9 +99,18 @@ class Column:
         """The stored array of zero frames: (0, ...)."""
         raise NotImplementedError
 
+    def header(self, frames: int, *, width: int, height: int) -> bytes:
+        """What stands before the first frame in a payload of so many frames."""
+        return b""
+
+    def check_frame(self, frame: bytes, *, width: int, height: int) -> None:
+        """Raises: ShardError if an encoded frame cannot be one of a picture of width x height px."""
+
     def join(self, frames: Sequence[bytes], *, width: int, height: int) -> Payload:
-        """Join the encoded frames of a video into its payload."""
-        return joined(frames)
+        """Join the encoded frames of a video into its payload. Raises: as check_frame."""
+        for frame in frames:
+            self.check_frame(frame, width=width, height=height)
+        return joined(frames, header=self.header(len(frames), width=width, height=height))
 
     def check_encoding(self, encoding: Encoding) -> None:
         """Raises: ShardError if the encoding lacks what `restore` needs."""

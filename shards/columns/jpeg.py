@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shards.arrays import U8
-from shards.columns.base import Column, Encoding, Payload
+from shards.columns.base import Column, Encoding
+from shards.columns.payload import Payload
 from shards.errors import ShardError
 
 ZERO_LEVEL = 128  # stored value of residual 0 and of flow 0

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shards.arrays import F32, I16
-from shards.columns.base import Canvas, Column, Encoding, Payload, SheetRow, joined
+from shards.columns.base import Canvas, Column, Encoding, SheetRow
+from shards.columns.payload import Payload
 from shards.errors import ShardError
 from shards.motion import INTRA, enlarge, grid_of
 
@@ -39,15 +40,12 @@ class Mv(Column):
     def empty(self, *, width: int, height: int) -> I16:
         return np.empty((0, *grid_of(width=width, height=height), 2), np.int16)
 
-    def join(self, frames: Sequence[bytes], *, width: int, height: int) -> Payload:
-        """An npy file: a header of 128 bytes, then the vectors of every frame.
+    def header(self, frames: int, *, width: int, height: int) -> bytes:
+        """The header of an npy file, 128 bytes."""
+        return _npy_header((frames, *grid_of(width=width, height=height), 2))
 
-        Raises: ShardError if a frame does not have the bytes of a picture of this size.
-        """
-        shape = (len(frames), *grid_of(width=width, height=height), 2)
-        for frame in frames:
-            _check_bytes(frame, shape[1:])
-        return joined(frames, header=_npy_header(shape))
+    def check_frame(self, frame: bytes, *, width: int, height: int) -> None:
+        _check_bytes(frame, (*grid_of(width=width, height=height), 2))
 
     def problems(self, payload: Payload, *, width: int, height: int) -> Iterator[str]:
         mv = decode_payload(payload.data)

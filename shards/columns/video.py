@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from shards.columns.base import BytesColumn, Payload
+from shards.columns.base import BytesColumn
+from shards.columns.payload import Payload
 from shards.errors import ShardError
 
 START_CODE = b"\0\0\1"  # every coded picture begins with one

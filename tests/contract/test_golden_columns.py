@@ -67,7 +67,7 @@ GOLDEN = [
 
 
 @pytest.mark.parametrize("golden", GOLDEN, ids=str)
-def test_a_column_has_the_bytes_that_its_algorithm_promises(golden: Golden) -> None:
+def test_a_column_has_the_bytes_that_its_algorithm_promises(golden: Golden, tmp_path: Path) -> None:
     algorithm = column_build_of(golden.column).algorithm
     if golden.algorithm != algorithm:
         pytest.skip(f"GOLDEN {golden.column}: this version does not make algorithm {golden.algorithm}")
@@ -77,7 +77,9 @@ def test_a_column_has_the_bytes_that_its_algorithm_promises(golden: Golden) -> N
     if other:
         pytest.skip(f"GOLDEN {golden.column}: NOT COMPARED, its bytes were recorded with {needed}, here is {other}")
     video = Video(name=CLIP.name, source=CLIP, class_name="any", class_id=0, subsets={"split1": "train"})
-    task = VideoTask(key="clip-00000000", video=video, recipe=recipe, columns=(golden.column,), tools=here)
+    task = VideoTask(
+        key="clip-00000000", video=video, recipe=recipe, columns=(golden.column,), tools=here, payload_dir=tmp_path
+    )
     outcome = run_steps(task)
     assert isinstance(outcome, Extracted), outcome
     found = hashlib.sha256(outcome.payloads[golden.column].data).hexdigest()
@@ -92,7 +94,7 @@ def test_the_algorithm_of_each_column_is_recorded() -> None:
         assert (column, algorithm) in recorded, f"record the bytes of algorithm {algorithm} of {column} in GOLDEN"
 
 
-def test_a_changed_byte_asks_for_another_algorithm(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_byte_asks_for_another_algorithm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The test above fails if the code changes what it makes."""
     import ipdata.video.decode as decode
 
@@ -102,4 +104,4 @@ def test_a_changed_byte_asks_for_another_algorithm(monkeypatch: pytest.MonkeyPat
     with pytest.raises(
         (AssertionError, pytest.skip.Exception), match=r"raise ColumnBuild.algorithm of mv|NOT COMPARED"
     ):
-        test_a_column_has_the_bytes_that_its_algorithm_promises(golden)
+        test_a_column_has_the_bytes_that_its_algorithm_promises(golden, tmp_path)

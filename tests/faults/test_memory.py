@@ -4,11 +4,12 @@ import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from built_sets import quick_options, tree
 from commands import in_process
 from made_sets import Scene, sample_of, scenes
-from moving import moving_luma, task_of, write_y4m
+from moving import HEIGHT, WIDTH, moving_luma, task_of, write_y4m
 
 from ipdata.datasets.base import Video
 from ipdata.steps import extract
@@ -65,31 +66,39 @@ def test_a_shard_is_packed_in_the_memory_of_a_part_of_a_payload(tmp_path: Path) 
     assert peak_bytes < PAYLOAD_BYTES
 
 
-def test_what_is_extracted_waits_in_files(tmp_path: Path) -> None:
-    """So a worker holds no payload of a video that it has finished, and none travels to another worker."""
-    source = write_y4m(tmp_path / "moving.y4m", moving_luma(frames=14, step_px=(3, 1)))
-    task = task_of(source, columns=("mv", "video"))
-    here, kept = run_steps(task), run_steps(replace(task, scratch=tmp_path / "scratch"))
-    assert isinstance(here, Extracted) and isinstance(kept, Extracted)
-    for column, payload in kept.payloads.items():
-        assert isinstance(payload, PayloadFile) and payload.path.parent == tmp_path / "scratch"
-        assert payload.data == here.payloads[column].data and payload.frames == here.payloads[column].frames
+def test_frames_go_to_files_as_they_are_made(tmp_path: Path) -> None:
+    """Of a video, the bitstream and a few pictures are in memory, but no payload."""
+    noise = np.random.default_rng(0).integers(0, 256, (300, HEIGHT, WIDTH), np.uint8)
+    peaks_bytes, videos_bytes, residuals_bytes = [], [], []
+    for frames in (2, 30, 300):  # the first one compiles
+        source = write_y4m(tmp_path / f"{frames}.y4m", noise[:frames])
+        task = task_of(source, "transcode.quantiser=31", columns=("iframe", "mv", "residual", "video"))
+        tracemalloc.start()
+        outcome = run_steps(task)
+        peaks_bytes.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert isinstance(outcome, Extracted), outcome
+        videos_bytes.append(outcome.payloads["video"].size_bytes)
+        residuals_bytes.append(outcome.payloads["residual"].size_bytes)
+    grown_bytes = peaks_bytes[2] - peaks_bytes[1]
+    assert grown_bytes < 3 * (videos_bytes[2] - videos_bytes[1]), (peaks_bytes, videos_bytes)
+    assert grown_bytes < residuals_bytes[2] - residuals_bytes[1], (peaks_bytes, residuals_bytes)
 
 
 def test_no_payload_is_left_after_a_build_and_none_of_a_packed_shard_during_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
-    in_files = extract.in_files
+    payload_path = extract.payload_path
 
-    def counted(extracted: Extracted, directory: Path) -> Extracted:
+    def counted(directory: Path, key: str, column: str) -> Path:
         seen.append(len(list(directory.parent.glob("*"))))
-        return in_files(extracted, directory)
+        return payload_path(directory, key, column)
 
-    monkeypatch.setattr(extract, "in_files", counted)
+    monkeypatch.setattr(extract, "payload_path", counted)
     done = in_process("ipdata.cli", quick_options(tmp_path / "set", scheduler="none"))
     assert done.returncode == 0, done.stderr
-    assert max(seen) == 1 and len(seen) == 6  # three shards, one after another
+    assert max(seen) == 1 and len(seen) == 6 * 5  # three shards, one after another
     assert not (tmp_path / "set/.build/tmp").exists() and len(ShardSet(tmp_path / "set")) == 6
 
 
@@ -98,7 +107,7 @@ def test_a_packed_shard_is_packed_again_if_its_worker_dies(tmp_path: Path) -> No
     source = write_y4m(tmp_path / "moving.y4m", moving_luma(frames=14, step_px=(3, 1)))
     task: VideoTask = task_of(source, columns=("mv", "video"))
     output = Output(tmp_path / "set")
-    task = replace(task, scratch=output.payload_dir("00000"))
+    task = replace(task, payload_dir=output.payload_dir("00000"))
     shard = ShardTask(
         output=output,
         plan=ShardPlan(shard="00000", videos={task.key: task.video}, subsets=None),

@@ -13,8 +13,8 @@ from verifying import QUICKLY, problems
 
 from shards import ShardSet, canonical
 from shards.columns import COLUMNS, Payload
-from shards.columns.base import joined
 from shards.columns.mv import decode_payload
+from shards.columns.payload import joined
 from shards.manifest import Manifest
 from shards.schema import Sample
 from shards.tar import walk_tar, write_tar

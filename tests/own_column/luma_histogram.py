@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from shards.columns import Column, Encoding, Payload
+from shards.columns import Column, Encoding
 from shards.columns.base import Canvas, SheetRow
 from shards.errors import ShardError
 
@@ -67,16 +67,15 @@ else:
                 raise ValueError(f"bins must be 2 to 256, got {self.bins}")
 
     class HistogramMaker:
-        def __init__(self, encoding: dict[str, Any], **size: int) -> None:
-            self.encoding, self.size = encoding, size
-            self.frames: list[bytes] = []
+        def __init__(self, encoding: dict[str, Any]) -> None:
+            self.encoding = encoding
 
-        def add(self, picture: Picture, previous: Picture) -> None:
+        def add(self, picture: Picture, previous: Picture) -> list[bytes]:
             counts = np.histogram(picture.luma, bins=self.encoding["bins"], range=(0, 256))[0]
-            self.frames.append(COLUMN.encode(counts.astype(np.uint32), self.encoding))
+            return [COLUMN.encode(counts.astype(np.uint32), self.encoding)]
 
-        def payload(self, m4v: bytes) -> Payload:
-            return COLUMN.join(self.frames, **self.size)
+        def rest(self, m4v: bytes) -> list[bytes]:
+            return []
 
     class HistogramBuild(ColumnBuild):
         column = COLUMN
@@ -85,6 +84,6 @@ else:
         stated = ("bins",)
 
         def maker(self, table: Table, *, width: int, height: int) -> Maker:
-            return HistogramMaker(self.encoding(table), width=width, height=height)
+            return HistogramMaker(self.encoding(table))
 
     BUILD = HistogramBuild()

@@ -1,5 +1,7 @@
 """The pictures of the transcoded video are checked before any column is made of them."""
 
+from pathlib import Path
+
 import pytest
 from moving import moving_luma, recipe_of, write_y4m
 
@@ -23,7 +25,7 @@ def test_headers_tell_the_types_that_decoding_gives(m4v: bytes) -> None:
 
 
 def test_b_pictures_are_no_p_pictures(m4v: bytes) -> None:
-    coded = decode.coded_pictures(m4v)
+    coded = list(decode.coded_pictures(m4v))
     at = coded[3].index(b"\0\0\1\xb6") + 4
     coded[3] = coded[3][:at] + bytes([coded[3][at] & 0x3F | 0x80]) + coded[3][at + 1 :]
     assert decode.coded_picture_types(b"".join(coded)) == "IPP?" + "P" * 8 + "IPP"
@@ -38,31 +40,31 @@ def test_b_pictures_are_no_p_pictures(m4v: bytes) -> None:
     ],
 )
 def test_a_video_of_other_pictures_fails_before_any_flow_is_made(
-    m4v: bytes, expected: str, code: str, monkeypatch: pytest.MonkeyPatch
+    m4v: bytes, tmp_path: Path, expected: str, code: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def made(*_: object, **__: object) -> None:
         raise AssertionError("a flow estimator was made")
 
     monkeypatch.setattr(type(FLOW_BUILD), "maker", made)
     with pytest.raises(VideoError) as caught:
-        encode_columns(m4v, ("flow",), recipe_of(), Clock(), picture_types=expected)
+        encode_columns(m4v, {"flow": tmp_path / "flow"}, recipe_of(), Clock(), picture_types=expected)
     assert (caught.value.stage, caught.value.code) == ("transcode", code)
 
 
-def test_a_picture_that_does_not_decode_is_damage(m4v: bytes) -> None:
-    coded = decode.coded_pictures(m4v)
+def test_a_picture_that_does_not_decode_is_damage(m4v: bytes, tmp_path: Path) -> None:
+    coded = list(decode.coded_pictures(m4v))
     coded[7] = coded[7][: len(coded[7]) // 2]
     broken = b"".join([*coded[:-1], coded[-1][:12]])
     with pytest.raises(VideoError) as caught:
-        encode_columns(broken, ("mv",), recipe_of(), Clock(), picture_types="I" + "P" * 11 + "IPP")
+        encode_columns(broken, {"mv": tmp_path / "mv"}, recipe_of(), Clock(), picture_types="I" + "P" * 11 + "IPP")
     assert caught.value.stage == "decode"
 
 
-def test_pictures_of_another_size_are_refused(m4v: bytes) -> None:
+def test_pictures_of_another_size_are_refused(m4v: bytes, tmp_path: Path) -> None:
     """A received set can hold a bitstream that is not of the size that its records and its recipe state."""
     with pytest.raises(VideoError, match="does not have the recipe's size, 64x48") as caught:
         recipe = recipe_of("transcode.width=64", "transcode.height=48")
-        encode_columns(m4v, ("mv",), recipe, Clock(), picture_types="I" + "P" * 11 + "IPP")
+        encode_columns(m4v, {"mv": tmp_path / "mv"}, recipe, Clock(), picture_types="I" + "P" * 11 + "IPP")
     assert (caught.value.stage, caught.value.code) == ("decode", "unsupported")
 
 

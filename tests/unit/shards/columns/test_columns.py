@@ -12,11 +12,11 @@ from made_sets import ENCODINGS, payload_of
 
 from shards import ShardError
 from shards.columns import Payload, column_of
-from shards.columns.base import joined
 from shards.columns.flow import FLOW
 from shards.columns.iframe import IFRAME
 from shards.columns.jpeg import decode_jpeg, encode_jpeg
 from shards.columns.mv import MV, decode_payload
+from shards.columns.payload import joined
 from shards.columns.residual import RESIDUAL
 
 BOUND_PX = ENCODINGS["flow"]["bound_px"]
