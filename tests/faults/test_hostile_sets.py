@@ -143,6 +143,20 @@ def test_what_is_no_manifest_is_refused(set_dir: Path, text: str) -> None:
         ShardSet(set_dir)
 
 
+@pytest.mark.parametrize("text", ["[" * 10**5, "1" + "0" * 4000, "1" + "0" * 5000], ids=["deep", "long", "longer"])
+@pytest.mark.parametrize(("relative", "field"), [("samples/00000.jsonl", "class_id"), ("mv/00000.idx.json", "header")])
+def test_values_that_no_parser_likes_are_refused_by_name(
+    set_dir: Path, ipshards: Run, relative: str, field: str, text: str
+) -> None:
+    path = set_dir / relative
+    path.write_text(re.sub(rf'"{field}":[0-9]+', f'"{field}":{text}', path.read_text(), count=1))
+    made_sets.edit_manifest(set_dir)
+    for command in (("verify", set_dir), ("verify", set_dir, "--quick")):
+        refused = ipshards(*command)
+        assert refused.returncode == 1 and "Traceback" not in refused.stderr
+        assert re.search(rf"error: {set_dir}: \d problems? found", refused.stderr)
+
+
 def directory(path: Path) -> None:
     path.mkdir()
 
