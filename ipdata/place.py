@@ -16,7 +16,7 @@ from shards.manifest import Manifest
 from shards.reader import ShardSet
 from shards.sharing.choice import Choice
 from shards.sharing.take import take
-from shards.store.transport import is_url
+from shards.store.urls import is_url, shown
 
 LOG = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ LOG = logging.getLogger(__name__)
 def own_place(location: str) -> Path:
     """The directory of the set itself. Raises: BuildError if it must not be changed, ShardError if there is none."""
     if is_url(location):
-        raise BuildError(f"{location}: is a URL; name a directory for the new set with --out")
+        raise BuildError(f"{shown(location)}: is a URL; name a directory for the new set with --out")
     directory = Path(location).absolute()
     _check(directory, cure="add columns with `ipdata build`, or write a new set with --out")
     Manifest.read(directory)  # says best what is wrong where there is no set
@@ -43,7 +43,7 @@ def new_place(location: str, out: Path, columns: tuple[str, ...]) -> Path:
             raise BuildError(f"--out {out}: is, has in it or lies in the set {location}; name another directory")
     _check(out, cure="name another directory with --out")
     manifest = ShardSet(location).manifest
-    check_has_video(manifest, where=location)
+    check_has_video(manifest, where=shown(location))
     others = [name for name in manifest.columns if name not in columns]
     if not (out / MANIFEST).is_file():
         check_writable(out, cure="make it writable, or name another directory with --out")
@@ -52,7 +52,7 @@ def new_place(location: str, out: Path, columns: tuple[str, ...]) -> Path:
     there_now = Manifest.read(out)
     kept, held = _files(manifest, others), _files(there_now, others)
     if held != kept or not set(there_now.columns) <= {*others, *columns}:
-        raise BuildError(f"{out}: holds another set than {location}; name an empty or new directory with --out")
+        raise BuildError(f"{out}: holds another set than {shown(location)}; name an empty or new directory with --out")
     return out
 
 

@@ -25,7 +25,11 @@ from shards.terminal import CommandGroup, end_bar, say, say_done, sigterm_noted
     expected=EXPECTED,
     text_of=text_of,
     extra="train",
-    goes_on="run the same command again to continue from the last checkpoint",
+    goes_on={
+        "train": "run the same command again to continue from the last checkpoint",
+        "eval": "run the same command again; it scores all videos anew",
+        "fuse": "run the same command again",
+    },
 )
 def main() -> None:
     """Train the networks of the paper from a shard set, evaluate them, and fuse their scores."""

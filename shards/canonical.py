@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from shards.errors import ShardError
+from shards.regular import open_regular
 
 MAX_DEPTH = 64  # of tables and lists in each other; Python's own functions for JSON fail at some 1000
 
@@ -48,8 +50,14 @@ def sha256_bytes(data: bytes) -> str:
 
 
 def sha256_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Hash of a file. Raises: OSError if it cannot be read or is not a regular file."""
+    with open_regular(path) as file:
+        return sha256_of(file)
+
+
+def sha256_of(file: FileIO) -> str:
+    """Hash of an open file from its position to its end."""
+    return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sha256_value(value: Any) -> str:

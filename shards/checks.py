@@ -2,18 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 from shards import canonical
 from shards.columns import Column, Payload
 from shards.columns.registry import failures_named
 from shards.errors import ShardError
-from shards.index import IndexEntry, read_index, write_index
+from shards.index import IndexEntry, is_canonical_index, read_index
 from shards.keyindex import KeyPlace
 from shards.keys import order_of
 from shards.layout import files_of, index_path, samples_path, tar_path
 from shards.manifest import FileInfo, Manifest, ShardInfo
+from shards.records import is_canonical, parse_lines
+from shards.regular import check_regular
 from shards.schema import Sample
 from shards.tar import walk_tar
 from shards.writer import members_of
@@ -63,12 +65,13 @@ class Checks:
         """Yield what is wrong with a file, going by the manifest alone."""
         path, name = self.directory / relative, self._name(relative)
         try:
-            if not path.is_file():
-                yield f"{name}: missing; fetch it again, or run the build again"
-            elif path.stat().st_size != expected.bytes:
+            check_regular(path)
+            if path.stat().st_size != expected.bytes:
                 yield f"{name}: {path.stat().st_size} bytes, the manifest says {expected.bytes}; fetch it again"
             elif not (self.quick and path.suffix == ".tar") and FileInfo.of(path) != expected:
                 yield f"{name}: its bytes do not have the sha256 of the manifest; fetch it again"
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            yield f"{name}: missing; fetch it again, or run the build again"
         except OSError as error:
             yield f"{name}: cannot be read ({error.strerror}); check its permissions and the disk"
 
@@ -76,9 +79,9 @@ class Checks:
         return f"{self.location}/{relative}"
 
     def _read_samples(self, relative: str) -> list[Sample]:
-        lines, name = (self.directory / relative).read_bytes().splitlines(keepends=True), self._name(relative)
-        samples = [Sample.from_json(line, where=f"{name}, line {number}") for number, line in enumerate(lines, 1)]
-        if b"".join(sample.to_json() for sample in samples) != b"".join(lines):
+        data, name = (self.directory / relative).read_bytes(), self._name(relative)
+        samples = parse_lines(data, Sample, where=name)
+        if not is_canonical(data, samples):
             raise ShardError(f"{name}: not canonical JSON")
         return samples
 
@@ -90,15 +93,12 @@ class Checks:
         seed, keys = manifest.order["seed"], [sample.key for sample in samples]
         if keys != sorted(keys, key=partial(order_of, seed)):
             yield f"shard {shard.shard}: its samples are not in the order of seed {seed}"
+        made = {column: self._size_in_recipe(column) for column in self.columns}
         for sample in samples:
             if sample.format != min(manifest.format, 2):
                 yield f"{sample.key}: its record is not of format {manifest.format}: video_sha256 came with format 2"
-            for column in self.columns:
-                made = manifest.columns[column].recipe.get(
-                    "transcode", {"width": sample.width, "height": sample.height}
-                )
-                size = (made.get("width"), made.get("height")) if isinstance(made, dict) else made
-                if size != (sample.width, sample.height):
+            for column, size in made.items():
+                if size not in (None, (sample.width, sample.height)):
                     yield f"{sample.key}: {sample.width}x{sample.height} px is not the size in the recipe of {column}"
             if manifest.classes[sample.class_id : sample.class_id + 1] != [sample.class_name]:
                 yield f"{sample.key}: class {sample.class_id} is not {sample.class_name!r} in the manifest"
@@ -107,17 +107,22 @@ class Checks:
             elif shard.subsets is not None and shard.subsets != sample.subsets:
                 yield f"{sample.key}: its subsets {sample.subsets} are not those of shard {shard.shard}"
 
+    def _size_in_recipe(self, column: str) -> object:
+        """Width and height of the pictures, as the recipe of a column states them; None if it does not."""
+        made = self.manifest.columns[column].recipe.get("transcode")
+        return (made.get("width"), made.get("height")) if isinstance(made, dict) else made
+
     def _column_problems(self, shard: ShardInfo, column: Column, samples: list[Sample]) -> Iterator[str]:
         relative, tar = index_path(column.name, shard.shard), tar_path(column.name, shard.shard)
         data, name = (self.directory / relative).read_bytes(), self._name(relative)
         entries = read_index(data, column=column.name, where=name)
-        if write_index(column.name, entries) != data:
+        if not is_canonical_index(data, column.name, entries):
             yield f"{name}: not canonical JSON"
         if [entry.key for entry in entries] != [sample.key for sample in samples]:
             yield f"{name}: its keys are not those of {samples_path(shard.shard)} in the same order"
             return
         for sample, entry in zip(samples, entries, strict=True):
-            if column.pictures and len(entry.frames) - 1 != len(column.frame_numbers(sample.picture_types)):
+            if column.pictures and len(entry.frames) - 1 != _frames_of(column, sample.picture_types):
                 found = len(entry.frames) - 1
                 yield f"{name}: {sample.key} has {found} frames in it, its record asks for another number"
             if bool(entry.sha256) != (self.manifest.format > 1):
@@ -153,6 +158,11 @@ class Checks:
                 yield f"{name}: {sample.key}: {error}"
         for member, _, _ in members:
             yield f"{name}: member {member} belongs to no record"
+
+
+@lru_cache(maxsize=4096)  # videos of equal length have equal types
+def _frames_of(column: Column, picture_types: str) -> int:
+    return len(column.frame_numbers(picture_types))
 
 
 def _payload_problems(column: Column, sample: Sample, entry: IndexEntry, payload: bytes) -> Iterator[str]:

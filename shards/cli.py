@@ -18,6 +18,12 @@ from shards.text import printable_lines
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 LISTED = 5  # keys that an error names where a shortened key is ambiguous
+SAME = "run the same command again; it goes on with what is there"
+GOES_ON = {
+    **dict.fromkeys(("pull", "subset", "push", "merge", "upgrade"), SAME),
+    "verify": "run the same command again; a repair keeps what it has put right",
+    **dict.fromkeys(("info", "show", "diff", "card", "sign", "cache"), "run the same command again"),
+}
 
 
 @click.group(
@@ -25,6 +31,7 @@ LISTED = 5  # keys that an error names where a shortened key is ambiguous
     cls=CommandGroup,
     expected={ShardError: REFUSED, OSError: REFUSED},
     text_of=lambda error: printable_lines(str(error)),
+    goes_on=GOES_ON,
 )
 def main() -> None:
     """Look into shard sets, draw their samples, and share them between labs."""
@@ -77,9 +84,9 @@ def show(location: str, key: str, out: Path | None, frames: int) -> None:
 
 def full_key(shard_set: ShardSet, prefix: str) -> str:
     """The key `prefix`, or the only key that begins with it. Raises: ShardError if there is none, or several."""
-    found = [sample.key for sample in shard_set.samples() if sample.key.startswith(prefix)]
-    if prefix in found:
+    if shard_set.keys.find(prefix) is not None:
         return prefix
+    found = [place.key for place in shard_set.keys.beginning_with(prefix)]
     if not found:
         location = shard_set.location
         raise ShardError(f"{location}: no key begins with {prefix!r}; `ipshards info {location} --keys` lists them")

@@ -1,16 +1,19 @@
 """The records, the indexes and the key index of a set: each is read when it is first needed, and kept in memory."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from typing import TypeVar
 
 from shards.errors import ShardError
 from shards.index import IndexEntry, read_index
-from shards.keyindex import KeyIndex, KeyPlace, write_key_index
+from shards.keyindex import KeyIndex, KeyPlace, places_in_records, write_key_index
 from shards.layout import index_path, samples_path
 from shards.records import parse_lines
 from shards.schema import Sample
 from shards.store.local import LocalFiles, ranges_of
 from shards.store.remote import RemoteFiles
+
+T = TypeVar("T")
 
 MAX_PARSED_BYTES = 1 << 30  # of one file; the key index of ten million videos is smaller
 
@@ -35,22 +38,29 @@ class Contents:
                 counts = f"has {len(index)} lines, and the set {self.manifest.samples} samples"
                 raise ShardError(f"{self.name(name)}: {counts}; verify the set")
             return index
-        numbers = [shard.shard for shard in self.manifest.shards]
-        read = zip(numbers, self.in_turn(numbers), strict=True)
-        places = (KeyPlace.of(sample, shard) for shard, samples in read for sample in samples)
+        read = self._in_turn([shard.shard for shard in self.manifest.shards], self._places_in)
+        places = (place for places in read for place in places)
         return KeyIndex(write_key_index(places), self.manifest.splits, where=self.name("samples"))
+
+    def _places_in(self, shard: str) -> list[KeyPlace]:
+        relative = samples_path(shard)
+        return places_in_records(self._read_file(relative), shard, where=self.name(relative))
 
     def in_turn(self, shards: Sequence[str]) -> Iterator[list[Sample]]:
         """The records of shards, one shard after another. At a URL, those of the second and later are fetched ahead."""
-        if shards:
-            yield self.samples_of(shards[0])
         if all(shard in self._samples for shard in shards):
-            yield from map(self.samples_of, shards[1:])
-            return
-        with self._files.ahead([samples_path(shard)] for shard in shards[1:]) as ahead:
-            for number, shard in enumerate(shards[1:], 1):
-                yield self.samples_of(shard)
-                ahead.reached(number)
+            return map(self.samples_of, shards)
+        return self._in_turn(shards, self.samples_of)
+
+    def _in_turn(self, shards: Sequence[str], read: Callable[[str], T]) -> Iterator[T]:
+        """What `read` gives for the records of each shard."""
+        if shards:
+            yield read(shards[0])
+        if len(shards) > 1:
+            with self._files.ahead([samples_path(shard)] for shard in shards[1:]) as ahead:
+                for number, shard in enumerate(shards[1:], 1):
+                    yield read(shard)
+                    ahead.reached(number)
 
     def samples_of(self, shard: str) -> list[Sample]:
         """The records of one shard."""

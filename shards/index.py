@@ -4,7 +4,7 @@ import operator
 from collections.abc import Sequence
 
 from shards.errors import ShardError
-from shards.records import Record, parse
+from shards.records import Record, is_canonical, parse
 from shards.schema import SHA256
 
 
@@ -30,8 +30,9 @@ class IndexEntry(Record, frozen=True, kw_only=True):
     sha256: str = ""  # of the payload; "" in format 1
 
     def __post_init__(self) -> None:
-        places = (self.json, self.cls, self.payload)
-        if not all(len(place) == 2 and min(place) >= 0 for place in places):
+        # This runs for every entry that is read. Comparisons are quicker than min() and loops.
+        if not (_is_place(self.json) and _is_place(self.cls) and _is_place(self.payload)):
+            places = (self.json, self.cls, self.payload)
             raise ShardError(f"index of {self.key!r}: needs [offset, bytes] of three members, got {places}")
         if self.header < 0 or not rising_from_0(self.frames):
             raise ShardError(f"index of {self.key}: frame offsets must rise from 0, got {str(self.frames)[:40]}")
@@ -46,6 +47,10 @@ class IndexEntry(Record, frozen=True, kw_only=True):
         return start + self.frames[position], self.frames[position + 1] - self.frames[position]
 
 
+def _is_place(place: list[int]) -> bool:
+    return len(place) == 2 and place[0] >= 0 and place[1] >= 0
+
+
 class _Index(Record, frozen=True, kw_only=True):
     column: str
     samples: list[IndexEntry]
@@ -54,6 +59,11 @@ class _Index(Record, frozen=True, kw_only=True):
 def write_index(column: str, entries: Sequence[IndexEntry]) -> bytes:
     """The bytes of `<column>/<shard>.idx.json`."""
     return _Index(column=column, samples=list(entries)).to_json()
+
+
+def is_canonical_index(data: bytes, column: str, entries: Sequence[IndexEntry]) -> bool:
+    """Tell whether these bytes are what `write_index` gives."""
+    return is_canonical(data, [_Index(column=column, samples=list(entries))])
 
 
 def read_index(data: bytes, *, column: str, where: str) -> list[IndexEntry]:

@@ -5,9 +5,12 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 
+import msgspec
+
 from shards.errors import ShardError
 from shards.keys import KEY_PATTERN
 from shards.layout import SHARD_NUMBER
+from shards.records import parse_lines
 from shards.schema import SUBSETS, Sample
 
 SUBSET = f"(?:{'|'.join(SUBSETS)})"
@@ -32,6 +35,28 @@ class KeyPlace:
     def to_line(self) -> str:
         subsets = ",".join(self.subsets[split] for split in sorted(self.subsets))
         return f"{self.key} {self.shard} {self.class_id} {subsets}\n"
+
+
+class _Placed(msgspec.Struct):
+    """What a key index has of a record. Reading no more of it is quick, and takes little memory."""
+
+    key: str
+    class_id: int
+    subsets: dict[str, str]
+
+
+def places_in_records(data: bytes, shard: str, *, where: str) -> list[KeyPlace]:
+    """The places of the records of a shard, of which nothing else is parsed or checked.
+
+    Raises: ShardError that begins with `where`, and names the line, if a key index could not have what it says.
+    """
+    records = parse_lines(data, _Placed, where=where)
+    places = [KeyPlace(record.key, shard, record.class_id, record.subsets) for record in records]
+    for number, place in enumerate(places, 1):
+        if not LINE.fullmatch(place.to_line().removesuffix("\n").encode("utf-8", "surrogatepass")):
+            wrong = "its key, its class or its subsets are not those of a sample"
+            raise ShardError(f"{where}, line {number}: {wrong}; verify the set")
+    return places
 
 
 def write_key_index(places: Iterable[KeyPlace]) -> bytes:
@@ -65,19 +90,33 @@ class KeyIndex:
 
     def find(self, key: str) -> KeyPlace | None:
         """The place of a key; None if the set has no such key. Raises: ShardError as iterating does."""
-        wanted, low, high = key.encode("utf-8", "surrogateescape"), 0, len(self._data)
+        wanted = key.encode("utf-8", "surrogateescape")
+        line = self._line_at(self._first_from(wanted))
+        return self._place(line) if line and line.partition(b" ")[0] == wanted else None
+
+    def beginning_with(self, prefix: str) -> Iterator[KeyPlace]:
+        """The keys that begin with a text, in their order. Raises: ShardError as iterating does."""
+        wanted = prefix.encode("utf-8", "surrogateescape")
+        start = self._first_from(wanted)
+        while (line := self._line_at(start)) and line.startswith(wanted):
+            yield self._place(line)
+            start += len(line) + 1
+
+    def _first_from(self, wanted: bytes) -> int:
+        """Where the line of the first key begins that does not sort before `wanted`."""
+        low, high = 0, len(self._data)
         while low < high:
             start = max(low, self._data.rfind(b"\n", low, (low + high) // 2) + 1)
-            end = self._data.find(b"\n", start)
-            line = self._data[start : end if end >= 0 else high]
-            found = line.partition(b" ")[0]
-            if found == wanted:
-                return self._place(line)
-            if found < wanted:
+            line = self._line_at(start)
+            if line.partition(b" ")[0] < wanted:
                 low = start + len(line) + 1
             else:
                 high = start
-        return None
+        return low
+
+    def _line_at(self, start: int) -> bytes:
+        end = self._data.find(b"\n", start)
+        return self._data[start : end if end >= 0 else len(self._data)]
 
     def select(
         self,

@@ -1,5 +1,6 @@
 """The manifest: what a set is and which bytes belong to it. Written last; what it does not name does not exist."""
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from shards.errors import ShardError
 from shards.failures import Failure
 from shards.layout import KEY_INDEX, MANIFEST, SHARD_NUMBER, files_of, key_index_path, samples_path
 from shards.records import Record, parse
+from shards.regular import open_regular
 from shards.schema import FORMATS, SHA256, SUBSETS, check_splits
 
 ROOT_FILE = re.compile(r"[a-z][a-z0-9_-]{0,39}\.[a-z]{1,8}")
@@ -253,12 +255,28 @@ class Manifest(Record, frozen=True, kw_only=True):
     def read(cls, set_dir: Path) -> "Manifest":
         """The manifest of the set in a directory. Raises: ShardError if there is no sound one."""
         path = set_dir / MANIFEST
-        if not path.is_file():
+        try:
+            data = read_manifest_bytes(path)
+        except (FileNotFoundError, NotADirectoryError):
             cure = "build it, finish its build, or use `ipshards verify --repair`"
-            raise ShardError(f"{set_dir}: no {MANIFEST}, so no shard set; {cure}")
-        if path.stat().st_size > MAX_MANIFEST_BYTES:
-            raise ShardError(f"{path}: is larger than {MAX_MANIFEST_BYTES} bytes, so it is no manifest")
-        return cls.from_json(path.read_bytes(), where=str(path))
+            raise ShardError(f"{set_dir}: no {MANIFEST}, so no shard set; {cure}") from None
+        except OSError as error:
+            cure = "check what it is, its permissions and the disk"
+            raise ShardError(f"{path}: cannot be read ({error.strerror}); {cure}") from None
+        return cls.from_json(data, where=str(path))
+
+
+def read_manifest_bytes(path: Path) -> bytes:
+    """The bytes of a manifest. Raises: ShardError if the file is too large; OSError if it cannot be read."""
+    with open_regular(path) as file:
+        check_manifest_size(os.fstat(file.fileno()).st_size, where=str(path))
+        return file.readall()
+
+
+def check_manifest_size(size_bytes: int, *, where: str) -> None:
+    """Raises: ShardError if a file is too large for a manifest."""
+    if size_bytes > MAX_MANIFEST_BYTES:
+        raise ShardError(f"{where}: is larger than {MAX_MANIFEST_BYTES} bytes, so it is no manifest")
 
 
 class _Stated(msgspec.Struct):

@@ -1,7 +1,6 @@
 """Random access to a shard set: choose split, subset and columns, and get a sample's frames as arrays."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,10 @@ from shards.schema import SUBSETS, Sample
 from shards.store.ahead import Ahead
 from shards.store.local import LocalFiles
 from shards.store.remote import RemoteFiles
-from shards.store.transport import is_url
+from shards.store.threads import in_threads
+from shards.store.urls import is_url
+
+THREADS = 8  # that hash files at once
 
 
 class ShardSet:
@@ -33,13 +35,15 @@ class ShardSet:
         for sample in shard_set.samples(split="1", subset="train"):
             mv = shard_set.read(sample.key, "mv", [0, 5, 10])  # (3, h, w, 2) int16 half-pels
 
-    `len(shard_set)` is the number of samples; iterating gives all records.
+    `len(shard_set)` is the number of samples; iterating gives all records. `location` is the name of the set for errors
+    and records. `address` opens the same set again; of a URL it has the login or the token, so never print or store it.
     """
 
     def __init__(self, location: str | Path) -> None:
         """Raises: ShardError if there is no sound manifest at the location."""
         self._files = RemoteFiles(str(location)) if is_url(location) else LocalFiles(location)
         self.location, self.manifest = self._files.location, self._files.manifest
+        self.address = self._files.address
         self._contents = Contents(self._files)
 
     def __len__(self) -> int:
@@ -129,9 +133,9 @@ class ShardSet:
 
         Raises: ShardError that names a file which is missing or damaged.
         """
-        with ThreadPoolExecutor() as threads:
-            for _ in threads.map(self._files.check, files.keys(), files.values()):
-                pass
+        checked = in_threads(lambda item: self._files.check(*item), files.items(), threads=THREADS)
+        for _ in checked:  # Ctrl-C ends this at once: the threads that read are not waited for
+            pass
 
     def fetching_ahead(self, wanted: Iterable[Iterable[str]], *, share: float = 1.0) -> Ahead:
         """From a URL, fetch files in the background before they are read; a context, which ends that.

@@ -1,5 +1,6 @@
 """Records: JSON objects with fixed fields, which check themselves. The base of all that a set states about itself."""
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, Self, TypeVar
 
@@ -56,6 +57,17 @@ def parse_lines(data: bytes, kind: type[T], *, where: str) -> list[T]:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # line by line, to name the one that is wrong
         return [parse(line, kind, where=f"{where}, line {n}") for n, line in enumerate(data.splitlines(), 1)]
     return values
+
+
+def is_canonical(data: bytes, records: Sequence[Record]) -> bool:
+    """Tell whether these bytes are the canonical JSON of some records without floats, a line each."""
+    # Where nothing is escaped, msgspec writes what canonical.dumps does, several times faster.
+    if b"\\" not in data and data.isascii() and _ENCODER.encode_lines(records) == data:
+        return True
+    return b"".join(record.to_json() for record in records) == data
+
+
+_ENCODER = msgspec.json.Encoder(order="sorted")
 
 
 @cache

@@ -43,7 +43,9 @@ class CommandGroup(click.Group):
 
     extra: the extra that installs what the verbs import.
 
-    goes_on: what to print after "interrupted", such as how to go on.
+    goes_on: what to print after "interrupted", such as how to go on; or that by verb, where it is not the same for all.
+
+    SIGTERM ends a verb as Ctrl-C does, unless the verb handles it.
     """
 
     def __init__(
@@ -52,7 +54,7 @@ class CommandGroup(click.Group):
         expected: Mapping[type[Exception], int],
         text_of: Callable[[Exception], str | None] = str,
         extra: str = "",
-        goes_on: str = "",
+        goes_on: str | Mapping[str, str] = "",
         **settings: Any,
     ) -> None:
         context = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
@@ -61,13 +63,16 @@ class CommandGroup(click.Group):
         self.expected, self.text_of, self.extra, self.goes_on = expected, text_of, extra, goes_on
 
     def invoke(self, ctx: click.Context) -> NoReturn:
+        ctx.with_resource(_sigterm_interrupts())
         with _log_shown():
             try:
                 status = super().invoke(ctx)
             except (click.ClickException, click.exceptions.Exit, click.Abort):  # click's own; some are RuntimeErrors
                 raise
             except KeyboardInterrupt:
-                say("interrupted" + (f"; {self.goes_on}" if self.goes_on else ""))
+                verb = ctx.invoked_subcommand or ""
+                cure = self.goes_on if isinstance(self.goes_on, str) else self.goes_on.get(verb, "")
+                say("interrupted" + (f"; {cure}" if cure else ""))
                 status = INTERRUPTED
             except Exception as error:
                 status, text = self._ending_of(error, verb=ctx.invoked_subcommand)
@@ -257,6 +262,25 @@ def handled(
     finally:
         for number, earlier in zip(chosen, before, strict=True):
             signal.signal(number, signal.SIG_IGN if then_ignored else earlier)
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """Raise KeyboardInterrupt on SIGTERM, unless it is ignored, or a program around this one handles it."""
+    here = threading.current_thread() is threading.main_thread()
+    if not here or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGTERM) is _interrupt:  # otherwise the verb ignores it from now on
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 @contextmanager

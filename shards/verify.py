@@ -20,7 +20,8 @@ from shards.store.parts import Wanted
 from shards.store.remote import read_manifest
 from shards.store.sources import source_of
 from shards.store.threads import in_threads
-from shards.store.transport import Source, is_url
+from shards.store.transport import Source
+from shards.store.urls import is_url, shown
 
 THREADS = min(os.cpu_count() or 1, 8)
 
@@ -56,12 +57,13 @@ def verify(
         yield str(error)
         return
     if sha256 not in (None, manifest.sha256):
-        yield f"{location}/{MANIFEST}: is not the one that was signed, it changed meanwhile; check it again"
+        yield f"{shown(location)}/{MANIFEST}: is not the one that was signed, it changed meanwhile; check it again"
         return
-    names = _chosen(manifest, columns, location=str(location))
+    names = _chosen(manifest, columns, location=shown(location))
     for column in map(manifest.column, names):
         if not column.payload or column.pictures is None:
-            yield f"{location}/{MANIFEST}: the encoding of column {column.name} must state its payload and pictures"
+            lacks = f"the encoding of column {column.name} must state its payload and pictures"
+            yield f"{shown(location)}/{MANIFEST}: {lacks}"
     stop = threading.Event()
     with tempfile.TemporaryDirectory(prefix="ipshards-") as scratch:
         directory, name = (Path(location), str(location)) if source is None else (Path(scratch), source.location)

@@ -1,5 +1,6 @@
 """Serves a directory over HTTP on the loopback. The server records requests, and fails when a test tells it to."""
 
+import base64
 import hashlib
 import re
 import socket
@@ -8,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,7 +22,8 @@ class Served(ThreadingHTTPServer):
     """`asked` lists the requested paths. `faults` lists failures by path; each request takes the first of its path.
 
     With `ranges`, the server answers requests for ranges, and gives each file an ETag. `sent_bytes` counts, by path,
-    the bytes of contents that it sent. Every answer begins after `latency_s`.
+    the bytes of contents that it sent. Every answer begins after `latency_s`. If `login`, such as "name:password", or
+    `query`, such as "token=x", is set, requests without it are refused.
     """
 
     daemon_threads = True
@@ -31,6 +33,7 @@ class Served(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.directory = directory
         self.ranges, self.latency_s = ranges, latency_s
+        self.login = self.query = ""
         self.asked: list[str] = []
         self.sent_bytes: Counter[str] = Counter()
         self.counting = threading.Lock()
@@ -47,19 +50,26 @@ class _Handler(BaseHTTPRequestHandler):
     server: Served
 
     def do_GET(self) -> None:
-        self.relative = unquote(self.path.lstrip("/"))
+        path, _, query = self.path.partition("?")
+        self.relative = unquote(path.lstrip("/"))
         self.server.asked.append(self.relative)
         time.sleep(self.server.latency_s)
-        path = self.server.directory / self.relative
-        if not path.is_file():
+        if query != self.server.query or self._login() != self.server.login:
+            self.send_error(HTTPStatus.UNAUTHORIZED)
+            return
+        file = self.server.directory / self.relative
+        if not file.is_file():
             self.send_error(HTTPStatus.NOT_FOUND)
             return
-        data = self._requested(path.read_bytes())
+        data = self._requested(file.read_bytes())
         if self.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             self.send_error(self.status)
             return
         faults = self.server.faults.get(self.relative)
         (faults.pop(0) if faults else whole)(self, data)
+
+    def _login(self) -> str:
+        return base64.b64decode(self.headers.get("Authorization", "").removeprefix("Basic ")).decode()
 
     def _requested(self, data: bytes) -> bytes:
         """The range that was asked for, if the server knows ranges and the file is the one that the client knows."""
@@ -157,6 +167,16 @@ def stalled(handler: _Handler, data: bytes) -> None:
     truncated(handler, data)
     handler.server.stalled.set()
     time.sleep(STALLED_S)
+
+
+def endless(handler: _Handler, _: bytes) -> None:
+    """Does not say how much comes, and does not stop."""
+    handler.send_response(HTTPStatus.OK)
+    handler.send_header("Connection", "close")
+    handler.end_headers()
+    with suppress(OSError):  # the client has had enough
+        while True:
+            handler.wfile.write(bytes(1 << 20))
 
 
 def page(handler: _Handler, _: bytes) -> None:

@@ -15,7 +15,7 @@ from ipdata.errors import BuildError
 from ipdata.kernels.parameters import Backend, TVL1Parameters
 from ipdata.video.decode import Picture
 from shards.arrays import F32, U8
-from shards.columns.flow import FLOW
+from shards.columns.flow import FLOW, MAX_BOUND_PX, MIN_BOUND_PX
 
 GPU = "GPU"  # the Dask resource of workers that make flow on a GPU
 
@@ -30,8 +30,8 @@ class FlowTable(JpegSettings, TVL1Parameters):
     def __post_init__(self) -> None:
         JpegSettings.__post_init__(self)
         TVL1Parameters.__post_init__(self)
-        if self.bound_px <= 0:
-            raise ValueError(f"bound_px must be positive, got {self.bound_px}")
+        if not MIN_BOUND_PX <= self.bound_px <= MAX_BOUND_PX:
+            raise ValueError(f"bound_px must be positive, {MIN_BOUND_PX:g} to {MAX_BOUND_PX:g}, got {self.bound_px}")
 
 
 class FlowEstimator(Protocol):

@@ -98,7 +98,7 @@ def libavcodec_version() -> str:
 def source_facts(path: Path, *, limit_frames: int | None = None) -> SourceFacts:
     """Decode a source once, up to limit_frames, and count its frames.
 
-    Raises: VideoError if it is not a video, or no frame decodes.
+    Raises: VideoError if it is not a video, its codec is not supported, or no frame decodes.
     """
     options = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS}
     try:
@@ -112,6 +112,9 @@ def _count(container: Any, limit_frames: int | None) -> SourceFacts:
     stream = next((s for s in container.streams.video if not s.disposition & Disposition.attached_pic), None)
     if stream is None:
         raise VideoError("source", "no_video_stream", f"container {container.format.name} has no video stream")
+    if stream.codec_context is None:
+        codec = f"a codec that libavcodec {libavcodec_version()} cannot decode"
+        raise VideoError("source", "unsupported", f"container {container.format.name} holds {codec}")
     stream.codec_context.thread_count = 1
     stream.codec_context.options = dict(LIMIT)
     pts: list[int] = []

@@ -1,5 +1,7 @@
 """The files of a phase: checkpoints to resume from, and at last its network. All are published by rename.
 
+Beside the network lies its sha256, in the form that `sha256sum --check` takes.
+
 A checkpoint is a directory such as `step-00000042`, with weights.safetensors, state.pt (readable with
 weights_only=True) and sha256.json, which is written last. The two newest are kept, so that there is one to resume from
 when the newest is damaged.
@@ -7,8 +9,11 @@ when the newest is damaged.
 
 import io
 import json
+import logging
+import os
 import shutil
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +30,10 @@ from shards.canonical import sha256_bytes, sha256_file
 KEPT = 2  # checkpoints
 WEIGHTS, STATE, DIGESTS = "weights.safetensors", "state.pt", "sha256.json"  # in a checkpoint
 FINAL = "network.safetensors"  # of a complete phase
+HASH_SUFFIX = ".sha256"  # of the file beside a network
 PREFIX = "step-"
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -70,7 +78,7 @@ def newest_checkpoint(directory: Path) -> Checkpoint | None:
             if all(sha256_file(path / file) == digests[file] for file in (WEIGHTS, STATE)):
                 state = torch.load(path / STATE, map_location="cpu", weights_only=True)
                 return Checkpoint(int(path.name.removeprefix(PREFIX)), load_file(path / WEIGHTS), state)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue  # damaged; try the one before
     return None
 
@@ -88,18 +96,52 @@ def remove_checkpoints(directory: Path) -> None:
 
 
 def save_network(path: Path, weights: dict[str, Tensor]) -> None:
-    """Writes the weights to `path`. Published by rename, so the file is whole or absent."""
-    temporary = path.with_name(f"tmp-{path.name}")
-    write_synced(temporary, _serialised(weights))
-    publish(temporary, path)
+    """Writes the weights to `path`, and before that their hash. Published by rename, so a file is whole or absent."""
+    data = _serialised(weights)
+    for file, content in (
+        (hash_file(path), f"{sha256_bytes(data)}  {path.name}\n".encode()),
+        (path, data),
+    ):
+        temporary = file.with_name(f"tmp-{file.name}")
+        write_synced(temporary, content)
+        publish(temporary, file)
+
+
+def hash_file(path: Path) -> Path:
+    """Where the hash of a network's file is."""
+    return path.with_name(path.name + HASH_SUFFIX)
 
 
 def load_network(path: Path) -> dict[str, Tensor]:
-    """The weights in a network's file. Raises: ModelError if it is missing or damaged."""
+    """The weights in a network's file. Warns if there is no hash to compare them with, as in runs of 0.1.0.
+
+    Raises: ModelError if the file is missing or damaged.
+    """
     try:
+        _check_hash(path)
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{path}: cannot read the network ({error}); delete it and train its phase again") from None
+
+
+def _check_hash(path: Path) -> None:
+    """Raises: ModelError if a network does not have the hash that was published with it; OSError."""
+    beside = hash_file(path)
+    try:
+        stated = beside.read_text("ascii", "replace").split()
+    except FileNotFoundError:
+        _warn_without_hash(path)
+        return
+    if stated[:1] != [sha256_file(path)]:
+        cure = "take both files from a copy, or delete the network and train its phase again"
+        raise ModelError(f"{path}: its bytes do not have the sha256 that {beside.name} states; {cure}")
+
+
+@cache  # once for each network of a process
+def _warn_without_hash(path: Path) -> None:
+    if os.environ.get("RANK", "0") == "0":
+        absent = f"{hash_file(path).name} is not there, as in runs of earlier versions"
+        LOG.warning("%s: its bytes cannot be checked, because %s", path, absent)
 
 
 def _found(directory: Path) -> list[Path]:

@@ -1,9 +1,14 @@
 """The log of a training: one JSON line and TensorBoard scalars for each step."""
 
 import json
+import os
+import socket
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from shards.atomic import publish, write_synced
 
 LINE, EVENTS = "log.jsonl", "tensorboard"
 
@@ -12,38 +17,72 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
     """The steps of a log. Lines that a crash left incomplete are left out."""
     lines = []
     for text in path.read_text(errors="replace").splitlines():
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             lines.append(json.loads(text))
     return [line for line in lines if isinstance(line, dict) and "step" in line]
 
 
 class Log:
-    """The log of one phase, which continues after `first_step`. Enable it on the first rank alone."""
+    """The log of one phase, which continues after `first_step`. Enable it on the first rank alone.
+
+    Raises: OSError, also of TensorBoard's file, in the thread that writes.
+    """
 
     def __init__(self, directory: Path, *, first_step: int, enabled: bool = True) -> None:
         self._path = directory / LINE
-        self._events: Any = None
+        self._events: _Events | None = None
         if not enabled:
             return
-        from torch.utils.tensorboard import SummaryWriter  # takes a second to import
-
         self._drop_lost(first_step)
-        self._events = SummaryWriter(str(directory / EVENTS), purge_step=first_step + 1)
+        self._events = _Events(directory / EVENTS, first_step=first_step + 1)
 
     def _drop_lost(self, first_step: int) -> None:
         """Training resumes from a checkpoint and repeats the steps after it, so their lines are removed."""
         if self._path.is_file():
             kept = [line for line in lines_of(self._path) if line["step"] <= first_step]
-            self._path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+            temporary = self._path.with_name(f"tmp-{LINE}")
+            write_synced(temporary, "".join(json.dumps(line) + "\n" for line in kept).encode())
+            publish(temporary, self._path)
 
     def write(self, *, step: int, **values: float) -> None:
         if self._events is None:
             return
         with self._path.open("a") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
-        for name, value in values.items():
-            self._events.add_scalar(name, value, step)
+        self._events.write(step, values)
 
     def close(self) -> None:
         if self._events is not None:
             self._events.close()
+
+
+class _Events:
+    """A file of scalars for TensorBoard.
+
+    TensorBoard's own writer has a thread, whose errors end in a traceback between the lines of the command.
+    """
+
+    def __init__(self, directory: Path, *, first_step: int) -> None:
+        """first_step: TensorBoard hides what earlier files say of this step and later ones."""
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # takes a second to import
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        self._event, self._summary = Event, Summary
+        directory.mkdir(parents=True, exist_ok=True)
+        name = f"events.out.tfevents.{time.time():010.0f}.{socket.gethostname()}.{os.getpid()}.{time.time_ns() % 10**9}"
+        self._records = RecordWriter((directory / name).open("xb"))
+        self._write(Event(file_version="brain.Event:2"))
+        self._write(Event(step=first_step, session_log=SessionLog(status=SessionLog.START)))
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        scalars = [self._summary.Value(tag=name, simple_value=value) for name, value in values.items()]
+        self._write(self._event(step=step, summary=self._summary(value=scalars)))
+        self._records.flush()
+
+    def _write(self, event: Any) -> None:
+        event.wall_time = time.time()
+        self._records.write(event.SerializeToString())
+
+    def close(self) -> None:
+        self._records.close()

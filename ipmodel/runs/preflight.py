@@ -10,7 +10,7 @@ from ipmodel.runs.run import Run
 from shards import ShardSet
 from shards.errors import ShardError
 from shards.manifest import FileInfo
-from shards.store.transport import is_url
+from shards.store.urls import is_url
 
 LOG = logging.getLogger(__name__)
 LARGE_BYTES = 1 << 30  # checking more than this takes long enough to announce it

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TextIO
 
-from shards.store.transport import is_url
+from shards.store.urls import is_url
 from shards.terminal import Progress
 
 LOG = logging.getLogger(__name__)

@@ -36,7 +36,7 @@ def read_record(path: Path) -> Record:
         begun: Record = json.loads(path.read_text())
         recipe = pipelines.from_table(TrainRecipe, begun["recipe"], where=str(path))
         missing = {"shards", "manifest_sha256", "classes", "imagenet"} - begun.keys()
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"{path} is not the record of a run ({error}); use another --out") from None
     if missing:
         raise ModelError(f"{path} is not the record of a run: it lacks {', '.join(sorted(missing))}; use another --out")

@@ -31,7 +31,8 @@ from ipmodel.runs.record import (
 )
 from shards import ShardSet
 from shards.atomic import publish_new, write_synced
-from shards.store.transport import is_url
+from shards.errors import ShardError
+from shards.store.urls import is_url
 
 LOG = logging.getLogger(__name__)
 
@@ -144,7 +145,6 @@ def reopen(directory: Path, *, shards: str | None, overrides: Sequence[str], ran
             f"{directory} is no run: it has no {RUN}; `ipmodel train --shards SET --out {directory}` makes one"
         )
     begun = read_record(path)
-    shards = shards or begun["shards"]
     recipe = pipelines.from_table(TrainRecipe, begun["recipe"], where=str(path), overrides=overrides)
     different = differences(deciding_part(begun), deciding_part({**begun, "recipe": as_json(recipe)}))
     if different:
@@ -152,14 +152,27 @@ def reopen(directory: Path, *, shards: str | None, overrides: Sequence[str], ran
             f"after training, --set can change test_segments and test_crops of phases, {', '.join(CHANGES_NO_NETWORK)}"
         )
         raise ModelError(f"--set {different[0].removeprefix('recipe.')}: {directory} was trained with another; {cure}")
-    run = Run(directory=directory, shard_set=ShardSet(shards), recipe=recipe, imagenet={})
+    shard_set = _set_of(begun) if shards is None else ShardSet(shards)
+    run = Run(directory=directory, shard_set=shard_set, recipe=recipe, imagenet={})
     if list(run.classes) != begun["classes"]:
         other = f"{len(run.classes)} classes, but {directory} was trained on {len(begun['classes'])}, or on others"
-        raise ModelError(f"{shards} has {other}; give the set that it was trained on")
+        raise ModelError(f"{shard_set.location} has {other}; give the set that it was trained on")
     if ranks.first and run.shard_set.manifest.sha256 != begun["manifest_sha256"]:
         risk = "videos that are tested now may have been trained on"
-        LOG.warning("%s is not the set that %s was trained on (other manifest sha256): %s", shards, directory, risk)
+        what = f"{shard_set.location} is not the set that {directory} was trained on"
+        LOG.warning("%s (other manifest sha256): %s", what, risk)
     return run
+
+
+def _set_of(record: Record) -> ShardSet:
+    """The set that a run was trained on. Raises: ShardError if it cannot be opened."""
+    try:
+        return ShardSet(record["shards"])
+    except ShardError as error:
+        if not is_url(record["shards"]):
+            raise
+        cure = "if it needs a login or a token, which no record keeps, give its whole URL with --shards"
+        raise ShardError(f"{error}; {cure}") from None
 
 
 def check_trained(run: Run, *, split: str, name: str) -> None:

@@ -1,6 +1,5 @@
 """The column flow: TV-L1 optical flow of the P-frames, from the previous frame."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +9,8 @@ from shards.arrays import F32, U8
 from shards.columns.base import Canvas, Encoding, SheetRow
 from shards.columns.jpeg import ZERO_LEVEL, JpegColumn, decode_jpeg, encode_jpeg
 from shards.errors import ShardError
+
+MIN_BOUND_PX, MAX_BOUND_PX = 1e-3, 1e6  # beyond them, levels are not floats with single precision any more
 
 
 class Flow(JpegColumn):
@@ -38,8 +39,10 @@ class Flow(JpegColumn):
 
     def check_encoding(self, encoding: Encoding) -> None:
         bound_px = encoding.get("bound_px")
-        if not isinstance(bound_px, int | float) or not 0 < bound_px < math.inf:
-            raise ShardError(f"the encoding of flow needs a positive bound_px, got {bound_px!r:.80}")
+        is_number = isinstance(bound_px, int | float) and not isinstance(bound_px, bool)
+        if bound_px is None or not is_number or not MIN_BOUND_PX <= bound_px <= MAX_BOUND_PX:
+            needs = f"a positive bound_px, {MIN_BOUND_PX:g} to {MAX_BOUND_PX:g}"
+            raise ShardError(f"the encoding of flow needs {needs}, got {bound_px!r:.80}")
 
     def motion_px(self, frames: Sequence[NDArray], canvas: Canvas) -> list[F32]:
         return list(frames)

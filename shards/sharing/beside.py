@@ -13,7 +13,7 @@ from shards.sharing.croissant import parsed_croissant
 from shards.sharing.target import Target
 from shards.store.fetch import fetch_if_there
 from shards.store.sources import source_of
-from shards.store.transport import is_url
+from shards.store.urls import is_url, shown
 
 LOG = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ def carry_beside(location: str, manifest: Manifest, target: Target) -> Path:
         try:
             data = _free_file(location, name)
             if name == CROISSANT and data is not None:
-                parsed_croissant(data, where=f"{location}/{name}")
+                parsed_croissant(data, where=f"{shown(location)}/{name}")
         except (ShardError, OSError) as error:
             LOG.warning("%s; the set is taken without it", error)
             continue

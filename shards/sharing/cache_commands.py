@@ -1,14 +1,17 @@
 """`ipshards cache`: look at the cache of sets at URLs, and make it smaller."""
 
+import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
 from shards.atomic import held
-from shards.canonical import sha256_file
+from shards.canonical import sha256_of
 from shards.errors import ShardError
 from shards.facts import size_of
+from shards.regular import open_regular
 from shards.sharing.commands import BytesShown
 from shards.store.cache import LIMIT_VARIABLE, cache_dir, cache_limit, parse_size
 from shards.store.pruning import Contents, Entry, contents
@@ -70,8 +73,12 @@ def _verify(found: Contents) -> None:
 
 def _is_damaged(path: Path) -> bool:
     try:
-        with path.open("rb") as file, held(file):
-            return sha256_file(path) != path.name
+        with open_regular(path) as file, held(file):
+            state = os.fstat(file.fileno())
+            damaged = sha256_of(file) != path.name
+            with suppress(OSError):  # this was no use of it
+                os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+            return damaged
     except FileNotFoundError:  # pruned meanwhile
         return False
 

@@ -19,7 +19,7 @@ from shards.sharing.push import push as push_set
 from shards.sharing.repair import repair
 from shards.sharing.sign import check_signature
 from shards.store.fetch import CONNECTIONS
-from shards.store.transport import is_url
+from shards.store.urls import is_url, shown
 from shards.terminal import PLAIN_INTERVAL_S, Progress, say, say_done
 from shards.text import printable
 from shards.verify import verify as problems_of
@@ -94,16 +94,16 @@ def verify(
     if repair_url is not None:
         _repair(location, repair_url, columns)
     problems = 0
-    shown = (lambda *_: None) if quick else BytesShown().checked
-    for problem in problems_of(location, columns=columns, quick=quick, sha256=sha256, checked=shown):
+    report = (lambda *_: None) if quick else BytesShown().checked
+    for problem in problems_of(location, columns=columns, quick=quick, sha256=sha256, checked=report):
         problems += 1
         say(printable(problem))
     if problems:
-        raise ShardError(f"{location}: {problems} {'problem' if problems == 1 else 'problems'} found")
+        raise ShardError(f"{shown(location)}: {problems} {'problem' if problems == 1 else 'problems'} found")
     manifest = ShardSet(location).manifest if is_url(location) else Manifest.read(Path(location))
     how = "sizes, records and indexes" if quick else "every byte"
     click.echo(f"sound: {manifest.samples} samples in {len(manifest.shards)} shards, {how} checked")
-    say_done(begun_s, "ipshards", "info", location)
+    say_done(begun_s, "ipshards", "info", shown(location))
     return 0
 
 
@@ -229,9 +229,9 @@ def push(
         progress=BytesShown(),
     )
     there = f"{pushed.kept_files} were there" if pushed.kept_files else "none was there"
-    click.echo(f"{url}: {pushed.moved_files} files sent, {size_of(pushed.moved_bytes)}; {there}")
+    click.echo(f"{shown(url)}: {pushed.moved_files} files sent, {size_of(pushed.moved_bytes)}; {there}")
     click.echo(f"manifest sha256 {pushed.manifest.sha256}")
-    say_done(begun_s, "ipshards", "verify", url)
+    say_done(begun_s, "ipshards", "verify", shown(url))
 
 
 ALL: Sequence[click.Command] = (verify, pull, push, subset)

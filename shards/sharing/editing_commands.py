@@ -19,7 +19,7 @@ from shards.sharing.diff import diff as difference_of
 from shards.sharing.merge import merge as merge_sets
 from shards.sharing.sign import sign as sign_set
 from shards.sharing.upgrade import upgrade as upgrade_set
-from shards.store.transport import is_url
+from shards.store.urls import is_url, shown
 from shards.terminal import say_done
 
 DIFFERENT = 3  # exit status of `diff`; REFUSED and wrong usage have 1 and 2
@@ -121,7 +121,7 @@ def sign(location: str, key: Path, identity: str) -> None:
 
 def _check_is_directory(location: str) -> None:
     if is_url(location):
-        raise click.UsageError(f"{location} is a URL; do this where the set is, then push it again")
+        raise click.UsageError(f"{shown(location)} is a URL; do this where the set is, then push it again")
 
 
 ALL: Sequence[click.Command] = (merge, diff, upgrade, card, sign)

@@ -20,7 +20,7 @@ from shards.sharing.merge_plan import MergePlan, SourcePlace, merged_dataset, me
 from shards.sharing.progress import MovedBytes
 from shards.sharing.target import Target
 from shards.sharing.verified import VerifiedSet
-from shards.store.transport import is_url
+from shards.store.urls import is_url, shown
 from shards.writer import write_shard
 
 NAMED = 3  # of many conflicts, those that an error names
@@ -59,7 +59,8 @@ def _opened(locations: Sequence[str | Path], target: Target, progress: MovedByte
         raise ShardError("a merge needs at least two sets")
     for location in locations:
         if is_url(location):
-            raise ShardError(f"{location}: only sets in directories can be merged; fetch it with `ipshards pull` first")
+            cure = "fetch it with `ipshards pull` first"
+            raise ShardError(f"{shown(location)}: only sets in directories can be merged; {cure}")
         if Path(location).resolve() == target.directory.resolve():
             raise ShardError(f"{location}: is also the output; name another directory")
     sets = [VerifiedSet(location, target.work / "parts", moved=progress.done) for location in locations]

@@ -14,6 +14,7 @@ from shards.errors import ShardError
 from shards.index import IndexEntry, read_index
 from shards.layout import index_path, tar_path
 from shards.manifest import FileInfo, Manifest, ShardInfo
+from shards.regular import check_regular
 from shards.store.fetch import CONNECTIONS, fetch, fetch_ranges, fetch_whole
 from shards.store.local import read_ranges
 from shards.store.parts import Span, Wanted, begin_with
@@ -69,9 +70,10 @@ class LocalOrigin:
             path, copy = self._directory / relative, self._scratch / relative
             copy.parent.mkdir(parents=True, exist_ok=True)
             try:
-                shutil.copyfile(path, copy)
-            except (FileNotFoundError, IsADirectoryError):
-                raise ShardError(f"{path}: missing, or a directory; verify the set") from None
+                check_regular(path)
+            except OSError as error:
+                raise ShardError(f"{path}: {error.strerror}; verify the set") from None
+            shutil.copyfile(path, copy)
             if FileInfo.of(copy) != expected:
                 raise ShardError(f"{path}: damaged; verify the set")
             sync_file(copy)

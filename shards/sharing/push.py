@@ -26,8 +26,9 @@ from shards.store.objects import not_received
 from shards.store.sources import source_of
 from shards.store.stores import store_of
 from shards.store.threads import in_threads
-from shards.store.transport import attempts, is_url
+from shards.store.transport import attempts
 from shards.store.upload import CHANGED, CLAIM, Store
+from shards.store.urls import is_url, shown
 
 NAMED = 3  # files that a refusal names
 SET_FILE = re.compile(r"(samples/[0-9]+\.jsonl|[a-z][a-z0-9_]*/[0-9]+\.(tar|idx\.json)|keys-[0-9a-f]{8}\.txt)")
@@ -71,7 +72,7 @@ def push(
         or, while a set is replaced, none.
     """
     if is_url(directory):
-        raise ShardError(f"{directory}: is a URL; pull the set first, and push from the directory")
+        raise ShardError(f"{shown(directory)}: is a URL; pull the set first, and push from the directory")
     shard_set = ShardSet(directory)
     manifest = _what_to_push(shard_set, columns)
     with closing(store_of(url)) as store:
@@ -127,7 +128,7 @@ def _asked(store: Store, relative: str, ask: Callable[[], T]) -> T:
         try:
             return ask()
         except Exception as error:  # each protocol's package raises exceptions of its own
-            raise not_received(error) from None
+            raise not_received(error, url=store.address) from None
 
     return attempts(attempt, name=f"{store.location}/{relative}", say=LOG.warning)
 

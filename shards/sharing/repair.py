@@ -3,7 +3,6 @@
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -14,7 +13,7 @@ from shards.errors import ShardError
 from shards.keyindex import KeyIndex, KeyPlace, write_key_index
 from shards.layout import MANIFEST, files_of, is_free, samples_path
 from shards.manifest import FileInfo, Manifest, ShardInfo
-from shards.reader import ShardSet
+from shards.reader import THREADS, ShardSet
 from shards.schema import Sample
 from shards.sharing.choice import Chosen
 from shards.sharing.origin import RemoteOrigin
@@ -23,6 +22,7 @@ from shards.sharing.take import cut_shard
 from shards.sharing.target import WORK, check_no_directory
 from shards.store.fetch import CONNECTIONS
 from shards.store.sources import source_of
+from shards.store.threads import in_threads
 
 LOG = logging.getLogger(__name__)
 
@@ -148,9 +148,9 @@ class _Repair:
             columns=names,
             quick=False,
         )
-        with ThreadPoolExecutor() as threads:
-            problems = threads.map(lambda path: list(checks.file(path, files[path])), files)
-            return {path: files[path] for path, found in zip(files, problems, strict=True) if found}
+        # Ctrl-C need not wait for what is hashed.
+        problems = in_threads(lambda path: list(checks.file(path, files[path])), files, threads=THREADS)
+        return {path: files[path] for path, found in zip(files, problems, strict=True) if found}
 
     def _place(self, relative: str, temporary: Path) -> None:
         check_no_directory(self._directory / relative)

@@ -18,10 +18,11 @@ from shards.atomic import write_published
 from shards.errors import ShardError
 from shards.layout import MANIFEST, SIGNATURE
 from shards.manifest import Manifest
+from shards.regular import open_regular
 from shards.store.fetch import fetch_whole
 from shards.store.remote import MAX_MANIFEST_BYTES
 from shards.store.sources import source_of
-from shards.store.transport import is_url
+from shards.store.urls import is_url, shown
 from shards.text import printable
 
 NAMESPACE = "ip-tsn"  # keeps a signature that was made for another purpose from counting here
@@ -87,8 +88,8 @@ def check_signature(location: str | Path, *, allowed_signers: Path, identity: st
         done = _check(path, data, allowed_signers=allowed_signers, identity=identity)
         if done.returncode:
             why = _why_refused(path, signature, done, allowed_signers=allowed_signers, identity=identity)
-            raise ShardError(f"{location}/{SIGNATURE}: {why}")
-    return Manifest.from_json(data, where=f"{location}/{MANIFEST}")
+            raise ShardError(f"{shown(location)}/{SIGNATURE}: {why}")
+    return Manifest.from_json(data, where=f"{shown(location)}/{MANIFEST}")
 
 
 def _check(signature: Path, data: bytes, *, allowed_signers: Path, identity: str) -> subprocess.CompletedProcess[bytes]:
@@ -123,9 +124,9 @@ def _signature_of(location: str) -> bytes:
     try:
         return _read(location, SIGNATURE, MAX_SIGNATURE_BYTES)
     except FileNotFoundError:
-        raise ShardError(f"{location}: has no signature, {SIGNATURE}; {cure}") from None
+        raise ShardError(f"{shown(location)}: has no signature, {SIGNATURE}; {cure}") from None
     except ShardError as error:
-        raise ShardError(f"{location}: its signature cannot be read ({error}); if it has none, {cure}") from None
+        raise ShardError(f"{shown(location)}: its signature cannot be read ({error}); if it has none, {cure}") from None
 
 
 def _read(location: str, name: str, limit_bytes: int) -> bytes:
@@ -135,7 +136,7 @@ def _read(location: str, name: str, limit_bytes: int) -> bytes:
     path = Path(location) / name
     if not path.is_file() and name == MANIFEST:
         Manifest.read(Path(location))
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         data = file.read(limit_bytes + 1)
     if len(data) > limit_bytes:
         raise ShardError(f"{path}: is larger than {limit_bytes} bytes, so it is not what it should be")

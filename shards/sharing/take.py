@@ -31,7 +31,8 @@ from shards.sharing.progress import MovedBytes
 from shards.sharing.target import Target
 from shards.store.fetch import CONNECTIONS
 from shards.store.sources import source_of
-from shards.store.transport import is_url
+from shards.store.threads import in_threads
+from shards.store.urls import is_url
 from shards.writer import write_shard
 
 SHARDS_AT_ONCE = 4  # that are cut at the same time; each holds its chosen payloads in memory
@@ -83,7 +84,7 @@ def take(
         infos = taking.run()
         keys = write_key_index(place for places in chosen.places.values() for place in places)
         manifest = part_of(shard_set.manifest, chosen, infos, keys)
-        beside = carry_beside(shard_set.location, shard_set.manifest, target)
+        beside = carry_beside(shard_set.address, shard_set.manifest, target)
         target.finish(manifest, keys)
         if manifest == shard_set.manifest:
             put_beside(beside / SIGNATURE, target.directory)
@@ -141,7 +142,8 @@ class _Taking:
         wanted = {path: file for shard in whole for path, file in self._files(shard).items()}
         with ThreadPoolExecutor(SHARDS_AT_ONCE) as threads:
             try:
-                there = threads.map(self._target.has, wanted, wanted.values())
+                # Ctrl-C need not wait for what is hashed.
+                there = in_threads(lambda item: self._target.has(*item), wanted.items(), threads=SHARDS_AT_ONCE)
                 lacking = {path: file for (path, file), has in zip(wanted.items(), there, strict=True) if not has}
                 self._origin.move(lacking, self._target.place)
                 for shard in whole:

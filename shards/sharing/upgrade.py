@@ -17,7 +17,7 @@ from shards.sharing.card import carry_card
 from shards.sharing.progress import MovedBytes
 from shards.sharing.target import Target
 from shards.sharing.verified import VerifiedSet, places_in
-from shards.store.transport import is_url
+from shards.store.urls import is_url, shown
 from shards.writer import write_shard
 
 ALGORITHM = 1  # of every column of format 1
@@ -33,7 +33,8 @@ def upgrade(location: str | Path, directory: str | Path, *, progress: MovedBytes
     """
     progress, target = progress or MovedBytes(), Target(Path(directory))
     if is_url(location):
-        raise ShardError(f"{location}: only a set in a directory can be upgraded; fetch it with `ipshards pull` first")
+        cure = "fetch it with `ipshards pull` first"
+        raise ShardError(f"{shown(location)}: only a set in a directory can be upgraded; {cure}")
     if Path(location).resolve() == target.directory.resolve():
         raise ShardError(f"{location}: is also the output; no file of a set is ever changed, so name a new directory")
     held = VerifiedSet(location, target.work / "parts")

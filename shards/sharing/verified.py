@@ -12,12 +12,12 @@ from shards.index import IndexEntry, read_index
 from shards.keyindex import KeyIndex, KeyPlace, write_key_index
 from shards.layout import index_path, samples_path
 from shards.manifest import FileInfo, Manifest, ShardInfo
-from shards.records import parse_lines
+from shards.records import is_canonical, parse_lines
 from shards.schema import Sample
 from shards.sharing.origin import LocalOrigin, Moved, Origin, RemoteOrigin
 from shards.store.remote import read_manifest
 from shards.store.sources import source_of
-from shards.store.transport import is_url
+from shards.store.urls import is_url, shown
 
 KEPT_SHARDS = 16  # whose records and indexes stay in memory
 
@@ -51,10 +51,10 @@ class VerifiedSet:
 
         Raises: ShardError if there is no sound manifest at the location.
         """
-        self.location, self.is_remote = str(location), is_url(location)
+        self.location, self.is_remote = shown(location), is_url(location)
         self._origin: Origin
         if self.is_remote:
-            source = source_of(self.location)
+            source = source_of(str(location))
             self.manifest = read_manifest(source)
             self._origin = RemoteOrigin(source, self.manifest, scratch, moved)
         else:
@@ -127,7 +127,7 @@ class VerifiedSet:
 
 def _parsed(data: bytes, *, where: str) -> dict[str, Sample]:
     samples = parse_lines(data, Sample, where=where)
-    if b"".join(sample.to_json() for sample in samples) != data:
+    if not is_canonical(data, samples):
         raise ShardError(f"{where}: not canonical JSON; verify the set")
     return {sample.key: sample for sample in samples}
 

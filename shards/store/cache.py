@@ -11,8 +11,11 @@ How processes share it, with the locks of `flock`:
   waited for. So files that are read and parts that are filled stay. A process that opens a file just before it is
   removed can read it to its end.
 
-A file counts as used when it is opened. Its size alone decides whether it is trusted: `ipshards cache info --verify`
-hashes all files again.
+A file counts as used when it is opened: its time of access is set then.
+
+A file whose bytes were verified has a seal: the microseconds of its time of change follow from its hash. Whatever
+writes to the file sets that time, and so breaks the seal; then the file is hashed before it is used again. `ipshards
+cache info --verify` hashes all files.
 """
 
 import logging
@@ -25,9 +28,11 @@ from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 
+from shards import canonical
 from shards.atomic import can_lock, held, lies_at, locked, publish
 from shards.errors import ShardError
 from shards.manifest import FileInfo
+from shards.regular import open_regular
 from shards.store import pruning
 
 VARIABLE, LIMIT_VARIABLE = "IPTSN_CACHE", "IPTSN_CACHE_MAX"
@@ -36,6 +41,10 @@ SIZE = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?) ?([kmgt]?)(i?)b?", re.IGNORE
 LOG = logging.getLogger(__name__)
 
 Fill = Callable[[Path], None]
+State = tuple[str, int, int, int]  # a file's path, inode, bytes and time of change in ns
+
+SECOND_NS, MICROSECOND_NS = 10**9, 10**3
+_used_s: dict[State, float] = {}  # files that this process knows to be right, and when it marked them as used
 
 
 def cache_dir() -> Path:
@@ -92,7 +101,7 @@ def opened(
     """
     file, filled, began = None, False, time.monotonic()
     try:
-        file = _open(place_of(expected), expected)
+        file = _open(place_of(expected), expected, name=name)
         if file is None:
             file, filled = _filled(expected, fill, name=name, wait_s=wait_s)
             waited(time.monotonic() - began)
@@ -111,20 +120,60 @@ def cached(expected: FileInfo, fill: Fill) -> Path:
         return place_of(expected)
 
 
-def _open(path: Path, expected: FileInfo) -> FileIO | None:
-    """The file, marked as used; None if it is not there, or was cut. Raises: OSError if it cannot be read."""
+def _open(path: Path, expected: FileInfo, *, name: str) -> FileIO | None:
+    """The file, marked as used; None if it is not there, or is damaged. Raises: OSError if it cannot be read."""
     try:
-        file = FileIO(path)
+        file = open_regular(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    state = os.fstat(file.fileno())
-    if state.st_size != expected.bytes:
+    if os.fstat(file.fileno()).st_size != expected.bytes:
         file.close()
         return None
-    if time.time() - state.st_mtime > pruning.TOUCH_S:
-        with suppress(OSError):  # another user's file
-            os.utime(path)
+    if not _is_right(file, path, sha256=expected.sha256):
+        there = lies_at(path, file)
+        file.close()
+        if there:
+            with suppress(OSError):
+                path.unlink()
+            LOG.warning("%s: its copy in the cache is damaged (%s); fetching it again", name or path, path)
+        return None
     return file
+
+
+def _is_right(file: FileIO, path: Path, *, sha256: str) -> bool:
+    """Tell whether an open file has its hash, and mark it as used. Only a file without its seal is read for that.
+
+    A process that opens the same file for each frame looks at its state alone, and marks it once a minute.
+    """
+    state, now_s = _state_of(file, path), time.time()
+    marked_s = _used_s.get(state)
+    if marked_s is None or now_s - marked_s > pruning.TOUCH_S:
+        if marked_s is None and state[-1] != _sealed_ns(state[-1], sha256):
+            if canonical.sha256_of(file) != sha256:
+                return False
+            file.seek(0)
+        _seal(file, path, sha256=sha256)
+        _used_s[_state_of(file, path)] = now_s
+    return True
+
+
+def _state_of(file: FileIO, path: Path) -> State:
+    found = os.fstat(file.fileno())
+    return str(path), found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _seal(file: FileIO, path: Path, *, sha256: str) -> None:
+    """Seal a file whose bytes are right, and mark it as used, unless both was done less than a minute ago."""
+    state = os.fstat(file.fileno())
+    sealed_ns = _sealed_ns(state.st_mtime_ns, sha256)
+    if state.st_mtime_ns != sealed_ns or time.time() - pruning.last_used_s(state) > pruning.TOUCH_S:
+        with suppress(OSError):  # another user's file
+            os.utime(file.fileno() if os.utime in os.supports_fd else path, ns=(time.time_ns(), sealed_ns))
+
+
+def _sealed_ns(changed_ns: int, sha256: str) -> int:
+    """A time of change, in the same second, that has the seal of a hash. Some file systems have no finer times."""
+    return changed_ns // SECOND_NS * SECOND_NS + int(sha256[:8], 16) % 10**6 * MICROSECOND_NS
 
 
 def _filled(expected: FileInfo, fill: Fill, *, name: str, wait_s: float) -> tuple[FileIO, bool]:
@@ -136,12 +185,14 @@ def _filled(expected: FileInfo, fill: Fill, *, name: str, wait_s: float) -> tupl
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         with _alone(path, wait_s=wait_s) as part:
-            file = _open(path, expected)
+            file = _open(path, expected, name=name)
             if file is None:
                 fill(part)
+                with FileIO(part) as written:
+                    _seal(written, part, sha256=expected.sha256)
                 publish(part, path)
                 filled = True
-                file = _open(path, expected)
+                file = _open(path, expected, name=name)
                 assert file is not None or not can_lock(), f"{path}: not filled with {expected}"
         if file is not None:
             return file, filled

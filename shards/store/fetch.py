@@ -112,11 +112,14 @@ def fetch_if_there(source: Source, relative: str, *, limit_bytes: int) -> bytes 
 
 def _whole(source: Source, relative: str, limit_bytes: int) -> bytes:
     data = bytearray()
+    too_large = NotReceivedError(f"is larger than {limit_bytes} bytes, so it is not what it should be", retries=0)
     with source.get(relative) as reply:
+        if (reply.total_bytes or 0) > limit_bytes:  # not one byte is waited for
+            raise too_large
         for chunk in reply.chunks:
             data.extend(chunk)
             if len(data) > limit_bytes:
-                raise NotReceivedError(f"is larger than {limit_bytes} bytes, so it is not what it should be", retries=0)
+                raise too_large
     if reply.total_bytes not in (None, len(data)):
         raise NotReceivedError(f"only {len(data)} of {reply.total_bytes} bytes arrived", retries=len(WAITS_S))
     return bytes(data)

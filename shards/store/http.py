@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit, urlunsp
 
 from shards.errors import ShardError, install
 from shards.store.transport import STALL_S, WAITS_S, NotReceivedError, Reply, per_process
+from shards.store.urls import shown, without_secrets
 from shards.text import printable
 
 READ_BYTES = 1 << 20
@@ -31,10 +32,16 @@ class HttpSource:
             import urllib3
         except ImportError as error:
             cure = f"{install('remote')}, or copy the set to a local disk"
-            raise ShardError(f"{location}: reading it needs packages that are missing ({error}); {cure}") from None
-        self._url, parts = location, urlsplit(location)
-        self._login = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
-        self.location = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))  # what errors show
+            missing = f"reading it needs packages that are missing ({error})"
+            raise ShardError(f"{shown(location)}: {missing}; {cure}") from None
+        self.address, self.location = location, shown(location).rstrip("/")
+        try:
+            parts = urlsplit(location)
+            self._login = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+        except ValueError as error:
+            said = without_secrets(str(error), location)
+            raise ShardError(f"{self.location}: is no URL ({said}); check how it is written") from None
+        self._parts = parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment="")
         self._failures: tuple[type[Exception], ...] = (
             requests.RequestException,
             urllib3.exceptions.HTTPError,
@@ -44,7 +51,7 @@ class HttpSource:
         self._session = per_process(requests.Session)
 
     def __reduce__(self) -> tuple[type, tuple[str]]:
-        return HttpSource, (self._url,)
+        return HttpSource, (self.address,)
 
     @contextmanager
     def get(self, relative: str, *, start: int = 0, stop: int | None = None, version: str = "") -> Iterator[Reply]:
@@ -54,9 +61,13 @@ class HttpSource:
             if version:
                 headers["If-Range"] = version
         with self._losses_named():
-            response = self._asked(f"{self.location}/{quote(relative)}", headers)
+            response = self._asked(self._url_of(relative), headers)
         with response:
             yield _reply(response, start, self._chunks(response))
+
+    def _url_of(self, relative: str) -> str:
+        """The URL of a file. A query, such as a token or a signature, stays behind its path."""
+        return urlunsplit(self._parts._replace(path=f"{self._parts.path.rstrip('/')}/{quote(relative)}"))
 
     def _chunks(self, response: Any) -> Iterator[bytes]:
         with self._losses_named():
@@ -68,7 +79,8 @@ class HttpSource:
         try:
             yield
         except self._failures as error:
-            reason = f"cannot be fetched ({str(error) or type(error).__name__})"
+            said = without_secrets(str(error), self.address) or type(error).__name__
+            reason = f"cannot be fetched ({said})"
             raise NotReceivedError(
                 f"{reason}; check the URL, the network and the server", retries=len(WAITS_S)
             ) from None

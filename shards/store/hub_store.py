@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from shards.errors import ShardError
 from shards.layout import MANIFEST
-from shards.manifest import FileInfo
+from shards.manifest import FileInfo, check_manifest_size
 from shards.store.hub import Entry, HubPlace, MovedOnError
 from shards.store.objects import file_system
 from shards.store.transport import attempts
@@ -30,7 +30,7 @@ class HubStore:
 
     def __init__(self, location: str) -> None:
         """Raises: ShardError if the repository is not there or not for us, or packages are missing."""
-        self.location = location
+        self.location = self.address = location  # the hub takes no login in a URL
         self._place = HubPlace.of(location)
         self._lock = threading.Lock()
         self._pending: dict[str, Any] = {}  # additions by path in the repository; None: remove it
@@ -52,6 +52,7 @@ class HubStore:
     def manifest(self) -> Seen | None:
         if self._place.path(MANIFEST) not in self._there:
             return None
+        check_manifest_size(self._there[self._place.path(MANIFEST)].size_bytes, where=f"{self.location}/{MANIFEST}")
         files, path = file_system(f"{self._place.at(self._head)}/{MANIFEST}")
         return Seen(files.cat_file(path), self._head)
 

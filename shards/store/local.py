@@ -9,6 +9,7 @@ from pathlib import Path
 from shards import canonical
 from shards.errors import ShardError
 from shards.manifest import FileInfo, Manifest
+from shards.regular import open_regular
 from shards.store.ahead import Ahead
 from shards.store.cache import cache_dir
 from shards.store.pruning import CHECKED, mark_used
@@ -20,7 +21,7 @@ class LocalFiles:
     def __init__(self, directory: str | Path) -> None:
         """Raises: ShardError if the directory has no sound manifest."""
         self._directory = Path(directory)
-        self.location = str(self._directory)
+        self.location = self.address = str(self._directory)
         self.manifest = Manifest.read(self._directory)
 
     waited_s = 0.0  # for files to arrive
@@ -33,8 +34,8 @@ class LocalFiles:
         return self.path(relative).stat().st_size
 
     def opened(self, relative: str) -> FileIO:
-        """A file, open for reading. Raises: OSError if there is none."""
-        return FileIO(self.path(relative))
+        """A file, open for reading. Raises: OSError if there is none, or if it is not a regular file."""
+        return open_regular(self.path(relative))
 
     def ahead(self, wanted: Iterable[Iterable[str]], *, share: float = 1.0) -> Ahead:
         """Fetches nothing: all files are here."""
@@ -82,7 +83,7 @@ def read_ranges(path: Path, ranges: Sequence[tuple[int, int]], *, name: str) -> 
 
     Raises: ShardError if the file is shorter; OSError if it cannot be read.
     """
-    with FileIO(path) as file:
+    with open_regular(path) as file:
         return ranges_of(file, ranges, name=name)
 
 

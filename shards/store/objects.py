@@ -8,6 +8,7 @@ from typing import Any
 from shards.errors import ShardError, install
 from shards.store.hub import HUB, pinned
 from shards.store.transport import WAITS_S, NotReceivedError, Reply, attempts
+from shards.store.urls import shown, without_secrets
 
 CHUNK_BYTES = 8 << 20
 
@@ -24,12 +25,12 @@ class ObjectSource:
         """Raises: ShardError if packages are missing, or the hub has no such repository or revision."""
         if location.startswith(HUB):
             location = attempts(lambda: pinned(location), name=location, say=LOG.warning)
-        self.location = location
+        self.address, self.location = location, shown(location)
         file_system(location)  # packages that are missing are reported at once
 
     @contextmanager
     def get(self, relative: str, *, start: int = 0, stop: int | None = None, version: str = "") -> Iterator[Reply]:
-        url = f"{self.location}/{relative}"
+        url = f"{self.address}/{relative}"
         yield Reply(start, stop is not None, None, "", _chunks(url, start, stop))
 
 
@@ -45,7 +46,7 @@ def _chunks(url: str, start: int, stop: int | None) -> Iterator[bytes]:
                 return
             start += len(data)
     except Exception as error:  # each protocol's package raises exceptions of its own
-        raise not_received(error) from None
+        raise not_received(error, url=url) from None
 
 
 def file_system(url: str) -> tuple[Any, str]:
@@ -59,20 +60,25 @@ def file_system(url: str) -> tuple[Any, str]:
         files, path = url_to_fs(url)
     except ImportError as error:
         cure = f"{install('hf' if url.startswith(HUB) else 'remote')}, or copy the set to a local disk"
-        raise ShardError(f"{url}: reading it needs packages that are missing ({error}); {cure}") from None
+        raise ShardError(f"{shown(url)}: reading it needs packages that are missing ({error}); {cure}") from None
     except ValueError as error:
-        raise ShardError(f"{url}: {error}; use https, s3 or another protocol of fsspec") from None
+        said = without_secrets(str(error), url)
+        raise ShardError(f"{shown(url)}: {said}; use https, s3 or another protocol of fsspec") from None
     return files, str(path)
 
 
-def not_received(error: Exception) -> Exception:
-    """Turn an exception of a transfer into one that says whether to ask again, and what a person can do."""
+def not_received(error: Exception, *, url: str) -> Exception:
+    """Turn an exception of a transfer into one that says whether to ask again, and what a person can do.
+
+    url: that of the transfer, whose login and query are left out of what the exception says.
+    """
     if isinstance(error, ShardError | NotReceivedError):
         return error
     if isinstance(error, FileNotFoundError):
         return NotReceivedError("not found there; check the URL, or upload the set again", retries=0, absent=True)
     if isinstance(error, PermissionError):
-        return NotReceivedError(f"access is refused ({error}); check the credentials", retries=0, absent=True)
-    said = " ".join(str(error).split()) or type(error).__name__  # the hub's have several lines
+        said = without_secrets(str(error), url)
+        return NotReceivedError(f"access is refused ({said}); check the credentials", retries=0, absent=True)
+    said = without_secrets(" ".join(str(error).split()), url) or type(error).__name__  # the hub's have several lines
     reason = f"cannot be fetched ({said}); check the URL, the network and the server"
     return NotReceivedError(reason, retries=len(WAITS_S))

@@ -64,7 +64,7 @@ class Pruned:
 
 
 def mark_used(path: Path) -> bool:
-    """Note in its time of change that a file is used now: access times are often off. False if it is not there."""
+    """Note in its time of change that a marker is used now. False if it is not there."""
     try:
         recent = time.time() - path.stat().st_mtime < TOUCH_S
     except OSError:
@@ -73,6 +73,11 @@ def mark_used(path: Path) -> bool:
         with suppress(OSError):  # another user's file
             os.utime(path)
     return True
+
+
+def last_used_s(state: os.stat_result) -> float:
+    """When a file of the cache was used last, since 1970. Its time of change is older, or it was never used."""
+    return max(state.st_atime, state.st_mtime)
 
 
 def contents(directory: Path) -> Contents:
@@ -92,7 +97,7 @@ def _files(folder: os.DirEntry[str], pattern: re.Pattern[str], *, count_as: int 
         with suppress(FileNotFoundError):
             if pattern.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
                 state = entry.stat(follow_symlinks=False)
-                yield Entry(state.st_mtime, Path(entry.path), state.st_size if count_as is None else count_as)
+                yield Entry(last_used_s(state), Path(entry.path), state.st_size if count_as is None else count_as)
 
 
 def _entries(directory: str | Path) -> list[os.DirEntry[str]]:
@@ -143,7 +148,7 @@ def _unlink_unused(entry: Entry) -> None:
     with entry.path.open("r+b") as file, locked(file, wait_s=0):
         if not lies_at(entry.path, file):
             raise FileNotFoundError
-        if os.fstat(file.fileno()).st_mtime > entry.used_s:
+        if last_used_s(os.fstat(file.fileno())) > entry.used_s:
             raise LockedError
         entry.path.with_name(f"{entry.path.name}.chunks").unlink(missing_ok=True)
         entry.path.unlink()

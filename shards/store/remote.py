@@ -36,7 +36,7 @@ class RemoteFiles:
         Raises: ShardError if packages are missing, the server does not answer, or its answer is no manifest.
         """
         self._source = source_of(url)
-        self.location = self._source.location
+        self.location, self.address = self._source.location, self._source.address
         self.manifest = read_manifest(self._source)
         self._infos = self.manifest.all_files()
         self.waited_s = 0.0  # by this process, for files that were not in the cache

@@ -7,5 +7,4 @@ from shards.store.transport import Source
 
 def source_of(url: str) -> Source:
     """What reads below a URL. Raises: ShardError if the packages for it are not installed."""
-    kind = HttpSource if url.startswith(("http://", "https://")) else ObjectSource
-    return kind(url.rstrip("/"))
+    return HttpSource(url) if url.startswith(("http://", "https://")) else ObjectSource(url.rstrip("/"))

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol, TypeVar
 
 from shards.errors import ShardError
@@ -45,7 +44,8 @@ class Reply:
 class Source(Protocol):
     """Reads files below a URL. It holds no connection that a fork would break, and can be used by many threads."""
 
-    location: str
+    location: str  # what errors call the URL: without login and query
+    address: str  # the URL to open, never to be shown or stored
 
     def get(
         self, relative: str, *, start: int = 0, stop: int | None = None, version: str = ""
@@ -62,17 +62,13 @@ class Limited:
     """A source that is asked over so many connections at once, whoever asks."""
 
     def __init__(self, source: Source, connections: int) -> None:
-        self.location = source.location
+        self.location, self.address = source.location, source.address
         self._source, self._free = source, threading.BoundedSemaphore(connections)
 
     @contextmanager
     def get(self, relative: str, *, start: int = 0, stop: int | None = None, version: str = "") -> Iterator[Reply]:
         with self._free, self._source.get(relative, start=start, stop=stop, version=version) as reply:
             yield reply
-
-
-def is_url(location: str | Path) -> bool:
-    return "://" in str(location)
 
 
 def attempts(

@@ -11,8 +11,9 @@ from typing import Any, Protocol
 from shards.atomic import directory_locked, publish, publish_new, sync_file, write_published, write_synced
 from shards.errors import ShardError
 from shards.layout import MANIFEST
-from shards.manifest import FileInfo
+from shards.manifest import FileInfo, check_manifest_size, read_manifest_bytes
 from shards.store.objects import file_system
+from shards.store.urls import shown
 
 CLAIM = ".pushing.json"  # says which set is being pushed; a free name
 TEMPORARY = ".pushing"  # in a directory that is pushed to; object stores put files in one step
@@ -34,7 +35,8 @@ class Store(Protocol):
     What is put and deleted may be kept back, but not reordered around the manifest, until `flush` is called.
     """
 
-    location: str
+    location: str  # what errors call the URL: without login and query
+    address: str  # the URL to open, never to be shown or stored
 
     def manifest(self) -> Seen | None:
         """The manifest that is there; None if there is none."""
@@ -81,14 +83,16 @@ class DirectoryStore:
     """A directory, such as one that is shared over a network. Files are renamed into their places."""
 
     def __init__(self, location: str) -> None:
-        self.location = location
+        self.location = self.address = location
         self._directory = Path(file_system(location)[1])  # as a pull from this URL takes it
         # Each push has one of its own.
         self._temporary = self._directory / TEMPORARY / f"{os.getpid()}.{os.urandom(4).hex()}"
 
     def manifest(self) -> Seen | None:
-        path = self._directory / MANIFEST
-        return Seen(path.read_bytes(), "") if path.is_file() else None
+        try:
+            return Seen(read_manifest_bytes(self._directory / MANIFEST), "")
+        except (FileNotFoundError, NotADirectoryError):
+            return None
 
     def claim(self, data: bytes) -> bytes | None:
         self._temporary.mkdir(parents=True, exist_ok=True)
@@ -136,17 +140,18 @@ class ObjectStore:
     """An object store, through fsspec. Its puts are atomic; on S3, that of the manifest is conditional too."""
 
     def __init__(self, location: str) -> None:
-        self.location = location
+        self.address, self.location = location, shown(location)
         file_system(location)  # packages that are missing are reported at once
 
     def _at(self, relative: str) -> tuple[Any, str]:
-        return file_system(f"{self.location}/{relative}")
+        return file_system(f"{self.address}/{relative}")
 
     def manifest(self) -> Seen | None:
         files, path = self._at(MANIFEST)
         files.invalidate_cache()
         try:
             info = files.info(path)  # before the bytes: if these are newer, the conditional put fails, as it should
+            check_manifest_size(info.get("size") or 0, where=f"{self.location}/{MANIFEST}")
             return Seen(files.cat_file(path), str(info.get("ETag", "")))
         except FileNotFoundError:
             return None

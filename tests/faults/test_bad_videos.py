@@ -56,8 +56,10 @@ def make_bad(folder: Path, good: Path) -> dict[str, str]:
     (folder / "index_last.mp4").unlink()
     (folder / "first_broken.mp4").write_bytes(whole)
     overwrite(folder / "first_broken.mp4", whole.index(b"mdat") + 4, len(whole) // 3)
+    (folder / "unknown_codec.mp4").write_bytes(whole.replace(b"avc1", b"xxxx"))
     return {
         "empty.avi": "empty",
+        "unknown_codec.mp4": "unsupported",
         "text.avi": "not_a_video",
         "playlist.mp4": "not_a_video",
         "concat.avi": "not_a_video",

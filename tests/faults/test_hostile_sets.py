@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import pickle
 import re
 import resource
@@ -23,6 +24,7 @@ from verifying import problems
 
 from shards import ShardError, ShardSet
 from shards.columns.jpeg import jpeg_size
+from shards.columns.residual import RESIDUAL
 from shards.layout import MANIFEST
 from shards.manifest import FileInfo
 from shards.sharing.choice import Choice
@@ -141,13 +143,73 @@ def test_what_is_no_manifest_is_refused(set_dir: Path, text: str) -> None:
         ShardSet(set_dir)
 
 
+@pytest.mark.parametrize("text", ["[" * 10**5, "1" + "0" * 4000, "1" + "0" * 5000], ids=["deep", "long", "longer"])
+@pytest.mark.parametrize(("relative", "field"), [("samples/00000.jsonl", "class_id"), ("mv/00000.idx.json", "header")])
+def test_values_that_no_parser_likes_are_refused_by_name(
+    set_dir: Path, ipshards: Run, relative: str, field: str, text: str
+) -> None:
+    path = set_dir / relative
+    path.write_text(re.sub(rf'"{field}":[0-9]+', f'"{field}":{text}', path.read_text(), count=1))
+    made_sets.edit_manifest(set_dir)
+    for command in (("verify", set_dir), ("verify", set_dir, "--quick")):
+        refused = ipshards(*command)
+        assert refused.returncode == 1 and "Traceback" not in refused.stderr
+        assert re.search(rf"error: {set_dir}: \d problems? found", refused.stderr)
+
+
+def directory(path: Path) -> None:
+    path.mkdir()
+
+
+def loop(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+def unreadable(path: Path) -> None:
+    path.write_text("{}")
+    path.chmod(0)
+    if os.access(path, os.R_OK):
+        pytest.skip("this user may read every file")
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [(directory, "Is a directory"), (loop, "Too many levels of symbolic links"), (unreadable, "Permission denied")],
+)
+def test_a_manifest_that_cannot_be_read_is_named_with_the_reason(
+    set_dir: Path, tmp_path: Path, ipshards: Run, make: Callable[[Path], None], reason: str
+) -> None:
+    path = set_dir / MANIFEST
+    path.unlink()
+    make(path)
+    message = f"{path}: cannot be read ({reason}); check what it is, its permissions and the disk"
+    for command in (("info", set_dir), ("verify", set_dir), ("subset", set_dir, tmp_path / "out"), ("card", set_dir)):
+        refused = ipshards(*command)
+        assert refused.returncode == 1 and message in refused.stderr and "Traceback" not in refused.stderr
+
+
 def test_a_manifest_without_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from shards.store import remote
+
+    monkeypatch.setattr(remote, "MAX_MANIFEST_BYTES", 10 << 20)
+    (tmp_path / MANIFEST).write_bytes(b"{")
+    with serving.serving(tmp_path) as server:
+        server.faults[MANIFEST] = [serving.endless]
+        with pytest.raises(ShardError, match="is larger than 10485760 bytes"):
+            ShardSet(server.url)
+
+
+def test_a_manifest_that_is_announced_as_too_large_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from shards.store import remote
 
     monkeypatch.setattr(remote, "MAX_MANIFEST_BYTES", 1000)
     (tmp_path / MANIFEST).write_bytes(bytes(10**6))
-    with serving.serving(tmp_path) as server, pytest.raises(ShardError, match="is larger than 1000 bytes"):
-        ShardSet(server.url)
+    with serving.serving(tmp_path) as server:
+        server.faults[MANIFEST] = [serving.stalled]
+        with pytest.raises(ShardError, match="is larger than 1000 bytes"):
+            ShardSet(server.url)
 
 
 def link(kind: bytes, target: str) -> tarfile.TarInfo:
@@ -228,6 +290,35 @@ def test_a_picture_of_60000x60000_is_refused_before_it_is_decoded(set_dir: Path,
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, preexec_fn=bounded, capture_output=True, text=True, cwd=REPOSITORY)
     assert "residual: its image is 60000x60000 px, its sample asks for 64x48" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "before", [b"\xff", b"\xff\x01", b"\xff\xd0", b"\xff\x00"], ids=["fill byte", "TEM", "RST", "no marker"]
+)
+def test_a_size_cannot_be_hidden_from_what_reads_it_before_decoding(before: bytes) -> None:
+    """A reader that takes these bytes for a segment finds the size of the sample behind it; the decoder does not."""
+    huge = _huge_jpeg()
+    hidden = huge[:2] + before + huge[2:]
+    skipped = 4 + int.from_bytes(hidden[4:6])
+    header_of_the_sample = b"\xff\xc0\x00\x11\x08" + (48).to_bytes(2) + (64).to_bytes(2)
+    hidden = hidden[:skipped].ljust(skipped, b"\0") + header_of_the_sample + hidden[skipped:]
+    message = "are not a JPEG image" if before == b"\xff\x00" else "its image is 60000x60000 px"
+    with pytest.raises(ShardError, match=message):
+        RESIDUAL.decode(hidden, width=64, height=48)
+
+
+def test_verify_compares_the_size_of_each_picture(set_dir: Path) -> None:
+    _replace_payload(set_dir, "residual", _huge_jpeg(), in_each_frame=True)
+    found = problems(set_dir)
+    assert len(found) == 1 and f"{KEY}: frame 0: its image is 60000x60000 px, its sample asks for 64x48" in found[0]
+
+
+@pytest.mark.parametrize("bound_px", [10**400, 1e300, 1e-300, 0, True], ids=lambda value: f"{value!s:.9}")
+def test_a_bound_of_flow_that_no_float_holds_is_refused(tmp_path: Path, bound_px: float) -> None:
+    made_sets.make_set(tmp_path / "set", columns=["flow"])
+    made_sets.edit_manifest(tmp_path / "set", changed("columns", "flow", "encoding", "bound_px", to=bound_px))
+    with pytest.raises(ShardError, match=r"manifest\.json: .*flow needs a positive bound_px, 0.001 to 1e\+06, got "):
+        ShardSet(tmp_path / "set")
 
 
 def test_a_record_of_a_picture_of_60000x60000_is_refused(set_dir: Path) -> None:

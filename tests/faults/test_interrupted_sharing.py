@@ -1,4 +1,4 @@
-"""Ctrl-C while a server is silent: the command ends at once, not when the server is given up after a minute."""
+"""Ctrl-C or SIGTERM while a server is silent: the command ends at once, not when the server is given up."""
 
 import os
 import signal
@@ -30,8 +30,19 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield server
 
 
-@pytest.mark.parametrize("command", ["verify", "pull", "pull-part"])
-def test_it_ends_at_once_and_leaves_no_temporary_files(served: Served, tmp_path: Path, command: str) -> None:
+@pytest.mark.parametrize(
+    ("command", "number"),
+    [
+        ("verify", signal.SIGINT),
+        ("pull", signal.SIGINT),
+        ("pull-part", signal.SIGINT),
+        ("verify", signal.SIGTERM),
+        ("pull", signal.SIGTERM),
+    ],
+)
+def test_it_ends_at_once_and_leaves_no_temporary_files(
+    served: Served, tmp_path: Path, command: str, number: signal.Signals
+) -> None:
     key = ShardSet(served.directory / "set").samples_of("00001")[1].key
     (tmp_path / "keys").write_text(f"{key}\n")
     arguments = {
@@ -54,10 +65,11 @@ def test_it_ends_at_once_and_leaves_no_temporary_files(served: Served, tmp_path:
     assert served.stalled.wait(60)
     time.sleep(0.5)  # the first half of the reply arrives
     interrupted_s = time.monotonic()
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, messages = process.communicate()
     assert time.monotonic() - interrupted_s < AT_ONCE_S
-    assert process.returncode == 130 and "interrupted" in messages and "Traceback" not in messages
+    assert process.returncode == 130 and "Traceback" not in messages
+    assert messages.splitlines()[-1].startswith("interrupted; run the same command again; ")
     assert list((tmp_path / "tmp").iterdir()) == []
     if command != "verify":
         assert not (tmp_path / "out" / MANIFEST).exists()

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -204,3 +205,40 @@ def test_a_key_whose_shard_does_not_exist_is_named(tmp_path: Path) -> None:
         ShardSet(tmp_path / "set").sample(first.decode())
     with serving(tmp_path) as served, pytest.raises(ShardError, match="in shard 00077, which the manifest lacks"):
         ShardSet(f"{served.url}/set").sample(first.decode())
+
+
+def test_in_format_1_a_look_up_keeps_no_records_in_memory(tmp_path: Path) -> None:
+    """All records are read, because there is no key index. At this rate a million take less than 2 GiB."""
+    videos = made_sets.scenes(classes=3, per_class=30)
+    made_sets.make_set(tmp_path / "set", videos, columns=["mv"], per_shard=10, format=1)
+    ShardSet(tmp_path / "set").keys.find("")  # compiles what is compiled once
+    shard_set = ShardSet(tmp_path / "set")
+    tracemalloc.start()
+    assert shard_set.keys.find(videos[0].key) is not None
+    kept_bytes, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 0 < kept_bytes < 1000 * len(videos)
+    assert [place.key for place in shard_set.keys] == sorted(scene.key for scene in videos)
+
+
+def test_keys_are_found_by_their_beginning(tmp_path: Path) -> None:
+    made_sets.make_set(tmp_path / "set", columns=["mv"])
+    keys = ShardSet(tmp_path / "set").keys
+    every = [place.key for place in keys]
+    assert [place.key for place in keys.beginning_with("clip_1")] == [key for key in every if key.startswith("clip_1")]
+    assert [place.key for place in keys.beginning_with("")] == every
+    assert [place.key for place in keys.beginning_with(every[-1])] == every[-1:]
+    assert not list(keys.beginning_with("nobody")) and not list(keys.beginning_with("a"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [('"key":"clip', '"key":"a 00000 0 train,test\\nclip'), ('"train"', '"valid"'), ('"class_id":', '"class_id":-1')],
+)
+def test_a_record_of_format_1_that_a_key_index_could_not_hold_is_refused(tmp_path: Path, old: str, new: str) -> None:
+    made_sets.make_set(tmp_path / "set", columns=["mv"], format=1)
+    path = tmp_path / "set" / "samples" / "00001.jsonl"
+    path.write_text(path.read_text().replace(old, new))
+    made_sets.edit_manifest(tmp_path / "set")
+    with pytest.raises(ShardError, match=rf"^{path}, line 1: its key, its class or its subsets are not those of"):
+        ShardSet(tmp_path / "set").keys.find("")

@@ -12,11 +12,10 @@ import made_sets
 import numpy as np
 import pytest
 
-from shards import ShardError, ShardSet, canonical
+from shards import ShardError, ShardSet, canonical, regular
 from shards.columns import COLUMNS
 from shards.columns.jpeg import decode_jpeg
 from shards.columns.mv import decode_payload
-from shards.store import local as store_local
 
 KEYS = [scene.key for scene in made_sets.scenes()]
 ONE_FRAME = KEYS[-1]
@@ -145,7 +144,7 @@ def test_only_the_bytes_of_the_frames_are_read(made: ShardSet, monkeypatch: pyte
             asked.append(-1 if size is None else size)
             return super().read(size)
 
-    monkeypatch.setattr(store_local, "FileIO", Counted)
+    monkeypatch.setattr(regular, "FileIO", Counted)
     monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail(f"read all of {path}"))
     frames = made.read_frames(KEYS[0], "residual", [3, 5])
     assert asked == [len(frame) for frame in frames]
@@ -217,7 +216,7 @@ def test_a_read_that_gives_less_than_asked_is_continued(made: ShardSet, monkeypa
         def read(self, size: int | None = -1) -> bytes:
             return super().read(min(size or 0, 1000))
 
-    monkeypatch.setattr(store_local, "FileIO", Slow)
+    monkeypatch.setattr(regular, "FileIO", Slow)
     assert made.read_bytes(KEYS[0], "residual") == expected
     assert len(expected) > 1000
 

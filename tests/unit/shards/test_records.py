@@ -13,6 +13,7 @@ from shards import Manifest, Sample, ShardError, ShardSet, canonical
 from shards.columns import COLUMNS, column_of
 from shards.failures import CODES, Failure
 from shards.manifest import ColumnInfo, FileInfo
+from shards.records import is_canonical
 
 HEX = "0" * 64
 SAMPLE = made_sets.sample_of(made_sets.scenes()[0])
@@ -251,3 +252,23 @@ def test_every_flipped_bit_of_a_manifest_is_found(made: ShardSet) -> None:
     for at in [*range(0, len(data), 37), *range(len(data) - 80, len(data))]:
         with pytest.raises(ShardError, match=r"^there: "):
             Manifest.from_json(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :], where="there")
+
+
+@pytest.mark.parametrize(
+    "name", ["clip.avi", 'quoted "clip".avi', "back\\slash", "tab\tnewline\n", "\x01\x7f", "é ü 日本 🎥"]
+)
+def test_canonical_bytes_are_told_from_others(name: str) -> None:
+    samples = [replace(SAMPLE, name=name), replace(SAMPLE, name="plain.avi")]
+    data = b"".join(sample.to_json() for sample in samples)
+    assert is_canonical(data, samples) and is_canonical(b"", [])
+    lines = [json.loads(line) for line in data.splitlines()]
+    others = [
+        "".join(json.dumps(line, sort_keys=True) + "\n" for line in lines),  # spaces
+        "".join(json.dumps(dict(reversed(line.items())), separators=(",", ":")) + "\n" for line in lines),  # not sorted
+        data.decode().removesuffix("\n"),
+        data.decode() + "\n",
+        data.decode().replace("plain", "pl\\u0061in"),
+    ]
+    raw = json.dumps(lines[0], sort_keys=True, separators=(",", ":"), ensure_ascii=False) + "\n"
+    others += [raw + data.decode().splitlines(keepends=True)[1]] * (not name.isascii())
+    assert not any(is_canonical(other.encode(), samples) for other in others)

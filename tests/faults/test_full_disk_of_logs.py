@@ -1,0 +1,50 @@
+"""A disk that is full while a training writes its log: one error in the thread that trains, and no log is lost."""
+
+import errno
+import subprocess
+import sys
+from pathlib import Path
+
+from sources import REPOSITORY
+
+from ipmodel.runs.log import EVENTS, LINE, lines_of
+
+# Logs steps until a file would have more than 4000 bytes. TensorBoard's grows faster than ours.
+USE = """
+import resource, sys
+from pathlib import Path
+from ipmodel.runs.log import Log
+
+log = Log(Path(sys.argv[1]), first_step=int(sys.argv[2]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
+try:
+    for step in range(int(sys.argv[2]) + 1, 500):
+        log.write(step=step, loss=1.0)
+except OSError as error:
+    print(error.errno, step)
+"""
+
+
+def test_a_full_disk_ends_in_one_error(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", USE, str(tmp_path), "0"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, timeout=60)
+    code, step = map(int, done.stdout.split())
+    assert code == errno.EFBIG and "Traceback" not in done.stderr and "thread" not in done.stderr, done.stderr
+    assert len(lines_of(tmp_path / LINE)) == step
+
+
+def test_what_is_written_is_what_tensorboard_reads(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    from ipmodel.runs.log import Log
+
+    for first_step, last_step in ((0, 5), (3, 6)):  # the second one resumes after step 3
+        log = Log(tmp_path, first_step=first_step)
+        for step in range(first_step + 1, last_step + 1):
+            log.write(step=step, loss=step + first_step / 10, rate=0.5)
+        log.close()
+    read = EventAccumulator(str(tmp_path / EVENTS)).Reload()
+    assert sorted(read.Tags()["scalars"]) == ["loss", "rate"]
+    losses = [(event.step, round(event.value, 3)) for event in read.Scalars("loss")]
+    assert losses == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.3), (5, 5.3), (6, 6.3)]
+    assert [line["step"] for line in lines_of(tmp_path / LINE)] == [1, 2, 3, 4, 5, 6]
