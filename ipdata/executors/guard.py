@@ -1,8 +1,9 @@
 """The process between a worker and its extracting child: no process that the child started outlives the child.
 
 `python -m ipdata.executors.guard` forks before it imports anything large: the child extracts, and the parent guards it.
-When the child ends, or the worker ends or closes stdin, the guard kills all that is left and ends as the child did. On
-Linux, processes that detached themselves are included, because orphans become children of the guard.
+When the child ends, or the worker ends or closes stdin, the guard kills all that is left and ends as the child did. If
+the worker has died, the guard also removes the child's temporary directory. On Linux, processes that detached
+themselves are killed too, because orphans become children of the guard.
 """
 
 import ctypes
@@ -41,6 +42,10 @@ def main() -> None:
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
         time.sleep(KILL_S)
+    if os.getppid() != worker:  # which would have done this
+        from ipdata.steps.scratch import remove_abandoned
+
+        remove_abandoned()
     _end_as(ended[child])
 
 
