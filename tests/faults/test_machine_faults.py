@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,12 @@ from conftest import Run
 from moving import moving_luma, write_y4m
 from wrapped_ffmpeg import DETACHES_AND_HANGS, IS_KILLED, wrapped_ffmpeg
 
+from ipdata.executors.base import Event, Executor, summary
 from ipdata.steps import source
+from ipdata.steps.extract import failed
+from ipdata.steps.pack import ShardTask
 from shards import ShardSet
+from shards.failures import Failure
 
 ONE_SHARD = "--set=shards.max_split_groups=1"
 
@@ -85,6 +90,40 @@ def test_no_sample_is_dropped_for_a_disk_that_cannot_be_read(
     assert done.returncode == 1 and "has a sample of any/b.y4m, which cannot be read now" in done.stderr, done.stderr
     assert "Input/output error" in done.stderr and "drops no sample" in done.stderr
     assert tree(built) == before
+
+
+@pytest.mark.parametrize(
+    ("stage", "code", "is_of_the_video"),
+    [
+        ("source", "truncated", True),
+        ("transcode", "transcode_failed", True),
+        ("source", "changed", False),
+        ("source", "unreadable", False),
+        ("worker", "crash", False),
+        ("worker", "error", False),
+    ],
+)
+def test_only_what_is_certainly_the_videos_fault_may_drop_a_sample(
+    stage: str, code: str, is_of_the_video: bool
+) -> None:
+    assert Failure(key="a-00000000", name="a", stage=stage, code=code).is_of_the_video == is_of_the_video
+
+
+class Blind(Executor):
+    """Runs on a machine that lacks the sources."""
+
+    def run(self, tasks: Sequence[ShardTask]) -> Generator[Event, None, None]:
+        for video in tasks[0].videos:
+            yield summary(failed(video, "source", "unreadable", "[Errno 2] No such file or directory"))
+
+
+def test_a_worker_that_lacks_the_sources_fails_no_video(
+    ipdata: Run, videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ipdata.build.executor_of", lambda *_, **__: Blind())
+    done = ipdata("build", dataset="folder", source=videos, out=tmp_path / "set", columns="mv", scheduler="none")
+    assert done.returncode == 1 and "could not be read where it was extracted: [Errno 2] No such file" in done.stderr
+    assert "workers need the same files at the same paths" in done.stderr
 
 
 def test_an_ffmpeg_that_is_killed_stops_the_build(videos: Path, tmp_path: Path) -> None:
