@@ -41,7 +41,7 @@ def builds() -> list[Figure]:
     third = side_by_side(two, one, rounds=3, warm_up=False)
     return [
         Figure(
-            what="build without flow, 40 clips of UT-Interaction, one process",
+            what="build without flow, 40 clips of UT-Interaction, without a cluster",
             ours_s=first[0],
             peer="ffmpeg, transcode alone",
             peer_s=first[1],
@@ -49,7 +49,7 @@ def builds() -> list[Figure]:
             slower_than=2.5,
         ),
         Figure(
-            what="build with flow, 2 clips of 37 frames, one process",
+            what="build with flow, 2 clips of 37 frames, without a cluster",
             ours_s=second[0],
             peer="the same with OpenCV's flow",
             peer_s=second[1],

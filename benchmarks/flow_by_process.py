@@ -1,4 +1,4 @@
-"""TV-L1 against OpenCV's on clips that it was not tuned on: in this process, in a build's process, in a worker's child.
+"""TV-L1 against OpenCV's on clips that it was not tuned on: in this process, in a build without a cluster, on one.
 
 How fast a kernel is can depend on where its arrays lie in memory, and that on what a process did before. `python -m
 benchmarks.flow_by_process` prints these figures alone; put `taskset -c 1` before it to use one core.
@@ -20,7 +20,7 @@ from ipdata.columns.flow import estimator
 EVERY = {"weizmann": 18, "ut_interaction": 20}  # 5 clips of 90, and 6 of 120, one of each class
 FRAMES = (9, 27)
 SIX_CLIPS = ("--columns=flow", "--limit-videos=6", "--limit-frames=25")  # of UT-Interaction, 22 P-frames each
-IN_PROCESS, IN_CHILD = "--scheduler=none", "--workers=1"
+WITHOUT_CLUSTER, ON_CLUSTER = "--scheduler=none", "--workers=1"  # either extracts in a child process
 ROUNDS = 3
 
 
@@ -56,16 +56,16 @@ def flow_in_a_script() -> Figure:
 
 def flow_in_builds() -> list[Figure]:
     """Builds in turn; the ratios are medians over clips and rounds."""
-    flow_seconds(IN_PROCESS)  # compiles
-    in_process, in_child, opencv = [], [], []
+    flow_seconds(WITHOUT_CLUSTER)  # compiles
+    without_cluster, on_cluster, opencv = [], [], []
     for _ in range(ROUNDS):
-        in_process += flow_seconds(IN_PROCESS)
-        in_child += flow_seconds(IN_CHILD)
-        opencv += flow_seconds(IN_CHILD, "--flow-backend=opencv")
+        without_cluster += flow_seconds(WITHOUT_CLUSTER)
+        on_cluster += flow_seconds(ON_CLUSTER)
+        opencv += flow_seconds(ON_CLUSTER, "--flow-backend=opencv")
     return [
         Figure(
             what="flow of a clip of UT-Interaction (22 P-frames) in a build of six, in a worker's child",
-            ours_s=in_child,
+            ours_s=on_cluster,
             peer="OpenCV DualTVL1, likewise",
             peer_s=opencv,
             bar="reported, times faster",
@@ -73,9 +73,9 @@ def flow_in_builds() -> list[Figure]:
         ),
         Figure(
             what="the same",
-            ours_s=in_child,
-            peer="ours in a build in one process",
-            peer_s=in_process,
+            ours_s=on_cluster,
+            peer="ours in a build without a cluster",
+            peer_s=without_cluster,
             bar="reported, times slower",
         ),
     ]

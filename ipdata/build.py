@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ipdata.columns.registry import column_build_of, packages_of
 from ipdata.datasets import DATASETS, dataset_of
-from ipdata.errors import BuildError, StrictError, VideoError
+from ipdata.errors import BuildError, StrictError
 from ipdata.executors import Placement, executor_of
 from ipdata.progress import Unwatched
 from ipdata.publish import manifest_before, publish_set
@@ -21,7 +21,8 @@ from ipdata.steps.output import Output, check_nothing_lost, check_ours
 from ipdata.steps.pack import ShardTask
 from ipdata.steps.plan import Plan, ShardPlan, make_plan
 from ipdata.steps.receipt import intact, work_left
-from ipdata.steps.source import Source, source_sha256
+from ipdata.steps.scratch import remove_abandoned
+from ipdata.steps.source import Source, UnreadableError, source_sha256
 from ipdata.video.tools import tools_here
 from shards.manifest import Manifest
 
@@ -90,6 +91,7 @@ def build(request: Request, progress: Unwatched = UNWATCHED) -> Result:
     executor = executor_of(request.placement, scratch=output.temporary_dir / "dask")
     tools = checked_tools(request)
     plan = plan_of(request)
+    remove_abandoned()
     with output.locked():
         columns = identity.columns_of(output, plan, request.columns, tools)
         published = output.published_keys()
@@ -125,7 +127,7 @@ def _shard_tasks(
         receipt = output.receipt(shard.shard)
         if receipt is not None and (receipt.plan_sha256 != shard.sha256 or not intact(output.directory, receipt)):
             receipt = None
-        sources = _published_sources(output, shard, published, drop_failed=request.drop_failed)
+        sources, gone = _published_sources(output, shard, published, drop_failed=request.drop_failed)
         work = work_left(shard, receipt, columns, sources)
         if work:
             yield ShardTask(
@@ -134,9 +136,10 @@ def _shard_tasks(
                 columns=columns,
                 videos=tuple(_video_tasks(request, output, shard, work, tools)),
                 kept=receipt,
-                published=frozenset(sources),
+                published=gone.union(sources),
                 drop_failed=request.drop_failed,
                 strict=request.strict,
+                gone=gone,
                 other_tools=other_tools,
             )
 
@@ -159,33 +162,38 @@ def _video_tasks(
         )
 
 
-def _published_sources(output: Output, shard: ShardPlan, published: set[str], *, drop_failed: bool) -> dict[str, str]:
-    """Key -> sha256 of the source, for a shard's published samples.
+def _published_sources(
+    output: Output, shard: ShardPlan, published: set[str], *, drop_failed: bool
+) -> tuple[dict[str, str], frozenset[str]]:
+    """For a shard's published samples: key -> sha256 of the source, and the keys of those that may be dropped.
 
-    Raises: BuildError if one cannot be read, unless such samples may be dropped.
+    Raises: BuildError if a source cannot be read, unless it is gone or forbidden and its sample may be dropped.
     """
-    known = {key: video.source for key, video in shard.videos.items() if key in published}
-    hashes = _source_hashes(known)
-    unreadable = [key for key in known if key not in hashes]
-    if unreadable and not drop_failed:
-        name = shard.videos[unreadable[0]].name
-        problem = f"has a sample of {name}, which cannot be read any more"
-        raise BuildError(f"{output.directory}: {problem}; make it readable again, or leave it out with --drop-failed")
-    return hashes
+    found = _source_hashes({key: video.source for key, video in shard.videos.items() if key in published})
+    unreadable = {key: error for key, error in found.items() if isinstance(error, UnreadableError)}
+    for key, error in unreadable.items():
+        has = f"{output.directory}: has a sample of {shard.videos[key].name}, which cannot be read"
+        if not error.lasting:
+            cure = "a fault of a disk or a network drops no sample; mend it, and run the same command again"
+            raise BuildError(f"{has} now: {error.detail}; {cure}")
+        if not drop_failed:
+            raise BuildError(f"{has} any more; make it readable again, or leave it out with --drop-failed")
+    hashes = {key: sha256 for key, sha256 in found.items() if isinstance(sha256, str)}
+    return hashes, frozenset(unreadable)
 
 
-def _source_hashes(sources: Mapping[str, Source]) -> dict[str, str]:
-    """Key -> sha256 of the source, for each source that can be read."""
+def _source_hashes(sources: Mapping[str, Source]) -> dict[str, str | UnreadableError]:
+    """Key -> sha256 of the source, or why it cannot be read. Raises: BuildError."""
 
-    def attempt(source: Source) -> str | None:
+    def attempt(source: Source) -> str | UnreadableError:
         try:
             return source_sha256(source)
-        except VideoError:
-            return None
+        except UnreadableError as error:
+            return error
 
     with ThreadPoolExecutor(HASHING_THREADS) as pool:
         hashes = pool.map(attempt, sources.values())
-    return {key: sha256 for key, sha256 in zip(sources, hashes, strict=True) if sha256 is not None}
+    return dict(zip(sources, hashes, strict=True))
 
 
 def _stop(failed: Failed) -> None:

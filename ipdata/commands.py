@@ -34,8 +34,8 @@ def recipe_options(command: Callable) -> Callable:
 def placement_options(command: Callable) -> Callable:
     """Add the options that say where the work runs; `placement_of` takes them away again."""
     seconds = click.FloatRange(min=0, min_open=True)
-    where = "a Dask scheduler's address, or none for this process  [default: a local cluster]"
-    limit = f"on a cluster, a video that takes longer fails  [default: {VIDEO_TIMEOUT_S:g}]"
+    where = "a Dask scheduler's address, or none for no cluster  [default: a local cluster]"
+    limit = f"a video that takes longer fails  [default: {VIDEO_TIMEOUT_S:g}]"
     return _with(
         command,
         click.option("--scheduler", help=where),

@@ -5,7 +5,6 @@ the files of the new columns get their final names, and the manifest comes last.
 """
 
 import logging
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from ipdata.received import VIDEO, ReceivedSet, check_has_video
 from ipdata.recipe import BuildRecipe, load_recipe, recorded_recipe
 from ipdata.run import run_tasks
 from ipdata.steps.output import Output
+from ipdata.steps.scratch import remove_abandoned, scratch_dir
 from shards.constraints import how_to_install
 from shards.facts import flat
 from shards.manifest import ColumnInfo, Manifest
@@ -82,8 +82,9 @@ def _derived(request: Request, directory: Path, chosen: BuildRecipe, progress: U
         return Derived(directory=directory, manifest=manifest, made=())
     check_writable(directory, cure="make it writable, or write a new set with --out")
     executor = executor_of(request.placement, scratch=work.temporary_dir / "dask")
-    with tempfile.TemporaryDirectory(prefix="ipdata-") as scratch:
-        received = ReceivedSet(str(directory), Path(scratch))
+    remove_abandoned()
+    with scratch_dir() as scratch:
+        received = ReceivedSet(str(directory), scratch)
         tools = prove.tools_for_derived(received, columns)
         infos = {name: recipe.column(name, tools, format=manifest.format) for name in columns}
         _check_machine(received, recipe, infos, tools)

@@ -17,6 +17,7 @@ from ipdata.recipe import BuildRecipe, recorded_recipe
 from ipdata.report import failure_line
 from ipdata.steps.extract import Extracted, Outcome, VideoTask, differing_fields, run_steps
 from ipdata.steps.identity import tools_differ
+from ipdata.steps.scratch import scratch_dir
 from ipdata.steps.source import Source
 from ipdata.video.tools import tools_but_ffmpeg, tools_here
 from shards.canonical import sha256_file
@@ -72,8 +73,8 @@ def prove(
     Raises: BuildError, RecipeError or ShardError if that is not possible, or nothing can be compared.
     """
     seed = secrets.randbelow(1 << 32) if seed is None else seed
-    with tempfile.TemporaryDirectory(prefix="ipdata-") as scratch:
-        received = ReceivedSet(location, Path(scratch))
+    with scratch_dir() as scratch:
+        received = ReceivedSet(location, scratch)
         if source is None:
             check_has_video(received.manifest, where=str(received))
         chosen, left_out = _chosen(received, columns, with_video=source is not None)

@@ -3,7 +3,8 @@
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
+from pathlib import Path
 
 from ipdata.errors import BuildError
 from ipdata.executors.base import Executor
@@ -12,6 +13,14 @@ from ipdata.report import failure_line, log_line
 from ipdata.steps.extract import Failed
 from ipdata.steps.output import Output
 from ipdata.steps.pack import Packed, ShardTask
+from ipdata.steps.source import UnreadableError, source_sha256
+
+# What to do about published samples whose videos failed; key: whether it is certainly the video's fault.
+CURES = {
+    True: "Restore the videos, or leave these samples out with --drop-failed.",
+    False: "No sample is dropped for a failure of stage worker, nor for a source that could not be read or changed: "
+    "mend the cause (--video-timeout-s gives more time), and run the same command again.",
+}
 
 
 def run_tasks(
@@ -24,7 +33,8 @@ def run_tasks(
 ) -> list[Failed]:
     """Run all tasks; return the failures in order of their keys. `on_failure` may raise, which stops the work.
 
-    Raises: what `on_failure` raises; BuildError if a published sample would be lost.
+    Raises: what `on_failure` raises; BuildError if a published sample would be lost, or a worker cannot read a source
+        that can be read here.
     """
     progress.begin(sum(len(task.videos) for task in tasks))
     failures: list[Failed] = []
@@ -41,6 +51,7 @@ def run_tasks(
             lines.write(json.dumps(log_line(event)) + "\n")
             lines.flush()
             if event.failed is not None:
+                _check_unreadable(event.failed, tasks)
                 failures.append(event.failed)
                 if on_failure is not None:
                     on_failure(event.failed)
@@ -48,10 +59,25 @@ def run_tasks(
     return sorted(failures, key=lambda failed: failed.failure.key)
 
 
+def _check_unreadable(failed: Failed, tasks: Sequence[ShardTask]) -> None:
+    """Raises: BuildError if a worker could not read a source that can be read here."""
+    if failed.failure.code != "unreadable":
+        return
+    video = next(video.video for task in tasks for video in task.videos if video.key == failed.failure.key)
+    if not isinstance(video.source, Path):
+        return
+    with suppress(UnreadableError):
+        source_sha256(video.source)
+        cure = "workers need the same files at the same paths; mend that, and run the same command again"
+        raise BuildError(f"{video.name}: could not be read where it was extracted: {failed.detail}; {cure}")
+
+
 def _refuse_loss(output: Output, would_lose: Sequence[Failed]) -> None:
     if would_lose:
         listed = "\n  ".join(map(failure_line, would_lose))
+        sure = {failed.failure.is_of_the_video for failed in would_lose}
+        cures = [cure for of_the_video, cure in CURES.items() if of_the_video in sure]
         raise BuildError(
             f"{output.directory}: has samples whose videos can no longer be extracted:\n  {listed}\n"
-            "Their shards were left as they were. Restore the videos, or leave these samples out with --drop-failed"
+            f"Their shards were left as they were. {' '.join(cures)}"
         )

@@ -21,6 +21,8 @@ CODES = {
     "crash": "native code crashed or the process was killed",
     "error": "an unexpected error; its text is in the build's log",
 }
+# These may be the fault of a disk, of a network, or of somebody who is still writing the file.
+MAY_PASS = {"unreadable", "changed"}
 
 
 class Failure(Record, frozen=True, kw_only=True):
@@ -37,3 +39,8 @@ class Failure(Record, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.stage not in STAGES or self.code not in CODES:
             raise ShardError(f"{self.key}: unknown stage {self.stage!r} or code {self.code!r}")
+
+    @property
+    def is_of_the_video(self) -> bool:
+        """Tell whether it is certainly the video's fault, and not that of a machine, and will not pass by itself."""
+        return self.stage != "worker" and self.code not in MAY_PASS

@@ -5,9 +5,10 @@ import io
 import subprocess
 import sys
 import traceback
-from collections.abc import Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest import mock
 
 Done = subprocess.CompletedProcess[str]
 
@@ -27,7 +28,8 @@ def in_process(module: str, arguments: Sequence[str]) -> Done:
     command = importlib.import_module(module).main
     out, err = io.StringIO(), io.StringIO()
     status: object = 0
-    with redirect_stdout(out), redirect_stderr(err):
+    extracts = module == "ipdata.cli" and arguments[:1] in (["build"], ["derive"])
+    with redirect_stdout(out), redirect_stderr(err), warm_child() if extracts else nullcontext():
         try:
             command.main(list(arguments))
         except SystemExit as end:
@@ -37,6 +39,18 @@ def in_process(module: str, arguments: Sequence[str]) -> Done:
             status = 1
     assert isinstance(status, int)
     return subprocess.CompletedProcess([module, *arguments], status, out.getvalue(), err.getvalue())
+
+
+@contextmanager
+def warm_child() -> Iterator[None]:
+    """Keep the child in which builds of this process extract: a new one for each build would take a second."""
+    try:
+        from ipdata.executors import here
+    except ModuleNotFoundError:  # a test without the packages of builds
+        yield
+        return
+    with mock.patch.object(here, "end_child"):
+        yield
 
 
 def needs_process(arguments: Sequence[str]) -> bool:

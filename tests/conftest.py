@@ -121,6 +121,15 @@ def ipdata() -> Run:
     return run
 
 
+@pytest.fixture
+def without_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Builds without a cluster extract in this process, because a child would not know what a test has changed here."""
+    from ipdata.executors import here
+    from ipdata.steps.extract import run_step
+
+    monkeypatch.setattr(here, "run_step_in_child", lambda task, step, begun, _: run_step(task, step, begun))
+
+
 @pytest.fixture(scope="session")
 def ipshards() -> Run:
     """Run `ipshards` as a user does, in this process."""

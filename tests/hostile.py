@@ -1,8 +1,11 @@
 """Synthetic sources that really misbehave: they crash, hang or disturb the process that extracts them."""
 
+import errno
 import hashlib
 import os
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +19,46 @@ class Crashing(Synthesis):
 
     def write(self, path: Path) -> None:
         os.kill(os.getpid(), signal.SIGSEGV)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Killed(Synthesis):
+    """Its process is killed, as Linux does when memory runs out: always, or only while a file is not there."""
+
+    unless: str = ""
+
+    def write(self, path: Path) -> None:
+        if not self.unless or not Path(self.unless).exists():
+            if self.unless:
+                Path(self.unless).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().write(path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detaching(Synthesis):
+    """Starts a process in a session of its own, whose parent ends, and crashes."""
+
+    def write(self, path: Path) -> None:
+        detach = "import os, time\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(3600)"
+        subprocess.run([sys.executable, "-c", detach], check=True)
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unwritable(Synthesis):
+    """Lies on a disk that gives I/O errors."""
+
+    def write(self, path: Path) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hungry(Synthesis):
+    """Wants more memory than there is."""
+
+    def write(self, path: Path) -> None:
+        raise MemoryError
 
 
 @dataclass(frozen=True, kw_only=True)

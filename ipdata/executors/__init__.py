@@ -1,4 +1,4 @@
-"""Where a build runs: in this process, or on a Dask cluster whose workers extract videos in child processes."""
+"""Where a build runs: here or on a Dask cluster. Videos are extracted in child processes of its workers."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ VIDEO_TIMEOUT_S = 1800.0
 class Placement:
     """Where the user wants a build to run; None: not given. It is no part of the recipe, as it changes no byte."""
 
-    scheduler: str | None = None  # an address, or "none" for this process; not given: a local cluster
+    scheduler: str | None = None  # an address, or "none" for no cluster; not given: a local one
     workers: int | None = None  # processes of the local cluster
     video_timeout_s: float | None = None
 
@@ -26,15 +26,14 @@ def executor_of(placement: Placement, *, scratch: Path) -> "Executor":
 
     Raises: BuildError for an option that has no effect there.
     """
+    timeout_s = VIDEO_TIMEOUT_S if placement.video_timeout_s is None else placement.video_timeout_s
     if placement.scheduler == "none":
-        _refuse(placement.video_timeout_s, "--video-timeout-s", "a video that runs in this process cannot be stopped")
-        _refuse(placement.workers, "--workers", "everything runs in this process")
+        _refuse(placement.workers, "--workers", "it extracts one video after another")
         from ipdata.executors.here import Here
 
-        return Here()
+        return Here(video_timeout_s=timeout_s)
     from ipdata.executors.dask import LocalDask, RunningDask  # Dask takes a second to import
 
-    timeout_s = VIDEO_TIMEOUT_S if placement.video_timeout_s is None else placement.video_timeout_s
     if placement.scheduler is None:
         return LocalDask(workers=placement.workers, video_timeout_s=timeout_s, scratch=scratch)
     _refuse(placement.workers, "--workers", "a running cluster has its own workers")

@@ -22,7 +22,7 @@ Event = VideoDone | Packed
 
 
 class Executor(ABC):
-    """Runs the tasks of a build in some place: in this process or on a cluster."""
+    """Runs the tasks of a build in some place: here or on a cluster."""
 
     @abstractmethod
     def run(self, tasks: Sequence[ShardTask]) -> Generator[Event, None, None]:

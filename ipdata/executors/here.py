@@ -1,19 +1,30 @@
-"""Extract and pack in this process, one video after another: for debugging, or where no cluster may be started."""
+"""Extract one video after another in one child process, and pack in this one: where no cluster may be started."""
 
 from collections.abc import Generator, Sequence
 
 from ipdata.executors.base import Event, Executor, summary
-from ipdata.steps.extract import Outcome, run_steps
+from ipdata.executors.isolated import end_child, run_step_in_child
+from ipdata.steps.extract import Outcome
 from ipdata.steps.pack import ShardTask, pack
 
 
 class Here(Executor):
-    """Runs everything in this process. A video that crashes or hangs native code stops the whole build."""
+    """Runs the steps of all videos in one child process: a video that crashes or hangs costs only itself."""
+
+    def __init__(self, *, video_timeout_s: float) -> None:
+        self.video_timeout_s = video_timeout_s
 
     def run(self, tasks: Sequence[ShardTask]) -> Generator[Event, None, None]:
-        for task in tasks:
-            outcomes: list[Outcome] = []
-            for video in task.videos:
-                outcomes.append(run_steps(video))
-                yield summary(outcomes[-1])
-            yield pack(task, outcomes)
+        try:
+            for task in tasks:
+                outcomes: list[Outcome] = []
+                for video in task.videos:
+                    outcome: Outcome | None = None
+                    for step in video.steps:
+                        outcome = run_step_in_child(video, step, outcome, self.video_timeout_s)
+                    assert outcome is not None  # there is always a first step
+                    outcomes.append(outcome)
+                    yield summary(outcome)
+                yield pack(task, outcomes)
+        finally:
+            end_child()

@@ -1,9 +1,10 @@
 """Extract videos in a long-lived child process: a video that crashes or hangs native code costs only itself.
 
-`python -m ipdata.executors.isolated` is the child. It reads pickled work from stdin and writes pickled outcomes to the
+`ipdata/executors/guard.py` starts the child. The child reads pickled work from stdin and writes pickled outcomes to the
 stdout that it was started with. Only the two processes use these pipes; nothing pickled is ever stored.
 """
 
+import math
 import os
 import pickle
 import select
@@ -13,130 +14,205 @@ import subprocess
 import sys
 import threading
 import time
-from typing import BinaryIO
+from contextlib import suppress
+from typing import Any
 
 from ipdata.errors import BuildError
+from ipdata.faults import MORE_MEMORY, ending_of, was_killed
 from ipdata.steps.extract import Failed, Outcome, Step, VideoTask, failed, run_step
+from ipdata.steps.scratch import remove_abandoned
 
-LENGTH = ">Q"  # stands before each answer: its size in bytes
+LENGTH = ">Q"  # stands before each message: its size in bytes
+LENGTH_BYTES = struct.calcsize(LENGTH)
 CHUNK_BYTES = 2**20
+START_S = 300.0  # for the imports of a child, on a slow file system
+END_S = 5.0  # for the guard to kill all that the child has started
+LONGEST_WAIT_S = 3600.0  # of one poll, which takes no number of ms that is larger than an int
 _of_this_thread = threading.local()
+
+
+class ChildDiedError(Exception):
+    """The child has died. status: as subprocess gives it."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(ending_of(status))
+        self.status = status
 
 
 def run_step_in_child(task: VideoTask, step: Step, begun: Outcome | None, timeout_s: float) -> Outcome:
     """Run `run_step` in this thread's child process. The child is started when needed, and replaced when it dies.
 
-    Raises: BuildError if this machine cannot extract any video.
+    If the child dies, the step is run once more in a new one. The video fails if that one dies by a fault of its own.
+
+    Raises: BuildError if this machine cannot extract any video, or if the second child was killed from outside.
     """
     if isinstance(begun, Failed):
         return begun
+    try:
+        return _child().run(task, step, begun, timeout_s)
+    except ChildDiedError:
+        pass
+    try:
+        return _child().run(task, step, begun, timeout_s)
+    except ChildDiedError as death:
+        if was_killed(death.status):
+            name = task.video.name
+            raise BuildError(f"{name}: the extracting process was killed twice ({death}). {MORE_MEMORY}") from None
+        return failed(task, "worker", "crash", f"the extracting process ended twice, the second time with {death}")
+
+
+def _child() -> "Child":
     child: Child | None = getattr(_of_this_thread, "child", None)
     if child is None or not child.alive:
         child = _of_this_thread.child = Child()
-    return child.run(task, step, begun, timeout_s)
+    return child
+
+
+def end_child() -> None:
+    """End this thread's child process, if it has one, and all that it has started."""
+    child: Child | None = getattr(_of_this_thread, "child", None)
+    _of_this_thread.child = None
+    if child is not None:
+        child.kill()
 
 
 class Child:
-    """One child process and its pipes."""
+    """One child process with its guard, and the pipes to it."""
 
     def __init__(self) -> None:
+        """Start it and wait until it is ready. Raises: BuildError if it does not start."""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "ipdata.executors.isolated"],
+            [sys.executable, "-m", "ipdata.executors.guard"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            start_new_session=True,  # a process group of its own: kill() also ends a hanging ffmpeg
+            bufsize=0,
+            start_new_session=True,  # a process group of its own, which Ctrl-C does not reach
         )
+        assert self.process.stdin is not None and self.process.stdout is not None  # Popen was asked for both
+        self._stdin, self._stdout = self.process.stdin, self.process.stdout
+        os.set_blocking(self._stdin.fileno(), False)
+        try:
+            _receive(self._stdout.fileno(), time.monotonic() + START_S)  # its first message says that it is ready
+        except TimeoutError:
+            self.kill()
+            raise BuildError(f"the extracting process is not ready after {START_S:g} s; run this again") from None
+        except EOFError:
+            how = ending_of(self._ended())
+            raise BuildError(f"the extracting process does not start: it ended with {how}; run this again") from None
+        except BaseException:
+            self.kill()
+            raise
 
     @property
     def alive(self) -> bool:
         return self.process.poll() is None
 
     def run(self, task: VideoTask, step: Step, begun: Outcome | None, timeout_s: float) -> Outcome:
-        """Run one step; return a Failed if the child dies or takes longer than timeout_s. Raises: BuildError."""
-        assert self.process.stdin is not None and self.process.stdout is not None  # Popen was asked for both
+        """Run one step; return a Failed if that takes longer than timeout_s, the sending of the work included.
+
+        Raises: ChildDiedError; BuildError if this machine cannot extract any video.
+        """
+        deadline_s = time.monotonic() + timeout_s
         try:
-            pickle.dump((task, step, begun), self.process.stdin)
-            self.process.stdin.flush()
-            answer = pickle.loads(_receive(self.process.stdout.fileno(), timeout_s))
+            _send(self._stdin.fileno(), (task, step, begun), deadline_s)
+            answer: Any = pickle.loads(_receive(self._stdout.fileno(), deadline_s))
         except TimeoutError:
             self.kill()
-            self.process.wait()
             return failed(task, "worker", "timeout", f"not done after {timeout_s:g} s")
         except (EOFError, BrokenPipeError):
+            raise ChildDiedError(self._ended()) from None
+        except BaseException:  # Ctrl-C, for example: a later answer must not be taken for that of another video
             self.kill()
-            status = self.process.wait()
-            how = signal.Signals(-status).name if status < 0 else f"status {status}"
-            return failed(task, "worker", "crash", f"the extracting process ended with {how}")
+            raise
         if isinstance(answer, BuildError):
             self.kill()  # that process may be what is broken, by its hold of a GPU for example
             raise answer
         outcome: Outcome = answer
         return outcome
 
+    def _ended(self) -> int:
+        """The status of the child after its death."""
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(END_S)  # the guard ends as the child did, once it has killed the rest
+        self.kill()
+        return self.process.wait()
+
     def kill(self) -> None:
+        """End the child and all that it has started, and remove its scratch directory."""
+        self._stdin.close()  # which tells the guard to do so
         try:
+            self.process.wait(END_S)
+        except subprocess.TimeoutExpired:  # the guard hangs
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return  # it has ended already
+            self.process.wait()
+        self._stdout.close()
+        remove_abandoned()
 
 
-def _send(file: BinaryIO, answer: object) -> None:
-    data = pickle.dumps(answer)
-    file.write(struct.pack(LENGTH, len(data)) + data)
-    file.flush()
+def _send(descriptor: int, content: object, deadline_s: float = math.inf) -> None:
+    """Send one message. Raises: TimeoutError, BrokenPipeError."""
+    data = pickle.dumps(content)
+    for part in (struct.pack(LENGTH, len(data)), data):
+        rest = memoryview(part)
+        while rest:
+            _wait_for(descriptor, select.POLLOUT, deadline_s)
+            rest = rest[os.write(descriptor, rest[:CHUNK_BYTES]) :]
 
 
-def _receive(descriptor: int, timeout_s: float) -> bytes:
-    """Receive one message of _send. No thread watches the clock: to start one can deadlock with Dask's profiler.
-
-    Raises: TimeoutError, EOFError.
-    """
-    deadline_s = time.monotonic() + timeout_s
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
+def _receive(descriptor: int, deadline_s: float) -> bytes:
+    """Receive one message. Raises: TimeoutError, EOFError."""
 
     def read(size: int) -> bytes:
         data = bytearray()
         while len(data) < size:
-            if not poll.poll(max(0.0, deadline_s - time.monotonic()) * 1000):
-                raise TimeoutError
+            _wait_for(descriptor, select.POLLIN, deadline_s)
             chunk = os.read(descriptor, min(size - len(data), CHUNK_BYTES))
             if not chunk:
                 raise EOFError
             data += chunk
         return bytes(data)
 
-    (size,) = struct.unpack(LENGTH, read(struct.calcsize(LENGTH)))
+    (size,) = struct.unpack(LENGTH, read(LENGTH_BYTES))
     return read(size)
 
 
-def _end_with(parent: int) -> None:
-    """Exit when the parent has ended, even in the middle of a video. ffmpeg then ends, because its pipe is broken."""
-    while os.getppid() == parent:
+def _wait_for(descriptor: int, event: int, deadline_s: float) -> None:
+    """Wait for a pipe. No thread watches the clock: to start one can deadlock with Dask's profiler.
+
+    Raises: TimeoutError.
+    """
+    poll = select.poll()
+    poll.register(descriptor, event)
+    while not poll.poll(1000 * min(max(0.0, deadline_s - time.monotonic()), LONGEST_WAIT_S)):
+        if time.monotonic() >= deadline_s:
+            raise TimeoutError
+
+
+def _end_with(guard: int) -> None:
+    """Exit when the guard has ended, even in the middle of a video."""
+    while os.getppid() == guard:
         time.sleep(1)
     os._exit(1)
 
 
 def main() -> None:
     """The child: do one piece of work after another, until stdin ends."""
-    results = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    results = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a library that prints must not write into the pipe
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    while True:
-        try:
-            work = pickle.load(sys.stdin.buffer)
-        except EOFError:
-            return
-        answer: Outcome | BuildError
-        try:
-            answer = run_step(*work)
-        except BuildError as error:
-            answer = error
-        try:
-            _send(results, answer)
-        except BrokenPipeError:  # the parent ended while the video was extracted
-            os._exit(1)
+    remove_abandoned()
+    try:
+        _send(results, None)
+        while True:
+            _send(results, _answer_to(pickle.loads(_receive(sys.stdin.fileno(), math.inf))))
+    except (EOFError, BrokenPipeError):  # the parent has ended, or wants this process to end
+        os._exit(0)
+    except MemoryError:  # end as Linux would end it, so that a new child tries again
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
-if __name__ == "__main__":
-    main()
+def _answer_to(work: tuple[VideoTask, Step, Outcome | None]) -> Outcome | BuildError:
+    try:
+        return run_step(*work)
+    except BuildError as error:
+        return error

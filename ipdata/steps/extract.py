@@ -5,18 +5,19 @@ transcodes the source, or reads the bitstream that a set has; later steps decode
 Steps do not know where they run.
 """
 
-import errno
-import tempfile
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+import cv2
 
 from ipdata.columns.registry import packages_of
 from ipdata.datasets.base import Video
 from ipdata.errors import BuildError, VideoError
 from ipdata.recipe import BuildRecipe
 from ipdata.steps.encode import Clock, encode_columns
+from ipdata.steps.scratch import scratch_dir
 from ipdata.steps.source import Opened
 from ipdata.steps.spool import payload_path
 from ipdata.video import decode
@@ -28,8 +29,6 @@ from shards.columns import AnyPayload, Payload
 from shards.failures import Failure
 from shards.schema import FORMAT, Sample
 
-# These errors are the machine's fault and not a video's: no space, quota, file handles or memory left.
-THIS_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EROFS}
 MIN_DEFICIT_FRAMES = 3  # sound clips of any length may announce a few frames too many
 VIDEO = "video"  # the column that later steps decode
 
@@ -104,7 +103,7 @@ def run_step(task: VideoTask, step: Step, begun: Outcome | None) -> Outcome:
 
     begun: the outcome of the previous step; None for the first step.
 
-    Raises: BuildError if this machine cannot extract any video.
+    Raises: BuildError if this machine is at fault.
     """
     if isinstance(begun, Failed):
         return begun
@@ -116,9 +115,20 @@ def run_step(task: VideoTask, step: Step, begun: Outcome | None) -> Outcome:
     except VideoError as error:
         return failed(task, error.stage, error.code, error.detail)
     except Exception as error:  # an error that one video causes in a library must not cost the other videos
-        if isinstance(error, OSError) and error.errno in THIS_MACHINE:
-            raise BuildError(f"{task.video.name} cannot be extracted here: {error}; fix that and run again") from None
+        if _is_this_machines(error):
+            what = str(error) or type(error).__name__
+            raise BuildError(f"{task.video.name} cannot be extracted here: {what}; fix that and run again") from None
         return failed(task, "worker", "error", traceback.format_exc())
+
+
+def _is_this_machines(error: Exception) -> bool:
+    """Tell whether an error that is no VideoError is the fault of this machine, such as of its temporary directory.
+
+    Errors of reading a source, also with PyAV, are VideoErrors. So any other OSError has nothing to do with the video.
+    """
+    if isinstance(error, cv2.error):
+        return error.code == cv2.Error.StsNoMem
+    return isinstance(error, OSError | MemoryError)
 
 
 def _check_tools(task: VideoTask) -> None:
@@ -151,21 +161,27 @@ def extract(task: VideoTask, step: Step) -> Extracted:
 
     Of a video that a set has, nothing is transcoded: the record and the bitstream are those of the set.
 
-    Raises: VideoError with stage and code. There is no partial result.
+    Raises: VideoError with stage and code; OSError or BuildError if this machine is at fault. There is no partial
+        result.
     """
     clock, limit_frames, source = Clock(), task.recipe.limits.frames, task.video.source
     if isinstance(source, Stored):
         m4v = source.read()
         bitstream = Payload(data=m4v, frames=[0, len(m4v)])
         return extend(task, step, Extracted(sample=source.sample, payloads={VIDEO: bitstream}, seconds={}))
-    with tempfile.TemporaryDirectory(prefix="ipdata-") as scratch:
+    with scratch_dir() as scratch:
         with clock.stage("source"):
-            opened = Opened.of(source, Path(scratch))
-            facts = decode.source_facts(opened.path, limit_frames=limit_frames)
-            _check_source(facts, task.recipe)
-        with clock.stage("transcode"):
-            ffmpeg = executable(task.ffmpeg)
-            m4v = transcode(opened.path, task.recipe.transcode, limit_frames=limit_frames, path=ffmpeg)
+            opened = Opened.of(source, scratch)
+        try:
+            with clock.stage("source"):
+                facts = decode.source_facts(opened.path, limit_frames=limit_frames)
+                _check_source(facts, task.recipe)
+            with clock.stage("transcode"):
+                ffmpeg = executable(task.ffmpeg)
+                m4v = transcode(opened.path, task.recipe.transcode, limit_frames=limit_frames, path=ffmpeg)
+        except VideoError:
+            opened.check_readable()
+            raise
         with clock.stage("source"):
             sha256 = opened.sha256()
     sample = _sample(task, facts, sha256, m4v)

@@ -13,7 +13,7 @@ from ipdata.errors import BuildError
 from ipdata.steps.plan import Plan
 from ipdata.steps.receipt import Receipt
 from shards import canonical
-from shards.atomic import LockedError, locked, write_published
+from shards.atomic import LockedError, locked, sync_directory, write_published
 from shards.layout import MANIFEST
 from shards.schema import FORMAT, Sample
 
@@ -89,6 +89,11 @@ class Output:
     def publish(self, relative: str, data: bytes) -> None:
         write_published(self.directory / relative, data, temporary_dir=self.temporary_dir)
 
+    def remove_manifest(self) -> None:
+        """Remove the manifest before shards change: meanwhile, this directory is no set, also after a power cut."""
+        self.manifest.unlink(missing_ok=True)
+        sync_directory(self.directory)  # also where another worker removed it, which may not have synced it yet
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Lock the output for one build. Raises BuildError if another build has locked it."""
@@ -160,6 +165,6 @@ def remove_stale(output: Output, plan: Plan, columns: tuple[str, ...], *, key_in
     stale += [path for path in (output.build_dir / "receipts").glob("*.json") if path.stem not in receipts]
     stale += [path for path in output.directory.glob("keys-*.txt") if path.name != key_index]
     if stale:
-        output.manifest.unlink(missing_ok=True)
+        output.remove_manifest()
     for path in stale:
         path.unlink()

@@ -33,7 +33,16 @@ class ShardTask:
     published: frozenset[str]  # keys that the output held before this build, whether they can be kept or not
     drop_failed: bool  # leave out a published sample if its video can no longer be extracted
     strict: bool  # do not publish the shard if a video failed
+    gone: frozenset[str] = frozenset()  # published keys whose sources the driver found gone or forbidden
     other_tools: str = ""  # how the tools here differ from those of what is kept, and the cure; for errors
+
+    def loses(self, failed: Failed) -> bool:
+        """Tell whether a failure would cost a published sample that may not be dropped for it."""
+        failure = failed.failure
+        if failure.key not in self.published:
+            return False
+        sure = failure.key in self.gone if failure.code == "unreadable" else failure.is_of_the_video
+        return not (self.drop_failed and sure)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +50,7 @@ class Packed:
     """A shard was published; or it was left as it was, because samples would be lost or strict forbids it."""
 
     shard: str
-    would_lose: tuple[Failed, ...]  # failures of videos whose samples are published
+    would_lose: tuple[Failed, ...]  # failures of videos whose samples are published and may not be dropped
 
 
 def pack(task: ShardTask, outcomes: Sequence[Outcome]) -> Packed:
@@ -50,8 +59,8 @@ def pack(task: ShardTask, outcomes: Sequence[Outcome]) -> Packed:
     Raises: BuildError if the output cannot be written. The build stops and can be resumed.
     """
     failures = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
-    would_lose = tuple(outcome for outcome in failures if outcome.failure.key in task.published)
-    if (would_lose and not task.drop_failed) or (failures and task.strict):
+    would_lose = tuple(outcome for outcome in failures if task.loses(outcome))
+    if would_lose or (failures and task.strict):
         return Packed(shard=task.plan.shard, would_lose=would_lose)
     try:
         _pack(task, outcomes, failures)
@@ -128,14 +137,14 @@ def _published(task: ShardTask) -> Content:
 def _write_files(task: ShardTask, samples: Sequence[Sample], content: Content) -> ShardInfo | None:
     """Write the shard's files and rename them to their final names. The manifest is removed before the first rename."""
     if not samples:
-        task.output.manifest.unlink(missing_ok=True)
+        task.output.remove_manifest()
         return None
     columns = {column: [content[sample.key][1][column] for sample in samples] for column in task.columns}
     temporary = task.output.temporary_dir / f"{task.plan.shard}.{os.getpid()}.{os.urandom(4).hex()}"
     temporary.mkdir(parents=True)
     try:
         files: dict[str, FileInfo] = write_shard(temporary, task.plan.shard, samples, columns)
-        task.output.manifest.unlink(missing_ok=True)  # while shards change, this directory is no set
+        task.output.remove_manifest()
         for relative in files:
             publish(temporary / relative, task.output.directory / relative)
     finally:

@@ -1,21 +1,51 @@
 """Open a source for ffmpeg and PyAV, and record by its hash which bytes were extracted."""
 
+import errno
 import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ipdata.errors import VideoError
+from ipdata.errors import BuildError, VideoError
+from ipdata.faults import THIS_MACHINE
 from ipdata.video.stored import Stored
 from ipdata.video.synthesis import Synthesis
 from shards.canonical import sha256_file
 
 Source = Path | Synthesis | Stored
+# With these errors, the path of a source leads to no file that this user may read. Others may pass, as of a disk.
+LASTING = {
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.EACCES,
+    errno.EPERM,
+}
 RECENT_S = 3.0  # file systems may round times by this much, so a change to a file this young can go unseen
 
 
+class UnreadableError(VideoError):
+    """A source cannot be read. lasting: it is gone or forbidden; otherwise a disk or a network may be at fault."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__("source", "unreadable", str(error))
+        self.lasting = error.errno in LASTING
+
+
+def _unreadable(error: OSError) -> UnreadableError | BuildError:
+    """The error to raise where a source cannot be read."""
+    if error.errno in THIS_MACHINE:
+        return BuildError(f"a source cannot be read here: {error}; fix that and run again")
+    return UnreadableError(error)
+
+
 def source_sha256(source: Source) -> str:
-    """sha256 of a file, or of what describes a synthetic video. Raises: VideoError if the file cannot be read."""
+    """sha256 of a file, or of what describes a synthetic video.
+
+    Raises: UnreadableError if the file cannot be read; BuildError if that is this machine's fault.
+    """
     if isinstance(source, Synthesis):
         return source.sha256()
     if isinstance(source, Stored):
@@ -23,7 +53,7 @@ def source_sha256(source: Source) -> str:
     try:
         return sha256_file(source)
     except OSError as error:
-        raise VideoError("source", "unreadable", str(error)) from None
+        raise _unreadable(error) from None
 
 
 @dataclass(frozen=True)
@@ -42,7 +72,10 @@ class Opened:
 
     @classmethod
     def of(cls, source: Path | Synthesis, scratch: Path) -> "Opened":
-        """Open a source. scratch: a directory for temporary files. Raises: VideoError if it is empty or unreadable."""
+        """Open a source. scratch: a directory for temporary files.
+
+        Raises: VideoError if the source is empty or unreadable; OSError if scratch cannot be written.
+        """
         if isinstance(source, Synthesis):
             path = scratch / "source.y4m"
             early = source.sha256()
@@ -62,17 +95,28 @@ class Opened:
             raise VideoError("source", "changed", "its bytes are not those that were read first")
         return sha256
 
+    def check_readable(self) -> None:
+        """Find out whether something else than its content is the reason that a source could not be extracted.
+
+        Raises: VideoError if it cannot be read, or has changed since; OSError if a file in scratch cannot be read.
+        """
+        if isinstance(self.source, Synthesis):
+            sha256_file(self.path)
+        elif self.path != self.source:
+            self.path.readlink()
+        self.sha256()
+
 
 def _state(path: Path) -> tuple[int, ...]:
     """Size in bytes, inode, and the times of the last change of content (mtime) and of inode (ctime), in ns.
 
-    Raises: VideoError if the file cannot be opened.
+    Raises: UnreadableError if the file cannot be opened; BuildError if that is this machine's fault.
     """
     try:
         with path.open("rb") as file:
             found = os.fstat(file.fileno())
     except OSError as error:
-        raise VideoError("source", "unreadable", str(error)) from None
+        raise _unreadable(error) from None
     return found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns
 
 

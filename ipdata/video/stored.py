@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ipdata.errors import VideoError
+from ipdata.faults import THIS_MACHINE
 from shards.canonical import sha256_bytes
 from shards.schema import Sample
 
@@ -19,12 +20,17 @@ class Stored:
     sample: Sample
 
     def read(self) -> bytes:
-        """The bitstream. Raises: VideoError if it cannot be read, or is not what its hash says."""
+        """The bitstream.
+
+        Raises: VideoError if it cannot be read, or is not what its hash says; OSError if that is this machine's fault.
+        """
         try:
             with self.path.open("rb") as file:
                 file.seek(self.offset)
                 m4v = file.read(self.size_bytes)
         except OSError as error:
+            if error.errno in THIS_MACHINE:
+                raise
             raise VideoError("source", "unreadable", f"{self.path}: {error.strerror}") from None
         if sha256_bytes(m4v) != self.sha256:
             raise VideoError(

@@ -14,6 +14,7 @@ import ffmpeg
 import imageio_ffmpeg
 
 from ipdata.errors import BuildError, VideoError
+from ipdata.faults import MORE_MEMORY, ending_of, was_killed
 
 EXECUTABLE_VARIABLE = "IPDATA_FFMPEG"
 MAX_PIXELS = 2**26  # of a source picture; a file that asks for more than 8192x8192 is hostile
@@ -113,11 +114,23 @@ def command(source: Path, settings: Transcode, *, limit_frames: int | None, path
 def transcode(source: Path, settings: Transcode, *, limit_frames: int | None = None, path: str) -> bytes:
     """Transcode a video to an MPEG-4 Part 2 elementary stream: one frame out for each frame in.
 
+    If a signal ends ffmpeg, it is run once more.
+
     Raises: VideoError if ffmpeg refuses. On much damaged input it exits 0: callers must count the result's pictures.
+        BuildError if ffmpeg was killed twice; OSError if it cannot be started.
     """
     arguments = command(source, settings, limit_frames=limit_frames, path=path)
-    done = subprocess.run(arguments, capture_output=True, stdin=subprocess.DEVNULL, check=False)
+    done = _run(arguments)
+    if done.returncode < 0:
+        done = _run(arguments)
+    how = ending_of(done.returncode)
+    if was_killed(done.returncode):
+        raise BuildError(f"{source}: ffmpeg was killed twice ({how}). {MORE_MEMORY}")
     if done.returncode != 0 or not done.stdout:
         detail = done.stderr.decode("utf-8", "replace").strip()[-2000:]
-        raise VideoError("transcode", "transcode_failed", f"ffmpeg exited with {done.returncode}: {detail}")
+        raise VideoError("transcode", "transcode_failed", f"ffmpeg ended with {how}: {detail}")
     return done.stdout
+
+
+def _run(arguments: list[str]) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(arguments, capture_output=True, stdin=subprocess.DEVNULL, check=False)

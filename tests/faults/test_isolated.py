@@ -1,24 +1,30 @@
 """The child process that extracts: a video that crashes or hangs native code costs only itself."""
 
 import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hostile import Changing, Crashing, Hanging, Printing
+from hostile import Changing, Crashing, Detaching, Hanging, Hungry, Killed, Printing, Unwritable
 from moving import task_of
+from processes import MARK, marked, wait_until_none
 
 from ipdata.errors import BuildError
-from ipdata.executors.isolated import Child, run_step_in_child
+from ipdata.executors import isolated
+from ipdata.executors.isolated import Child, ChildDiedError, run_step_in_child
 from ipdata.steps.extract import Extracted, Failed, Outcome, Step, VideoTask, run_steps
 from ipdata.video.synthesis import Synthesis
+from shards.columns import Payload
 
 SPEC = {"class_name": "move_left", "index": 0, "frames": 3, "width": 64, "height": 48, "seed": 0}
 
 
 @pytest.fixture(autouse=True)
 def _hostile_is_importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), prepend=os.pathsep)
 
 
 def task_with(source: Synthesis) -> VideoTask:
@@ -38,7 +44,7 @@ def test_a_crash_is_that_videos_failure_and_the_next_one_works() -> None:
     crashed = in_child(task_with(Crashing(**SPEC)))
     assert isinstance(crashed, Failed)
     assert (crashed.failure.stage, crashed.failure.code) == ("worker", "crash")
-    assert "SIGSEGV" in crashed.detail
+    assert "ended twice, the second time with SIGSEGV" in crashed.detail
     assert isinstance(in_child(task_with(Synthesis(**SPEC))), Extracted)
 
 
@@ -75,3 +81,66 @@ def test_a_source_that_changes_while_it_is_read_fails() -> None:
     outcome = run_steps(task_with(Changing(**SPEC)))
     assert isinstance(outcome, Failed)
     assert (outcome.failure.stage, outcome.failure.code) == ("source", "changed")
+
+
+def test_a_child_that_is_killed_once_costs_nothing(tmp_path: Path) -> None:
+    assert isinstance(in_child(task_with(Killed(**SPEC, unless=str(tmp_path / "killed")))), Extracted)
+
+
+def test_a_child_that_is_killed_twice_stops_the_build_and_fails_no_video() -> None:
+    with pytest.raises(BuildError, match=r"was killed twice \(SIGKILL\).*give it more memory, or run fewer workers"):
+        in_child(task_with(Killed(**SPEC)))
+
+
+@pytest.mark.parametrize(("source", "says"), [(Unwritable, "Input/output error"), (Hungry, "MemoryError")])
+def test_scratch_or_memory_that_fails_stops_the_build_and_fails_no_video(source: type[Synthesis], says: str) -> None:
+    with pytest.raises(BuildError, match=f"cannot be extracted here: .*{says}"):
+        run_steps(task_with(source(**SPEC)))
+
+
+def test_what_a_crashed_child_had_detached_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(*MARK)
+    child = Child()
+    assert marked()
+    with pytest.raises(ChildDiedError, match="SIGSEGV"):
+        child.run(*work_of(task_with(Detaching(**SPEC))), 60)
+    assert marked() == []
+
+
+def test_a_child_that_does_not_read_its_work_ends_at_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than a pipe holds: the parent cannot send it all. The guard does not react either, so it is killed too."""
+    monkeypatch.setattr(isolated, "END_S", 1.0)
+    child, task = Child(), task_with(Synthesis(**SPEC))
+    extracted = child.run(*work_of(task), 60)
+    assert isinstance(extracted, Extracted)
+    payloads = {**extracted.payloads, "video": Payload(data=bytes(2**20), frames=[0, 2**20])}
+    os.killpg(child.process.pid, signal.SIGSTOP)
+    with given_up_after(60):
+        outcome = child.run(task, task.steps[0], replace(extracted, payloads=payloads), 1)
+    assert isinstance(outcome, Failed) and outcome.failure.code == "timeout"
+    assert not child.alive
+
+
+@contextmanager
+def given_up_after(limit_s: int) -> Iterator[None]:
+    """Fail a test that hangs."""
+
+    def stop(*_: object) -> None:
+        raise AssertionError(f"hangs for {limit_s} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(limit_s)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_a_guard_that_is_killed_takes_the_child_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(*MARK)
+    child = Child()
+    child.process.kill()
+    wait_until_none()
+    assert not child.alive
+    child.kill()

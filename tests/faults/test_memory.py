@@ -85,6 +85,7 @@ def test_frames_go_to_files_as_they_are_made(tmp_path: Path) -> None:
     assert grown_bytes < residuals_bytes[2] - residuals_bytes[1], (peaks_bytes, residuals_bytes)
 
 
+@pytest.mark.usefixtures("without_child")
 def test_no_payload_is_left_after_a_build_and_none_of_a_packed_shard_during_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

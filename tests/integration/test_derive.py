@@ -72,6 +72,7 @@ def test_a_cluster_derives_the_same(ipdata: Run, built: Path, set_dir: Path) -> 
     assert made == {name: sha256 for name, sha256 in tree(built).items() if name.startswith("residual/")}
 
 
+@pytest.mark.usefixtures("without_child")
 def test_a_column_that_wants_a_resource_takes_a_step_more(
     ipdata: Run, built: Path, set_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,6 @@ from ipdata.executors.here import Here
 @pytest.mark.parametrize(
     ("options", "option"),
     [
-        ({"scheduler": "none", "video_timeout_s": 60.0}, "--video-timeout-s"),
         ({"scheduler": "none", "workers": 2}, "--workers"),
         ({"scheduler": "tcp://127.0.0.1:8786", "workers": 2}, "--workers"),
     ],
@@ -25,7 +24,10 @@ def test_what_has_no_effect_is_refused(options: dict[str, Any], option: str) -> 
 
 
 def test_each_placement_has_its_executor() -> None:
-    assert isinstance(executor_of(Placement(scheduler="none"), scratch=Path()), Here)
+    here = executor_of(Placement(scheduler="none"), scratch=Path())
+    assert isinstance(here, Here) and here.video_timeout_s == VIDEO_TIMEOUT_S
+    here = executor_of(Placement(scheduler="none", video_timeout_s=60.0), scratch=Path())
+    assert isinstance(here, Here) and here.video_timeout_s == 60
     local = executor_of(Placement(workers=3, video_timeout_s=60.0), scratch=Path("scratch"))
     assert isinstance(local, LocalDask)
     assert (local.workers, local.video_timeout_s, local.scratch) == (3, 60.0, Path("scratch"))

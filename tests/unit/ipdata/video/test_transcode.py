@@ -37,7 +37,7 @@ def test_two_runs_and_threads_give_equal_bytes(tmp_path: Path) -> None:
 
 def test_ffmpegs_refusal_is_the_videos_failure(tmp_path: Path) -> None:
     (tmp_path / "text.avi").write_text("no video")
-    with pytest.raises(VideoError, match="ffmpeg exited with") as caught:
+    with pytest.raises(VideoError, match="ffmpeg ended with") as caught:
         transcode(tmp_path / "text.avi", recipe_of().transcode, path=executable())
     assert (caught.value.stage, caught.value.code) == ("transcode", "transcode_failed")
 
