@@ -8,6 +8,7 @@ Steps do not know where they run.
 import errno
 import tempfile
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from ipdata.recipe import BuildRecipe
 from ipdata.steps.encode import Clock, encode_columns
 from ipdata.steps.source import Opened
 from ipdata.video import decode
-from ipdata.video.stored import Stored
+from ipdata.video.checksums import Checksum, read_checksums
+from ipdata.video.stored import VIDEO, Stored
 from ipdata.video.tools import tools_but_ffmpeg, tools_here
 from ipdata.video.transcode import executable, transcode
 from shards.canonical import sha256_bytes
@@ -29,7 +31,6 @@ from shards.schema import FORMAT, Sample
 # These errors are the machine's fault and not a video's: no space, quota, file handles or memory left.
 THIS_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EROFS}
 MIN_DEFICIT_FRAMES = 3  # sound clips of any length may announce a few frames too many
-VIDEO = "video"  # the column that later steps decode
 
 
 @dataclass(frozen=True)
@@ -158,13 +159,27 @@ def extract(task: VideoTask, step: Step) -> Extracted:
     with tempfile.TemporaryDirectory(prefix="ipdata-") as scratch:
         with clock.stage("source"):
             opened = Opened.of(source, Path(scratch))
-            facts = decode.source_facts(opened.path, limit_frames=limit_frames)
-            _check_source(facts, task.recipe)
-        with clock.stage("transcode"):
-            ffmpeg = executable(task.ffmpeg)
-            m4v = transcode(opened.path, task.recipe.transcode, limit_frames=limit_frames, path=ffmpeg)
+        try:
+            with clock.stage("source"):
+                facts = decode.source_facts(opened.path, limit_frames=limit_frames)
+                _check_source(facts, task.recipe)
+            with clock.stage("transcode"):
+                ffmpeg = executable(task.ffmpeg)
+                checksums = Path(scratch) / "checksums"
+                m4v = transcode(
+                    opened.path,
+                    task.recipe.transcode,
+                    limit_frames=limit_frames,
+                    path=ffmpeg,
+                    checksums=checksums,
+                    checksum_rows=facts.checksum_rows,
+                )
+        except VideoError:
+            opened.check()  # if the source vanished or changed meanwhile, that is the reason
+            raise
         with clock.stage("source"):
             sha256 = opened.sha256()
+        _check_decodes_alike(facts, read_checksums(checksums))
     sample = _sample(task, facts, sha256, m4v)
     payloads = encode_columns(m4v, step.columns, task.recipe, clock, picture_types=sample.picture_types)
     return _finished(task, step, Extracted(sample=sample, payloads=payloads, seconds=clock.seconds))
@@ -198,6 +213,20 @@ def _check_source(facts: decode.SourceFacts, recipe: BuildRecipe) -> None:
     if facts.damaged > allowed * facts.frames:
         detail = f"{facts.damaged} packets or frames are damaged, more than {allowed:.0%} of {facts.frames} frames"
         raise VideoError("source", "damaged", detail)
+
+
+def _check_decodes_alike(facts: decode.SourceFacts, checksums: Sequence[Checksum]) -> None:
+    """Raise VideoError if ffmpeg decoded other pictures than the independent decode: nobody could repeat the sample.
+
+    Numbers of pictures are not compared here: the bitstream's is, later. Raises BuildError if ffmpeg stated nothing.
+    """
+    if not checksums:
+        raise BuildError("this ffmpeg writes no checksums with its muxer framecrc; name another with --ffmpeg")
+    differing = facts.differing(checksums)
+    if differing:
+        what = f"{len(differing)} of {facts.frames} pictures, first picture {differing[0]}, decode to other pixels"
+        why = "in ffmpeg than in PyAV, as damaged data may; build from a copy that is decoded once for all"
+        raise VideoError("source", "damaged", f"{what} {why}: ffmpeg -i VIDEO -c:v ffv1 COPY.mkv")
 
 
 def _sample(task: VideoTask, facts: decode.SourceFacts, sha256: str, m4v: bytes) -> Sample:

@@ -4,7 +4,8 @@ The only module that imports av.
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ from av.stream import Disposition
 from av.video.frame import PictureType
 
 from ipdata.errors import VideoError
+from ipdata.video.checksums import Checksum, checksum_of, differing, rows_of
 from ipdata.video.transcode import DEMUXERS, MAX_PIXELS
 from shards.arrays import I16, U8
 from shards.motion import INTRA, MACROBLOCK_PX, grid_of
@@ -45,11 +47,18 @@ class SourceFacts:
     frame_rate: str  # frames/s as a fraction: "30000/1001"
     time_base: str  # s, as a fraction
     pts: list[int]  # of each decoded frame, in time_base; NO_TIMESTAMP if it has none
-    damaged: int  # packets that do not decode, and frames in which the decoder had to conceal damage
+    damaged: int  # packets that do not decode, frames with concealed damage, packets with which errors were logged
+    checksums: list[Checksum | None]  # of each decoded frame; None if ffmpeg's cannot be compared with it
+    checksum_rows: int  # each so many rows are in the checksums
+    turned: bool  # the container asks to turn or to mirror the pictures, and ffmpeg does that first
 
     @property
     def frames(self) -> int:
         return len(self.pts)
+
+    def differing(self, checksums: Sequence[Checksum]) -> list[int]:
+        """Numbers of the frames that are other pictures in ffmpeg's decode, whose checksums are given."""
+        return differing(self.checksums, checksums, turned=self.turned)
 
 
 @dataclass(frozen=True)
@@ -110,35 +119,82 @@ def _count(container: Any, limit_frames: int | None) -> SourceFacts:
     stream = next((s for s in container.streams.video if not s.disposition & Disposition.attached_pic), None)
     if stream is None:
         raise VideoError("source", "no_video_stream", f"container {container.format.name} has no video stream")
+    if stream.codec_context is None:
+        raise VideoError("source", "unsupported", "PyAV has no decoder for the codec that the container names")
     stream.codec_context.thread_count = 1
-    stream.codec_context.options = dict(LIMIT)
-    pts: list[int] = []
+    stream.codec_context.options = {"idct": "simple", "flags": "+bitexact"} | LIMIT  # as ffmpeg decodes it later
+    shown: list[_Shown] = []
     damaged = discarded = 0
-    width, height = 0, 0
-    for packet in container.demux(stream):
-        discarded += packet.is_discard  # before the start that an edit list names: decoded, never shown
-        try:
-            frames = packet.decode()
-        except av.FFmpegError:
-            damaged += 1
-            continue
-        if frames:
-            width, height = frames[0].width, frames[0].height
-        damaged += sum(frame.is_corrupt for frame in frames)
-        pts += [NO_TIMESTAMP if frame.pts is None else frame.pts for frame in frames]
-        if limit_frames is not None and len(pts) >= limit_frames:
-            break
-    if not pts:
+    with _errors_logged() as logged:
+        for packet in container.demux(stream):
+            discarded += packet.is_discard  # before the start that an edit list names: decoded, never shown
+            try:
+                frames = packet.decode()
+            except av.FFmpegError:
+                damaged += 1
+                logged()  # the same damage
+                continue
+            damaged += max(sum(frame.is_corrupt for frame in frames), packet.is_corrupt, logged())
+            shown += [_Shown.of(frame, shown[0].form if shown else None) for frame in frames]
+            # The decoder takes the same memory for the next picture. In ffmpeg, pictures live longer. So pixels that
+            # nothing was decoded to show different leftovers here and there, and the checksums differ.
+            frames.clear()
+            if limit_frames is not None and len(shown) >= limit_frames:
+                break
+    if not shown:
         raise VideoError("source", "no_frames", f"none of {damaged} packets decodes")
     return SourceFacts(
-        width=width,
-        height=height,
+        width=shown[-1].form[0],
+        height=shown[-1].form[1],
         announced_frames=max(stream.frames - discarded, 0),
         frame_rate=_fraction(stream.average_rate),
         time_base=_fraction(stream.time_base),
-        pts=pts[:limit_frames],
+        pts=[frame.pts for frame in shown[:limit_frames]],
         damaged=damaged,
+        checksums=[frame.checksum for frame in shown[:limit_frames]],
+        checksum_rows=rows_of(turned=shown[0].turned),
+        turned=shown[0].turned,
     )
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What is kept of a decoded frame of the source."""
+
+    pts: int
+    form: tuple[int, int, str, bool]  # width and height in px, pixel format, turned
+    checksum: Checksum | None
+
+    @property
+    def turned(self) -> bool:
+        return self.form[3]
+
+    @classmethod
+    def of(cls, frame: Any, first: tuple[int, int, str, bool] | None) -> "_Shown":
+        """first: the form of the first frame. ffmpeg gives all others that form before it makes a checksum."""
+        turned = frame.side_data.get("DISPLAYMATRIX") is not None
+        form = (frame.width, frame.height, frame.format.name, turned)
+        comparable = first in (None, form) and not (turned and frame.rotation % 90)
+        pts = NO_TIMESTAMP if frame.pts is None else frame.pts
+        return cls(pts, form, checksum_of(frame, rows_of(turned=turned)) if comparable else None)
+
+
+@contextmanager
+def _errors_logged() -> Iterator[Callable[[], bool]]:
+    """Give a function that tells whether libav has logged an error since it was last called. Nothing is printed."""
+    before = av.logging.get_level()
+    av.logging.set_level(av.logging.PANIC)  # errors are counted at any level but None
+    seen = av.logging.get_last_error()[0]
+
+    def logged() -> bool:
+        nonlocal seen
+        last, seen = seen, av.logging.get_last_error()[0]
+        return seen > last
+
+    try:
+        yield logged
+    finally:
+        av.logging.set_level(before)
 
 
 def _fraction(rate: Any) -> str:

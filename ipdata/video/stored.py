@@ -1,4 +1,4 @@
-"""The bitstream of one sample of a set that was received: what columns are derived from, instead of a source video."""
+"""The bitstream of one sample that a set has: what columns are added from, instead of the source video."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,6 +6,8 @@ from pathlib import Path
 from ipdata.errors import VideoError
 from shards.canonical import sha256_bytes
 from shards.schema import Sample
+
+VIDEO = "video"  # the column that all others can be made from
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ import ffmpeg
 import imageio_ffmpeg
 
 from ipdata.errors import BuildError, VideoError
+from ipdata.video.checksums import CHECKSUM_ROWS
 
 EXECUTABLE_VARIABLE = "IPDATA_FFMPEG"
 MAX_PIXELS = 2**26  # of a source picture; a file that asks for more than 8192x8192 is hostile
@@ -73,8 +74,19 @@ def version(path: str) -> str:
         raise BuildError(f"{path} does not run as ffmpeg ({error}); name another with --ffmpeg") from None
 
 
-def command(source: Path, settings: Transcode, *, limit_frames: int | None, path: str) -> list[str]:
-    """The arguments of the ffmpeg run, which writes the elementary stream to stdout."""
+def command(
+    source: Path,
+    settings: Transcode,
+    *,
+    limit_frames: int | None,
+    path: str,
+    checksums: Path | None = None,
+    checksum_rows: int = CHECKSUM_ROWS,
+) -> list[str]:
+    """The arguments of the ffmpeg run, which writes the elementary stream to stdout.
+
+    checksums: a file for the checksum of each picture that is decoded. checksum_rows: 1, 2 or 4; each so many rows.
+    """
     reading = {
         "threads": 1,
         "idct": "simple",
@@ -85,16 +97,22 @@ def command(source: Path, settings: Transcode, *, limit_frames: int | None, path
         "reinit_filter": 0,  # the scaler handles changes of picture size; a new filter would count frames from 0
     }
     scale = f"scale={settings.width}:{settings.height}:flags=bicubic+accurate_rnd+bitexact"
-    writing = {
+    times = "settb=1/25,setpts=N"
+    passing: dict[str, str | int] = {
         "map": "0:V:0",  # the first video stream that is no cover picture
-        "vf": f"{scale}:out_color_matrix=bt601:out_range=tv,setsar=1,format=yuv420p,settb=1/25,setpts=N",
+        "fps_mode": "passthrough",
+        "enc_time_base": "1/25",
+    }
+    if limit_frames is not None:
+        passing["frames:v"] = limit_frames
+    writing = {
+        **passing,
+        "vf": f"{scale}:out_color_matrix=bt601:out_range=tv,setsar=1,format=yuv420p,{times}",
         "c:v": "mpeg4",
         "q:v": settings.quantiser,
         "g": settings.gop,
         "bf": 0,
         "sc_threshold": 1_000_000_000,  # no I-frame at a scene cut
-        "fps_mode": "passthrough",
-        "enc_time_base": "1/25",
         "map_metadata": -1,
         "dct": "int",
         "idct": "simple",
@@ -103,19 +121,36 @@ def command(source: Path, settings: Transcode, *, limit_frames: int | None, path
         "fflags": "+bitexact",
         "f": "m4v",
     }
-    if limit_frames is not None:
-        writing["frames:v"] = limit_frames
-    stream = ffmpeg.input(f"file:{source.absolute()}", **reading).output("pipe:1", **writing)
-    arguments: list[str] = stream.global_args("-nostdin", "-hide_banner", "-loglevel", "error").compile(cmd=path)
+    stream = ffmpeg.input(f"file:{source.absolute()}", **reading)
+    outputs = [stream.output("pipe:1", **writing)]
+    if checksums is not None:
+        # scale keeps pictures of the first one's size as they are, and makes others fit, which no encoder takes.
+        rows = ",field=top" * (checksum_rows // 2)  # field takes every second row
+        raw = {**passing, "vf": f"scale{rows},{times}", "c:v": "rawvideo", "threads": 1, "f": "framecrc"}
+        outputs.append(stream.output(f"file:{checksums.absolute()}", **raw))
+    run = ffmpeg.merge_outputs(*outputs).global_args("-nostdin", "-hide_banner", "-loglevel", "error")
+    arguments: list[str] = run.compile(cmd=path)
     return arguments
 
 
-def transcode(source: Path, settings: Transcode, *, limit_frames: int | None = None, path: str) -> bytes:
+def transcode(
+    source: Path,
+    settings: Transcode,
+    *,
+    limit_frames: int | None = None,
+    path: str,
+    checksums: Path | None = None,
+    checksum_rows: int = CHECKSUM_ROWS,
+) -> bytes:
     """Transcode a video to an MPEG-4 Part 2 elementary stream: one frame out for each frame in.
+
+    checksums: a file that is made, for read_checksums. checksum_rows: as for command.
 
     Raises: VideoError if ffmpeg refuses. On much damaged input it exits 0: callers must count the result's pictures.
     """
-    arguments = command(source, settings, limit_frames=limit_frames, path=path)
+    arguments = command(
+        source, settings, limit_frames=limit_frames, path=path, checksums=checksums, checksum_rows=checksum_rows
+    )
     done = subprocess.run(arguments, capture_output=True, stdin=subprocess.DEVNULL, check=False)
     if done.returncode != 0 or not done.stdout:
         detail = done.stderr.decode("utf-8", "replace").strip()[-2000:]
