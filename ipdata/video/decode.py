@@ -135,11 +135,9 @@ def _count(container: Any, limit_frames: int | None) -> SourceFacts:
                 logged()  # the same damage
                 continue
             damaged += max(sum(frame.is_corrupt for frame in frames), packet.is_corrupt, logged())
-            shown += [_Shown.of(frame, shown[0].form if shown else None) for frame in frames]
-            # The decoder takes the same memory for the next picture. In ffmpeg, pictures live longer. So pixels that
-            # nothing was decoded to show different leftovers here and there, and the checksums differ.
-            frames.clear()
+            _note(frames, shown)
             if limit_frames is not None and len(shown) >= limit_frames:
+                del shown[limit_frames:]
                 break
     if not shown:
         raise VideoError("source", "no_frames", f"none of {damaged} packets decodes")
@@ -149,9 +147,9 @@ def _count(container: Any, limit_frames: int | None) -> SourceFacts:
         announced_frames=max(stream.frames - discarded, 0),
         frame_rate=_fraction(stream.average_rate),
         time_base=_fraction(stream.time_base),
-        pts=[frame.pts for frame in shown[:limit_frames]],
+        pts=[frame.pts for frame in shown],
         damaged=damaged,
-        checksums=[frame.checksum for frame in shown[:limit_frames]],
+        checksums=[frame.checksum for frame in shown],
         checksum_rows=rows_of(turned=shown[0].turned),
         turned=shown[0].turned,
     )
@@ -177,6 +175,17 @@ class _Shown:
         comparable = first in (None, form) and not (turned and frame.rotation % 90)
         pts = NO_TIMESTAMP if frame.pts is None else frame.pts
         return cls(pts, form, checksum_of(frame, rows_of(turned=turned)) if comparable else None)
+
+
+def _note(frames: list[Any], shown: list[_Shown]) -> None:
+    """Note what is kept of new frames, and free them.
+
+    The decoder then takes the same memory for the next picture. In ffmpeg, pictures live longer. So pixels that nothing
+    was decoded to show different leftovers here and there, and the checksums differ.
+    """
+    for frame in frames:
+        shown.append(_Shown.of(frame, shown[0].form if shown else None))
+    frames.clear()
 
 
 @contextmanager
