@@ -8,7 +8,6 @@ Steps do not know where they run.
 import errno
 import tempfile
 import traceback
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from ipdata.recipe import BuildRecipe
 from ipdata.steps.encode import Clock, encode_columns
 from ipdata.steps.source import Opened
 from ipdata.video import decode
-from ipdata.video.checksums import Checksum, read_checksums
+from ipdata.video.checksums import read_checksums
 from ipdata.video.stored import VIDEO, Stored
 from ipdata.video.tools import tools_but_ffmpeg, tools_here
 from ipdata.video.transcode import executable, transcode
@@ -179,7 +178,7 @@ def extract(task: VideoTask, step: Step) -> Extracted:
             raise
         with clock.stage("source"):
             sha256 = opened.sha256()
-        _check_decodes_alike(facts, read_checksums(checksums))
+        facts.check_alike(read_checksums(checksums))
     sample = _sample(task, facts, sha256, m4v)
     payloads = encode_columns(m4v, step.columns, task.recipe, clock, picture_types=sample.picture_types)
     return _finished(task, step, Extracted(sample=sample, payloads=payloads, seconds=clock.seconds))
@@ -213,20 +212,6 @@ def _check_source(facts: decode.SourceFacts, recipe: BuildRecipe) -> None:
     if facts.damaged > allowed * facts.frames:
         detail = f"{facts.damaged} packets or frames are damaged, more than {allowed:.0%} of {facts.frames} frames"
         raise VideoError("source", "damaged", detail)
-
-
-def _check_decodes_alike(facts: decode.SourceFacts, checksums: Sequence[Checksum]) -> None:
-    """Raise VideoError if ffmpeg decoded other pictures than the independent decode: nobody could repeat the sample.
-
-    Numbers of pictures are not compared here: the bitstream's is, later. Raises BuildError if ffmpeg stated nothing.
-    """
-    if not checksums:
-        raise BuildError("this ffmpeg writes no checksums with its muxer framecrc; name another with --ffmpeg")
-    differing = facts.differing(checksums)
-    if differing:
-        what = f"{len(differing)} of {facts.frames} pictures, first picture {differing[0]}, decode to other pixels"
-        why = "in ffmpeg than in PyAV, as damaged data may; build from a copy that is decoded once for all"
-        raise VideoError("source", "damaged", f"{what} {why}: ffmpeg -i VIDEO -c:v ffv1 COPY.mkv")
 
 
 def _sample(task: VideoTask, facts: decode.SourceFacts, sha256: str, m4v: bytes) -> Sample:

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ipdata.errors import BuildError
+
 CHECKSUM_ROWS = 4  # a picture's checksum is of every fourth row: the smallest blocks of codecs have four rows
 
 # A picture's line of the muxer framecrc: stream, dts, pts, duration, bytes, checksum.
@@ -50,20 +52,23 @@ def checksum_of(frame: Any, rows_px: int) -> Checksum | None:
 
 
 def read_checksums(path: Path) -> list[Checksum]:
-    """The checksums of the pictures that ffmpeg decoded, in order."""
+    """The checksums of the pictures that ffmpeg decoded, in order. Raises: BuildError if it has written none."""
     lines = path.read_text(encoding="ascii", errors="replace").splitlines()
-    matches = (LINE.match(line) for line in lines)
-    return [Checksum(int(match[1]), int(match[2], 16)) for match in matches if match]
+    matches = [match for match in map(LINE.match, lines) if match]
+    if not matches:
+        raise BuildError("this ffmpeg writes no checksums with its muxer framecrc; name another with --ffmpeg")
+    return [Checksum(int(match[1]), int(match[2], 16)) for match in matches]
 
 
-def differing(ours: Sequence[Checksum | None], theirs: Sequence[Checksum], *, turned: bool) -> list[int]:
-    """Numbers of the pictures that are others in ffmpeg's decode (theirs). None in ours is not compared.
+def differing(ours: Sequence[Checksum | None], theirs: Sequence[Checksum | None], *, turned: bool) -> list[int]:
+    """Numbers of the pictures that are others in another decode (theirs). None is not compared.
 
     The low half of Adler-32 is the sum of all bytes, so turning a picture does not change it. If no picture has the
     size of ours, ffmpeg has cut the edges that the container asks to cut, and nothing can be compared.
     """
     half = 0xFFFF if turned else 0xFFFFFFFF
-    pairs = [(number, a, b) for number, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a is not None]
+    both = enumerate(zip(ours, theirs, strict=False))
+    pairs = [(number, a, b) for number, (a, b) in both if a is not None and b is not None]
     if all(a.size_bytes != b.size_bytes for _, a, b in pairs):
         return []
     return [number for number, a, b in pairs if a.size_bytes != b.size_bytes or (a.adler32 ^ b.adler32) & half]

@@ -4,6 +4,7 @@ The only module that imports av.
 """
 
 import io
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ _ANY_METADATA: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__versi
 PICTURE_START = b"\0\0\1\xb6"
 CODED_TYPES = {0: "I", 1: "P"}
 
+KEPT_FRAMES = 4  # in the second decode of a damaged source; any number but 0 gives other leftovers of memory
+
 LIMIT = {"max_pixels": str(MAX_PIXELS)}  # a decoder's option against hostile headers
 
 # Table from luma 16..235 to 0..255, the range that flow takes.
@@ -56,9 +59,19 @@ class SourceFacts:
     def frames(self) -> int:
         return len(self.pts)
 
-    def differing(self, checksums: Sequence[Checksum]) -> list[int]:
-        """Numbers of the frames that are other pictures in ffmpeg's decode, whose checksums are given."""
+    def differing(self, checksums: Sequence[Checksum | None]) -> list[int]:
+        """Numbers of the frames that are other pictures in another decode, whose checksums are given."""
         return differing(self.checksums, checksums, turned=self.turned)
+
+    def check_alike(self, checksums: Sequence[Checksum | None]) -> None:
+        """Compare with another decode, whose checksums are given. Numbers of pictures are not compared.
+
+        Raises: VideoError if it gave other pictures, because nobody could make the sample again.
+        """
+        if numbers := self.differing(checksums):
+            what = f"{len(numbers)} of {self.frames} pictures, first picture {numbers[0]}, decode to other pixels"
+            cure = "build from a copy that is decoded once for all: ffmpeg -i VIDEO -c:v ffv1 COPY.mkv"
+            raise VideoError("source", "damaged", f"{what} in a second decode, as damaged data may; {cure}")
 
 
 @dataclass(frozen=True)
@@ -103,19 +116,27 @@ def libavcodec_version() -> str:
 
 
 def source_facts(path: Path, *, limit_frames: int | None = None) -> SourceFacts:
-    """Decode a source once, up to limit_frames, and count its frames.
+    """Decode a source once, up to limit_frames, and count its frames. If it is damaged, decode it twice and compare.
 
-    Raises: VideoError if it is not a video, or no frame decodes.
+    Raises: VideoError if it is not a video, no frame decodes, or the frames are other pictures the second time.
     """
+    facts = _decoded(path, limit_frames, keep=0)
+    if facts.damaged:
+        facts.check_alike(_decoded(path, limit_frames, keep=KEPT_FRAMES).checksums)
+    return facts
+
+
+def _decoded(path: Path, limit_frames: int | None, *, keep: int) -> SourceFacts:
     options = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS}
     try:
         with av.open(f"file:{path.absolute()}", options=options, **_ANY_METADATA) as container:
-            return _count(container, limit_frames)
+            return _count(container, limit_frames, keep)
     except av.FFmpegError as error:
         raise VideoError("source", "not_a_video", str(error)) from None
 
 
-def _count(container: Any, limit_frames: int | None) -> SourceFacts:
+def _count(container: Any, limit_frames: int | None, keep: int) -> SourceFacts:
+    """keep: how many frames are kept in memory after the next one is decoded. It decides what damage leaves to see."""
     stream = next((s for s in container.streams.video if not s.disposition & Disposition.attached_pic), None)
     if stream is None:
         raise VideoError("source", "no_video_stream", f"container {container.format.name} has no video stream")
@@ -124,6 +145,7 @@ def _count(container: Any, limit_frames: int | None) -> SourceFacts:
     stream.codec_context.thread_count = 1
     stream.codec_context.options = {"idct": "simple", "flags": "+bitexact"} | LIMIT  # as ffmpeg decodes it later
     shown: list[_Shown] = []
+    kept: deque[Any] = deque(maxlen=keep)
     damaged = discarded = 0
     with _errors_logged() as logged:
         for packet in container.demux(stream):
@@ -135,7 +157,7 @@ def _count(container: Any, limit_frames: int | None) -> SourceFacts:
                 logged()  # the same damage
                 continue
             damaged += max(sum(frame.is_corrupt for frame in frames), packet.is_corrupt, logged())
-            _note(frames, shown)
+            _note(frames, shown, kept)
             if limit_frames is not None and len(shown) >= limit_frames:
                 del shown[limit_frames:]
                 break
@@ -160,31 +182,30 @@ class _Shown:
     """What is kept of a decoded frame of the source."""
 
     pts: int
-    form: tuple[int, int, str, bool]  # width and height in px, pixel format, turned
+    form: tuple[int, int, str, int]  # width and height in px, pixel format, rotation in degrees
+    turned: bool
     checksum: Checksum | None
 
-    @property
-    def turned(self) -> bool:
-        return self.form[3]
-
     @classmethod
-    def of(cls, frame: Any, first: tuple[int, int, str, bool] | None) -> "_Shown":
-        """first: the form of the first frame. ffmpeg gives all others that form before it makes a checksum."""
-        turned = frame.side_data.get("DISPLAYMATRIX") is not None
-        form = (frame.width, frame.height, frame.format.name, turned)
-        comparable = first in (None, form) and not (turned and frame.rotation % 90)
+    def of(cls, frame: Any, first: "_Shown | None") -> "_Shown":
+        """first: None for the first frame. ffmpeg gives all others its form before it makes a checksum."""
+        # Looking at side data makes a cycle of references, which keeps the frame in memory. So only the first is asked.
+        turned = first.turned if first else frame.side_data.get("DISPLAYMATRIX") is not None
+        form = (frame.width, frame.height, frame.format.name, frame.rotation)
+        comparable = (first is None or form == first.form) and frame.rotation % 90 == 0
         pts = NO_TIMESTAMP if frame.pts is None else frame.pts
-        return cls(pts, form, checksum_of(frame, rows_of(turned=turned)) if comparable else None)
+        return cls(pts, form, turned, checksum_of(frame, rows_of(turned=turned)) if comparable else None)
 
 
-def _note(frames: list[Any], shown: list[_Shown]) -> None:
-    """Note what is kept of new frames, and free them.
+def _note(frames: list[Any], shown: list[_Shown], kept: deque[Any]) -> None:
+    """Note new frames, and free them or the oldest of those that are kept.
 
-    The decoder then takes the same memory for the next picture. In ffmpeg, pictures live longer. So pixels that nothing
-    was decoded to show different leftovers here and there, and the checksums differ.
+    The decoder takes the memory of a freed frame for the next picture. In ffmpeg, pictures live longer than where none
+    is kept. So pixels that nothing was decoded to show different leftovers here and there, and the checksums differ.
     """
     for frame in frames:
-        shown.append(_Shown.of(frame, shown[0].form if shown else None))
+        shown.append(_Shown.of(frame, shown[0] if shown else None))
+    kept.extend(frames)
     frames.clear()
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from moving import recipe_of
 
+from ipdata.errors import VideoError
 from ipdata.video.checksums import Checksum, read_checksums
 from ipdata.video.decode import SourceFacts, source_facts
 from ipdata.video.transcode import executable, transcode
@@ -93,13 +94,23 @@ def test_only_pictures_of_the_first_one_s_size_are_compared(tmp_path: Path) -> N
     assert [checksum is None for checksum in facts.checksums] == [False] * 6 + [True] * 6
 
 
-def test_damage_that_is_only_logged_is_counted(tmp_path: Path) -> None:
-    """The decoder of JPEG images neither fails nor marks the picture."""
-    path = drawn(tmp_path / "clip.avi", "-c:v mjpeg -q:v 3")
+def damaged(path: Path, where: float) -> Path:
+    """Noise at a part of the file's length."""
     data = bytearray(path.read_bytes())
-    random = np.random.default_rng(0)
-    start = data.index(b"\xff\xda", len(data) // 2) + 40
-    data[start : start + 400] = random.bytes(400)
+    start = int(len(data) * where)
+    data[start : start + 30] = np.random.default_rng(0).bytes(30)
     path.write_bytes(data)
-    facts = source_facts(path)
-    assert facts.frames == 6 and facts.damaged == 1
+    return path
+
+
+def test_damage_that_is_only_logged_is_counted(tmp_path: Path) -> None:
+    facts = source_facts(damaged(drawn(tmp_path / "clip.mpg", "-c:v mpeg2video"), 0.6))
+    assert facts.damaged == 2  # a picture that is marked as corrupt, and a packet with which an error is logged
+
+
+def test_a_damaged_source_that_does_not_decode_alike_twice_fails(tmp_path: Path) -> None:
+    """The decoder of JPEG images leaves what it cannot decode as the memory was."""
+    source = damaged(drawn(tmp_path / "clip.avi", "-c:v mjpeg -q:v 3"), 0.8)
+    with pytest.raises(VideoError, match="1 of 6 pictures, first picture 4, decode to other pixels") as caught:
+        source_facts(source)
+    assert (caught.value.stage, caught.value.code) == ("source", "damaged")
