@@ -18,10 +18,9 @@ from ipdata.recipe import BuildRecipe
 from ipdata.steps.encode import Clock, encode_columns
 from ipdata.steps.source import Opened
 from ipdata.video import decode
-from ipdata.video.checksums import read_checksums
 from ipdata.video.stored import VIDEO, Stored
 from ipdata.video.tools import tools_but_ffmpeg, tools_here
-from ipdata.video.transcode import executable, transcode
+from ipdata.video.transcode import executable, transcode_with_checksums
 from shards.canonical import sha256_bytes
 from shards.columns import Payload
 from shards.failures import Failure
@@ -164,21 +163,16 @@ def extract(task: VideoTask, step: Step) -> Extracted:
                 _check_source(facts, task.recipe)
             with clock.stage("transcode"):
                 ffmpeg = executable(task.ffmpeg)
-                checksums = Path(scratch) / "checksums"
-                m4v = transcode(
-                    opened.path,
-                    task.recipe.transcode,
-                    limit_frames=limit_frames,
-                    path=ffmpeg,
-                    checksums=checksums,
-                    checksum_rows=facts.checksum_rows,
+                settings, rows = task.recipe.transcode, facts.checksum_rows
+                m4v, checksums = transcode_with_checksums(
+                    opened.path, settings, limit_frames=limit_frames, path=ffmpeg, checksum_rows=rows
                 )
         except VideoError:
             opened.check()  # if the source vanished or changed meanwhile, that is the reason
             raise
         with clock.stage("source"):
             sha256 = opened.sha256()
-        facts.check_alike(read_checksums(checksums))
+        facts.check_alike(checksums)
     sample = _sample(task, facts, sha256, m4v)
     payloads = encode_columns(m4v, step.columns, task.recipe, clock, picture_types=sample.picture_types)
     return _finished(task, step, Extracted(sample=sample, payloads=payloads, seconds=clock.seconds))

@@ -6,17 +6,16 @@ They show whether two decodes of a source give the same pictures.
 import re
 import zlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ipdata.errors import BuildError
-
 CHECKSUM_ROWS = 4  # a picture's checksum is of every fourth row: the smallest blocks of codecs have four rows
 
 # A picture's line of the muxer framecrc: stream, dts, pts, duration, bytes, checksum.
-LINE = re.compile(r"0,(?: *-?\d+,){3} *(\d+), 0x([0-9a-f]{8})\b")
+# It may stand in the middle of a line of errors, which ffmpeg does not write at once.
+LINE = re.compile(r"0,(?: *-?\d+,){3} *(\d+), 0x([0-9a-f]{8})\n")
+HEADER = re.compile(r"^#[a-z_]+(?: \d+)?: .*\n", re.MULTILINE)
 
 
 class Checksum(NamedTuple):
@@ -51,13 +50,14 @@ def checksum_of(frame: Any, rows_px: int) -> Checksum | None:
     return Checksum(size_bytes, adler32)
 
 
-def read_checksums(path: Path) -> list[Checksum]:
-    """The checksums of the pictures that ffmpeg decoded, in order. Raises: BuildError if it has written none."""
-    lines = path.read_text(encoding="ascii", errors="replace").splitlines()
-    matches = [match for match in map(LINE.match, lines) if match]
-    if not matches:
-        raise BuildError("this ffmpeg writes no checksums with its muxer framecrc; name another with --ffmpeg")
-    return [Checksum(int(match[1]), int(match[2], 16)) for match in matches]
+def checksums_in(messages: str) -> list[Checksum]:
+    """The checksums of the pictures that ffmpeg decoded, in order, from what it has written to stderr."""
+    return [Checksum(int(size_bytes), int(adler32, 16)) for size_bytes, adler32 in LINE.findall(messages)]
+
+
+def without_checksums(messages: str) -> str:
+    """What ffmpeg has written to stderr, without the lines of its muxer framecrc."""
+    return LINE.sub("", HEADER.sub("", messages))
 
 
 def differing(ours: Sequence[Checksum | None], theirs: Sequence[Checksum | None], *, turned: bool) -> list[int]:

@@ -14,7 +14,7 @@ import ffmpeg
 import imageio_ffmpeg
 
 from ipdata.errors import BuildError, VideoError
-from ipdata.video.checksums import CHECKSUM_ROWS
+from ipdata.video.checksums import Checksum, checksums_in, without_checksums
 
 EXECUTABLE_VARIABLE = "IPDATA_FFMPEG"
 MAX_PIXELS = 2**26  # of a source picture; a file that asks for more than 8192x8192 is hostile
@@ -80,12 +80,11 @@ def command(
     *,
     limit_frames: int | None,
     path: str,
-    checksums: Path | None = None,
-    checksum_rows: int = CHECKSUM_ROWS,
+    checksum_rows: int | None = None,
 ) -> list[str]:
-    """The arguments of the ffmpeg run, which writes the elementary stream to stdout.
+    """The arguments of the ffmpeg run, which writes the elementary stream to stdout, and errors to stderr.
 
-    checksums: a file for the checksum of each picture that is decoded. checksum_rows: 1, 2 or 4; each so many rows.
+    checksum_rows: write the checksum of each picture that is decoded to stderr, too; 1, 2 or 4 for each so many rows.
     """
     reading = {
         "threads": 1,
@@ -123,36 +122,46 @@ def command(
     }
     stream = ffmpeg.input(f"file:{source.absolute()}", **reading)
     outputs = [stream.output("pipe:1", **writing)]
-    if checksums is not None:
+    if checksum_rows is not None:
         # scale keeps pictures of the first one's size as they are, and makes others fit, which no encoder takes.
         rows = ",field=top" * (checksum_rows // 2)  # field takes every second row
         raw = {**passing, "vf": f"scale{rows},{times}", "c:v": "rawvideo", "threads": 1, "f": "framecrc"}
-        outputs.append(stream.output(f"file:{checksums.absolute()}", **raw))
+        outputs.append(stream.output("pipe:2", **raw, flush_packets=1))  # whole lines, between those of errors
     run = ffmpeg.merge_outputs(*outputs).global_args("-nostdin", "-hide_banner", "-loglevel", "error")
     arguments: list[str] = run.compile(cmd=path)
     return arguments
 
 
-def transcode(
-    source: Path,
-    settings: Transcode,
-    *,
-    limit_frames: int | None = None,
-    path: str,
-    checksums: Path | None = None,
-    checksum_rows: int = CHECKSUM_ROWS,
-) -> bytes:
+def transcode(source: Path, settings: Transcode, *, limit_frames: int | None = None, path: str) -> bytes:
     """Transcode a video to an MPEG-4 Part 2 elementary stream: one frame out for each frame in.
-
-    checksums: a file that is made, for read_checksums. checksum_rows: as for command.
 
     Raises: VideoError if ffmpeg refuses. On much damaged input it exits 0: callers must count the result's pictures.
     """
-    arguments = command(
-        source, settings, limit_frames=limit_frames, path=path, checksums=checksums, checksum_rows=checksum_rows
-    )
+    return _run(command(source, settings, limit_frames=limit_frames, path=path))[0]
+
+
+def transcode_with_checksums(
+    source: Path, settings: Transcode, *, limit_frames: int | None = None, path: str, checksum_rows: int
+) -> tuple[bytes, list[Checksum]]:
+    """Transcode as transcode does, and give the checksums of the source's pictures too.
+
+    checksum_rows: 1, 2 or 4; each so many rows are in the checksums.
+
+    Raises: VideoError as transcode; BuildError if ffmpeg writes no checksums.
+    """
+    arguments = command(source, settings, limit_frames=limit_frames, path=path, checksum_rows=checksum_rows)
+    m4v, messages = _run(arguments)
+    checksums = checksums_in(messages)
+    if not checksums:
+        raise BuildError(f"{path}: writes no checksums with its muxer framecrc; name another ffmpeg with --ffmpeg")
+    return m4v, checksums
+
+
+def _run(arguments: list[str]) -> tuple[bytes, str]:
+    """Run ffmpeg; return what it writes to stdout and to stderr. Raises: VideoError."""
     done = subprocess.run(arguments, capture_output=True, stdin=subprocess.DEVNULL, check=False)
+    messages = done.stderr.decode("utf-8", "replace")
     if done.returncode != 0 or not done.stdout:
-        detail = done.stderr.decode("utf-8", "replace").strip()[-2000:]
+        detail = without_checksums(messages).strip()[-2000:]
         raise VideoError("transcode", "transcode_failed", f"ffmpeg exited with {done.returncode}: {detail}")
-    return done.stdout
+    return done.stdout, messages

@@ -9,9 +9,9 @@ import pytest
 from moving import recipe_of
 
 from ipdata.errors import VideoError
-from ipdata.video.checksums import Checksum, read_checksums
+from ipdata.video.checksums import Checksum
 from ipdata.video.decode import SourceFacts, source_facts
-from ipdata.video.transcode import executable, transcode
+from ipdata.video.transcode import executable, transcode_with_checksums
 
 # ffmpeg's arguments for a short clip, and the suffix of its container.
 SOUND = {
@@ -52,11 +52,9 @@ def drawn(
 
 def both(source: Path) -> tuple[SourceFacts, Sequence[Checksum]]:
     """What the independent decode of a file gives, and the checksums of ffmpeg's."""
-    facts, path = source_facts(source), source.with_suffix(".checksums")
-    path.unlink(missing_ok=True)
-    rows = facts.checksum_rows
-    transcode(source, recipe_of().transcode, path=executable(), checksums=path, checksum_rows=rows)
-    return facts, read_checksums(path)
+    facts = source_facts(source)
+    settings, rows = recipe_of().transcode, facts.checksum_rows
+    return facts, transcode_with_checksums(source, settings, path=executable(), checksum_rows=rows)[1]
 
 
 @pytest.mark.parametrize("codec", SOUND)
