@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ipdata.columns.registry import column_build_of, packages_of
@@ -20,9 +20,10 @@ from ipdata.steps.extract import Failed, VideoTask
 from ipdata.steps.output import Output, check_nothing_lost, check_ours
 from ipdata.steps.pack import ShardTask
 from ipdata.steps.plan import Plan, ShardPlan, make_plan
-from ipdata.steps.receipt import intact, work_left
+from ipdata.steps.receipt import intact, stored_videos, work_left
 from ipdata.steps.scratch import remove_abandoned
 from ipdata.steps.source import Source, UnreadableError, source_sha256
+from ipdata.video.stored import VIDEO, Stored
 from ipdata.video.tools import tools_here
 from shards.manifest import Manifest
 
@@ -130,11 +131,12 @@ def _shard_tasks(
         sources, gone = _published_sources(output, shard, published, drop_failed=request.drop_failed)
         work = work_left(shard, receipt, columns, sources)
         if work:
+            stored = {} if receipt is None else stored_videos(output.directory, receipt)
             yield ShardTask(
                 output=output,
                 plan=shard,
                 columns=columns,
-                videos=tuple(_video_tasks(request, output, shard, work, tools)),
+                videos=tuple(_video_tasks(request, output, shard, work, tools, stored)),
                 kept=receipt,
                 published=gone.union(sources),
                 drop_failed=request.drop_failed,
@@ -145,14 +147,24 @@ def _shard_tasks(
 
 
 def _video_tasks(
-    request: Request, output: Output, shard: ShardPlan, work: Mapping[str, tuple[str, ...]], tools: dict[str, str]
+    request: Request,
+    output: Output,
+    shard: ShardPlan,
+    work: Mapping[str, tuple[str, ...]],
+    tools: dict[str, str],
+    stored: Mapping[str, Stored],
 ) -> Iterator[VideoTask]:
-    """Yield a task for each video with work left. work: key -> columns to make."""
+    """Yield a task for each video with work left. Columns are added from the bitstream that the set has, if any.
+
+    work: key -> columns to make. stored: key -> bitstream, of samples that are kept.
+    """
     format, payload_dir = output.format, output.payload_dir(shard.shard)
     for key, columns in work.items():
+        video = shard.videos[key]
+        adds = key in stored and VIDEO not in columns  # if video is among them, the whole sample is made again
         yield VideoTask(
             key=key,
-            video=shard.videos[key],
+            video=replace(video, source=stored[key]) if adds else video,
             recipe=request.recipe,
             columns=columns,
             tools=tools,

@@ -41,7 +41,7 @@ class Sample(Record, frozen=True, kw_only=True):
     source_height: int
     source_frames: int  # what an independent decode of the source yields
     source_frames_announced: int  # what its container claims; 0 where it claims nothing
-    source_frames_damaged: int  # frames whose damage the decoder concealed, and packets that did not decode
+    source_frames_damaged: int  # frames and packets for which the decoder of the source reported damage, in any form
     source_frame_rate: str  # "0/1" where the container has none
     source_time_base: str
     source_pts: list[int]  # timestamps of the frames, in source_time_base

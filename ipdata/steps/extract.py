@@ -21,16 +21,15 @@ from ipdata.steps.scratch import scratch_dir
 from ipdata.steps.source import Opened
 from ipdata.steps.spool import payload_path
 from ipdata.video import decode
-from ipdata.video.stored import Stored
+from ipdata.video.stored import VIDEO, Stored
 from ipdata.video.tools import tools_but_ffmpeg, tools_here
-from ipdata.video.transcode import executable, transcode
+from ipdata.video.transcode import executable, transcode_with_checksums
 from shards.canonical import sha256_bytes
 from shards.columns import AnyPayload, Payload
 from shards.failures import Failure
 from shards.schema import FORMAT, Sample
 
 MIN_DEFICIT_FRAMES = 3  # sound clips of any length may announce a few frames too many
-VIDEO = "video"  # the column that later steps decode
 
 
 @dataclass(frozen=True)
@@ -178,12 +177,16 @@ def extract(task: VideoTask, step: Step) -> Extracted:
                 _check_source(facts, task.recipe)
             with clock.stage("transcode"):
                 ffmpeg = executable(task.ffmpeg)
-                m4v = transcode(opened.path, task.recipe.transcode, limit_frames=limit_frames, path=ffmpeg)
+                settings, rows = task.recipe.transcode, facts.checksum_rows
+                m4v, checksums = transcode_with_checksums(
+                    opened.path, settings, limit_frames=limit_frames, path=ffmpeg, checksum_rows=rows
+                )
         except VideoError:
             opened.check_readable()
             raise
         with clock.stage("source"):
             sha256 = opened.sha256()
+        facts.check_alike(checksums)
     sample = _sample(task, facts, sha256, m4v)
     payloads = encode_columns(m4v, _files(task, step), task.recipe, clock, picture_types=sample.picture_types)
     return _finished(task, step, Extracted(sample=sample, payloads=payloads, seconds=clock.seconds))

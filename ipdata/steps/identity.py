@@ -13,6 +13,7 @@ from ipdata.columns.registry import column_builds
 from ipdata.errors import BuildError
 from ipdata.steps.output import IDENTITY, Output
 from ipdata.steps.plan import Plan
+from ipdata.video.stored import VIDEO
 from shards import canonical
 from shards.columns import in_order
 from shards.constraints import how_to_install
@@ -46,7 +47,13 @@ def columns_of(output: Output, plan: Plan, columns: Iterable[str], tools: dict[s
     if published:
         _check_settings(output, settings_of(plan, published))
     kept = {name: _recorded(output, plan, name) for name in published}
+    tools = _for_stored(kept, tools)
     return {name: kept.get(name) or _made_here(output, plan, name, tools) for name in in_order({*columns, *published})}
+
+
+def _for_stored(infos: Infos, tools: dict[str, str]) -> dict[str, str]:
+    """The tools of columns that are added: where the set has bitstreams, ffmpeg is the one that made them."""
+    return tools if VIDEO not in infos else {**tools, "ffmpeg": infos[VIDEO].tools.get("ffmpeg", "none")}
 
 
 def _made_here(output: Output, plan: Plan, column: str, tools: dict[str, str]) -> ColumnInfo:
@@ -97,6 +104,8 @@ def check_touched(output: Output, plan: Plan, infos: Infos, touched: Collection[
     Raises: BuildError that names each difference and says what to install.
     """
     published = output.published_columns()
+    from_stored = VIDEO in published - set(touched)
+    tools = _for_stored(infos, tools) if from_stored else tools
     here = {name: plan.recipe.column(name, tools, format=output.format) for name in touched}
     differences: list[str] = []
     cures: dict[str, str] = {}
@@ -106,7 +115,7 @@ def check_touched(output: Output, plan: Plan, infos: Infos, touched: Collection[
         for tool, versions in tools_differ(old, new).items():
             cures[tool] = versions[0]
             differences.append(_difference(f"tools.{name}.{tool}", versions))
-    if output.format == 1:  # from format 2 on, the record's video_sha256 proves the bitstream
+    if output.format == 1 and not from_stored:  # from format 2 on, the record's video_sha256 proves the bitstream
         for name in in_order(set(touched) - published):
             for tool, old_version, kept in _bitstreams_differ(infos, here[name], published):
                 cures[tool] = old_version

@@ -3,12 +3,16 @@
 from pathlib import Path
 
 from ipdata.steps.plan import ShardPlan
+from ipdata.video.stored import VIDEO, Stored
+from shards.canonical import sha256_bytes
 from shards.columns.registry import check_column_name
 from shards.errors import ShardError
 from shards.failures import Failure
-from shards.layout import files_of
+from shards.index import read_index
+from shards.layout import files_of, index_path, samples_path, tar_path
 from shards.manifest import FileInfo, ShardInfo
 from shards.records import Record
+from shards.schema import Sample
 
 
 class Receipt(Record, frozen=True, kw_only=True):
@@ -51,3 +55,24 @@ def work_left(
         for key in shard.videos
     }
     return {key: missing for key, missing in work.items() if missing}
+
+
+def stored_videos(directory: Path, receipt: Receipt) -> dict[str, Stored]:
+    """Key -> the bitstream that the shard has, from which columns are added; empty if it has no column video.
+
+    The files must be intact. In format 1, whose records have no video_sha256, each bitstream is hashed.
+    """
+    if receipt.info is None or VIDEO not in receipt.columns:
+        return {}
+    shard = receipt.info.shard
+    lines, index = directory / samples_path(shard), directory / index_path(VIDEO, shard)
+    records = [Sample.from_json(line, where=str(lines)) for line in lines.read_bytes().splitlines()]
+    samples = {sample.key: sample for sample in records}
+    path, stored = directory / tar_path(VIDEO, shard), {}
+    with path.open("rb") as tar:
+        for entry in read_index(index.read_bytes(), column=VIDEO, where=str(index)):
+            sample, (offset, size_bytes) = samples[entry.key], entry.payload
+            tar.seek(offset)
+            sha256 = sample.video_sha256 or sha256_bytes(tar.read(size_bytes))
+            stored[entry.key] = Stored(path=path, offset=offset, size_bytes=size_bytes, sha256=sha256, sample=sample)
+    return stored

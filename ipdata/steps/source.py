@@ -87,11 +87,16 @@ class Opened:
         proven = time.time() - max(state[2:]) / 1e9 > RECENT_S
         return cls(source, _openable(source, scratch), state, "" if proven else source_sha256(source))
 
+    def check(self) -> None:
+        """Raises: VideoError if the source has vanished, or if its state shows that it has changed."""
+        if isinstance(self.source, Path) and _state(self.source) != self.state:
+            raise VideoError("source", "changed", "its bytes are not those that were read first")
+
     def sha256(self) -> str:
         """The hash of the bytes that were read. Raises: VideoError if the source has changed since."""
         sha256 = source_sha256(self.source)
-        now = _state(self.source) if isinstance(self.source, Path) else ()
-        if now != self.state or self.early_sha256 not in ("", sha256):
+        self.check()
+        if self.early_sha256 not in ("", sha256):
             raise VideoError("source", "changed", "its bytes are not those that were read first")
         return sha256
 

@@ -4,7 +4,9 @@ The only module that imports av.
 """
 
 import io
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +19,7 @@ from av.stream import Disposition
 from av.video.frame import PictureType
 
 from ipdata.errors import VideoError
+from ipdata.video.checksums import Checksum, checksum_of, differing, rows_of
 from ipdata.video.transcode import DEMUXERS, MAX_PIXELS
 from shards.arrays import I16, U8
 from shards.motion import INTRA, MACROBLOCK_PX, grid_of
@@ -30,6 +33,7 @@ PICTURE_START = b"\0\0\1\xb6"
 CODED_TYPES = {0: "I", 1: "P"}
 
 PARSED_BYTES = 1 << 20  # of a bitstream that are cut into pictures at a time
+KEPT_FRAMES = 4  # in the second decode of a damaged source; any number but 0 gives other leftovers of memory
 
 LIMIT = {"max_pixels": str(MAX_PIXELS)}  # a decoder's option against hostile headers
 
@@ -47,11 +51,28 @@ class SourceFacts:
     frame_rate: str  # frames/s as a fraction: "30000/1001"
     time_base: str  # s, as a fraction
     pts: list[int]  # of each decoded frame, in time_base; NO_TIMESTAMP if it has none
-    damaged: int  # packets that do not decode, and frames in which the decoder had to conceal damage
+    damaged: int  # packets that do not decode, frames with concealed damage, packets with which errors were logged
+    checksums: list[Checksum | None]  # of each decoded frame; None if ffmpeg's cannot be compared with it
+    checksum_rows: int  # each so many rows are in the checksums
+    turned: bool  # the container asks to turn or to mirror the pictures, and ffmpeg does that first
 
     @property
     def frames(self) -> int:
         return len(self.pts)
+
+    def differing(self, checksums: Sequence[Checksum | None]) -> list[int]:
+        """Numbers of the frames that are other pictures in another decode, whose checksums are given."""
+        return differing(self.checksums, checksums, turned=self.turned)
+
+    def check_alike(self, checksums: Sequence[Checksum | None]) -> None:
+        """Compare with another decode, whose checksums are given. Numbers of pictures are not compared.
+
+        Raises: VideoError if it gave other pictures, because nobody could make the sample again.
+        """
+        if numbers := self.differing(checksums):
+            what = f"{len(numbers)} of {self.frames} pictures, first picture {numbers[0]}, decode to other pixels"
+            cure = "build from a copy that is decoded once for all: ffmpeg -i VIDEO -c:v ffv1 COPY.mkv"
+            raise VideoError("source", "damaged", f"{what} in a second decode, as damaged data may; {cure}")
 
 
 @dataclass(frozen=True)
@@ -96,19 +117,28 @@ def libavcodec_version() -> str:
 
 
 def source_facts(path: Path, *, limit_frames: int | None = None) -> SourceFacts:
-    """Decode a source once, up to limit_frames, and count its frames.
+    """Decode a source once, up to limit_frames, and count its frames. If it is damaged, decode it twice and compare.
 
-    Raises: VideoError if it is not a video, its codec is not supported, or no frame decodes.
+    Raises: VideoError if it is not a video, its codec is not supported, no frame decodes, or the frames are other
+        pictures the second time.
     """
+    facts = _decoded(path, limit_frames, keep=0)
+    if facts.damaged:
+        facts.check_alike(_decoded(path, limit_frames, keep=KEPT_FRAMES).checksums)
+    return facts
+
+
+def _decoded(path: Path, limit_frames: int | None, *, keep: int) -> SourceFacts:
     options = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS}
     try:
         with av.open(f"file:{path.absolute()}", options=options, **_ANY_METADATA) as container:
-            return _count(container, limit_frames)
+            return _count(container, limit_frames, keep)
     except av.FFmpegError as error:
         raise VideoError("source", "not_a_video", str(error)) from None
 
 
-def _count(container: Any, limit_frames: int | None) -> SourceFacts:
+def _count(container: Any, limit_frames: int | None, keep: int) -> SourceFacts:
+    """keep: how many frames are kept in memory after the next one is decoded. It decides what damage leaves to see."""
     stream = next((s for s in container.streams.video if not s.disposition & Disposition.attached_pic), None)
     if stream is None:
         raise VideoError("source", "no_video_stream", f"container {container.format.name} has no video stream")
@@ -116,34 +146,88 @@ def _count(container: Any, limit_frames: int | None) -> SourceFacts:
         codec = f"a codec that libavcodec {libavcodec_version()} cannot decode"
         raise VideoError("source", "unsupported", f"container {container.format.name} holds {codec}")
     stream.codec_context.thread_count = 1
-    stream.codec_context.options = dict(LIMIT)
-    pts: list[int] = []
+    stream.codec_context.options = {"idct": "simple", "flags": "+bitexact"} | LIMIT  # as ffmpeg decodes it later
+    shown: list[_Shown] = []
+    kept: deque[Any] = deque(maxlen=keep)
     damaged = discarded = 0
-    width, height = 0, 0
-    for packet in container.demux(stream):
-        discarded += packet.is_discard  # before the start that an edit list names: decoded, never shown
-        try:
-            frames = packet.decode()
-        except av.FFmpegError:
-            damaged += 1
-            continue
-        if frames:
-            width, height = frames[0].width, frames[0].height
-        damaged += sum(frame.is_corrupt for frame in frames)
-        pts += [NO_TIMESTAMP if frame.pts is None else frame.pts for frame in frames]
-        if limit_frames is not None and len(pts) >= limit_frames:
-            break
-    if not pts:
+    with _errors_logged() as logged:
+        for packet in container.demux(stream):
+            discarded += packet.is_discard  # before the start that an edit list names: decoded, never shown
+            try:
+                frames = packet.decode()
+            except av.FFmpegError:
+                damaged += 1
+                logged()  # the same damage
+                continue
+            damaged += max(sum(frame.is_corrupt for frame in frames), packet.is_corrupt, logged())
+            _note(frames, shown, kept)
+            if limit_frames is not None and len(shown) >= limit_frames:
+                del shown[limit_frames:]
+                break
+    if not shown:
         raise VideoError("source", "no_frames", f"none of {damaged} packets decodes")
     return SourceFacts(
-        width=width,
-        height=height,
+        width=shown[-1].form[0],
+        height=shown[-1].form[1],
         announced_frames=max(stream.frames - discarded, 0),
         frame_rate=_fraction(stream.average_rate),
         time_base=_fraction(stream.time_base),
-        pts=pts[:limit_frames],
+        pts=[frame.pts for frame in shown],
         damaged=damaged,
+        checksums=[frame.checksum for frame in shown],
+        checksum_rows=rows_of(turned=shown[0].turned),
+        turned=shown[0].turned,
     )
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What is kept of a decoded frame of the source."""
+
+    pts: int
+    form: tuple[int, int, str, int]  # width and height in px, pixel format, rotation in degrees
+    turned: bool
+    checksum: Checksum | None
+
+    @classmethod
+    def of(cls, frame: Any, first: "_Shown | None") -> "_Shown":
+        """first: None for the first frame. ffmpeg gives all others its form before it makes a checksum."""
+        # Looking at side data makes a cycle of references, which keeps the frame in memory. So only the first is asked.
+        turned = first.turned if first else frame.side_data.get("DISPLAYMATRIX") is not None
+        form = (frame.width, frame.height, frame.format.name, frame.rotation)
+        comparable = (first is None or form == first.form) and frame.rotation % 90 == 0
+        pts = NO_TIMESTAMP if frame.pts is None else frame.pts
+        return cls(pts, form, turned, checksum_of(frame, rows_of(turned=turned)) if comparable else None)
+
+
+def _note(frames: list[Any], shown: list[_Shown], kept: deque[Any]) -> None:
+    """Note new frames, and free them or the oldest of those that are kept.
+
+    The decoder takes the memory of a freed frame for the next picture. In ffmpeg, pictures live longer than where none
+    is kept. So pixels that nothing was decoded to show different leftovers here and there, and the checksums differ.
+    """
+    for frame in frames:
+        shown.append(_Shown.of(frame, shown[0] if shown else None))
+    kept.extend(frames)
+    frames.clear()
+
+
+@contextmanager
+def _errors_logged() -> Iterator[Callable[[], bool]]:
+    """Give a function that tells whether libav has logged an error since it was last called. Nothing is printed."""
+    before = av.logging.get_level()
+    av.logging.set_level(av.logging.PANIC)  # errors are counted at any level but None
+    seen = av.logging.get_last_error()[0]
+
+    def logged() -> bool:
+        nonlocal seen
+        last, seen = seen, av.logging.get_last_error()[0]
+        return seen > last
+
+    try:
+        yield logged
+    finally:
+        av.logging.set_level(before)
 
 
 def _fraction(rate: Any) -> str:

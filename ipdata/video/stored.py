@@ -1,12 +1,13 @@
-"""The bitstream of one sample of a set that was received: what columns are derived from, instead of a source video."""
+"""The bitstream of one sample that a set has: what columns are added from, instead of the source video."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from ipdata.errors import VideoError
-from ipdata.faults import THIS_MACHINE
+from ipdata.errors import BuildError, VideoError
 from shards.canonical import sha256_bytes
 from shards.schema import Sample
+
+VIDEO = "video"  # the column that all others can be made from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,20 +23,15 @@ class Stored:
     def read(self) -> bytes:
         """The bitstream.
 
-        Raises: VideoError if it cannot be read, or is not what its hash says; OSError if that is this machine's fault.
+        Raises: OSError if it cannot be read, BuildError if it is not what its hash says: it was verified before, so that
+            is no fault of the video. VideoError if it has no bytes.
         """
-        try:
-            with self.path.open("rb") as file:
-                file.seek(self.offset)
-                m4v = file.read(self.size_bytes)
-        except OSError as error:
-            if error.errno in THIS_MACHINE:
-                raise
-            raise VideoError("source", "unreadable", f"{self.path}: {error.strerror}") from None
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            m4v = file.read(self.size_bytes)
         if sha256_bytes(m4v) != self.sha256:
-            raise VideoError(
-                "source", "damaged", f"{self.path}: the bitstream does not have the sha256 of the set's index"
-            )
+            problem = "the bitstream does not have the sha256 of the set's index any more"
+            raise BuildError(f"{self.path}: {problem}; verify the set, and check the disk")
         if not m4v:
             raise VideoError("source", "empty", f"{self.path}: the bitstream has 0 bytes")
         return m4v

@@ -15,6 +15,7 @@ import imageio_ffmpeg
 
 from ipdata.errors import BuildError, VideoError
 from ipdata.faults import MORE_MEMORY, ending_of, was_killed
+from ipdata.video.checksums import Checksum, checksums_in, without_checksums
 
 EXECUTABLE_VARIABLE = "IPDATA_FFMPEG"
 MAX_PIXELS = 2**26  # of a source picture; a file that asks for more than 8192x8192 is hostile
@@ -74,8 +75,18 @@ def version(path: str) -> str:
         raise BuildError(f"{path} does not run as ffmpeg ({error}); name another with --ffmpeg") from None
 
 
-def command(source: Path, settings: Transcode, *, limit_frames: int | None, path: str) -> list[str]:
-    """The arguments of the ffmpeg run, which writes the elementary stream to stdout."""
+def command(
+    source: Path,
+    settings: Transcode,
+    *,
+    limit_frames: int | None,
+    path: str,
+    checksum_rows: int | None = None,
+) -> list[str]:
+    """The arguments of the ffmpeg run, which writes the elementary stream to stdout, and errors to stderr.
+
+    checksum_rows: write the checksum of each picture that is decoded to stderr, too; 1, 2 or 4 for each so many rows.
+    """
     reading = {
         "threads": 1,
         "idct": "simple",
@@ -86,16 +97,22 @@ def command(source: Path, settings: Transcode, *, limit_frames: int | None, path
         "reinit_filter": 0,  # the scaler handles changes of picture size; a new filter would count frames from 0
     }
     scale = f"scale={settings.width}:{settings.height}:flags=bicubic+accurate_rnd+bitexact"
-    writing = {
+    times = "settb=1/25,setpts=N"
+    passing: dict[str, str | int] = {
         "map": "0:V:0",  # the first video stream that is no cover picture
-        "vf": f"{scale}:out_color_matrix=bt601:out_range=tv,setsar=1,format=yuv420p,settb=1/25,setpts=N",
+        "fps_mode": "passthrough",
+        "enc_time_base": "1/25",
+    }
+    if limit_frames is not None:
+        passing["frames:v"] = limit_frames
+    writing = {
+        **passing,
+        "vf": f"{scale}:out_color_matrix=bt601:out_range=tv,setsar=1,format=yuv420p,{times}",
         "c:v": "mpeg4",
         "q:v": settings.quantiser,
         "g": settings.gop,
         "bf": 0,
         "sc_threshold": 1_000_000_000,  # no I-frame at a scene cut
-        "fps_mode": "passthrough",
-        "enc_time_base": "1/25",
         "map_metadata": -1,
         "dct": "int",
         "idct": "simple",
@@ -104,10 +121,15 @@ def command(source: Path, settings: Transcode, *, limit_frames: int | None, path
         "fflags": "+bitexact",
         "f": "m4v",
     }
-    if limit_frames is not None:
-        writing["frames:v"] = limit_frames
-    stream = ffmpeg.input(f"file:{source.absolute()}", **reading).output("pipe:1", **writing)
-    arguments: list[str] = stream.global_args("-nostdin", "-hide_banner", "-loglevel", "error").compile(cmd=path)
+    stream = ffmpeg.input(f"file:{source.absolute()}", **reading)
+    outputs = [stream.output("pipe:1", **writing)]
+    if checksum_rows is not None:
+        # scale keeps pictures of the first one's size as they are, and makes others fit, which no encoder takes.
+        rows = ",field=top" * (checksum_rows // 2)  # field takes every second row
+        raw = {**passing, "vf": f"scale{rows},{times}", "c:v": "rawvideo", "threads": 1, "f": "framecrc"}
+        outputs.append(stream.output("pipe:2", **raw, flush_packets=1))  # whole lines, between those of errors
+    run = ffmpeg.merge_outputs(*outputs).global_args("-nostdin", "-hide_banner", "-loglevel", "error")
+    arguments: list[str] = run.compile(cmd=path)
     return arguments
 
 
@@ -119,18 +141,36 @@ def transcode(source: Path, settings: Transcode, *, limit_frames: int | None = N
     Raises: VideoError if ffmpeg refuses. On much damaged input it exits 0: callers must count the result's pictures.
         BuildError if ffmpeg was killed twice; OSError if it cannot be started.
     """
-    arguments = command(source, settings, limit_frames=limit_frames, path=path)
-    done = _run(arguments)
-    if done.returncode < 0:
-        done = _run(arguments)
-    how = ending_of(done.returncode)
+    return _run(command(source, settings, limit_frames=limit_frames, path=path), source)[0]
+
+
+def transcode_with_checksums(
+    source: Path, settings: Transcode, *, limit_frames: int | None = None, path: str, checksum_rows: int
+) -> tuple[bytes, list[Checksum]]:
+    """Transcode as transcode does, and give the checksums of the source's pictures too.
+
+    checksum_rows: 1, 2 or 4; each so many rows are in the checksums.
+
+    Raises: VideoError, BuildError and OSError as transcode; BuildError also if ffmpeg writes no checksums.
+    """
+    arguments = command(source, settings, limit_frames=limit_frames, path=path, checksum_rows=checksum_rows)
+    m4v, messages = _run(arguments, source)
+    checksums = checksums_in(messages)
+    if not checksums:
+        raise BuildError(f"{path}: writes no checksums with its muxer framecrc; name another ffmpeg with --ffmpeg")
+    return m4v, checksums
+
+
+def _run(arguments: list[str], source: Path) -> tuple[bytes, str]:
+    """Run ffmpeg, twice if a signal ends it; return what it writes to stdout and to stderr. Raises: as transcode."""
+    for _ in range(2):
+        done = subprocess.run(arguments, capture_output=True, stdin=subprocess.DEVNULL, check=False)
+        if done.returncode >= 0:
+            break
+    how, messages = ending_of(done.returncode), done.stderr.decode("utf-8", "replace")
     if was_killed(done.returncode):
         raise BuildError(f"{source}: ffmpeg was killed twice ({how}). {MORE_MEMORY}")
     if done.returncode != 0 or not done.stdout:
-        detail = done.stderr.decode("utf-8", "replace").strip()[-2000:]
+        detail = without_checksums(messages).strip()[-2000:]
         raise VideoError("transcode", "transcode_failed", f"ffmpeg ended with {how}: {detail}")
-    return done.stdout
-
-
-def _run(arguments: list[str]) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(arguments, capture_output=True, stdin=subprocess.DEVNULL, check=False)
+    return done.stdout, messages

@@ -8,12 +8,14 @@ from typing import Any
 import made_sets
 import numpy as np
 import pytest
+from received_sets import Payloads, forged, with_other_end
 from verifying import QUICKLY, problems
 
 from shards import ShardSet
 from shards.columns import COLUMNS
 from shards.layout import MANIFEST, tar_path
 from shards.manifest import Manifest
+from shards.schema import Sample
 from shards.verify import verify
 
 
@@ -111,6 +113,16 @@ def test_a_shard_s_file_in_the_place_of_another_s_is_found(set_dir: Path, folder
     assert any(f"{folder}/00000.{suffix}" in problem for problem in problems(set_dir))
     made_sets.edit_manifest(set_dir)  # even if the manifest is made to agree
     assert any("00000" in problem for problem in problems(set_dir))
+
+
+def test_a_bitstream_that_is_not_the_record_s_is_found(set_dir: Path) -> None:
+    def edit(sample: Sample, payloads: Payloads) -> tuple[Sample, Payloads]:
+        return sample, {**payloads, "video": with_other_end(payloads["video"])}
+
+    key = forged(set_dir, edit)  # every hash of files and payloads agrees
+    assert [problem for problem in problems(set_dir) if "video_sha256" in problem] == [
+        f"{set_dir}/video/00000.tar: {key}: the bitstream does not have the video_sha256 of its record"
+    ]
 
 
 def test_a_directory_without_a_manifest_is_no_set(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from moving import HEIGHT, WIDTH, extracted_from, moving_luma, recipe_of, write_
 from ipdata.errors import VideoError
 from ipdata.kernels.residual import stored_residual
 from ipdata.video import decode
-from ipdata.video.transcode import command, executable, transcode
+from ipdata.video.transcode import EXECUTABLE_VARIABLE, command, executable, transcode
 from shards.columns.flow import FLOW
 from shards.columns.jpeg import decode_jpeg
 from shards.columns.mv import decode_payload
@@ -170,6 +170,19 @@ def _encoded_with(arguments: list[str], changes: list[tuple[str, str]]) -> bytes
     changed = [argument for change in changes for argument in change]
     output = arguments.index("pipe:1")
     return subprocess.run([*arguments[:output], *changed, *arguments[output:]], capture_output=True, check=True).stdout
+
+
+def test_a_source_that_decodes_in_two_ways_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This ffmpeg decodes other pictures, as decoders do that do not repeat themselves on damaged data."""
+    one, other = (
+        write_y4m(tmp_path / f"{seed}.y4m", moving_luma(frames=4, step_px=(1, 0), seed=seed)) for seed in (0, 1)
+    )
+    (tmp_path / "ffmpeg").write_text(f'#!/bin/bash\nexec {executable()} "${{@/{one.name}/{other.name}}}"\n')
+    (tmp_path / "ffmpeg").chmod(0o755)
+    monkeypatch.setenv(EXECUTABLE_VARIABLE, str(tmp_path / "ffmpeg"))
+    with pytest.raises(VideoError, match="4 of 4 pictures, first picture 0, decode to other pixels") as caught:
+        extracted_from(one, columns=("video",))
+    assert (caught.value.stage, caught.value.code) == ("source", "damaged")
 
 
 def test_sizes_that_are_no_multiple_of_16(tmp_path: Path) -> None:
