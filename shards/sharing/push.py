@@ -200,9 +200,10 @@ class _Push:
         """Send the files that the other side lacks. Raises: ShardError that names what is damaged or cannot be sent."""
         self._progress.begin(sum(info.bytes for info in files.values()))
         sent = in_threads(lambda item: self._send(*item), files.items(), threads=self._connections)
-        for size_bytes, moved in sent:
-            self._moved_files += moved
-            self._progress.done(size_bytes, moved=moved)
+        with closing(sent):
+            for size_bytes, moved in sent:
+                self._moved_files += moved
+                self._progress.done(size_bytes, moved=moved)
 
     def _send(self, relative: str, expected: FileInfo) -> tuple[int, bool]:
         path = self._directory / relative

@@ -44,11 +44,12 @@ def in_threads(
             try:
                 future.set_result(function(item))
             except BaseException as error:
+                stop.set()  # now, because the caller may still wait for an earlier item
                 future.set_exception(error)
 
-    for _ in range(min(threads, len(jobs))):
-        threading.Thread(target=work, daemon=True).start()
     try:
+        for _ in range(min(threads, len(jobs))):
+            threading.Thread(target=work, daemon=True).start()
         for _, future in jobs:
             while not wait([future], timeout=LOOK_S).done:
                 if cancelled is not None and cancelled.is_set():

@@ -39,6 +39,23 @@ def test_after_an_error_nothing_more_is_begun() -> None:
     assert len(begun) == count
 
 
+def test_after_an_error_nothing_more_is_begun_while_an_earlier_item_is_waited_for() -> None:
+    begun, failed = [], threading.Event()
+
+    def failing(number: int) -> int:
+        begun.append(number)
+        if number == 1:
+            failed.set()
+            raise ValueError(f"not {number}")
+        failed.wait(60)
+        time.sleep(0.1)
+        return number
+
+    with pytest.raises(ValueError, match="not 1"):
+        list(in_threads(failing, range(1000), threads=2))
+    assert sorted(begun) == [0, 1]
+
+
 @pytest.mark.parametrize("how", ["cancelled", "closed"])
 def test_what_is_at_work_is_not_waited_for(how: str) -> None:
     cancelled, release, ended = threading.Event(), threading.Event(), threading.Event()
