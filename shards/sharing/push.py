@@ -173,7 +173,7 @@ class _Push:
 
         Raises: ShardError if a push of another set is at work there.
         """
-        found = _asked(self._store, CLAIM, lambda: self._store.claim(claim.to_json()))
+        found = _asked(self._store, CLAIM, lambda: self._claim(claim))
         if found is None:
             return None
         earlier = _Claim.from_json(found, where=f"{self._store.location}/{CLAIM}")
@@ -185,6 +185,14 @@ class _Push:
             raise ShardError(f"{self._store.location}: {what}; {cure}")
         _asked(self._store, CLAIM, self._store.unclaim)
         return self._claimed(claim, None) or earlier
+
+    def _claim(self, claim: _Claim) -> bytes | None:
+        """What the store's `claim` returns. It is the first that is written there."""
+        try:
+            return self._store.claim(claim.to_json())
+        except FileNotFoundError:
+            cure = "make the bucket first, or check the URL"
+            raise ShardError(f"{self._store.location}: nothing can be written there; {cure}") from None
 
     @contextmanager
     def _claim_given_back(self, *, unless: bool = False) -> Iterator[None]:

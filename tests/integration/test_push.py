@@ -244,6 +244,11 @@ def test_a_store_without_versions_notices_another_manifest(tmp_path: Path) -> No
         store.put_manifest(b"third", seen=seen)
 
 
+def test_a_bucket_that_is_not_there_is_named(made_dir: Path, bucket: str) -> None:
+    with pytest.raises(ShardError, match="no-such-bucket/set: nothing can be written there; make the bucket first"):
+        push(made_dir, "s3://no-such-bucket/set")
+
+
 def test_the_command_line_pushes(made_dir: Path, url: str, ipshards: Run) -> None:
     pushed = ipshards("push", made_dir, url, columns="mv")
     assert pushed.returncode == 0, pushed.stderr
