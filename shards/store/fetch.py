@@ -6,13 +6,12 @@ A fetch that was cut goes on: complete chunks are kept, and the hash of the whol
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from io import FileIO
 
 from shards.atomic import sync_file, write_all
 from shards.errors import ShardError
 from shards.store.parts import CHUNK_BYTES, Chunk, Part, Span, Wanted
-from shards.store.threads import WorkCancelledError, in_threads
+from shards.store.threads import Changes, in_threads
 from shards.store.transport import WAITS_S, NotReceivedError, Reply, Source, attempts
 
 CONNECTIONS = 16
@@ -45,7 +44,7 @@ def fetch(
     try:
         list(in_threads(lambda _: run.work(), range(connections), threads=connections, cancelled=cancelled))
     finally:
-        run.end()
+        run.changes.end()  # does not wait for the server
     if run.error is not None:
         raise run.error
     if run.damaged:
@@ -145,46 +144,23 @@ class _Fetch:
     """What the threads of one fetch share."""
 
     def __init__(self, source: Source, wanted: Iterable[Wanted], received: Callable[[int], None]) -> None:
-        self.source, self.stop = source, threading.Event()
+        self.source, self.changes = source, Changes()
+        self.stop = self.changes.ended
         self.error: BaseException | None = None
         self.damaged: list[str] = []
         self._received, self._jobs = received, self._all_jobs(wanted)
         self._lock = threading.Lock()
-        self._changing, self._changes = threading.Condition(), 0  # changes of files that are at work
         self._has_ranges = True  # until a server shows that it has none
 
     def _all_jobs(self, wanted: Iterable[Wanted]) -> Iterator[tuple[Part, int]]:
         """Each file's missing chunks, by where they start; -1 if only its hash is still to be computed."""
         for one in wanted:
-            with self._change():
+            with self.changes.change():
                 part = Part(one)
             for start in sorted(part.missing) or [-1]:
                 if part.whole:
                     break
                 yield part, start
-
-    @contextmanager
-    def _change(self) -> Iterator[None]:
-        """Change files of this fetch, which another one may use after the end of this one.
-
-        Raises: WorkCancelledError if it has ended.
-        """
-        with self._changing:
-            if self.stop.is_set():
-                raise WorkCancelledError
-            self._changes += 1
-        try:
-            yield
-        finally:
-            with self._changing:
-                self._changes -= 1
-                self._changing.notify_all()
-
-    def end(self) -> None:
-        """End all work. Waits for changes of files, and not for the server."""
-        with self._changing:
-            self.stop.set()
-            self._changing.wait_for(lambda: self._changes == 0)
 
     def work(self) -> None:
         """Take one job after another until all are done or one has failed."""
@@ -221,7 +197,7 @@ class _Fetch:
             if chunk.position < chunk.stop:
                 arrived = f"only {chunk.position - start} of {chunk.stop - start} bytes arrived"
                 raise NotReceivedError(f"{arrived}; if it happens again, upload the file again", retries=len(WAITS_S))
-            with self._change():
+            with self.changes.change():
                 return part.completed(part.chunks if chunk.whole else [start])
 
         return attempts(ask, name=self._name(part), say=LOG.warning, stop=self.stop, moved=lambda: chunk.position)
@@ -250,7 +226,7 @@ class _Fetch:
         for data in reply.chunks:
             if chunk.position + len(data) > chunk.stop:
                 raise NotReceivedError("more bytes arrived than were asked for; upload the file again", retries=1)
-            with self._change(), part.lock:
+            with self.changes.change(), part.lock:
                 if part.whole and not chunk.whole:
                     return False
                 write_all(file, data)
@@ -267,14 +243,14 @@ class _Fetch:
             damaged = self._spans_fetched_again(part)
             if not damaged and not part.is_right():
                 LOG.warning("%s: its bytes do not have the sha256 of the manifest; fetching it again", self._name(part))
-                with self._change():
+                with self.changes.change():
                     part.reset()
                 self._receive(part, Chunk(0, part.size_bytes, whole=True))
             if damaged or not part.is_right():
                 self._give_up(part, damaged)
                 return
         sync_file(part.path)
-        with self._change():
+        with self.changes.change():
             part.journal.unlink(missing_ok=True)
             part.wanted.publish(part.path)
 
@@ -287,7 +263,7 @@ class _Fetch:
         if not damaged:
             return []
         LOG.warning("%s: %d of its samples are damaged; fetching these again", self._name(part), len(damaged))
-        with self._change():
+        with self.changes.change():
             part.keep()  # if this is cut, the next run fetches only these too
         try:
             with part.path.open("r+b", buffering=0) as file:
@@ -302,7 +278,7 @@ class _Fetch:
     def _fetch_again(self, part: Part, file: FileIO, start: int, stop: int) -> None:
         data = fetch_range(self.source, part.wanted.relative, start, stop, cancelled=self.stop)
         file.seek(start)
-        with self._change():
+        with self.changes.change():
             write_all(file, data)
         with self._lock:
             self._received(stop - start)
@@ -310,7 +286,7 @@ class _Fetch:
     def _give_up(self, part: Part, damaged: Sequence[Span]) -> None:
         """Note that a file arrived damaged. If only some spans are, the next run finds the others."""
         where = f" in {len(damaged)} of its samples, the others are kept" if damaged else ""
-        with self._change():
+        with self.changes.change():
             if damaged:
                 part.keep()
             else:

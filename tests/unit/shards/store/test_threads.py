@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from shards.store.threads import WorkCancelledError, in_threads
+from shards.store.threads import Changes, WorkCancelledError, in_threads
 
 
 def test_results_come_in_order_from_several_threads() -> None:
@@ -76,3 +76,21 @@ def test_what_is_at_work_is_not_waited_for(how: str) -> None:
         results.close()
     assert not ended.is_set()
     release.set()
+
+
+def test_the_end_waits_for_a_change_and_refuses_later_ones() -> None:
+    changes, begun, done = Changes(), threading.Event(), []
+
+    def slow() -> None:
+        with changes.change():
+            begun.set()
+            time.sleep(0.1)
+            done.append(True)
+
+    threading.Thread(target=slow).start()
+    assert begun.wait(60)
+    changes.end()
+    assert done == [True]
+    with pytest.raises(WorkCancelledError), changes.change():
+        done.append(False)
+    assert done == [True]
