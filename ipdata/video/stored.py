@@ -23,8 +23,8 @@ class Stored:
     def read(self) -> bytes:
         """The bitstream.
 
-        Raises: OSError if it cannot be read, BuildError if it is not what its hash says: it was verified before, so that
-            is no fault of the video. VideoError if it has no bytes.
+        Raises: VideoError if it has no bytes. OSError if it cannot be read, BuildError if it is not what its hash says:
+            it was verified before, so neither is a fault of the video.
         """
         with self.path.open("rb") as file:
             file.seek(self.offset)

@@ -34,7 +34,10 @@ def as_list(_: click.Context, parameter: click.Parameter, text: str | None) -> l
 
     Raises: BadParameter, which names the option.
     """
-    fields = [] if text is None else next(csv.reader([text], skipinitialspace=True), [])
+    try:
+        fields = [] if text is None else next(csv.reader([text], skipinitialspace=True), [])
+    except csv.Error as error:  # such as a line break
+        raise click.BadParameter(f"is no comma-separated list ({error})", param=parameter) from None
     parts = None if text is None else [field.strip() for field in fields if field.strip()]
     if parts == []:
         raise click.BadParameter("is empty; name at least one, or leave the option out", param=parameter)

@@ -15,7 +15,7 @@ from shards.index import IndexEntry, read_index
 from shards.layout import index_path, tar_path
 from shards.manifest import FileInfo, Manifest, ShardInfo
 from shards.regular import check_regular
-from shards.store.fetch import CONNECTIONS, fetch, fetch_ranges, fetch_whole
+from shards.store.fetch import CONNECTIONS, NoRangesError, fetch, fetch_ranges, fetch_whole
 from shards.store.local import read_ranges
 from shards.store.parts import Span, Wanted, begin_with
 from shards.store.transport import Limited, Source
@@ -113,6 +113,7 @@ class RemoteOrigin:
         self._source, self._scratch, self._moved = Limited(source, connections), scratch, moved
         self._manifest, self._connections = manifest, connections
         self._cancelled = threading.Event()
+        self._has_ranges = True  # until the server shows that it has none
 
     def move(self, files: Mapping[str, FileInfo], place: PutInPlace) -> None:
         wanted = (self._wanted(relative, expected, partial(place, relative)) for relative, expected in files.items())
@@ -164,24 +165,43 @@ class RemoteOrigin:
         return self._scratch / "held" / relative
 
     def payloads(self, column: str, shard: ShardInfo, entries: Sequence[IndexEntry]) -> list[bytes]:
-        """Ranges of single samples if that moves fewer bytes than the whole tar, and if they can be verified."""
+        """Ranges of single samples if that moves fewer bytes than the whole tar, and if they can be verified.
+
+        From a server without ranges, the whole tar.
+        """
         relative = tar_path(column, shard.shard)
         name = f"{self._source.location}/{relative}"
         ranges = joined_ranges([(entry.payload[0], sum(entry.payload)) for entry in entries])
         whole = shard.files[relative]
-        if any(not entry.sha256 for entry in entries) or sum(b - a for a, b in ranges) >= whole.bytes:
-            path = self.paths({relative: whole})[relative]
-            payloads = read_ranges(path, [(entry.payload[0], entry.payload[1]) for entry in entries], name=name)
-            self.drop({relative: whole})
-        else:
-            payloads = self._ranges(relative, entries)
-            damaged = [place for place, entry in enumerate(entries) if sha256_bytes(payloads[place]) != entry.sha256]
-            if damaged:
-                LOG.warning("%s: %d of its samples arrived damaged; fetching these again", name, len(damaged))
-                again = self._ranges(relative, [entries[place] for place in damaged])
-                for place, payload in zip(damaged, again, strict=True):
-                    payloads[place] = payload
+        has_hashes, needed_bytes = all(entry.sha256 for entry in entries), sum(stop - start for start, stop in ranges)
+        payloads = None
+        if self._has_ranges and has_hashes and needed_bytes < whole.bytes:
+            try:
+                payloads = self._single(relative, entries)
+            except NoRangesError:
+                self._has_ranges = False
+        if payloads is None:
+            payloads = self._of_whole(relative, whole, entries)
         check_payloads(name, entries, payloads)
+        return payloads
+
+    def _of_whole(self, relative: str, whole: FileInfo, entries: Sequence[IndexEntry]) -> list[bytes]:
+        """The payloads of some samples of a tar, which is fetched whole and verified."""
+        path, name = self.paths({relative: whole})[relative], f"{self._source.location}/{relative}"
+        payloads = read_ranges(path, [(entry.payload[0], entry.payload[1]) for entry in entries], name=name)
+        self.drop({relative: whole})
+        return payloads
+
+    def _single(self, relative: str, entries: Sequence[IndexEntry]) -> list[bytes]:
+        """The payloads of some samples of a tar as ranges. Those that arrive damaged are fetched once more."""
+        payloads = self._ranges(relative, entries)
+        damaged = [place for place, entry in enumerate(entries) if sha256_bytes(payloads[place]) != entry.sha256]
+        if damaged:
+            name = f"{self._source.location}/{relative}"
+            LOG.warning("%s: %d damaged samples; fetching them again", name, len(damaged))
+            again = self._ranges(relative, [entries[place] for place in damaged])
+            for place, payload in zip(damaged, again, strict=True):
+                payloads[place] = payload
         return payloads
 
     def _ranges(self, relative: str, entries: Sequence[IndexEntry]) -> list[bytes]:

@@ -25,7 +25,7 @@ from shards.store.fetch import CONNECTIONS, fetch_if_there
 from shards.store.objects import not_received
 from shards.store.sources import source_of
 from shards.store.stores import store_of
-from shards.store.threads import in_threads
+from shards.store.threads import Changes, in_threads
 from shards.store.transport import attempts
 from shards.store.upload import CHANGED, CLAIM, Store
 from shards.store.urls import is_url, shown
@@ -139,6 +139,7 @@ class _Push:
         self._directory = Path(shard_set.location)
         self._progress, self._connections = progress, connections
         self._moved_files = 0
+        self._sends = Changes()
 
     def push(self, manifest: Manifest, *, replace_sha256: str | None, take_over_sha256: str | None) -> Pushed:
         """Send the files that are missing there, then the manifest; then remove what the new manifest does not name."""
@@ -174,7 +175,7 @@ class _Push:
 
         Raises: ShardError if a push of another set is at work there.
         """
-        found = _asked(self._store, CLAIM, lambda: self._store.claim(claim.to_json()))
+        found = _asked(self._store, CLAIM, lambda: self._claim(claim))
         if found is None:
             return None
         earlier = _Claim.from_json(found, where=f"{self._store.location}/{CLAIM}")
@@ -186,6 +187,14 @@ class _Push:
             raise ShardError(f"{self._store.location}: {what}; {cure}")
         _asked(self._store, CLAIM, self._store.unclaim)
         return self._claimed(claim, None) or earlier
+
+    def _claim(self, claim: _Claim) -> bytes | None:
+        """What the store's `claim` returns. It is the first that is written there."""
+        try:
+            return self._store.claim(claim.to_json())
+        except FileNotFoundError:
+            cure = "make the bucket first, or check the URL"
+            raise ShardError(f"{self._store.location}: nothing can be written there; {cure}") from None
 
     @contextmanager
     def _claim_given_back(self, *, unless: bool = False) -> Iterator[None]:
@@ -201,9 +210,17 @@ class _Push:
         """Send the files that the other side lacks. Raises: ShardError that names what is damaged or cannot be sent."""
         self._progress.begin(sum(info.bytes for info in files.values()))
         sent = in_threads(lambda item: self._send(*item), files.items(), threads=self._connections)
-        for size_bytes, moved in sent:
-            self._moved_files += moved
-            self._progress.done(size_bytes, moved=moved)
+        try:
+            with closing(sent):
+                for size_bytes, moved in sent:
+                    self._moved_files += moved
+                    self._progress.done(size_bytes, moved=moved)
+        except ShardError:
+            self._sends.end()  # what is still being sent must not get into what is pushed there next
+            raise
+        except BaseException:  # such as Ctrl-C, which does not wait for a server that is silent
+            self._sends.end(wait=False)
+            raise
 
     def _send(self, relative: str, expected: FileInfo) -> tuple[int, bool]:
         path = self._directory / relative
@@ -215,7 +232,8 @@ class _Push:
             raise ShardError(f"{path}: its bytes are not those of the manifest; verify the set before you push it")
         if _asked(self._store, relative, lambda: self._store.has(relative, expected, path)):
             return expected.bytes, False
-        _asked(self._store, relative, lambda: self._store.put(relative, path))
+        with self._sends.change():
+            _asked(self._store, relative, lambda: self._store.put(relative, path))
         return expected.bytes, True
 
     def _send_free_files(self, manifest: Manifest, *, is_new: bool) -> None:

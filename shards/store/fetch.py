@@ -11,13 +11,17 @@ from io import FileIO
 from shards.atomic import sync_file, write_all
 from shards.errors import ShardError
 from shards.store.parts import CHUNK_BYTES, Chunk, Part, Span, Wanted
-from shards.store.threads import in_threads
+from shards.store.threads import Changes, in_threads
 from shards.store.transport import WAITS_S, NotReceivedError, Reply, Source, attempts
 
 CONNECTIONS = 16
 NAMED = 5  # damaged files that an error names
 
 LOG = logging.getLogger(__name__)
+
+
+class NoRangesError(Exception):
+    """The server answers a request for a range with the whole file."""
 
 
 def fetch(
@@ -30,19 +34,17 @@ def fetch(
 ) -> None:
     """Fetch files over several connections. received: is told of bytes as they arrive, by several threads in turn.
 
-    cancelled: ends the fetch soon after it is set.
+    cancelled: ends the fetch soon after it is set. Threads that wait for the server then are not waited for; none of
+    them changes a file any more.
 
     Raises: ShardError that names the first file which cannot be fetched; or, after all others were fetched, the files
         whose bytes are not the expected ones. Of those, only what is known to be right is kept. WorkCancelledError.
     """
     run = _Fetch(source, wanted, received)
     try:
-        if connections == 1 and cancelled is None:
-            run.work()
-        else:
-            list(in_threads(lambda _: run.work(), range(connections), threads=connections, cancelled=cancelled))
+        list(in_threads(lambda _: run.work(), range(connections), threads=connections, cancelled=cancelled))
     finally:
-        run.stop.set()
+        run.changes.end()  # does not wait for the server
     if run.error is not None:
         raise run.error
     if run.damaged:
@@ -50,15 +52,21 @@ def fetch(
         raise ShardError("\n".join(run.damaged[:NAMED]) + more)
 
 
-def fetch_range(source: Source, relative: str, start: int, stop: int) -> bytes:
+def fetch_range(
+    source: Source, relative: str, start: int, stop: int, *, cancelled: threading.Event | None = None
+) -> bytes:
     """The bytes from start to stop of a file, in memory. They are not compared with a hash: the caller does that.
 
-    Raises: ShardError that names the file if they do not arrive.
+    cancelled: ends the new attempts.
+
+    Raises: ShardError that names the file if they do not arrive; NoRangesError.
     """
     data = bytearray()
 
     def ask() -> None:
         with source.get(relative, start=start + len(data), stop=stop) as reply:
+            if not reply.is_range:
+                raise NoRangesError
             for chunk in _from(reply, start + len(data)):
                 data.extend(chunk[: stop - start - len(data)])
                 if len(data) == stop - start:
@@ -66,7 +74,8 @@ def fetch_range(source: Source, relative: str, start: int, stop: int) -> bytes:
         raise NotReceivedError(f"only {len(data)} of {stop - start} bytes arrived", retries=len(WAITS_S))
 
     if stop > start:
-        attempts(ask, name=f"{source.location}/{relative}", say=LOG.warning, moved=lambda: len(data))
+        name = f"{source.location}/{relative}"
+        attempts(ask, name=name, say=LOG.warning, stop=cancelled, moved=lambda: len(data))
     return bytes(data)
 
 
@@ -80,11 +89,11 @@ def fetch_ranges(
 ) -> list[bytes]:
     """The bytes of several ranges (start, stop) of a file, as `fetch_range`, over several connections.
 
-    cancelled: ends it soon after it is set. Raises: ShardError; WorkCancelledError.
+    cancelled: ends it soon after it is set. Raises: ShardError; NoRangesError; WorkCancelledError.
     """
 
     def fetched(span: tuple[int, int]) -> bytes:
-        return fetch_range(source, relative, *span)
+        return fetch_range(source, relative, *span, cancelled=cancelled)
 
     return list(in_threads(fetched, ranges, threads=connections, cancelled=cancelled))
 
@@ -138,7 +147,8 @@ class _Fetch:
     """What the threads of one fetch share."""
 
     def __init__(self, source: Source, wanted: Iterable[Wanted], received: Callable[[int], None]) -> None:
-        self.source, self.stop = source, threading.Event()
+        self.source, self.changes = source, Changes()
+        self.stop = self.changes.ended
         self.error: BaseException | None = None
         self.damaged: list[str] = []
         self._received, self._jobs = received, self._all_jobs(wanted)
@@ -148,7 +158,8 @@ class _Fetch:
     def _all_jobs(self, wanted: Iterable[Wanted]) -> Iterator[tuple[Part, int]]:
         """Each file's missing chunks, by where they start; -1 if only its hash is still to be computed."""
         for one in wanted:
-            part = Part(one)
+            with self.changes.change():
+                part = Part(one)
             for start in sorted(part.missing) or [-1]:
                 if part.whole:
                     break
@@ -189,7 +200,8 @@ class _Fetch:
             if chunk.position < chunk.stop:
                 arrived = f"only {chunk.position - start} of {chunk.stop - start} bytes arrived"
                 raise NotReceivedError(f"{arrived}; if it happens again, upload the file again", retries=len(WAITS_S))
-            return part.completed(part.chunks if chunk.whole else [start])
+            with self.changes.change():
+                return part.completed(part.chunks if chunk.whole else [start])
 
         return attempts(ask, name=self._name(part), say=LOG.warning, stop=self.stop, moved=lambda: chunk.position)
 
@@ -215,11 +227,9 @@ class _Fetch:
         """Write what arrives. False if another thread receives the whole file meanwhile: then its bytes must stay."""
         file.seek(chunk.position)
         for data in reply.chunks:
-            if self.stop.is_set():  # by then the file may be another fetch's
-                raise NotReceivedError("stopped", retries=0)
             if chunk.position + len(data) > chunk.stop:
                 raise NotReceivedError("more bytes arrived than were asked for; upload the file again", retries=1)
-            with part.lock:
+            with self.changes.change(), part.lock:
                 if part.whole and not chunk.whole:
                     return False
                 write_all(file, data)
@@ -236,38 +246,54 @@ class _Fetch:
             damaged = self._spans_fetched_again(part)
             if not damaged and not part.is_right():
                 LOG.warning("%s: its bytes do not have the sha256 of the manifest; fetching it again", self._name(part))
-                part.reset()
+                with self.changes.change():
+                    part.reset()
                 self._receive(part, Chunk(0, part.size_bytes, whole=True))
             if damaged or not part.is_right():
                 self._give_up(part, damaged)
                 return
         sync_file(part.path)
-        part.journal.unlink(missing_ok=True)
-        part.wanted.publish(part.path)
+        with self.changes.change():
+            part.journal.unlink(missing_ok=True)
+            part.wanted.publish(part.path)
 
     def _spans_fetched_again(self, part: Part) -> list[Span]:
-        """Fetch the damaged spans of a file once more; return those that are damaged still."""
+        """Fetch the damaged spans of a file once more; return those that are damaged still.
+
+        [] also if the server has no ranges.
+        """
         damaged = part.damaged_spans() if self._has_ranges else []
         if not damaged:
             return []
-        LOG.warning("%s: %d of its samples are damaged; fetching these again", self._name(part), len(damaged))
-        with part.path.open("r+b", buffering=0) as file:
-            for span in damaged:
-                file.seek(span.start)
-                for start in range(span.start, span.stop, CHUNK_BYTES):
-                    stop = min(start + CHUNK_BYTES, span.stop)
-                    write_all(file, fetch_range(self.source, part.wanted.relative, start, stop))
-                    with self._lock:
-                        self._received(stop - start)
+        LOG.warning("%s: %d damaged samples; fetching them again", self._name(part), len(damaged))
+        with self.changes.change():
+            part.keep()  # if this is cut, the next run fetches only these too
+        try:
+            with part.path.open("r+b", buffering=0) as file:
+                for span in damaged:
+                    for start in range(span.start, span.stop, CHUNK_BYTES):
+                        self._fetch_again(part, file, start, min(start + CHUNK_BYTES, span.stop))
+        except NoRangesError:
+            self._has_ranges = False
+            return []
         return part.damaged_spans()
+
+    def _fetch_again(self, part: Part, file: FileIO, start: int, stop: int) -> None:
+        data = fetch_range(self.source, part.wanted.relative, start, stop, cancelled=self.stop)
+        file.seek(start)
+        with self.changes.change():
+            write_all(file, data)
+        with self._lock:
+            self._received(stop - start)
 
     def _give_up(self, part: Part, damaged: Sequence[Span]) -> None:
         """Note that a file arrived damaged. If only some spans are, the next run finds the others."""
         where = f" in {len(damaged)} of its samples, the others are kept" if damaged else ""
-        if damaged:
-            part.keep()
-        else:
-            part.remove()
+        with self.changes.change():
+            if damaged:
+                part.keep()
+            else:
+                part.remove()
         problem = f"the bytes that arrived do not have the manifest's sha256{where}"
         with self._lock:
             self.damaged.append(f"{self._name(part)}: {problem}; if it happens again, upload the file again")

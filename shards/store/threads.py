@@ -1,8 +1,9 @@
 """Threads that nobody has to wait for: a process that is interrupted ends though one of them waits for a server."""
 
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, wait
+from contextlib import contextmanager
 from typing import TypeVar
 
 LOOK_S = 0.2  # between two looks at whether the work is cancelled
@@ -13,6 +14,35 @@ Result = TypeVar("Result")
 
 class WorkCancelledError(Exception):
     """The caller has cancelled the work."""
+
+
+class Changes:
+    """What threads that nobody waits for may change, as long as it is theirs to change."""
+
+    def __init__(self) -> None:
+        self.ended = threading.Event()
+        self._changed, self._at_work = threading.Condition(), 0
+
+    @contextmanager
+    def change(self) -> Iterator[None]:
+        """Change something. Raises: WorkCancelledError after the end."""
+        with self._changed:
+            if self.ended.is_set():
+                raise WorkCancelledError
+            self._at_work += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._at_work -= 1
+                self._changed.notify_all()
+
+    def end(self, *, wait: bool = True) -> None:
+        """Allow no more changes. wait: until those that are at work have ended."""
+        with self._changed:
+            self.ended.set()
+            if wait:
+                self._changed.wait_for(lambda: self._at_work == 0)
 
 
 def in_threads(
@@ -44,11 +74,12 @@ def in_threads(
             try:
                 future.set_result(function(item))
             except BaseException as error:
+                stop.set()  # now, because the caller may still wait for an earlier item
                 future.set_exception(error)
 
-    for _ in range(min(threads, len(jobs))):
-        threading.Thread(target=work, daemon=True).start()
     try:
+        for _ in range(min(threads, len(jobs))):
+            threading.Thread(target=work, daemon=True).start()
         for _, future in jobs:
             while not wait([future], timeout=LOOK_S).done:
                 if cancelled is not None and cancelled.is_set():

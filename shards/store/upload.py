@@ -13,6 +13,7 @@ from shards.errors import ShardError
 from shards.layout import MANIFEST
 from shards.manifest import FileInfo, check_manifest_size, read_manifest_bytes
 from shards.store.objects import file_system
+from shards.store.threads import Changes
 from shards.store.urls import shown
 
 CLAIM = ".pushing.json"  # says which set is being pushed; a free name
@@ -87,6 +88,7 @@ class DirectoryStore:
         self._directory = Path(file_system(location)[1])  # as a pull from this URL takes it
         # Each push has one of its own.
         self._temporary = self._directory / TEMPORARY / f"{os.getpid()}.{os.urandom(4).hex()}"
+        self._changes = Changes()
 
     def manifest(self) -> Seen | None:
         try:
@@ -113,10 +115,12 @@ class DirectoryStore:
 
     def put(self, relative: str, path: Path) -> None:
         temporary = self._temporary / relative
-        temporary.parent.mkdir(parents=True, exist_ok=True)
+        with self._changes.change():
+            temporary.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, temporary)
         sync_file(temporary)
-        publish(temporary, self._directory / relative)
+        with self._changes.change():
+            publish(temporary, self._directory / relative)
 
     def put_manifest(self, data: bytes, *, seen: Seen | None) -> None:
         self._temporary.mkdir(parents=True, exist_ok=True)
@@ -131,6 +135,7 @@ class DirectoryStore:
         """Do nothing: nothing is kept back."""
 
     def close(self) -> None:
+        self._changes.end()  # threads of an interrupted push may still copy files
         shutil.rmtree(self._temporary, ignore_errors=True)
         with suppress(OSError):  # another push has its files there
             self._temporary.parent.rmdir()

@@ -12,6 +12,7 @@ from serving import Served
 from shards import ShardError, verify
 from shards.index import IndexEntry, read_index
 from shards.layout import MANIFEST, index_path
+from shards.sharing import origin
 from shards.sharing.choice import Choice
 from shards.sharing.repair import repair
 from shards.sharing.take import take
@@ -57,7 +58,7 @@ def test_a_sample_that_arrives_damaged_is_fetched_again_alone(
     take(f"{served.url}/set", tmp_path / "out", RESIDUALS)
     assert list(verify(tmp_path / "out")) == []
     assert served.sent_bytes[TAR] == size + hit.payload[1]
-    assert f"{TAR}: 1 of its samples are damaged; fetching these again" in caplog.text
+    assert f"{TAR}: 1 damaged samples; fetching them again" in caplog.text
 
 
 def test_a_sample_that_stays_damaged_is_all_that_the_next_run_fetches(
@@ -72,6 +73,46 @@ def test_a_sample_that_stays_damaged_is_all_that_the_next_run_fetches(
     served.sent_bytes.clear()
     take(f"{served.url}/set", tmp_path / "out", RESIDUALS)
     assert list(verify(tmp_path / "out")) == [] and served.sent_bytes[TAR] == hit.payload[1]
+
+
+def test_if_the_second_fetch_is_cut_the_next_run_fetches_only_the_damaged_samples(
+    served: Served, served_dir: Path, tmp_path: Path
+) -> None:
+    size, hit = (served_dir / TAR).stat().st_size, entries(served_dir)[1]
+    served.faults[TAR] = [serving.flipped_at(middle(hit))] * requests(size) + [serving.forbidden]
+    with pytest.raises(ShardError, match=f"{TAR}: access is refused"):
+        take(f"{served.url}/set", tmp_path / "out", RESIDUALS)
+    served.sent_bytes.clear()
+    take(f"{served.url}/set", tmp_path / "out", RESIDUALS)
+    assert list(verify(tmp_path / "out")) == [] and served.sent_bytes[TAR] == hit.payload[1]
+
+
+@pytest.fixture
+def without_ranges(tmp_path: Path) -> Iterator[Served]:
+    made_sets.make_set(tmp_path / "served" / "set", per_shard=9, grouped=False)
+    with serving.serving(tmp_path / "served") as server:
+        yield server
+
+
+def test_a_server_without_ranges_sends_a_damaged_tar_once_more(without_ranges: Served, tmp_path: Path) -> None:
+    damaged = bytearray((without_ranges.directory / TAR).read_bytes())
+    for entry in entries(without_ranges.directory)[:4]:
+        damaged[middle(entry)] ^= 1
+    without_ranges.faults[TAR] = [lambda handler, _: serving.whole(handler, bytes(damaged))]
+    take(f"{without_ranges.url}/set", tmp_path / "out", RESIDUALS, connections=1)
+    assert list(verify(tmp_path / "out")) == []
+    assert without_ranges.asked.count(TAR) == 3  # the second reply shows that the server has no ranges
+
+
+def test_a_server_without_ranges_sends_a_tar_of_which_some_samples_are_chosen_whole(
+    without_ranges: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(origin, "GAP_BYTES", 0)
+    keys = [entry.key for entry in entries(without_ranges.directory)]
+    choice = Choice(columns=["residual"], keys=frozenset(keys[1::2]))
+    take(f"{without_ranges.url}/set", tmp_path / "out", choice, connections=1)
+    assert list(verify(tmp_path / "out")) == []
+    assert without_ranges.asked.count(TAR) == 2  # the first reply shows that the server has no ranges
 
 
 def test_damage_outside_of_the_payloads_takes_the_whole_file(served: Served, served_dir: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from shards.sharing.choice import Choice
 from shards.sharing.push import push
 from shards.sharing.take import take
 from shards.store import stores, transport, upload
+from shards.store.threads import WorkCancelledError
 
 
 @pytest.fixture(scope="module")
@@ -242,6 +243,22 @@ def test_a_store_without_versions_notices_another_manifest(tmp_path: Path) -> No
     store.put_manifest(b"second", seen=seen)
     with pytest.raises(ShardError, match="another push has changed the set meanwhile"):
         store.put_manifest(b"third", seen=seen)
+
+
+def test_a_late_thread_of_a_push_that_has_ended_changes_nothing(made_dir: Path, tmp_path: Path) -> None:
+    store = stores.store_of(f"file://{tmp_path / 'pushed'}")
+    store.put("kept", made_dir / MANIFEST)
+    before = tree(tmp_path / "pushed")
+    store.close()
+    with pytest.raises(WorkCancelledError):
+        store.put("kept", made_dir / "README.md")
+    assert tree(tmp_path / "pushed").items() <= before.items()
+    assert [path.name for path in (tmp_path / "pushed").iterdir()] == ["kept"]
+
+
+def test_a_bucket_that_is_not_there_is_named(made_dir: Path, bucket: str) -> None:
+    with pytest.raises(ShardError, match="no-such-bucket/set: nothing can be written there; make the bucket first"):
+        push(made_dir, "s3://no-such-bucket/set")
 
 
 def test_the_command_line_pushes(made_dir: Path, url: str, ipshards: Run) -> None:

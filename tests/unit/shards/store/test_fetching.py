@@ -1,5 +1,6 @@
 """Fetching from servers that contradict themselves: right bytes in their place, or an error; never a traceback."""
 
+import threading
 import time
 from collections.abc import Iterator
 from http import HTTPStatus
@@ -14,8 +15,9 @@ from shards.errors import ShardError
 from shards.manifest import FileInfo
 from shards.store import objects, parts, transport
 from shards.store.fetch import fetch, fetch_whole
-from shards.store.parts import Wanted
+from shards.store.parts import Span, Wanted
 from shards.store.sources import source_of
+from shards.store.threads import WorkCancelledError
 
 DATA = bytes(range(256)) * 100
 INFO = FileInfo.of_bytes(DATA)
@@ -130,3 +132,28 @@ def test_an_object_of_any_size_takes_no_more_memory_than_the_limit(monkeypatch: 
     with pytest.raises(ShardError, match="larger than 5000 bytes"):
         fetch_whole(source_of("memory://large"), "file", limit_bytes=5000)
     assert sum(asked) <= 6000
+
+
+def test_after_the_end_no_thread_changes_a_file(served: Served, tmp_path: Path) -> None:
+    cancelled, go_on, late = threading.Event(), threading.Event(), []
+
+    def spans() -> list[Span]:  # is called by the thread that has received the file, and found it damaged
+        late.append(threading.current_thread())
+        cancelled.set()
+        go_on.wait(60)
+        return []
+
+    served.faults["file"] = [serving.corrupted] * 9
+    part, published = tmp_path / "part", []
+    with pytest.raises(WorkCancelledError):
+        fetch(
+            source_of(served.url),
+            [Wanted("file", INFO, part, published.append, spans)],
+            connections=1,
+            cancelled=cancelled,
+        )
+    part.write_bytes(b"of the next run")
+    served.asked.clear()
+    go_on.set()
+    late[0].join(60)
+    assert part.read_bytes() == b"of the next run" and served.asked == [] and published == []

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from shards.store.threads import WorkCancelledError, in_threads
+from shards.store.threads import Changes, WorkCancelledError, in_threads
 
 
 def test_results_come_in_order_from_several_threads() -> None:
@@ -39,6 +39,23 @@ def test_after_an_error_nothing_more_is_begun() -> None:
     assert len(begun) == count
 
 
+def test_after_an_error_nothing_more_is_begun_while_an_earlier_item_is_waited_for() -> None:
+    begun, failed = [], threading.Event()
+
+    def failing(number: int) -> int:
+        begun.append(number)
+        if number == 1:
+            failed.set()
+            raise ValueError(f"not {number}")
+        failed.wait(60)
+        time.sleep(0.1)
+        return number
+
+    with pytest.raises(ValueError, match="not 1"):
+        list(in_threads(failing, range(1000), threads=2))
+    assert sorted(begun) == [0, 1]
+
+
 @pytest.mark.parametrize("how", ["cancelled", "closed"])
 def test_what_is_at_work_is_not_waited_for(how: str) -> None:
     cancelled, release, ended = threading.Event(), threading.Event(), threading.Event()
@@ -59,3 +76,21 @@ def test_what_is_at_work_is_not_waited_for(how: str) -> None:
         results.close()
     assert not ended.is_set()
     release.set()
+
+
+def test_the_end_waits_for_a_change_and_refuses_later_ones() -> None:
+    changes, begun, done = Changes(), threading.Event(), []
+
+    def slow() -> None:
+        with changes.change():
+            begun.set()
+            time.sleep(0.1)
+            done.append(True)
+
+    threading.Thread(target=slow).start()
+    assert begun.wait(60)
+    changes.end()
+    assert done == [True]
+    with pytest.raises(WorkCancelledError), changes.change():
+        done.append(False)
+    assert done == [True]
