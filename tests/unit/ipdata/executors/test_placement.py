@@ -16,6 +16,9 @@ from ipdata.executors.here import Here
     [
         ({"scheduler": "none", "video_timeout_s": 60.0}, "--video-timeout-s"),
         ({"scheduler": "none", "workers": 2}, "--workers"),
+        ({"scheduler": "none", "tls_ca": Path("ca.pem")}, "--tls-ca"),
+        ({"tls_key": Path("key.pem")}, "--tls-key"),
+        ({"insecure_scheduler": True}, "--insecure-scheduler"),
         ({"scheduler": "tcp://127.0.0.1:8786", "workers": 2}, "--workers"),
     ],
 )
