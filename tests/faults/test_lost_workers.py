@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -17,6 +17,10 @@ from clusters import Cluster, begun_build, processes_below, started_build, start
 from commands import in_process
 from distributed import Client
 
+from ipdata.errors import BuildError
+from ipdata.executors import here
+from ipdata.steps.extract import Outcome
+from ipdata.steps.pack import Packed, ShardTask, pack
 from shards import ShardSet
 
 SILENT_S = 5  # instead of a minute; a worker that is starting on a busy machine may be silent for some seconds too
@@ -114,6 +118,24 @@ def test_what_lost_workers_had_to_do_is_done_by_others(tmp_path: Path) -> None:
             assert lost[fate].wait(timeout=30) is not None
     assert in_process("ipdata.cli", quick_options(reference, scheduler="none", **options)).returncode == 0
     assert tree(out) == tree(reference)
+
+
+def test_a_worker_that_wakes_up_after_the_build_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed: list[tuple[ShardTask, Sequence[Outcome]]] = []
+
+    def noted(task: ShardTask, outcomes: Sequence[Outcome]) -> Packed:
+        packed.append((task, outcomes))
+        return pack(task, outcomes)
+
+    monkeypatch.setattr(here, "pack", noted)
+    out = tmp_path / "set"
+    assert in_process("ipdata.cli", quick_options(out, scheduler="none", columns="mv,video")).returncode == 0
+    before = tree(out)
+    with pytest.raises(BuildError, match="cannot be written"):
+        pack(*packed[0])
+    assert tree(out) == before and "manifest.json" in before
 
 
 def test_a_frozen_worker_of_a_local_cluster_is_replaced(tmp_path: Path) -> None:
