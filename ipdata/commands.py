@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,16 +37,21 @@ def placement_options(command: Callable) -> Callable:
     seconds = click.FloatRange(min=0, min_open=True)
     where = "a Dask scheduler's address, or none for no cluster  [default: a local cluster]"
     limit = f"a video that takes longer fails  [default: {VIDEO_TIMEOUT_S:g}]"
+    pem = click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path)
     return _with(
         command,
         click.option("--scheduler", help=where),
+        click.option("--tls-ca", type=pem, help="for a scheduler with TLS: who signed its certificate, a PEM file"),
+        click.option("--tls-cert", type=pem, help="for a scheduler with TLS: your own certificate, a PEM file"),
+        click.option("--tls-key", type=pem, help="the key of --tls-cert  [default: in the same file]"),
+        click.option("--insecure-scheduler", is_flag=True, help="take a scheduler without TLS on another machine"),
         click.option("--workers", type=click.IntRange(1), help="processes of the local cluster  [default: one a core]"),
         click.option("--video-timeout-s", type=seconds, help=limit),
     )
 
 
 def placement_of(options: dict[str, Any]) -> Placement:
-    return Placement(**{name: options.pop(name, None) for name in ("scheduler", "workers", "video_timeout_s")})
+    return Placement(**{field.name: options.pop(field.name) for field in fields(Placement) if field.name in options})
 
 
 def _draw_options(*, seed: int | None) -> Callable[[Callable], Callable]:

@@ -5,11 +5,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil  # comes with Dask
 from built_sets import quick_options
 
 from shards import ShardSet
@@ -26,10 +27,28 @@ def start(*arguments: str | Path, **environment: str) -> subprocess.Popen[bytes]
     )
 
 
-def worker(folder: Path, *more: str, **environment: str) -> subprocess.Popen[bytes]:
+def worker(folder: Path, *more: str, nanny: bool = False, **environment: str) -> subprocess.Popen[bytes]:
     scheduler = folder / "scheduler.json"
-    options = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", folder, *more]
+    how = "--nanny" if nanny else "--no-nanny"
+    options = ["--nthreads", "1", how, "--no-dashboard", "--local-directory", folder, *more]
     return start("dask_worker", "--scheduler-file", scheduler, *options, **environment)
+
+
+def wait_for(condition: Callable[[], object], *, timeout_s: float = 60.0) -> None:
+    deadline_s = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.02)
+
+
+def processes_below(pid: int, words: str) -> list[psutil.Process]:
+    """Processes that a process has started, itself or through others, and whose command has these words."""
+    found = []
+    for process in psutil.Process(pid).children(recursive=True):
+        with suppress(psutil.Error):  # it has ended meanwhile
+            if words in " ".join(process.cmdline()):
+                found.append(process)
+    return found
 
 
 class Cluster(NamedTuple):
@@ -41,23 +60,43 @@ class Cluster(NamedTuple):
 
 
 @contextmanager
-def started_cluster(folder: Path) -> Iterator[Cluster]:
-    """A scheduler and two workers of their own processes."""
+def started_cluster(folder: Path, *more: str, workers: int = 2) -> Iterator[Cluster]:
+    """A scheduler and some workers of their own processes. more: options of both, such as those of TLS."""
     folder.mkdir()
     file = folder / "scheduler.json"
-    options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", file]
+    options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", file, *more]
     scheduler = start("dask_scheduler", *options, DASK_DISTRIBUTED__SCHEDULER__WORK_STEALING="False")
     deadline = time.monotonic() + 60
     while not file.exists():
         assert scheduler.poll() is None and time.monotonic() < deadline
         time.sleep(0.1)
-    workers = [worker(folder), worker(folder)]
+    started = [worker(folder, *more) for _ in range(workers)]
     try:
-        yield Cluster(json.loads(file.read_text())["address"], scheduler, workers)
+        yield Cluster(json.loads(file.read_text())["address"], scheduler, started)
     finally:
-        for process in [*workers, scheduler]:
+        for process in [*started, scheduler]:
             process.kill()
             process.wait()
+
+
+def started_build(*arguments: str, settings: str = "") -> subprocess.Popen[bytes]:
+    """A build in a process group of its own. settings: Python code that is run before."""
+    code = f"from ipdata.executors import dask, watch\nfrom shards import terminal\n{settings}\n"
+    command = [sys.executable, "-c", f"{code}import ipdata.cli\nipdata.cli.main()", *arguments]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
+
+
+def begun_build(out: Path, *arguments: str, settings: str = "") -> subprocess.Popen[bytes]:
+    """A build that has done two videos."""
+    build = started_build(*arguments, settings=settings)
+    log = out / ".build" / "log.jsonl"
+
+    def done_two() -> bool:
+        assert build.poll() is None
+        return log.exists() and log.read_text().count("\n") >= 2
+
+    wait_for(done_two)
+    return build
 
 
 def flow_options(out: Path, **changes: object) -> list[str]:

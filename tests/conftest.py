@@ -85,6 +85,7 @@ LONGEST = (
     "integration/test_determinism.py",
     "faults/test_killed_sharing.py",
     "integration/test_real_clips.py",
+    "faults/test_lost_workers.py",
     "integration/test_gpu_workers.py",
     "faults/test_refused_runs.py",
     "integration/test_sharing_docs.py",

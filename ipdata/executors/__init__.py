@@ -19,6 +19,10 @@ class Placement:
     scheduler: str | None = None  # an address, or "none" for no cluster; not given: a local one
     workers: int | None = None  # processes of the local cluster
     video_timeout_s: float | None = None
+    tls_ca: Path | None = None  # PEM files for a scheduler with TLS; not given: those of Dask's configuration
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    insecure_scheduler: bool = False  # connect to a scheduler on another machine without TLS
 
 
 def executor_of(placement: Placement, *, scratch: Path) -> "Executor":
@@ -27,17 +31,25 @@ def executor_of(placement: Placement, *, scratch: Path) -> "Executor":
     Raises: BuildError for an option that has no effect there.
     """
     timeout_s = VIDEO_TIMEOUT_S if placement.video_timeout_s is None else placement.video_timeout_s
+    if placement.scheduler in (None, "none"):
+        given = ("tls_ca", "tls_cert", "tls_key", "insecure_scheduler")
+        for option in given:
+            why = "there is no scheduler that runs elsewhere"
+            _refuse(getattr(placement, option) or None, "--" + option.replace("_", "-"), why)
     if placement.scheduler == "none":
         _refuse(placement.workers, "--workers", "it extracts one video after another")
         from ipdata.executors.here import Here
 
         return Here(video_timeout_s=timeout_s)
+    from ipdata.executors.address import TlsFiles
     from ipdata.executors.dask import LocalDask, RunningDask  # Dask takes a second to import
 
     if placement.scheduler is None:
         return LocalDask(workers=placement.workers, video_timeout_s=timeout_s, scratch=scratch)
     _refuse(placement.workers, "--workers", "a running cluster has its own workers")
-    return RunningDask(placement.scheduler, video_timeout_s=timeout_s)
+    tls = TlsFiles(ca=placement.tls_ca, cert=placement.tls_cert, key=placement.tls_key)
+    insecure = placement.insecure_scheduler
+    return RunningDask(placement.scheduler, video_timeout_s=timeout_s, tls=tls, insecure=insecure)
 
 
 def _refuse(given: object, option: str, why: str) -> None:

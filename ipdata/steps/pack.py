@@ -154,7 +154,7 @@ def _write_files(task: ShardTask, samples: Sequence[Sample], content: Content) -
         return None
     columns = {column: [content[sample.key][1][column] for sample in samples] for column in task.columns}
     temporary = task.output.temporary_dir / f"{task.plan.shard}.{os.getpid()}.{os.urandom(4).hex()}"
-    temporary.mkdir(parents=True)
+    temporary.mkdir()  # its parent goes with the build: a worker that wakes up later must not change the set any more
     try:
         files: dict[str, FileInfo] = write_shard(temporary, task.plan.shard, samples, columns)
         task.output.remove_manifest()

@@ -162,7 +162,7 @@ def test_training_needs_nothing_of_the_build() -> None:
     assert done.returncode == 0, done.stderr
 
 
-BUILD = "av dask distributed ffmpeg imageio_ffmpeg numba llvmlite bokeh".split()
+BUILD = "av dask distributed ffmpeg imageio_ffmpeg numba llvmlite bokeh cryptography".split()
 TRAIN = "torch safetensors tensorboard matplotlib".split()
 EXTRA = {"ipdata": ("build", BUILD), "ipmodel": ("train", TRAIN)}
 VERBS = {

@@ -28,6 +28,14 @@ def quick_to_give_up(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--classes=jump"], 1, "no class 'jump'"),
         (["--ffmpeg=/bin/false"], 1, "/bin/false does not run as ffmpeg"),
         (["--scheduler=tcp://127.0.0.1:1"], 1, "no Dask scheduler answers there"),
+        (
+            ["--scheduler=192.0.2.1:8786"],
+            1,
+            "whoever reaches that port can run code as you; start the cluster with TLS",
+        ),
+        (["--scheduler=192.0.2.1:8786", "--insecure-scheduler"], 1, "no Dask scheduler answers there"),
+        (["--insecure-scheduler"], 1, "--insecure-scheduler has no effect with this --scheduler"),
+        (["--tls-ca=nowhere.pem"], 2, "'nowhere.pem' does not exist"),
         (["--limit-videos=0"], 2, "0 is not in the range"),
     ],
 )

@@ -3,20 +3,21 @@
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from clusters import SIMULATOR, Cluster, flow_options, payloads_of, worker
+from clusters import SIMULATOR, Cluster, flow_options, payloads_of, wait_for, worker
 from commands import in_process
 from distributed import Client, Future, as_completed
 from numba import cuda
 
 import ipdata.cli
 from ipdata.executors import dask as dask_executor
-from shards import ShardSet, terminal
+from ipdata.executors import watch
+from ipdata.executors.dask import ClusterRun
+from shards import ShardSet
 
 
 def keys_run(address: str) -> dict[bool, set[str]]:
@@ -78,25 +79,23 @@ def test_a_build_whose_last_worker_with_a_gpu_dies_gives_up_and_can_go_on(
         client.wait_for_workers(3, timeout=60)
     out = tmp_path / "set"
     monkeypatch.setenv(*next(iter(SIMULATOR.items())))
-    monkeypatch.setattr(dask_executor, "WAIT_S", 2.0)
+    monkeypatch.setattr(watch, "WAIT_S", 2.0)
+    monkeypatch.setattr(watch, "ASK_S", 0.2)
     monkeypatch.setattr(dask_executor, "RESULT_S", 1.0)
-    next_done = dask_executor._next
+    next_done = ClusterRun.next_done
 
-    def then_kill(
-        running: as_completed, client: Client, interrupts: terminal.Arrivals, *, resources: set[str]
-    ) -> Future:
+    def then_kill(run: ClusterRun, running: as_completed) -> Future:
         """Kill the worker after a task has ended, and before its result is fetched: the result is lost."""
-        done = next_done(running, client, interrupts, resources=resources)
+        done = next_done(run, running)
         gpu_worker.kill()
-        while any(dask_executor._workers(client).values()):
-            time.sleep(0.05)
+        wait_for(lambda: len(run.client.nthreads()) == 2)
         return done
 
-    monkeypatch.setattr(dask_executor, "_next", then_kill)
+    monkeypatch.setattr(ClusterRun, "next_done", then_kill)
     arguments = flow_options(out, scheduler=cluster.address, flow_backend="cuda", columns="flow")
     done = CliRunner().invoke(ipdata.cli.main, arguments)
     assert done.exit_code == 1 and "no worker with the resource GPU" in done.output, done.output
-    monkeypatch.setattr(dask_executor, "_next", next_done)
+    monkeypatch.setattr(ClusterRun, "next_done", next_done)
     cluster.workers.append(worker(tmp_path / "cluster", "--resources", "GPU=1", **SIMULATOR))
     with Client(cluster.address) as client:
         client.wait_for_workers(3, timeout=60)

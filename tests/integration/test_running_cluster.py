@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from built_sets import quick_options, tree
-from clusters import SIMULATOR, Cluster, flow_options, started_cluster
+from clusters import SIMULATOR, Cluster, begun_build, flow_options, started_cluster
 from commands import in_process
 from distributed import Client, as_completed
 
@@ -32,20 +32,11 @@ def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster
         yield shared
 
 
-def begun_build(out: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    """A build that has done two videos."""
-    command = [sys.executable, "-m", "ipdata.cli", *arguments]
-    build = subprocess.Popen(command, stderr=subprocess.PIPE, cwd=out.parent)
-    log = out / ".build" / "log.jsonl"
-    deadline = time.monotonic() + 60
-    while not (log.exists() and log.read_text().count("\n") >= 2):
-        assert build.poll() is None and time.monotonic() < deadline
-        time.sleep(0.02)
-    return build
-
-
-def test_a_running_scheduler_gives_the_same_bytes_though_a_worker_is_killed(tmp_path: Path, cluster: Cluster) -> None:
+def test_a_running_scheduler_gives_the_same_bytes_though_a_worker_is_killed(
+    tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "set"
+    monkeypatch.chdir(tmp_path)
     arguments = quick_options(Path("set"), scheduler=cluster.address)  # relative: the workers run in another directory
     build = begun_build(out, *arguments)
     cluster.workers[0].kill()
@@ -96,7 +87,7 @@ def test_an_interrupt_is_not_lost_in_a_finaliser(number: signal.Signals) -> None
         with pytest.raises(KeyboardInterrupt), interrupts_noted() as interrupts:
             Finalised()
             assert len(interrupts) == 1
-            dask_executor._next(running, client, interrupts, resources=set())
+            dask_executor.ClusterRun(client, set(), interrupts, video_timeout_s=60).next_done(running)
     assert signal.getsignal(number) is before
 
 

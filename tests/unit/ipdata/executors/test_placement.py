@@ -15,6 +15,9 @@ from ipdata.executors.here import Here
     ("options", "option"),
     [
         ({"scheduler": "none", "workers": 2}, "--workers"),
+        ({"scheduler": "none", "tls_ca": Path("ca.pem")}, "--tls-ca"),
+        ({"tls_key": Path("key.pem")}, "--tls-key"),
+        ({"insecure_scheduler": True}, "--insecure-scheduler"),
         ({"scheduler": "tcp://127.0.0.1:8786", "workers": 2}, "--workers"),
     ],
 )

@@ -1,0 +1,52 @@
+"""The address of a scheduler: is the connection encrypted, or does it stay on this machine?
+
+Whoever can connect to a Dask scheduler can run code in its workers and, through the results, in the build. TLS lets in
+only those who have a certificate of the cluster's authority.
+"""
+
+import ipaddress
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from ipdata.errors import BuildError
+
+ENCRYPTED = ("tls://", "wss://")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TlsFiles:
+    """PEM files. What is None comes from Dask's configuration; a key may also be part of its certificate's file."""
+
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+
+    @property
+    def given(self) -> bool:
+        return any((self.ca, self.cert, self.key))
+
+
+def check_encrypted(address: str, *, tls: TlsFiles, insecure: bool) -> None:
+    """Check that a connection is encrypted, or does not leave this machine, or that the user accepts that.
+
+    Raises: BuildError if not, or if an option has no effect; OSError if the host has no address; ValueError if this is
+        no address.
+    """
+    if address.startswith(ENCRYPTED):
+        if insecure:
+            raise BuildError(f"--insecure-scheduler has no effect with {address}, which is encrypted; leave it out")
+        return
+    if tls.given:
+        raise BuildError(f"--scheduler {address}: --tls-ca, --tls-cert and --tls-key need an address with tls://")
+    if not insecure and not is_loopback(urlsplit(address).hostname or ""):
+        problem = "without TLS, whoever reaches that port can run code as you"
+        cure = "start the cluster with TLS and use tls://, or accept this with --insecure-scheduler"
+        raise BuildError(f"--scheduler {address}: {problem}; {cure}")
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether all addresses of a host are this machine's own. Raises: OSError if it has none."""
+    found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, None)]
+    return all(ipaddress.ip_address(address.partition("%")[0]).is_loopback for address in found)

@@ -1,0 +1,124 @@
+"""Watch a cluster: which workers it has, which of them are silent, and whether its scheduler answers at all.
+
+A frozen process keeps its connections open, so no connection says that it is lost. Only its silence does.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Future
+from typing import NamedTuple
+
+from ipdata.errors import BuildError
+
+ASK_S = 5.0  # from one question to the scheduler to the next
+SILENT_S = 60.0  # a worker without a heartbeat for so long is given up; so is a scheduler without an answer
+WAIT_S = 60.0  # how long a build waits for the workers that it lacks before it gives up
+PAUSE_S = 10.0  # at most so much of the time between two looks counts
+
+LOG = logging.getLogger(__name__)
+
+
+WorkerFields = tuple[int, set[str], float]  # of a Worker: a scheduler may lack this package, but not tuples
+
+
+class Worker(NamedTuple):
+    """A worker, as the scheduler knows it."""
+
+    threads: int
+    resources: set[str]
+    heartbeat_s: float  # when the last one came, by the scheduler's clock
+
+
+class Watch:
+    """What is known of a cluster. `look` asks its scheduler now and then, and never waits for the answer.
+
+    Time counts only while this process runs. After a pause, by Ctrl-Z or on a machine that slept, nobody has been
+    silent for the length of that pause.
+    """
+
+    def __init__(
+        self,
+        scheduler: str,
+        *,
+        wanted: Collection[str],
+        ask: Callable[[], Future[dict[str, WorkerFields]]],
+        end: Callable[[str, float], Future[bool]],
+    ) -> None:
+        """scheduler: its address. wanted: the resources that the work wants.
+
+        ask: asks for the workers, by address. end: ends a worker, by address and last heartbeat; False if it did not
+            because the worker was heard of meanwhile, or has no work of this build.
+        """
+        self.scheduler, self.wanted = scheduler, wanted
+        self.workers: Mapping[str, Worker] = {}  # as of the last answer
+        self.answered = False
+        self._ask, self._end = ask, end
+        self._now_s, self._looked_s = 0.0, time.monotonic()
+        self._question: Future[dict[str, WorkerFields]] | None = None
+        self._asked_s = -ASK_S
+        self._heard: dict[str, tuple[float, float]] = {}  # address -> its heartbeat, and when that was new here
+        self._ending: dict[str, Future[bool]] = {}
+        self._lacking_since_s: float | None = None
+
+    def look(self) -> None:
+        """Ask, or take the answer if there is one. Call it often.
+
+        Raises: BuildError if the scheduler has not answered for SILENT_S, or the cluster has lacked workers for WAIT_S.
+        """
+        looked_s = time.monotonic()
+        self._now_s += min(looked_s - self._looked_s, PAUSE_S)
+        self._looked_s = looked_s
+        if self._question is None:
+            if self._now_s - self._asked_s >= ASK_S:
+                self._question, self._asked_s = self._ask(), self._now_s
+        elif self._question.done():
+            answer, self._question = self._question.result(), None
+            self.workers = {address: Worker(*fields) for address, fields in answer.items()}
+            self.answered = True
+            self._check_heartbeats()
+            self._check_lacking()
+        elif self._now_s - self._asked_s > SILENT_S:
+            problem = f"the Dask scheduler {self.scheduler} has not answered for {SILENT_S:g} s"
+            raise BuildError(f"{problem}; end it, start one, and run this again: what is done is kept")
+        self._report_ended()
+
+    def working(self) -> None:
+        """Say that an event came. The cluster may lack workers for as long as events come."""
+        self._lacking_since_s = None
+
+    def _check_heartbeats(self) -> None:
+        heard = {}
+        for address, worker in self.workers.items():
+            heartbeat_s, since_s = self._heard.get(address, (worker.heartbeat_s, self._now_s))
+            if heartbeat_s != worker.heartbeat_s:
+                since_s = self._now_s
+            elif self._now_s - since_s > SILENT_S and address not in self._ending:
+                self._ending[address] = self._end(address, heartbeat_s)
+                since_s = self._now_s
+            heard[address] = (worker.heartbeat_s, since_s)
+        self._heard = heard
+
+    def _report_ended(self) -> None:
+        for address in [address for address, ending in self._ending.items() if ending.done()]:
+            ending = self._ending.pop(address)
+            if error := ending.exception():  # the next answers say whether it is still there
+                LOG.warning("worker %s is silent, and could not be ended: %s", address, error)
+            elif ending.result():
+                LOG.warning("worker %s was silent for %g s and was ended; others do its work", address, SILENT_S)
+
+    def _check_lacking(self) -> None:
+        lacking = self._lacking()
+        if not lacking:
+            self._lacking_since_s = None
+        elif self._lacking_since_s is None:
+            self._lacking_since_s = self._now_s
+        elif self._now_s - self._lacking_since_s > WAIT_S:
+            raise BuildError(f"the cluster has had no worker {lacking}for {WAIT_S:g} s; start some, and run this again")
+
+    def _lacking(self) -> str:
+        """The kind of worker that the cluster lacks, as words of a message; empty if it lacks none."""
+        if not self.workers:
+            return "at all "
+        absent = sorted(set(self.wanted).difference(*(worker.resources for worker in self.workers.values())))
+        return f"with the resource {absent[0]} " if absent else ""
