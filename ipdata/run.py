@@ -11,6 +11,7 @@ from ipdata.report import failure_line, log_line
 from ipdata.steps.extract import Failed
 from ipdata.steps.output import Output
 from ipdata.steps.pack import Packed, ShardTask
+from shards.atomic import named, write_all
 
 
 def run_tasks(
@@ -30,14 +31,16 @@ def run_tasks(
     would_lose: list[Failed] = []
     if not tasks:
         return failures
-    with (output.build_dir / "log.jsonl").open("a") as lines, closing(executor.run(tasks)) as events:
+    log = output.build_dir / "log.jsonl"
+    # Not buffered, so what a full disk refused is not written once more when the file is closed.
+    with log.open("ab", buffering=0) as lines, closing(executor.run(tasks)) as events:
         for event in events:
             if isinstance(event, Packed):
                 would_lose += event.would_lose
                 continue
             progress.update(event)
-            lines.write(json.dumps(log_line(event)) + "\n")
-            lines.flush()
+            with named(log):
+                write_all(lines, (json.dumps(log_line(event)) + "\n").encode())
             if event.failed is not None:
                 failures.append(event.failed)
                 if on_failure is not None:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from shards.atomic import named
 from shards.errors import ShardError
 
 BLOCK_BYTES = 512
@@ -39,7 +40,7 @@ def write_tar(path: Path, members: Iterable[tuple[str, bytes]]) -> list[tuple[in
     Raises: ShardError for a name or a size that a header cannot hold; FileExistsError if the file exists.
     """
     positions = []
-    with path.open("xb") as file:
+    with named(path), path.open("xb") as file:
         for name, content in members:
             file.write(_header(name, len(content)))
             positions.append((file.tell(), len(content)))

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import FileIO
 
-from shards.atomic import sync_file, write_all
+from shards.atomic import named, sync_file, write_all
 from shards.errors import ShardError
 from shards.store.parts import CHUNK_BYTES, Chunk, Part, Span, Wanted
 from shards.store.threads import in_threads
@@ -216,7 +216,7 @@ class _Fetch:
                 raise NotReceivedError("stopped", retries=0)
             if chunk.position + len(data) > chunk.stop:
                 raise NotReceivedError("more bytes arrived than were asked for; upload the file again", retries=1)
-            with part.lock:
+            with part.lock, named(part.path):
                 if part.whole and not chunk.whole:
                     return False
                 write_all(file, data)
@@ -253,7 +253,9 @@ class _Fetch:
                 file.seek(span.start)
                 for start in range(span.start, span.stop, CHUNK_BYTES):
                     stop = min(start + CHUNK_BYTES, span.stop)
-                    write_all(file, fetch_range(self.source, part.wanted.relative, start, stop))
+                    data = fetch_range(self.source, part.wanted.relative, start, stop)
+                    with named(part.path):
+                        write_all(file, data)
                     with self._lock:
                         self._received(stop - start)
         return part.damaged_spans()

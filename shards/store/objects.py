@@ -1,5 +1,6 @@
 """Files in object stores and elsewhere, through fsspec: s3://, gs://, az://, hf://, file:// and others."""
 
+import errno
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from shards.store.hub import HUB, pinned
 from shards.store.transport import WAITS_S, NotReceivedError, Reply, attempts
 
 CHUNK_BYTES = 8 << 20
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}  # waiting does not mend these
 
 LOG = logging.getLogger(__name__)
 
@@ -65,8 +67,11 @@ def file_system(url: str) -> tuple[Any, str]:
     return files, str(path)
 
 
-def not_received(error: Exception) -> Exception:
-    """Turn an exception of a transfer into one that says whether to ask again, and what a person can do."""
+def not_received(error: Exception, *, done: str = "fetched") -> Exception:
+    """Turn an exception of a transfer into one that says whether to ask again, and what a person can do.
+
+    done: what was to be done with the file, for the message.
+    """
     if isinstance(error, ShardError | NotReceivedError):
         return error
     if isinstance(error, FileNotFoundError):
@@ -74,5 +79,7 @@ def not_received(error: Exception) -> Exception:
     if isinstance(error, PermissionError):
         return NotReceivedError(f"access is refused ({error}); check the credentials", retries=0, absent=True)
     said = " ".join(str(error).split()) or type(error).__name__  # the hub's have several lines
-    reason = f"cannot be fetched ({said}); check the URL, the network and the server"
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return NotReceivedError(f"cannot be {done} ({said}); make room there, or make it writable", retries=0)
+    reason = f"cannot be {done} ({said}); check the URL, the network and the server"
     return NotReceivedError(reason, retries=len(WAITS_S))
