@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from built_sets import tree
+from children import forked, status_of
 from commands import in_process
 from moving import moving_luma, write_y4m
-from processes import forked, status_of
 
 COLUMNS = "iframe,mv,residual,video"
 CLASSES = ("größe", "日本")  # their names need more than ASCII

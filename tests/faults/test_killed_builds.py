@@ -18,8 +18,8 @@ import pytest
 from amounts import FIGURE, FULL, seeded, some
 from breaking import Before, killing, watched
 from built_sets import tree
+from children import MARK, forked, status_of, wait_for_none
 from commands import in_process
-from processes import MARK, forked, status_of, wait_for_none
 
 from ipdata.steps.output import Output
 from ipdata.steps.receipt import intact

@@ -11,7 +11,7 @@ import made_sets
 import pytest
 import serving
 from built_sets import tree
-from processes import forked, status_of
+from children import forked, status_of
 
 from shards import ShardSet, verify
 from shards.layout import MANIFEST

@@ -11,9 +11,9 @@ from pathlib import Path
 import made_sets
 import pytest
 from built_sets import SMALL, tree
+from children import forked, status_of
 from commands import in_process, words
 from conftest import Run
-from processes import forked, status_of
 
 from ipdata.steps.output import Output
 

@@ -1,4 +1,4 @@
-"""Processes that tests begin and end: children that are forked, which is quick, and what they leave running."""
+"""Child processes of tests: forked ones, which start in no time, and all that they leave running."""
 
 import os
 import time
