@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := build/demo
 
-.PHONY: demo test check bench dist docs install install-test lint format clean
+.PHONY: demo test check faults bench dist docs install install-test lint format clean
 
 demo: install
 	$(BIN)/ipdata build --dataset synthetic --out $(DEMO)
@@ -31,6 +31,14 @@ test: lint
 # For daily work: what needs no build, no cluster and no training.
 check: lint
 	$(BIN)/python -m pytest $(TWO_AT_A_TIME) tests/unit tests/contract
+
+# Breaks all that docs/reliability.md lists, in the long form of its tests, and prints how much that was.
+# IPTSN_FAULTS_SEED=N draws other moments.
+FAULTS := tests/faults $(addprefix tests/integration/test_, \
+	derive.py derive_places.py determinism.py remote.py running_cluster.py training.py)
+
+faults: install-test
+	IPTSN_FAULTS=full $(BIN)/python -m pytest $(TWO_AT_A_TIME) $(FAULTS)
 
 bench: install build/peers/installed
 	$(BIN)/python -m benchmarks.run

@@ -14,6 +14,7 @@ from ipdata.steps.extract import Failed
 from ipdata.steps.output import Output
 from ipdata.steps.pack import Packed, ShardTask
 from ipdata.steps.source import UnreadableError, source_sha256
+from shards.atomic import named, write_all
 
 # What to do about published samples whose videos failed; key: whether it is certainly the video's fault.
 CURES = {
@@ -41,15 +42,17 @@ def run_tasks(
     would_lose: list[Failed] = []
     if not tasks:
         return failures
-    with (output.build_dir / "log.jsonl").open("a") as lines, closing(executor.run(tasks)) as events:
+    log = output.build_dir / "log.jsonl"
+    # Not buffered, so what a full disk refused is not written once more when the file is closed.
+    with log.open("ab", buffering=0) as lines, closing(executor.run(tasks)) as events:
         for event in events:
             if isinstance(event, Packed):
                 would_lose += event.would_lose
                 shutil.rmtree(output.payload_dir(event.shard), ignore_errors=True)
                 continue
             progress.update(event)
-            lines.write(json.dumps(log_line(event)) + "\n")
-            lines.flush()
+            with named(log):
+                write_all(lines, (json.dumps(log_line(event)) + "\n").encode())
             if event.failed is not None:
                 _check_unreadable(event.failed, tasks)
                 failures.append(event.failed)

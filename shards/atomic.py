@@ -29,8 +29,8 @@ def can_lock() -> bool:
 
 
 @contextmanager
-def locked(file: BinaryIO | int, *, wait_s: float = math.inf) -> Iterator[None]:
-    """Hold the exclusive lock of an open file, or of the descriptor of a directory.
+def locked(file: BinaryIO | int, *, wait_s: float = math.inf, path: Path | None = None) -> Iterator[None]:
+    """Hold the exclusive lock of an open file, or of the descriptor of a directory, which has the `path`.
 
     The lock ends with this block. If the process dies inside it, the lock ends with the last child that it had forked.
     It keeps out only those who ask for it too.
@@ -41,10 +41,15 @@ def locked(file: BinaryIO | int, *, wait_s: float = math.inf) -> Iterator[None]:
     if not can_lock():
         cure = "building and training need Linux or macOS; reading, verifying and pulling sets work here"
         raise ShardError(f"this system cannot lock files (Python has no module fcntl); {cure}")
-    if wait_s == math.inf:
-        fcntl.flock(file, fcntl.LOCK_EX)  # the kernel serves those who wait in turn; polling would not
-    else:
-        _attempt_until(file, time.monotonic() + wait_s)
+    try:
+        if wait_s == math.inf:
+            fcntl.flock(file, fcntl.LOCK_EX)  # the kernel serves those who wait in turn; polling would not
+        else:
+            _attempt_until(file, time.monotonic() + wait_s)
+    except OSError as error:
+        text = f"{error.strerror}; use a file system that has file locks, or mount this one with them"
+        name = str(path) if path is not None else getattr(file, "name", None)
+        raise OSError(error.errno, text, name) from None
     try:
         yield
     finally:
@@ -62,7 +67,7 @@ def directory_locked(path: Path, *, wait_s: float = math.inf) -> Iterator[None]:
         return
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        with locked(descriptor, wait_s=wait_s):
+        with locked(descriptor, wait_s=wait_s, path=path):
             yield
     finally:
         os.close(descriptor)
@@ -102,13 +107,25 @@ def _attempt_until(file: BinaryIO | int, deadline_s: float) -> None:
         time.sleep(POLL_S)
 
 
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Add the path to an OSError that names no file, as that of a write to a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
 def sync_directory(path: Path) -> None:
     """Make renames inside `path` survive a power cut."""
     if not hasattr(os, "O_DIRECTORY"):  # Windows cannot open a directory, and journals renames by itself
         return
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        with named(path):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -147,13 +164,13 @@ def write_all(file: FileIO, data: bytes) -> None:
 
 def sync_file(path: Path) -> None:
     """Wait until a file's bytes are on the disk."""
-    with path.open("r+b") as file:
+    with named(path), path.open("r+b") as file:
         os.fsync(file.fileno())
 
 
 def write_synced(path: Path, data: bytes) -> None:
     """Write a file and wait until its bytes are on the disk."""
-    with path.open("wb") as file:
+    with named(path), path.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

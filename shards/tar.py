@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
+from shards.atomic import named
 from shards.errors import ShardError
 
 BLOCK_BYTES = 512
@@ -50,7 +51,7 @@ def write_tar(path: Path, members: Iterable[tuple[str, bytes | Content]]) -> lis
     Raises: ShardError for a name or a size that a header cannot hold; FileExistsError if the file exists.
     """
     positions = []
-    with path.open("xb") as file:
+    with named(path), path.open("xb") as file:
         for name, content in members:
             size_bytes = len(content) if isinstance(content, bytes) else content.size_bytes
             file.write(_header(name, size_bytes))

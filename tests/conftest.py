@@ -5,9 +5,10 @@ import pwd
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
+from amounts import FIGURE, FULL
 from commands import Done, as_process, in_process, needs_process, words
 
 REPOSITORY = Path(__file__).parents[1]
@@ -109,6 +110,18 @@ LONGEST = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     first = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: first.get(item.path, len(first)))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print how much the long form of the tests of faults broke, for docs/reliability.md."""
+    if not FULL:
+        return
+    terminalreporter.section("figures")
+    for kind in ("passed", "failed"):
+        for report in terminalreporter.getreports(kind):
+            for name, value in report.user_properties:
+                if name == FIGURE:
+                    terminalreporter.line(f"{report.nodeid}: {value}")
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import hashlib
 import re
 import socket
 import struct
+import sys
 import threading
 import time
 from collections import Counter
@@ -13,6 +14,7 @@ from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 STALLED_S = 60.0
@@ -39,6 +41,11 @@ class Served(ThreadingHTTPServer):
         self.counting = threading.Lock()
         self.faults: dict[str, list[Fault]] = {}
         self.stalled = threading.Event()  # set when a request has got half of its bytes
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print no traceback for a client that has gone."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
     @property
     def url(self) -> str:

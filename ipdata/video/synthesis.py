@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ipdata.errors import BuildError
+from shards.atomic import named
 from shards.canonical import sha256_value
 
 GENERATOR_VERSION = 1  # raise it with any change that alters a byte of any video
@@ -78,7 +79,7 @@ class Synthesis:
 
     def write(self, path: Path) -> None:
         """Write an uncompressed YUV4MPEG2 file, 4:4:4."""
-        with path.open("wb") as file:
+        with named(path), path.open("wb") as file:
             file.write(f"YUV4MPEG2 W{self.width} H{self.height} F{FRAME_RATE}:1 Ip A1:1 C444\n".encode("ascii"))
             for picture in self.draw():
                 file.write(b"FRAME\n" + picture.tobytes())

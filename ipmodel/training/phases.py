@@ -129,7 +129,7 @@ def _locked_for_training(directory: Path) -> Iterator[None]:
     """
     descriptor = os.open(directory, os.O_RDONLY)
     try:
-        with locked(descriptor, wait_s=LOCK_WAIT_S):
+        with locked(descriptor, wait_s=LOCK_WAIT_S, path=directory):
             remove_unfinished(directory)
             yield
     except LockedError:

@@ -128,7 +128,7 @@ def _asked(store: Store, relative: str, ask: Callable[[], T]) -> T:
         try:
             return ask()
         except Exception as error:  # each protocol's package raises exceptions of its own
-            raise not_received(error, url=store.address) from None
+            raise not_received(error, url=store.address, done="sent") from None
 
     return attempts(attempt, name=f"{store.location}/{relative}", say=LOG.warning)
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import FileIO
 
-from shards.atomic import sync_file, write_all
+from shards.atomic import named, sync_file, write_all
 from shards.errors import ShardError
 from shards.store.parts import CHUNK_BYTES, Chunk, Part, Span, Wanted
 from shards.store.threads import Changes, in_threads
@@ -229,7 +229,7 @@ class _Fetch:
         for data in reply.chunks:
             if chunk.position + len(data) > chunk.stop:
                 raise NotReceivedError("more bytes arrived than were asked for; upload the file again", retries=1)
-            with self.changes.change(), part.lock:
+            with self.changes.change(), part.lock, named(part.path):
                 if part.whole and not chunk.whole:
                     return False
                 write_all(file, data)
@@ -281,7 +281,7 @@ class _Fetch:
     def _fetch_again(self, part: Part, file: FileIO, start: int, stop: int) -> None:
         data = fetch_range(self.source, part.wanted.relative, start, stop, cancelled=self.stop)
         file.seek(start)
-        with self.changes.change():
+        with self.changes.change(), named(part.path):
             write_all(file, data)
         with self._lock:
             self._received(stop - start)

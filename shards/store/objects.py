@@ -1,5 +1,6 @@
 """Files in object stores and elsewhere, through fsspec: s3://, gs://, az://, hf://, file:// and others."""
 
+import errno
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from shards.store.transport import WAITS_S, NotReceivedError, Reply, attempts
 from shards.store.urls import shown, without_secrets
 
 CHUNK_BYTES = 8 << 20
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}  # waiting does not mend these
 
 LOG = logging.getLogger(__name__)
 
@@ -67,10 +69,11 @@ def file_system(url: str) -> tuple[Any, str]:
     return files, str(path)
 
 
-def not_received(error: Exception, *, url: str) -> Exception:
+def not_received(error: Exception, *, url: str, done: str = "fetched") -> Exception:
     """Turn an exception of a transfer into one that says whether to ask again, and what a person can do.
 
-    url: that of the transfer, whose login and query are left out of what the exception says.
+    url: that of the transfer, whose login and query are left out of what the exception says. done: what was to be done
+        with the file, for the message.
     """
     if isinstance(error, ShardError | NotReceivedError):
         return error
@@ -80,5 +83,7 @@ def not_received(error: Exception, *, url: str) -> Exception:
         said = without_secrets(str(error), url)
         return NotReceivedError(f"access is refused ({said}); check the credentials", retries=0, absent=True)
     said = without_secrets(" ".join(str(error).split()), url) or type(error).__name__  # the hub's have several lines
-    reason = f"cannot be fetched ({said}); check the URL, the network and the server"
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        return NotReceivedError(f"cannot be {done} ({said}); make room there, or make it writable", retries=0)
+    reason = f"cannot be {done} ({said}); check the URL, the network and the server"
     return NotReceivedError(reason, retries=len(WAITS_S))

@@ -9,6 +9,7 @@ from io import BufferedReader
 from pathlib import Path
 
 from shards import canonical
+from shards.atomic import named
 from shards.manifest import FileInfo
 
 CHUNK_BYTES = 16 << 20
@@ -79,10 +80,11 @@ class Part:
         """Forget all that arrived."""
         self.version = ""
         self.missing = set(self.chunks)
-        with self.path.open("wb") as file:
+        with named(self.path), self.path.open("wb") as file:
             file.truncate(self.size_bytes)
         if len(self.chunks) > 1:
-            self.journal.write_text(f"{self._head()}\n")
+            with named(self.journal):
+                self.journal.write_text(f"{self._head()}\n")
 
     def completed(self, starts: Iterable[int]) -> bool:
         """Note chunks as complete. True if that makes the file complete, which is told to one caller only."""
@@ -90,7 +92,7 @@ class Part:
             before = len(self.missing)
             self.missing -= set(starts)
             if len(self.chunks) > 1:
-                with self.journal.open("a") as journal:
+                with named(self.journal), self.journal.open("a") as journal:
                     journal.writelines(f"{start}\n" for start in starts)
             return before > 0 and not self.missing
 
@@ -111,7 +113,8 @@ class Part:
 
     def keep(self) -> None:
         """Leave a damaged file to the next run, which fetches only what is wrong in it."""
-        self.journal.write_text("".join(f"{line}\n" for line in (self._head(), *self.chunks)))
+        with named(self.journal):
+            self.journal.write_text("".join(f"{line}\n" for line in (self._head(), *self.chunks)))
 
     def remove(self) -> None:
         self.journal.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
-"""The site shows docstrings as they are written, and is built with locked versions."""
+"""The site shows docstrings as they are written, and is built with locked versions. Promises name their tests."""
 
+import ast
 import re
 import runpy
 from pathlib import Path
@@ -42,3 +43,20 @@ def test_versions_are_locked() -> None:
     assert len(pins) > 10
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9a-z.]*", pin) for pin in pins)
     assert {"furo", "myst-parser", "sphinx", "sphinx-autoapi"} <= {pin.split("==")[0].lower() for pin in pins}
+
+
+NAMED_TEST = re.compile(r"`([a-z]+/[\w/]+\.py)::(\w+)`")  # in docs/reliability.md; below tests/
+
+
+def test_each_promise_names_tests_that_exist_and_that_make_faults_runs() -> None:
+    makefile = (REPOSITORY / "Makefile").read_text("utf-8")
+    lines = (REPOSITORY / "docs" / "reliability.md").read_text("utf-8").splitlines()
+    rows = [line for line in lines if line.startswith("| ") and not line.startswith(("| ---", "| fault ", "| **"))]
+    assert len(rows) > 20
+    for row in rows:
+        named = NAMED_TEST.findall(row)
+        assert named, f"{row}: names no test"
+        for file, name in named:
+            functions = ast.parse((REPOSITORY / "tests" / file).read_text("utf-8")).body
+            assert name in {node.name for node in functions if isinstance(node, ast.FunctionDef)}, f"{file}::{name}"
+            assert file.startswith("faults/") or Path(file).name.removeprefix("test_") in makefile, file

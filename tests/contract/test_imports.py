@@ -40,7 +40,7 @@ FOLDERS = {
         "records": {"canonical", "errors"},
         "failures": {"errors", "records"},
         "keys": {"errors"},
-        "tar": {"errors"},
+        "tar": {"atomic", "errors"},
         "motion": {"arrays"},
         "terminal": {"errors", "text", "version"},
         "schema": {"errors", "keys", "records"},

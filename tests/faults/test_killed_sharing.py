@@ -11,6 +11,7 @@ import made_sets
 import pytest
 import serving
 from built_sets import tree
+from children import forked, status_of
 
 from shards import ShardSet, verify
 from shards.layout import MANIFEST
@@ -33,30 +34,17 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "CHUNK_BYTES", 8000)
 
 
-def begun(work: Callable[[], object]) -> int:
-    """Begin the work in a child process; returns its number."""
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            work()
-            status = 0
-        finally:
-            os._exit(status)
-    return child
-
-
 def killed_after(work: Callable[[], object], seconds: float) -> None:
-    child = begun(work)
+    child = forked(work)
     time.sleep(seconds)
     os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+    status_of(child)
 
 
 def duration_of(work: Callable[[], object]) -> float:
     """Seconds of the work in a child, as its killed runs are."""
     begun_s = time.monotonic()
-    assert os.waitpid(begun(work), 0)[1] == 0
+    assert status_of(forked(work)) == 0
     return time.monotonic() - begun_s
 
 

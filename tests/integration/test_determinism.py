@@ -1,4 +1,7 @@
-"""Equal inputs give equal bytes: with 1 or 2 workers, without a cluster, killed and resumed, column after column."""
+"""Equal inputs give equal bytes: with 1 or 2 workers, without a cluster, interrupted, column after column.
+
+Builds that are killed: tests/faults/test_killed_builds.py. Other environments: tests/faults/test_environments.py.
+"""
 
 import json
 import os
@@ -62,33 +65,6 @@ def wait_for(out: Path, pattern: str, count: int, process: subprocess.Popen[byte
         time.sleep(0.005)
 
 
-MOMENTS = [
-    (".build/identity.json", 1),  # before the first video
-    (".build/tmp/0*", 1),  # while a shard is written
-    (".build/receipts/*.json", 1),
-    (".build/receipts/*.json", 2),
-]
-
-
-@pytest.mark.parametrize("options", [{"scheduler": "none"}, {"workers": 2}], ids=["in-process", "cluster"])
-def test_killed_at_any_moment_and_run_again(
-    tmp_path: Path, reference: dict[str, str], options: dict[str, object]
-) -> None:
-    out = tmp_path / "set"
-    for pattern, count in MOMENTS:
-        process = start(out, **options)
-        wait_for(out, pattern, count, process)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert not (out / "manifest.json").exists()
-        # Every file under a final name is whole: it equals the file of an undisturbed build.
-        assert tree(out).items() <= reference.items()
-    build(out, **options)
-    assert tree(out) == reference
-    assert list(verify(out)) == []
-    assert not any((out / ".build" / "tmp").glob("*"))
-
-
 @pytest.fixture(scope="module")
 def long_reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Hashes of a set that takes long enough to be interrupted."""
@@ -123,7 +99,7 @@ def test_interrupted_it_says_so_in_one_line_and_the_next_run_goes_on(
     assert last.startswith(b"interrupted; the same command goes on"), errors
     assert all(b"/18 videos" in line for line in progress), errors
     assert len(list(out.glob("mv/*.tar"))) < 9  # it did not go on to the end first
-    build(out, scheduler="none", limit_videos=18)  # by a cluster: test_killed_at_any_moment_and_run_again
+    build(out, scheduler="none", limit_videos=18)
     assert tree(out) == long_reference
 
 
@@ -171,13 +147,4 @@ def test_two_builds_at_once_are_refused(tmp_path: Path, reference: dict[str, str
     )
     assert second.returncode == 1 and "another build is writing to it" in second.stderr
     assert first.wait() == 0
-    assert tree(out) == reference
-
-
-def test_the_place_is_no_part_of_the_set(tmp_path: Path, reference: dict[str, str]) -> None:
-    """Another directory, home, locale or time zone changes no byte."""
-    out = tmp_path / "ö x" / "set"
-    environment = os.environ | {"HOME": str(tmp_path), "LC_ALL": "C", "TZ": "Asia/Tokyo", "IPDATA_HOME": str(tmp_path)}
-    arguments = [sys.executable, "-m", "ipdata.cli", *quick_options(out, scheduler="none")]
-    subprocess.run(arguments, check=True, capture_output=True, env=environment, cwd=tmp_path)
     assert tree(out) == reference
