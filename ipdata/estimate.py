@@ -1,13 +1,12 @@
 """The estimate of `ipdata plan`: extract the beginnings of a few videos and scale up. Writes nothing."""
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from ipdata.errors import VideoError
 from ipdata.steps.extract import Extracted, VideoTask, run_steps
 from ipdata.steps.plan import Plan
+from ipdata.steps.scratch import scratch_dir
 from ipdata.steps.source import Source
 from ipdata.video import decode
 from ipdata.video.stored import Stored
@@ -34,7 +33,7 @@ def estimate(plan: Plan, columns: Sequence[str], tools: dict[str, str], *, ffmpe
     probe_frames = min(PROBE_FRAMES, limit or PROBE_FRAMES)
     recipe = replace(plan.recipe, limits=replace(plan.recipe.limits, frames=probe_frames))
     keys = list(plan.videos)[:: max(1, len(plan.videos) // PROBE_VIDEOS)][:PROBE_VIDEOS]
-    with tempfile.TemporaryDirectory(prefix="ipdata-") as payload_dir:
+    with scratch_dir() as payload_dir:
         outcomes = [
             run_steps(
                 VideoTask(
@@ -43,7 +42,7 @@ def estimate(plan: Plan, columns: Sequence[str], tools: dict[str, str], *, ffmpe
                     recipe=recipe,
                     columns=tuple(columns),
                     tools=tools,
-                    payload_dir=Path(payload_dir),
+                    payload_dir=payload_dir,
                     ffmpeg=ffmpeg,
                 )
             )
