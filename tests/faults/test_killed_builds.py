@@ -134,7 +134,7 @@ def drawn_kind(numbers: random.Random) -> str:
     return numbers.choice(sorted(COLUMNS))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def whole_s(whole: Whole, tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
     """Seconds that an undisturbed build takes in a child process."""
     taken = {}
@@ -149,21 +149,23 @@ def whole_s(whole: Whole, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 def test_killed_at_a_random_moment(
     whole: Whole, whole_s: dict[str, float], tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    """Also twice or three times before the build is finished."""
-    numbers, kills, at_work = seeded("random kills"), 0, 0
+    """Also twice or three times before the build is finished. Only kills before the end of a build count."""
+    numbers, kills, builds = seeded("random kills"), 0, 0
     while kills < RANDOM_KILLS:
         kind = drawn_kind(numbers)
-        build = Build(whole, kind, tmp_path / str(kills))
-        for _ in range(numbers.choice((1, 1, 2, 3))):
+        build = Build(whole, kind, tmp_path / str(builds))
+        builds += 1
+        for attempt in range(numbers.choice((1, 1, 2, 3))):
             child = build.begun()
             time.sleep(numbers.uniform(0, whole_s[kind]))
-            at_work += kill(child)
-            kills += 1
+            if kill(child):
+                kills += 1
+            elif attempt == 0:
+                whole_s[kind] *= 0.9  # the machine is less busy than it was
             wait_for_none(str(build.folder))
             build.check_published()
         build.finish()
-    assert at_work > kills / 4  # the moments lie within the builds, also where the machine is busy
-    record_property(FIGURE, f"{kills} kills of the driver at random moments, {at_work} of them at work")
+    record_property(FIGURE, f"{kills} kills of the driver at random moments of {builds} builds")
 
 
 @pytest.mark.parametrize("kind", COLUMNS)
