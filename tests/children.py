@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 MARK = "IPTSN_TEST_MARK"  # in the environment of a process that a test starts, and so in that of its children
+OWN = f"of-{os.getpid()}"  # a mark for what this process starts
 
 
 def forked(work: Callable[[], object]) -> int:
@@ -27,19 +28,19 @@ def status_of(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def marked(mark: str) -> list[int]:
-    """The numbers of the processes that were started with this mark in their environment."""
-    wanted, found = f"{MARK}={mark}".encode(), []
+def marked(mark: str) -> dict[int, str]:
+    """The processes that were started with this mark in their environment: number -> command line."""
+    wanted, found = f"{MARK}={mark}".encode(), {}
     for path in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it has ended, or is another user's
             if wanted in (path / "environ").read_bytes().split(b"\0"):
-                found.append(int(path.name))
+                found[int(path.name)] = repr((path / "cmdline").read_bytes())
     return found
 
 
 def wait_for_none(mark: str, *, within_s: float = 60.0) -> None:
-    """Wait until no process with this mark is left."""
+    """Wait until no process with this mark is left, however far it is detached."""
     deadline_s = time.monotonic() + within_s
     while left := marked(mark):
-        assert time.monotonic() < deadline_s, [Path(f"/proc/{number}/cmdline").read_bytes() for number in left]
+        assert time.monotonic() < deadline_s, left
         time.sleep(0.02)

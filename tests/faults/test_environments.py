@@ -14,6 +14,9 @@ from children import forked, status_of
 from commands import in_process
 from moving import moving_luma, write_y4m
 
+# A build's steps run in this process: a child of it would not know what is patched here, and forks would share it.
+pytestmark = pytest.mark.usefixtures("without_child")
+
 COLUMNS = "iframe,mv,residual,video"
 CLASSES = ("größe", "日本")  # their names need more than ASCII
 FAR_PAST_S, FAR_FUTURE_S = 0, 4_102_444_800  # 1970 and 2100

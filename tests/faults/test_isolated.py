@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from children import MARK, OWN, marked, wait_for_none
 from hostile import Changing, Crashing, Detaching, Hanging, Hungry, Killed, Printing, Unwritable
 from moving import task_of
-from processes import MARK, marked, wait_until_none
 
 from ipdata.errors import BuildError
 from ipdata.executors import isolated
@@ -99,12 +99,12 @@ def test_scratch_or_memory_that_fails_stops_the_build_and_fails_no_video(source:
 
 
 def test_what_a_crashed_child_had_detached_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(*MARK)
+    monkeypatch.setenv(MARK, OWN)
     child = Child()
-    assert marked()
+    assert marked(OWN)
     with pytest.raises(ChildDiedError, match="SIGSEGV"):
         child.run(*work_of(task_with(Detaching(**SPEC))), 60)
-    assert marked() == []
+    assert marked(OWN) == {}
 
 
 def test_a_child_that_does_not_read_its_work_ends_at_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,9 +138,9 @@ def given_up_after(limit_s: int) -> Iterator[None]:
 
 
 def test_a_guard_that_is_killed_takes_the_child_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(*MARK)
+    monkeypatch.setenv(MARK, OWN)
     child = Child()
     child.process.kill()
-    wait_until_none()
+    wait_for_none(OWN)
     assert not child.alive
     child.kill()

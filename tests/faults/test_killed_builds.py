@@ -26,6 +26,9 @@ from ipdata.steps.receipt import intact
 from shards import verify
 from shards.layout import MANIFEST
 
+# A build's steps run in this process: a child of it would not know what is patched here, and forks would share it.
+pytestmark = pytest.mark.usefixtures("without_child")
+
 RANDOM_KILLS, KILLS_AT_CALLS, CLUSTER_KILLS = (140, 10_000, 30) if FULL else (20, 14, 6)
 INTERRUPTS = 40 if FULL else 6
 COLUMNS = {"fresh": "mv", "added": "mv,video"}  # what is built: a new set, or a column for one that is there
@@ -119,7 +122,7 @@ class Build:
         assert self.run() == 0
         assert tree(self.out) == self.whole.files[self.kind]
         assert not (self.out / ".build" / "tmp").exists()
-        left = {path.name for path in self.temporary.iterdir() if not path.name.startswith("ipdata-")}
+        left = {path.name for path in self.temporary.iterdir()}
         assert left <= {"dask-scratch-space"}  # of Dask's scheduler; empty
         shutil.rmtree(self.folder)
 

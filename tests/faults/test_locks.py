@@ -17,6 +17,9 @@ from conftest import Run
 
 from ipdata.steps.output import Output
 
+# A build's steps run in this process: a child of it would not know what is patched here, and forks would share it.
+pytestmark = pytest.mark.usefixtures("without_child")
+
 MV = {"columns": "mv", "scheduler": "none"}
 
 

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from children import MARK, OWN, marked, wait_for_none
 from commands import words
 from moving import moving_luma, write_y4m
-from processes import MARK, marked, wait_until_none
 from wrapped_ffmpeg import DETACHES_AND_HANGS, wrapped_ffmpeg
 
 from ipdata.steps.scratch import PREFIX, remove_abandoned, scratch_dir
@@ -31,7 +31,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     (tmp_path / "scratch").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "scratch"))
     monkeypatch.setattr("tempfile.tempdir", None)  # so that this process looks at $TMPDIR again
-    monkeypatch.setenv(*MARK)
+    monkeypatch.setenv(MARK, OWN)
     ffmpeg = wrapped_ffmpeg(tmp_path, first=DETACHES_AND_HANGS, of="bad")
     options = {"dataset": "folder", "source": tmp_path / "videos", "out": tmp_path / "set", "columns": "mv"}
     return [sys.executable, "-m", "ipdata.cli", *words("build", ffmpeg=ffmpeg, **options)]
@@ -41,7 +41,7 @@ def started(command: list[str]) -> Driver:
     """A build that hangs at its bad video."""
     driver = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
     deadline_s = time.monotonic() + 60
-    while sum("sleep" in process for process in marked()) < 2:
+    while sum("sleep" in process for process in marked(OWN).values()) < 2:
         assert time.monotonic() < deadline_s and driver.poll() is None
         time.sleep(0.05)
     return driver
@@ -52,7 +52,7 @@ def test_a_hanging_ffmpeg_costs_only_its_video(command: list[str], tmp_path: Pat
     done = subprocess.run([*command, "--scheduler=none", "--video-timeout-s=3"], capture_output=True, text=True)
     assert done.returncode == 3 and "any/bad.y4m: timeout (worker)" in done.stdout, done.stderr
     assert [sample.name for sample in ShardSet(tmp_path / "set").samples()] == ["any/good.y4m"]
-    assert marked() == [] and list((tmp_path / "scratch").iterdir()) == []
+    assert marked(OWN) == {} and list((tmp_path / "scratch").iterdir()) == []
 
 
 @pytest.mark.usefixtures("interruptible")
@@ -69,7 +69,7 @@ def test_interrupted(command: list[str], tmp_path: Path, end: Callable[[Driver],
     end(driver)
     _, errors = driver.communicate(timeout=60)
     assert driver.returncode == 130 and errors.splitlines()[-1].startswith(b"interrupted"), errors
-    wait_until_none()
+    wait_for_none(OWN)
     assert list((tmp_path / "scratch").glob("ipdata-*")) == []
 
 
@@ -78,16 +78,16 @@ def test_killed(command: list[str], tmp_path: Path, where: str) -> None:
     driver = started([*command, where])
     driver.kill()
     driver.communicate()
-    wait_until_none()
+    wait_for_none(OWN)
     assert list((tmp_path / "scratch").glob("ipdata-*")) == []
 
 
 def test_what_all_killed_processes_have_left_is_removed_by_the_next_build(command: list[str], tmp_path: Path) -> None:
     driver = started([*command, "--scheduler=none"])
-    for process in marked():  # the guard, which would tidy up, is the second one
-        os.kill(int(process.split()[0]), signal.SIGKILL)
+    for process in marked(OWN):  # the guard, which would tidy up, is the second one
+        os.kill(process, signal.SIGKILL)
     driver.communicate()
-    wait_until_none()
+    wait_for_none(OWN)
     scratch = tmp_path / "scratch"
     (left,) = scratch.glob(f"{PREFIX}*")
     mine = scratch / "ipdata-results"
