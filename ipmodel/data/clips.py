@@ -8,6 +8,7 @@ import atexit
 import multiprocessing
 import signal
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import cv2
@@ -157,8 +158,23 @@ def loader(
         worker_init_fn=_begin_worker,
         pin_memory=pin,
     )
-    batches = iter(source)  # forks the loader processes, which must be done before threads begin
+    with _opencv_on_one_thread():
+        batches = iter(source)  # forks the loader processes, which must be done before threads begin
     return _with_files_ahead(clips, batches, draws(), share=1 / local_count)
+
+
+@contextmanager
+def _opencv_on_one_thread() -> Iterator[None]:
+    """End the threads that OpenCV has here. A process that is forked meanwhile has none to wait for.
+
+    With them, it would hang when it tells OpenCV to use one: they do not survive the fork, and it waits for their end.
+    """
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def _with_files_ahead(

@@ -1,5 +1,7 @@
 """What a clip is made of: the same frames and the same crop of every column, drawn anew for each sample and epoch."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -84,3 +86,27 @@ def test_pictures_of_two_sizes_are_refused(tmp_path: Path) -> None:
     make_set(tmp_path / "set", [replace(videos[0], width=80), *videos[1:]])
     with pytest.raises(ModelError, match="pictures of 2 sizes"):
         clips_of(ShardSet(tmp_path / "set"))
+
+
+AFTER_OPENCV_HAD_THREADS = """
+import sys
+import cv2
+import numpy as np
+from ipmodel.data.clips import Clips, ClipSettings, loader
+from ipmodel.recipe import Input
+from shards import ShardSet
+
+cv2.setNumThreads(4)
+cv2.GaussianBlur(np.zeros((2000, 2000), np.uint8), (0, 0), 5)
+shard_set = ShardSet(sys.argv[1])
+settings = ClipSettings(modalities=("mr",), segments=2, input=Input(resize_px=32, crop_px=32))
+clips = Clips(shard_set, list(shard_set.samples())[:2], settings)
+(batch,) = loader(clips, lambda: iter([[(0, 0), (0, 1)]]), workers=1)
+assert len(batch) == 2 and cv2.getNumThreads() == 4
+"""
+
+
+def test_loader_processes_begin_though_opencv_has_had_threads(shard_set: ShardSet) -> None:
+    """In a process of its own, because it hung: OpenCV's threads do not survive a fork."""
+    script = [sys.executable, "-c", AFTER_OPENCV_HAD_THREADS, shard_set.location]
+    subprocess.run(script, check=True, timeout=120)
