@@ -6,6 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from shards.atomic import named, write_all
 from shards.columns import Column, PayloadFile
 from shards.errors import ShardError
 
@@ -25,19 +26,24 @@ class Spool:
         header = column.header(frames, **self._size)
         self._header_bytes, self._offsets = len(header), [0]
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("xb")
-        self._file.write(header)
+        self._file = path.open("xb", buffering=0)
+        self._write(header)
 
     def add(self, frames: Iterable[bytes]) -> None:
         """Write the next frames. Raises: ShardError if one cannot be the column's; OSError."""
         for frame in frames:
             self._column.check_frame(frame, **self._size)
-            self._file.write(frame)
+            self._write(frame)
             self._offsets.append(self._offsets[-1] + len(frame))
+
+    def _write(self, data: bytes) -> None:
+        with named(self._path):
+            write_all(self._file, data)
 
     def payload(self) -> PayloadFile:
         """The payload, once all frames are there. Raises: ShardError if it has another number of frames; OSError."""
-        self._file.close()
+        with named(self._path):
+            self._file.close()
         found = len(self._offsets) - 1
         if found != self._expected:
             raise ShardError(f"{self._column.name}: its maker gave {found} frames, {self._expected} are needed")

@@ -107,6 +107,7 @@ def test_a_link_that_is_turned_elsewhere_meanwhile_fails(tmp_path: Path, monkeyp
         extracted_from(link, columns=("mv",))
 
 
+@pytest.mark.usefixtures("without_child")
 def test_it_costs_only_itself_and_the_next_run_builds_it(
     ipdata: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,6 +127,7 @@ def test_it_costs_only_itself_and_the_next_run_builds_it(
     assert len(list(ShardSet(tmp_path / "set").samples())) == 3 and list(verify(tmp_path / "set")) == []
 
 
+@pytest.mark.usefixtures("without_child")
 def test_a_column_is_not_added_from_a_source_that_was_replaced_after_the_plan(
     ipdata: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

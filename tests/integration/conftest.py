@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 from clusters import Cluster, started_cluster
+from distributed import Client
 
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
     """A cluster whose processes the test may kill, and to which it may add some."""
     with started_cluster(tmp_path / "cluster") as own:
+        with Client(own.address) as client:
+            client.wait_for_workers(2, timeout=60)
         yield own

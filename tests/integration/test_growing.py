@@ -193,5 +193,5 @@ def test_a_directory_in_the_place_of_a_file_is_named(set_dir: Path, tmp_path: Pa
     assert not (tmp_path / "out" / MANIFEST).exists()
     (set_dir / "mv" / "00001.tar").unlink()
     (set_dir / "mv" / "00001.tar").mkdir()
-    with pytest.raises(ShardError, match=r"set/mv/00001\.tar: missing, or a directory; verify the set"):
+    with pytest.raises(ShardError, match=r"set/mv/00001\.tar: Is a directory; verify the set"):
         take(set_dir, tmp_path / "new", MV)
