@@ -5,13 +5,16 @@ import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from shards.atomic import LockedError, directory_locked, publish, write_published
+from shards.canonical import sha256_bytes
 from shards.checks import Checks
 from shards.errors import ShardError
+from shards.index import IndexEntry, read_index
 from shards.keyindex import KeyIndex, KeyPlace, write_key_index
-from shards.layout import MANIFEST, files_of, is_free, samples_path
+from shards.layout import MANIFEST, files_of, index_path, is_free, samples_path, tar_path
 from shards.manifest import FileInfo, Manifest, ShardInfo
 from shards.reader import THREADS, ShardSet
 from shards.schema import Sample
@@ -21,6 +24,7 @@ from shards.sharing.progress import MovedBytes
 from shards.sharing.take import cut_shard
 from shards.sharing.target import WORK, check_no_directory
 from shards.store.fetch import CONNECTIONS
+from shards.store.local import read_ranges
 from shards.store.sources import source_of
 from shards.store.threads import in_threads
 
@@ -179,13 +183,29 @@ class _Repair:
         lacking = [name for name in columns if name not in self._far.manifest.columns]
         if lacking:
             raise ShardError(f"{self._far.location}: has no column {lacking[0]}, so it cannot give {lost[0]}")
-        made = cut_shard(self._origin, self._far.manifest, far, chosen, self.work / "new" / shard.shard)
+        new, held = self.work / "new" / shard.shard, partial(self._held, shard)
+        made = cut_shard(self._origin, self._far.manifest, far, chosen, new, held=held)
         for path in lost:
             if made.files[path] != shard.files[path]:
                 raise ShardError(
                     f"{self._directory}: {path} cannot be made again from the set at the URL; pull it again"
                 )
-            self._place(path, self.work / "new" / shard.shard / path)
+            self._place(path, new / path)
+
+    def _held(self, shard: ShardInfo, column: str, entries: Sequence[IndexEntry]) -> dict[str, bytes]:
+        """The payloads of these entries that are here and right; none if the index that tells where is not."""
+        index = index_path(column, shard.shard)
+        tar, found = self._directory / tar_path(column, shard.shard), {}
+        with suppress(OSError, ShardError):
+            if FileInfo.of(self._directory / index) != shard.files[index]:
+                return {}
+            ours = read_index((self._directory / index).read_bytes(), column=column, where=index)
+            places = {entry.key: (entry.payload[0], entry.payload[1]) for entry in ours}
+            for entry in (entry for entry in entries if entry.key in places):
+                (data,) = read_ranges(tar, [places[entry.key]], name=str(tar))
+                if entry.sha256 == sha256_bytes(data):
+                    found[entry.key] = data
+        return found
 
     def _places(self) -> dict[str, list[KeyPlace]]:
         """The samples of this set by shard: from its key index, or from its records where that is damaged."""

@@ -5,7 +5,7 @@ the same number. The bytes of the result depend on the set and the choice alone,
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -176,8 +176,21 @@ class _Taking:
         return info
 
 
-def cut_shard(origin: Origin, manifest: Manifest, shard: ShardInfo, chosen: Chosen, directory: Path) -> ShardInfo:
-    """Write a shard of the chosen samples below `directory`. Raises: ShardError if the set is damaged."""
+def cut_shard(
+    origin: Origin,
+    manifest: Manifest,
+    shard: ShardInfo,
+    chosen: Chosen,
+    directory: Path,
+    *,
+    held: Callable[[str, Sequence[IndexEntry]], Mapping[str, bytes]] = lambda *_: {},
+) -> ShardInfo:
+    """Write a shard of the chosen samples below `directory`.
+
+    held: of a column's entries, key -> payload of those that need not be taken from the origin.
+
+    Raises: ShardError if the set is damaged.
+    """
     small = {
         path: info for path, info in with_columns(shard, chosen.columns).files.items() if not path.endswith(".tar")
     }
@@ -186,9 +199,12 @@ def cut_shard(origin: Origin, manifest: Manifest, shard: ShardInfo, chosen: Chos
     payloads = {}
     for column in chosen.columns:
         entries = _entries_in(paths[index_path(column, shard.shard)], column, [sample.key for sample in samples])
+        found = dict(held(column, entries))
+        lacking = [entry for entry in entries if entry.key not in found]
+        taken = origin.payloads(column, shard, lacking)
+        found |= {entry.key: data for entry, data in zip(lacking, taken, strict=True)}
         payloads[column] = [
-            Payload(data=data, frames=entry.frames, header=entry.header)
-            for data, entry in zip(origin.payloads(column, shard, entries), entries, strict=True)
+            Payload(data=found[entry.key], frames=entry.frames, header=entry.header) for entry in entries
         ]
     origin.drop(small)
     written = write_shard(directory, shard.shard, samples, payloads, column_of=manifest.column)

@@ -146,3 +146,22 @@ def test_repair_fetches_only_what_is_damaged_of_a_tar(served: Served, served_dir
     (tmp_path / "out" / index_path("residual", "00000")).unlink()
     assert repair(tmp_path / "out", f"{served.url}/set").files
     assert tree(tmp_path / "out") == sound and served.sent_bytes[TAR] == hit.payload[1]
+
+
+def test_repair_of_a_part_fetches_only_what_is_damaged_from_its_parent(
+    served: Served, served_dir: Path, tmp_path: Path
+) -> None:
+    kept, hit = entries(served_dir)[:2]
+    take(served_dir / "set", tmp_path / "out", Choice(columns=["residual"], keys=frozenset([kept.key, hit.key])))
+    sound = tree(tmp_path / "out")
+    index = tmp_path / "out" / index_path("residual", "00000")
+    (own,) = [e for e in read_index(index.read_bytes(), column="residual", where="") if e.key == hit.key]
+    path = tmp_path / "out" / "residual" / "00000.tar"
+    data = bytearray(path.read_bytes())
+    data[middle(own)] ^= 1
+    path.write_bytes(data)
+    assert repair(tmp_path / "out", f"{served.url}/set").files == ["residual/00000.tar"]
+    assert tree(tmp_path / "out") == sound and served.sent_bytes[TAR] == hit.payload[1]
+    path.unlink()
+    assert repair(tmp_path / "out", f"{served.url}/set").files == ["residual/00000.tar"]
+    assert tree(tmp_path / "out") == sound
