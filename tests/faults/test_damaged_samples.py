@@ -7,11 +7,13 @@ import made_sets
 import pytest
 import serving
 from built_sets import tree
+from msgspec.structs import replace
 from serving import Served
 
 from shards import ShardError, verify
 from shards.index import IndexEntry, read_index
 from shards.layout import MANIFEST, index_path
+from shards.manifest import FileInfo
 from shards.sharing import origin
 from shards.sharing.choice import Choice
 from shards.sharing.repair import repair
@@ -165,3 +167,24 @@ def test_repair_of_a_part_fetches_only_what_is_damaged_from_its_parent(
     path.unlink()
     assert repair(tmp_path / "out", f"{served.url}/set").files == ["residual/00000.tar"]
     assert tree(tmp_path / "out") == sound
+
+
+def test_an_index_that_contradicts_its_tar_stops_no_pull(
+    served_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`verify` refuses such a set, but what the manifest states arrives: one sample was damaged on the way."""
+    made = made_sets.make_set(tmp_path / "served" / "set", per_shard=3, grouped=False)
+    wrong, hit = entries(tmp_path / "served")[:2]
+    index = tmp_path / "served" / "set" / index_path("residual", "00000")
+    index.write_bytes(index.read_bytes().replace(wrong.sha256.encode(), b"0" * 64))
+    infos = [
+        replace(shard, files={**shard.files, index_path("residual", "00000"): FileInfo.of(index)})
+        if not place
+        else shard
+        for place, shard in enumerate(made.shards)
+    ]
+    (tmp_path / "served" / "set" / MANIFEST).write_bytes(replace(made, shards=infos).to_json())
+    with serving.serving(tmp_path / "served", ranges=True) as server:
+        server.faults[TAR] = [serving.flipped_at(middle(hit))]
+        take(f"{server.url}/set", tmp_path / "out", RESIDUALS)
+    assert tree(tmp_path / "out")["residual/00000.tar"] == tree(served_dir / "set")["residual/00000.tar"]
