@@ -247,6 +247,7 @@ def _sample(task: VideoTask, facts: decode.SourceFacts, sha256: str, m4v: bytes)
         source_time_base=facts.time_base,
         source_pts=facts.pts,
         source_sha256=sha256,
+        group=task.video.group if task.format > 1 else "",
         video_sha256=sha256_bytes(m4v) if task.format > 1 else "",
     )
 

@@ -86,10 +86,11 @@ def test_videos_that_a_stream_cannot_see_are_told(tmp_path: Path) -> None:
         frames = 1 if number == 0 else 14
         subprocess.run([*ffmpeg, "-i", f"{pattern}=size=64x64", "-frames:v", str(frames), video], check=True)
     rows = [
-        f"{path.parent.name}/{path.name},{path.parent.name},{'test' if path.stem in 'ab' else 'train'}"
+        f"{path.parent.name}/{path.name},{path.parent.name},camera {path.stem},{subset}"
         for path in sorted((tmp_path / "videos").rglob("*.avi"))
+        for subset in ["test" if path.stem in "ab" else "train"]
     ]
-    (tmp_path / "videos/videos.csv").write_text("\n".join(["path,label,split1", *rows]))
+    (tmp_path / "videos/videos.csv").write_text("\n".join(["path,label,group,split1", *rows]))
     build_set(
         tmp_path / "set",
         "--dataset=folder",
@@ -97,6 +98,8 @@ def test_videos_that_a_stream_cannot_see_are_told(tmp_path: Path) -> None:
         f"--source={tmp_path / 'videos'}",
         "--columns=iframe,mv,residual,video",
     )
+    built = ShardSet(tmp_path / "set").samples()
+    assert {(sample.name[-5], sample.group) for sample in built} == {(name, f"camera {name}") for name in "abcd"}
     (tmp_path / "two.toml").write_text(RECIPE_OF_TWO)
     done = ipmodel(*train_options(tmp_path / "set", tmp_path / "run", tmp_path / "two.toml"))
     assert done.returncode == 0, done.stderr
