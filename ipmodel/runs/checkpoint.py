@@ -97,7 +97,16 @@ def remove_checkpoints(directory: Path) -> None:
 
 def save_network(path: Path, weights: dict[str, Tensor]) -> None:
     """Writes the weights to `path`, and before that their hash. Published by rename, so a file is whole or absent."""
-    data = _serialised(weights)
+    _publish_network(path, _serialised(weights))
+
+
+def copy_network(source: Path, target: Path) -> None:
+    """Copies a network's file to another run. Raises: ModelError if it is missing or damaged."""
+    load_network(source)
+    _publish_network(target, source.read_bytes())
+
+
+def _publish_network(path: Path, data: bytes) -> None:
     for file, content in (
         (hash_file(path), f"{sha256_bytes(data)}  {path.name}\n".encode()),
         (path, data),

@@ -7,7 +7,7 @@ from typing import Any
 
 import pipelines
 from ipmodel.errors import ModelError
-from ipmodel.recipe import TrainRecipe
+from ipmodel.recipe import Phase, TrainRecipe
 
 RUN = "run.json"
 DRAWS = 2  # how training draws at random: 1, in 0.1.0, was with one seed for all phases; 2 is with one for each
@@ -44,8 +44,8 @@ def read_record(path: Path) -> Record:
     return {"draws": 1, **begun, "recipe": as_json(recipe)}
 
 
-def as_json(recipe: TrainRecipe) -> dict[str, Any]:
-    """A recipe as a record holds it: tuples are lists, as in JSON."""
+def as_json(recipe: TrainRecipe | Phase) -> dict[str, Any]:
+    """A recipe, or a phase of it, as a record holds it: tuples are lists, as in JSON."""
     converted: dict[str, Any] = json.loads(json.dumps(asdict(recipe)))
     return converted
 
