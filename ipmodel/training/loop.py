@@ -33,6 +33,7 @@ from ipmodel.runs.checkpoint import (
     save_checkpoint,
     save_network,
 )
+from ipmodel.runs.description import Description
 from ipmodel.runs.log import Log
 from ipmodel.runs.progress import TrainingProgress, say_waited
 from ipmodel.training.losses import classification_loss, distillation_loss
@@ -51,6 +52,7 @@ class Training:
     network: ResNet  # with its initial weights
     teacher: ResNet | None
     directory: Path  # of the phase's checkpoints, log and network
+    description: Description | None = None  # that the network's file carries
 
     @property
     def where(self) -> str:
@@ -237,5 +239,5 @@ def _save(training: Training, state: State) -> None:
 
 def _save_network_of(training: Training, state: State) -> None:
     """Writes the network of the complete phase, then removes its checkpoints, which are no longer needed."""
-    save_network(training.directory / FINAL, _finite_weights(training, state))
+    save_network(training.directory / FINAL, _finite_weights(training, state), training.description)
     remove_checkpoints(training.directory)

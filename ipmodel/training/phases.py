@@ -20,6 +20,7 @@ from ipmodel.networks.weights import from_imagenet, inflate
 from ipmodel.process.distributed import Ranks
 from ipmodel.process.signals import StoppedError
 from ipmodel.runs.checkpoint import remove_checkpoints, remove_unfinished
+from ipmodel.runs.describe import describe
 from ipmodel.runs.preflight import check_files
 from ipmodel.runs.progress import TrainingProgress, Work
 from ipmodel.runs.record import RUN
@@ -149,6 +150,7 @@ def training_of(run: Run, *, split: str, name: str) -> Training:
         network=_initial_network(run, split=split, name=name),
         teacher=frozen(trained_network(run, split=split, name=phase.teacher)) if phase.teacher else None,
         directory=run.phase_dir(split, name),
+        description=describe(run, split=split, phase=name),
     )
 
 
