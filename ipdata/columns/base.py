@@ -44,6 +44,10 @@ class ColumnBuild:
         """The Dask resource that a worker needs to make it; empty if any worker can."""
         return ""
 
+    def follows_gop(self, table: Any) -> bool:
+        """Whether a frame depends on all pictures since the last I-frame, and not just on the one before it."""
+        return True
+
     def check(self, table: Any, tools: dict[str, str]) -> None:
         """Check the machine that plans the build. Raises: BuildError if it lacks what this column needs."""
 

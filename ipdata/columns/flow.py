@@ -148,6 +148,9 @@ class FlowBuild(ColumnBuild):
             cure = "install it here and on the workers: `pip install '.[build,cuda]'`"
             raise BuildError(f"flow backend cuda: the package numba-cuda is not installed; {cure}")
 
+    def follows_gop(self, table: FlowTable) -> bool:
+        return False
+
     def maker(self, table: FlowTable, *, width: int, height: int) -> Maker:
         return FlowMaker(table, self.encoding(table), width=width, height=height)
 

@@ -35,6 +35,9 @@ class IframeBuild(ColumnBuild):
     media = "jpeg"
     stated = ("quality", "chroma")
 
+    def follows_gop(self, table: IframeTable) -> bool:
+        return False
+
     def maker(self, table: IframeTable, *, width: int, height: int) -> Maker:
         return IframeMaker(self.encoding(table))
 

@@ -22,6 +22,9 @@ class MvBuild(ColumnBuild):
     def tools(self, table: None) -> tuple[str, ...]:
         return ("ffmpeg", "libavcodec")
 
+    def follows_gop(self, table: None) -> bool:
+        return False
+
     def maker(self, table: None, *, width: int, height: int) -> Maker:
         return MvMaker()
 

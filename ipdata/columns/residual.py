@@ -95,6 +95,9 @@ class ResidualBuild(ColumnBuild):
     media = "jpeg"
     stated = ("quality", "chroma", "definition")
 
+    def follows_gop(self, table: ResidualTable) -> bool:
+        return table.definition != "previous"
+
     def maker(self, table: ResidualTable, *, width: int, height: int) -> Maker:
         return ResidualMaker(table, self.encoding(table))
 

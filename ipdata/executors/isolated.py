@@ -14,7 +14,10 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, suppress
+from functools import partial
+from itertools import islice
 from typing import Any
 
 from ipdata.errors import BuildError
@@ -28,7 +31,10 @@ CHUNK_BYTES = 2**20
 START_S = 300.0  # for the imports of a child, on a slow file system
 END_S = 5.0  # for the guard to kill all that the child has started
 LONGEST_WAIT_S = 3600.0  # of one poll, which takes no number of ms that is larger than an int
+END = Ellipsis  # follows the last part of a work; it is the same object after pickling
 _of_this_thread = threading.local()
+
+Work = Callable[[], Iterable[Any]]  # its parts
 
 
 class ChildDiedError(Exception):
@@ -55,10 +61,43 @@ def run_step_in_child(task: VideoTask, step: Step, begun: Outcome | None, timeou
     try:
         return _child().run(task, step, begun, timeout_s)
     except ChildDiedError as death:
-        if was_killed(death.status):
-            name = task.video.name
-            raise BuildError(f"{name}: the extracting process was killed twice ({death}). {MORE_MEMORY}") from None
-        return failed(task, "worker", "crash", f"the extracting process ended twice, the second time with {death}")
+        return _died_twice(task, death)
+
+
+def parts_in_child(task: VideoTask, work: Work, timeout_s: float) -> Generator[Any, None, None]:
+    """Yield what `work` yields in this thread's child process, or a Failed and nothing more.
+
+    work: can be pickled, and yields the same parts each time: if the child dies, it is run once more in a new one.
+    timeout_s: for each part. No part is computed long before it is asked for.
+
+    Raises: as run_step_in_child.
+    """
+    given = 0
+    for last_attempt in (False, True):
+        try:
+            with closing(_child().parts(work, timeout_s)) as parts:
+                for part in islice(parts, given, None):
+                    given += 1
+                    yield part
+            return
+        except TimeoutError:
+            yield _timed_out(task, timeout_s)
+            return
+        except ChildDiedError as death:
+            if last_attempt:
+                yield _died_twice(task, death)
+
+
+def _timed_out(task: VideoTask, timeout_s: float) -> Failed:
+    return failed(task, "worker", "timeout", f"not done after {timeout_s:g} s")
+
+
+def _died_twice(task: VideoTask, death: ChildDiedError) -> Failed:
+    """Raises: BuildError if the second child was killed from outside."""
+    if was_killed(death.status):
+        name = task.video.name
+        raise BuildError(f"{name}: the extracting process was killed twice ({death}). {MORE_MEMORY}") from None
+    return failed(task, "worker", "crash", f"the extracting process ended twice, the second time with {death}")
 
 
 def _child() -> "Child":
@@ -112,23 +151,32 @@ class Child:
 
         Raises: ChildDiedError; BuildError if this machine cannot extract any video.
         """
-        deadline_s = time.monotonic() + timeout_s
         try:
-            _send(self._stdin.fileno(), (task, step, begun), deadline_s)
-            answer: Any = pickle.loads(_receive(self._stdout.fileno(), deadline_s))
+            (outcome,) = self.parts(partial(_one_step, task, step, begun), timeout_s)
         except TimeoutError:
-            self.kill()
-            return failed(task, "worker", "timeout", f"not done after {timeout_s:g} s")
+            return _timed_out(task, timeout_s)
+        done: Outcome = outcome
+        return done
+
+    def parts(self, work: Work, timeout_s: float) -> Generator[Any, None, None]:
+        """Yield what `work` yields in the child, as it comes. If the caller stops before the end, the child is killed.
+
+        Raises: TimeoutError if one part takes longer than timeout_s, for the first the sending of the work included;
+            ChildDiedError; BuildError if this machine cannot extract any video.
+        """
+        try:
+            deadline_s = time.monotonic() + timeout_s
+            _send(self._stdin.fileno(), work, deadline_s)
+            while (part := pickle.loads(_receive(self._stdout.fileno(), deadline_s))) is not END:
+                if isinstance(part, BuildError):
+                    raise part
+                yield part
+                deadline_s = time.monotonic() + timeout_s
         except (EOFError, BrokenPipeError):
             raise ChildDiedError(self._ended()) from None
-        except BaseException:  # Ctrl-C, for example: a later answer must not be taken for that of another video
-            self.kill()
+        except BaseException:  # a later answer must not be taken for that of another video, after Ctrl-C for example;
+            self.kill()  # and a process that meets a BuildError may be what is broken, by its hold of a GPU for example
             raise
-        if isinstance(answer, BuildError):
-            self.kill()  # that process may be what is broken, by its hold of a GPU for example
-            raise answer
-        outcome: Outcome = answer
-        return outcome
 
     def _ended(self) -> int:
         """The status of the child after its death."""
@@ -204,15 +252,21 @@ def main() -> None:
     try:
         _send(results, None)
         while True:
-            _send(results, _answer_to(pickle.loads(_receive(sys.stdin.fileno(), math.inf))))
+            for part in _parts_of(pickle.loads(_receive(sys.stdin.fileno(), math.inf))):
+                _send(results, part)
     except (EOFError, BrokenPipeError):  # the parent has ended, or wants this process to end
         os._exit(0)
     except MemoryError:  # end as Linux would end it, so that a new child tries again
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _answer_to(work: tuple[VideoTask, Step, Outcome | None]) -> Outcome | BuildError:
+def _parts_of(work: Work) -> Iterator[Any]:
     try:
-        return run_step(*work)
+        yield from work()
+        yield END
     except BuildError as error:
-        return error
+        yield error
+
+
+def _one_step(task: VideoTask, step: Step, begun: Outcome | None) -> Iterator[Outcome]:
+    yield run_step(task, step, begun)

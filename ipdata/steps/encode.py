@@ -72,6 +72,19 @@ def _add_pictures(
     picture_types: str,
 ) -> None:
     """Decode picture after picture, and write the frames that the makers make of them."""
+    for picture, previous in checked_pairs(m4v, recipe, clock, picture_types=picture_types):
+        for name, maker in makers.items():
+            with clock.stage(name):
+                spools[name].add(maker.add(picture, previous))
+
+
+def checked_pairs(
+    m4v: bytes, recipe: BuildRecipe, clock: Clock, *, picture_types: str
+) -> Iterator[tuple[Picture, Picture]]:
+    """Decode a bitstream; yield each picture with the one before it. The first picture comes with itself.
+
+    Raises: VideoError if a picture does not decode, or has another type or size than the recipe says.
+    """
     decoded = 0
     for picture, previous in _pairs(m4v, clock):
         expected = picture_types[decoded : decoded + 1] or "no picture"
@@ -84,9 +97,7 @@ def _add_pictures(
             )
             raise VideoError("decode", "unsupported", detail)
         decoded += 1
-        for name, maker in makers.items():
-            with clock.stage(name):
-                spools[name].add(maker.add(picture, previous))
+        yield picture, previous
     if decoded != len(picture_types):
         raise VideoError("decode", "damaged", f"only {decoded} of {len(picture_types)} coded pictures decode")
 

@@ -21,7 +21,9 @@ from ipdata.steps.scratch import scratch_dir
 from ipdata.steps.source import Opened
 from ipdata.steps.spool import payload_path
 from ipdata.video import decode
+from ipdata.video.finished import bitstream_in
 from ipdata.video.stored import VIDEO, Stored
+from ipdata.video.synthesis import Synthesis
 from ipdata.video.tools import tools_but_ffmpeg, tools_here
 from ipdata.video.transcode import executable, transcode_with_checksums
 from shards.canonical import sha256_bytes
@@ -109,15 +111,23 @@ def run_step(task: VideoTask, step: Step, begun: Outcome | None) -> Outcome:
     _check_tools(task)
     try:
         return extract(task, step) if begun is None else extend(task, step, begun)
-    except BuildError:
-        raise
-    except VideoError as error:
+    except Exception as error:
+        return failure_of(task, error)
+
+
+def failure_of(task: VideoTask, error: Exception) -> Failed:
+    """The outcome of a task that has raised an error. An error of a library must not cost the other videos.
+
+    Raises: BuildError if this machine is at fault.
+    """
+    if isinstance(error, BuildError):
+        raise error
+    if isinstance(error, VideoError):
         return failed(task, error.stage, error.code, error.detail)
-    except Exception as error:  # an error that one video causes in a library must not cost the other videos
-        if _is_this_machines(error):
-            what = str(error) or type(error).__name__
-            raise BuildError(f"{task.video.name} cannot be extracted here: {what}; fix that and run again") from None
-        return failed(task, "worker", "error", traceback.format_exc())
+    if _is_this_machines(error):
+        what = str(error) or type(error).__name__
+        raise BuildError(f"{task.video.name} cannot be extracted here: {what}; fix that and run again") from None
+    return failed(task, "worker", "error", "".join(traceback.format_exception(error)))
 
 
 def _is_this_machines(error: Exception) -> bool:
@@ -163,11 +173,26 @@ def extract(task: VideoTask, step: Step) -> Extracted:
     Raises: VideoError with stage and code; OSError or BuildError if this machine is at fault. There is no partial
         result.
     """
-    clock, limit_frames, source = Clock(), task.recipe.limits.frames, task.video.source
+    clock, source = Clock(), task.video.source
     if isinstance(source, Stored):
         m4v = source.read()
         bitstream = Payload(data=m4v, frames=[0, len(m4v)])
         return extend(task, step, Extracted(sample=source.sample, payloads={VIDEO: bitstream}, seconds={}))
+    sample, m4v = transcoded(task, source, clock)
+    payloads = encode_columns(m4v, _files(task, step), task.recipe, clock, picture_types=sample.picture_types)
+    return _finished(task, step, Extracted(sample=sample, payloads=payloads, seconds=clock.seconds))
+
+
+def transcoded(
+    task: VideoTask, source: Path | Synthesis, clock: Clock, *, as_it_is: bool = False
+) -> tuple[Sample, bytes]:
+    """The record of a source that was checked, and its bitstream.
+
+    as_it_is: do not transcode a source that is what the recipe's transcode makes.
+
+    Raises: as extract.
+    """
+    limit_frames = task.recipe.limits.frames
     with scratch_dir() as scratch:
         with clock.stage("source"):
             opened = Opened.of(source, scratch)
@@ -175,6 +200,9 @@ def extract(task: VideoTask, step: Step) -> Extracted:
             with clock.stage("source"):
                 facts = decode.source_facts(opened.path, limit_frames=limit_frames)
                 _check_source(facts, task.recipe)
+            m4v = bitstream_in(opened.path, task.recipe.transcode, facts) if as_it_is else b""
+            if m4v:
+                return _sample(task, facts, opened.sha256(), m4v), m4v
             with clock.stage("transcode"):
                 ffmpeg = executable(task.ffmpeg)
                 settings, rows = task.recipe.transcode, facts.checksum_rows
@@ -187,9 +215,7 @@ def extract(task: VideoTask, step: Step) -> Extracted:
         with clock.stage("source"):
             sha256 = opened.sha256()
         facts.check_alike(checksums)
-    sample = _sample(task, facts, sha256, m4v)
-    payloads = encode_columns(m4v, _files(task, step), task.recipe, clock, picture_types=sample.picture_types)
-    return _finished(task, step, Extracted(sample=sample, payloads=payloads, seconds=clock.seconds))
+    return _sample(task, facts, sha256, m4v), m4v
 
 
 def extend(task: VideoTask, step: Step, begun: Extracted) -> Extracted:

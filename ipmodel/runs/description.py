@@ -63,12 +63,12 @@ class Description(Record, frozen=True, kw_only=True):
             raise ShardError(f"format {self.format}, this version reads {FORMAT}; update the package")
         if self.modality not in get_args(ModalityName):
             raise ShardError(f"unknown modality {self.modality!r}; update the package")
-        _check_architecture(self.architecture, channels=MODALITIES[self._modality].channels)
+        _check_architecture(self.architecture, channels=MODALITIES[self.sees].channels)
         if not self.classes or len(set(self.classes)) < len(self.classes):
             raise ShardError("needs class names, each once")
-        if set(self.data.columns) != set(columns_of([self._modality])):
+        if set(self.data.columns) != set(columns_of([self.sees])):
             raise ShardError(f"modality {self.modality} does not see the columns {', '.join(self.data.columns)}")
-        if self.input.normalisation != normalisation_of(self._modality):
+        if self.input.normalisation != normalisation_of(self.sees):
             raise ShardError("normalises its input in another way than this version; update the package")
         settings = self.input
         if settings.crops not in (1, 10) or settings.segments < 1 or settings.sampling != SAMPLING:
@@ -81,13 +81,14 @@ class Description(Record, frozen=True, kw_only=True):
             raise ShardError(f"input: {error}") from None
 
     @property
-    def _modality(self) -> ModalityName:
+    def sees(self) -> ModalityName:
+        """The modality, as the modules of `ipmodel.data` take it."""
         return self.modality  # type: ignore[return-value]  # checked above
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that the network sees, in the order of its input channels."""
-        return columns_of([self._modality])
+        return columns_of([self.sees])
 
     @property
     def settings(self) -> Input:

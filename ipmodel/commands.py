@@ -1,0 +1,1 @@
+"""The commands of `ipmodel` that use models: `predict` and `package`."""
