@@ -20,6 +20,7 @@ from ipmodel.prediction.place import opened
 from ipmodel.prediction.streams import Streams
 from pipelines import RecipeError
 from shards.errors import install
+from shards.failures import reason_of
 from shards.schema import Sample
 from shards.text import printable_bytes
 
@@ -115,7 +116,8 @@ def predictions_of_videos(
             for part in extraction.parts(Path(video), shown(video)):
                 if isinstance(part, Failed):
                     why = part.failure
-                    yield Unpredicted(video=video, stage=why.stage, code=why.code, detail=part.detail)
+                    reason = reason_of(why.stage, why.code, part.detail)
+                    yield Unpredicted(video=shown(video), stage=why.stage, code=why.code, reason=reason)
                 else:
                     yield part.columns if isinstance(part, Frames) else part
 
@@ -154,7 +156,7 @@ def _tools_line(model: Streams, other: dict[str, tuple[str, str]]) -> str:
 
 
 def _name_of(video: str, _: Sample) -> str:
-    return video
+    return shown(video)
 
 
 @contextmanager
@@ -184,5 +186,5 @@ def _only(found: Iterable[Prediction | Unpredicted]) -> Prediction:
 
 def _sound(found: Prediction | Unpredicted) -> Prediction:
     if isinstance(found, Unpredicted):
-        raise ModelError(f"{found.video}: {found.stage}/{found.code}: {found.detail}")
+        raise ModelError(f"{found.video}: {found.reason}")
     return found

@@ -1,6 +1,6 @@
 """What a model says of a video, or of a window of it: scores, probabilities, the best classes. Needs NumPy alone."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -94,12 +94,12 @@ class Prediction:
 
 @dataclass(frozen=True, kw_only=True)
 class Unpredicted:
-    """A video that cannot be predicted, and why: the stage and the code that a build gives (`shards.failures`)."""
+    """A video that cannot be predicted, and why."""
 
     video: str
-    stage: str
+    stage: str  # of `shards.failures`, or "predict"
     code: str
-    detail: str = field(repr=False)  # free text
+    reason: str  # in one line, as a build gives it
 
     def to_value(self) -> dict[str, Any]:
-        return {"video": self.video, "error": {"stage": self.stage, "code": self.code, "detail": self.detail}}
+        return {"video": self.video, "error": {"stage": self.stage, "code": self.code, "reason": self.reason}}

@@ -17,7 +17,7 @@ from shards.schema import Sample
 Job = TypeVar("Job")
 # What a source of frames gives of one video: its record, then the frames of each of its spans; or why it cannot.
 Read = Sample | Encoded | Unpredicted
-NO_FRAMES = "none of the model's streams can see it, because it has no P-frames"
+NO_FRAMES = "no_frames (predict): none of the model's streams can see it, because it has no P-frames"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,8 @@ class Found:
 
     job: int  # the number of its video
     answer: Prediction | Unpredicted
-    share: float = 1.0  # of the video that is done
+    number: int = 0  # of the window
+    windows: int = 1
     sample: Sample | None = None
     encoded: Encoded = field(default_factory=dict, repr=False)
 
@@ -111,11 +112,10 @@ def _found(
 ) -> Found:
     if isinstance(cut, Unpredicted):
         return Found(job=number, answer=cut)
-    name, share = name_of(jobs[number], cut.sample), (cut.number + 1) / cut.windows
+    name, found = name_of(jobs[number], cut.sample), partial(Found, job=number, number=cut.number, windows=cut.windows)
     opinions = model.opinions(scored.logits)
     if not opinions:
-        answer = Unpredicted(video=name, stage="predict", code="no_frames", detail=NO_FRAMES)
-        return Found(job=number, answer=answer, share=share)
+        return found(answer=Unpredicted(video=name, stage="predict", code="no_frames", reason=NO_FRAMES))
     prediction = Prediction(
         video=name,
         start_s=cut.span.start_s,
@@ -126,4 +126,4 @@ def _found(
         looked_at=cut.looked_at,
         true_class=cut.sample.class_name,
     )
-    return Found(job=number, answer=prediction, share=share, sample=cut.sample, encoded=cut.encoded)
+    return found(answer=prediction, sample=cut.sample, encoded=cut.encoded)

@@ -66,6 +66,17 @@ def parse_network_file(data: bytes, *, where: str) -> tuple[Description, ResNet]
     return description, network.eval()
 
 
+def read_description(path: Path) -> Description | None:
+    """The description in a file; None if it has none, as files of 0.1.0. Raises: ModelError as `read_network_file`."""
+    try:
+        with open_regular(path) as file:
+            beginning = file.read(LENGTH_BYTES)
+            data = beginning + file.read(min(_header_end(beginning), MAX_HEADER_BYTES))
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
+    return description_in(data, where=str(path)) if KEY in _metadata(data, where=str(path)) else None
+
+
 def description_in(data: bytes, *, where: str) -> Description:
     """The description in a file's bytes. Raises: ModelError as `read_network_file`."""
     text = _metadata(data, where=where).get(KEY)

@@ -8,6 +8,7 @@ from typing import Any
 import pipelines
 from ipmodel.errors import ModelError
 from ipmodel.recipe import TrainRecipe
+from shards.canonical import sha256_value
 
 RUN = "run.json"
 Record = dict[str, Any]  # the JSON of run.json
@@ -55,3 +56,9 @@ def differences(a: Any, b: Any, path: str = "") -> list[str]:
         keys = a.keys() | b.keys()
         return [name for key in keys for name in differences(a.get(key), b.get(key), f"{path}.{key}".lstrip("."))]
     return [] if a == b else [path]
+
+
+def tested_sha256(recipe: TrainRecipe) -> str:
+    """The hash of what decides a network's figures besides its weights: its phase and its input, tests included."""
+    values = as_json(recipe)
+    return sha256_value({"phases": values["phases"], "input": values["input"]})
