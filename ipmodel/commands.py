@@ -106,7 +106,7 @@ def _show(model: "Model", found: "Iterator[Found]", total: int, options: dict[st
     """Print predictions as they come; return how many videos failed, and how many there were."""
     from ipmodel.prediction import shown
     from ipmodel.prediction.answers import Unpredicted
-    from ipmodel.prediction.pages import Page
+    from ipmodel.prediction.gallery import Page
 
     explain, names = options["explain"], [*model.fusions, *model.streams]
     page = Page(options["html_dir"], model, explain=explain) if options["html_dir"] else None

@@ -73,7 +73,7 @@ def _directory(path: Path, streams: Sequence[str] | None, device: str | torch.de
 
 
 def _remote(url: str, streams: Sequence[str] | None, device: str | torch.device | None) -> Streams:
-    source = source_of(url)
+    source = source_of(url, models=True)
     index = parse_index(fetch_whole(source, INDEX, limit_bytes=MAX_BYTES), where=f"{source.location}/{INDEX}")
     networks = {}
     for name in chosen_streams(index.streams, index.fusions, streams, where=source.location):
