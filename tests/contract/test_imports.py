@@ -116,7 +116,7 @@ FOLDERS = {
         "runs": {"data", "errors", "networks", "process", "recipe"},
         "training": {"data", "errors", "networks", "process", "recipe", "runs"},
         "evaluation": {"data", "errors", "networks", "process", "recipe", "runs"},
-        "prediction": {"data", "errors", "evaluation", "networks", "recipe", "runs"},
+        "prediction": {"data", "errors", "evaluation", "networks", "process", "recipe", "runs"},
         "predict": {"errors", "prediction"},
         "commands": {"errors", "predict", "prediction"},
         "cli": {"commands", "errors", "evaluation", "networks", "process", "recipe", "runs", "training"},
