@@ -20,6 +20,7 @@ def training_table() -> str:
         run, shards = Path(folder) / "run", Path(folder) / "set"
         build_into(shards, "--limit-videos=16", "--scheduler=none")
         changes = [f"--set=phases.{phase}.{key}" for phase in PHASES for key in (f"batch={BATCH}", f"epochs={STEPS}")]
+        changes.append("--set=phases.p_plain.init=mr_2d")
         for phase in PHASES:
             command = ["train", f"--shards={shards}", f"--recipe={RECIPE}", f"--out={run}", f"--phase={phase}"]
             arguments = [*command, "--set=workers=1", *changes]

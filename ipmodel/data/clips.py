@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ipmodel.data.batch import Batch, Clip, collate
 from ipmodel.data.modality import COLUMN_INPUTS, columns_of, training_scales
-from ipmodel.data.sampling import middle_positions, random_positions, rng_of
+from ipmodel.data.sampling import clip_rng, middle_positions, random_positions
 from ipmodel.data.transforms import Window, evaluation_crops, training_window
 from ipmodel.errors import ModelError
 from ipmodel.process.malloc import keep_memory
@@ -35,7 +35,7 @@ class ClipSettings:
     modalities: tuple[ModalityName, ...]
     segments: int
     input: Input
-    seed: int = 0
+    seed: int = 0  # the phase's; training alone draws at random
     test_crops: int = 0  # 0: random crops and frames, for training
 
     @property
@@ -84,7 +84,7 @@ class Clips(Dataset[Clip]):
     def __getitem__(self, draw: Draw) -> Clip:
         turn, number = draw
         sample, settings, waited_s = self.samples[number], self.settings, self.shard_set.waited_s
-        rng = rng_of(settings.seed, turn, number)
+        rng = clip_rng(settings.seed, turn=turn, sample=number)
         window = self._window(turn, rng)
         columns = {}
         for name, positions in self._positions(sample, rng).items():

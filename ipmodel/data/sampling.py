@@ -1,5 +1,6 @@
 """Which frames of a video a network sees (TSN, Wang et al. 2016), and the order of samples. Pure functions."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -8,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipmodel.errors import ModelError
+
+ORDER, CLIP = 1, 2  # what random numbers are for: so the order of an epoch and its first clip do not share them
 
 
 def random_positions(frames: int, segments: int, rng: np.random.Generator) -> list[int]:
@@ -28,14 +31,30 @@ def _edges(frames: int, segments: int) -> list[tuple[int, int]]:
     return [(first, max(end, first + 1)) for first, end in pairwise(edges)]
 
 
+def phase_seed(seed: int, phase: str) -> int:
+    """A phase's own seed, 64 bits, from the recipe's seed and the phase's name.
+
+    With one seed for all phases, a student would see the very crops and frames that its teacher was trained on.
+    """
+    return int.from_bytes(hashlib.sha256(f"{seed},{phase}".encode()).digest()[:8], "big")
+
+
 def rng_of(seed: int, *numbers: int) -> np.random.Generator:
-    """Randomness that depends on these numbers alone, not on loader processes, ranks, or earlier draws."""
+    """Randomness that depends on these numbers alone, not on loader processes, ranks, or earlier draws.
+
+    Zeros at the end of the numbers do not count.
+    """
     return np.random.default_rng([seed, *numbers])
 
 
 def epoch_order(samples: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
     """(samples,): the numbers of all samples, in the order of this epoch."""
-    return rng_of(seed, epoch).permutation(samples)
+    return rng_of(seed, ORDER, epoch).permutation(samples)
+
+
+def clip_rng(seed: int, *, turn: int, sample: int) -> np.random.Generator:
+    """What one clip is drawn with. turn: the epoch in training, the crop in evaluation."""
+    return rng_of(seed, CLIP, turn, sample)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +70,7 @@ class Batches:
 
     samples: int
     batch: int  # clips, over all ranks
-    seed: int
+    seed: int  # the phase's
     rank: int = 0
     ranks: int = 1
 

@@ -20,8 +20,8 @@ WIDTHS = {"conv2": 64, "conv3": 128, "conv4": 256, "conv5": 512}
 class Scores(NamedTuple):
     """A network's output for a batch of clips."""
 
-    logits: Tensor  # (B, K)
-    features: Tensor  # (B, F): the last stage averaged over time and space, which is distilled (section 3.3)
+    logits: Tensor  # (B, K) float32
+    features: Tensor  # (B, F) float32: the last stage averaged over time and space, which is distilled (section 3.3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +73,16 @@ class ResNet(nn.Module):
             x = getattr(self, f"layer{number}")(x)
         if x.dim() == 4:  # all stages are 2D
             x = x.unflatten(0, (batch, frames)).transpose(1, 2)  # (B, F, T, H / 32, W / 32)
-        features_BF = x.mean(dim=(2, 3, 4))
-        return Scores(self.fc(features_BF), features_BF)
+        features_BF = x.float().mean(dim=(2, 3, 4))
+        return Scores(self._logits(features_BF), features_BF)
+
+    def _logits(self, features_BF: Tensor) -> Tensor:
+        """(B, K) float32, also within autocast: rounding logits to bfloat16 changes which class is first."""
+        device = features_BF.device.type
+        if not torch.amp.is_autocast_available(device):  # the meta device, on which multiply-adds are counted
+            return self.fc(features_BF)
+        with torch.autocast(device, enabled=False):
+            return self.fc(features_BF)
 
 
 def features_of(depth: int) -> int:

@@ -11,6 +11,7 @@ from ipmodel.recipe import TrainRecipe
 from shards.canonical import sha256_value
 
 RUN = "run.json"
+DRAWS = 2  # how training draws at random: 1, in 0.1.0, was with one seed for all phases; 2 is with one for each
 Record = dict[str, Any]  # the JSON of run.json
 
 # Keys of the recipe that change no network. `train` may change those of OF_TRAINING_ALONE in a run that was begun.
@@ -29,7 +30,7 @@ def deciding_part(record: Record) -> Record:
 
 
 def read_record(path: Path) -> Record:
-    """Reads run.json. Keys that were added to recipes since then get their defaults.
+    """Reads run.json. Keys that were added to recipes since then get their defaults, and `draws` that of 0.1.0.
 
     Raises: ModelError if the file is damaged.
     """
@@ -41,7 +42,7 @@ def read_record(path: Path) -> Record:
         raise ModelError(f"{path} is not the record of a run ({error}); use another --out") from None
     if missing:
         raise ModelError(f"{path} is not the record of a run: it lacks {', '.join(sorted(missing))}; use another --out")
-    return {**begun, "recipe": as_json(recipe)}
+    return {"draws": 1, **begun, "recipe": as_json(recipe)}
 
 
 def as_json(recipe: TrainRecipe) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from ipmodel.recipe import TrainRecipe
 from ipmodel.runs.checkpoint import FINAL, load_network
 from ipmodel.runs.record import (
     CHANGES_NO_NETWORK,
+    DRAWS,
     OF_TRAINING_ALONE,
     RUN,
     Record,
@@ -83,6 +84,7 @@ class Run:
             "recipe": as_json(self.recipe),
             "manifest_sha256": self.shard_set.manifest.sha256,
             "classes": list(self.classes),
+            "draws": DRAWS,
             "imagenet": {str(depth): weights_sha256(path) for depth, path in self.imagenet.items()},
         }
 
@@ -96,7 +98,12 @@ class Run:
         path = self.directory / RUN
         if not path.is_file():
             return
-        different = sorted(differences(deciding_part(read_record(path)), deciding_part(self.record)))
+        begun_with = read_record(path)
+        if begun_with["draws"] != DRAWS:
+            earlier = "whose phases draw their crops and frames in another way"
+            cure = "use another --out, or complete it with the version that began it"
+            raise ModelError(f"{self.directory} was begun by another version of ipmodel, {earlier}; {cure}")
+        different = sorted(differences(deciding_part(begun_with), deciding_part(self.record)))
         if different:
             begun = f"{self.directory} was begun with another {', '.join(different[:5])}"
             cure = "give the same --init" if different[0].startswith("imagenet") else "use another --out"

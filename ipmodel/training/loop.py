@@ -21,7 +21,7 @@ from ipmodel.data.clips import Clips, Draw, loader
 from ipmodel.data.inputs import network_input
 from ipmodel.data.sampling import Batches
 from ipmodel.errors import ModelError
-from ipmodel.networks.resnet import ResNet, Scores, channels_last, frozen
+from ipmodel.networks.resnet import ResNet, channels_last, frozen
 from ipmodel.process.distributed import Ranks
 from ipmodel.process.signals import StoppedError
 from ipmodel.recipe import TEACHER_MODALITY, Phase, TrainRecipe
@@ -160,7 +160,7 @@ def _begin(training: Training, ranks: Ranks) -> tuple[State, ResNet | None]:
 
 
 def _batches(training: Training, ranks: Ranks) -> Batches:
-    samples, batch, seed = len(training.clips), training.phase.batch, training.recipe.seed
+    samples, batch, seed = len(training.clips), training.phase.batch, training.clips.settings.seed
     return Batches(samples=samples, batch=batch, seed=seed, rank=ranks.rank, ranks=ranks.count)
 
 
@@ -195,7 +195,7 @@ def accumulate_gradients(
 
 
 def _loss_terms(training: Training, network: nn.Module, teacher: ResNet | None, batch: Batch) -> dict[str, Tensor]:
-    """Forward pass in bfloat16 on a GPU; the loss terms in float32."""
+    """Forward pass in bfloat16 on a GPU, except pooling and classifier; these and the loss terms in float32."""
     phase, settings, picture_px = training.phase, training.recipe.input, training.clips.picture_px
     device = batch.labels_B.device
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
@@ -205,10 +205,8 @@ def _loss_terms(training: Training, network: nn.Module, teacher: ResNet | None, 
             with torch.no_grad():
                 flow_BCTSS = network_input(batch, TEACHER_MODALITY, settings, picture_px=picture_px)
                 taught = teacher(flow_BCTSS)
-    scores = Scores(scores.logits.float(), scores.features.float())
     terms = {"classification": classification_loss(scores, batch.labels_B)}
     if teacher is not None:
-        taught = Scores(taught.logits.float(), taught.features.float())
         terms |= distillation_loss(scores, taught, phase.distillation)
     return terms
 

@@ -7,12 +7,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from ipmodel.data.clips import Clips, ClipSettings, clips_of
 from ipmodel.data.modality import architecture_of
-from ipmodel.data.sampling import Batches
+from ipmodel.data.sampling import Batches, phase_seed
 from ipmodel.errors import ModelError
 from ipmodel.networks.cost import multiply_adds
 from ipmodel.networks.resnet import ResNet, frozen, last_values
@@ -172,15 +171,15 @@ def _training_clips(run: Run, *, split: str, name: str) -> Clips:
     Raises: ModelError if the set lacks a column, or its train subset has no sample for this phase.
     """
     phase, recipe = run.recipe.phases[name], run.recipe
-    settings = ClipSettings(modalities=phase.modalities, segments=phase.segments, input=recipe.input, seed=recipe.seed)
+    seed = phase_seed(recipe.seed, name)
+    settings = ClipSettings(modalities=phase.modalities, segments=phase.segments, input=recipe.input, seed=seed)
     return clips_of(run.shard_set, settings, split=split, subset="train")
 
 
 def _initial_network(run: Run, *, split: str, name: str) -> ResNet:
     """A phase's network before its first step: from the phase that `init` names, from ImageNet, or random."""
     phase = run.recipe.phases[name]
-    number = list(run.recipe.phases).index(name)
-    torch.manual_seed(int(np.random.default_rng([run.recipe.seed, number]).integers(2**31)))
+    torch.manual_seed(phase_seed(run.recipe.seed, name))
     network = ResNet(architecture_of(phase), len(run.classes))
     if phase.init:
         earlier = trained_network(run, split=split, name=phase.init)

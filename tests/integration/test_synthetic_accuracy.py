@@ -20,6 +20,8 @@ EPOCHS = {  # and after which of them the rate falls
     "of_2d_3d": (4, [3]),
     "mr_2d_3d": (4, [3]),
     "i_stream": (12, [8, 10]),
+    "mr_2d_plain": (1, []),
+    "mr_2d_3d_plain": (1, []),
     "p_plain": (1, []),
 }
 

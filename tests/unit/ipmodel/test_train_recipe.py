@@ -1,7 +1,7 @@
 """Training recipes as data."""
 
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -32,11 +32,31 @@ def test_every_packaged_recipe_has_the_papers_phases(name: str) -> None:
         "mr_2d_3d": ("mr_2d_distilled", ""),
         "p_stream": ("mr_2d_3d", "of_2d_3d"),
         "i_stream": ("", ""),
-        "p_plain": ("mr_2d", ""),
+        "mr_2d_plain": ("mr_2d", ""),
+        "mr_2d_3d_plain": ("mr_2d_plain", ""),
+        "p_plain": ("mr_2d_3d_plain", ""),
     }
     assert p_stream.last_2d_stage == plain.last_2d_stage == "conv3" and p_stream.distillation.feature_weight == 50
     assert channels_of(p_stream) == 5 and channels_of(recipe.phases["of_2d_3d"]) == 2
-    assert set(recipe.streams) == {"i", "p", "p_plain", "of"}
+    assert set(recipe.streams) == {"i", "p", "p_2d", "p_plain", "of"}
+
+
+@pytest.mark.parametrize("name", [name for name in names("train") if name != "coviar"])
+def test_networks_that_are_compared_train_equally_long(name: str) -> None:
+    """With distillation, without, and the teacher: in 2D, in 3D, and so in all."""
+    recipe = load(TrainRecipe, "train", name)
+
+    def epochs(phase_name: str, kind: str) -> int:
+        phase = recipe.phases[phase_name]
+        own = phase.epochs if kind == ("2D" if phase.last_2d_stage == "conv5" else "3D") else 0
+        return own + (epochs(phase.init, kind) if phase.init else 0)
+
+    for kind in ("2D", "3D"):
+        assert epochs("p_stream", kind) == epochs("p_plain", kind) == epochs("of_2d_3d", kind) > 0
+    plain_of = {"mr_2d_distilled": "mr_2d_plain", "mr_2d_3d": "mr_2d_3d_plain", "p_stream": "p_plain"}
+    for distilled, plain in plain_of.items():
+        alike = replace(recipe.phases[plain], init="", teacher="")
+        assert replace(recipe.phases[distilled], init="", teacher="") == alike
 
 
 def test_the_paper_at_full_size() -> None:

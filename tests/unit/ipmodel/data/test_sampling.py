@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipmodel.data.sampling import Batches, epoch_order, middle_positions, random_positions, rng_of
+from ipmodel.data.sampling import (
+    Batches,
+    clip_rng,
+    epoch_order,
+    middle_positions,
+    phase_seed,
+    random_positions,
+    rng_of,
+)
 
 
 @given(st.integers(1, 300), st.integers(1, 25), st.integers(0, 2**32 - 1))
@@ -50,6 +58,21 @@ def test_order_depends_on_seed_and_epoch_and_can_be_entered_anywhere() -> None:
     assert len({tuple(order) for order in orders}) == 9 and all(sorted(o) == list(range(40)) for o in orders)
     batches = Batches(samples=40, batch=6, seed=1)
     assert list(batches.of(2, first_step=4)) == list(batches.of(2))[4:]
+
+
+def test_each_phase_draws_its_own_order_and_clips() -> None:
+    seeds = {phase_seed(seed, phase) for seed in range(3) for phase in ("of_2d_3d", "p_stream", "p_plain")}
+    assert len(seeds) == 9 and all(0 <= seed < 2**64 for seed in seeds)
+    orders = {tuple(epoch_order(40, seed=seed, epoch=0)) for seed in seeds}
+    clips = {tuple(clip_rng(seed, turn=0, sample=3).integers(2**31, size=4)) for seed in seeds}
+    assert len(orders) == len(clips) == 9
+
+
+@pytest.mark.parametrize("epoch", range(3))
+def test_the_first_sample_is_not_drawn_with_the_numbers_that_made_the_order(epoch: int) -> None:
+    """NumPy takes [seed, epoch] and [seed, epoch, 0] for the same seed."""
+    order = epoch_order(40, seed=7, epoch=epoch)
+    assert not np.array_equal(clip_rng(7, turn=epoch, sample=0).permutation(40), order)
 
 
 def test_too_few_samples_and_uneven_ranks_are_refused() -> None:

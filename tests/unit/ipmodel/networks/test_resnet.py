@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ipmodel.networks.cost import multiply_adds
-from ipmodel.networks.resnet import STAGES, Architecture, InputNorm, ResNet, Stage, last_values
+from ipmodel.networks.resnet import STAGES, Architecture, InputNorm, ResNet, Stage, frozen, last_values
 
 
 @pytest.mark.parametrize("depth", [18, 34, 50, 152])
@@ -84,3 +84,14 @@ def test_values_of_the_last_stage(stage: Stage, frames: int, size_px: int) -> No
     network.eval()(clip)
     (shape,) = shapes
     assert shape.numel() / 512 == last_values(architecture, frames=frames, size_px=size_px)
+
+
+def test_pooling_and_classifier_are_float32_within_autocast() -> None:
+    network = frozen(ResNet(Architecture(depth=18, channels=2), classes=5))
+    clip = torch.randn(2, 2, 2, 64, 64)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        scores = network(clip)
+        assert network.conv1(clip[:, :, 0]).dtype == torch.bfloat16
+    assert scores.logits.dtype == scores.features.dtype == torch.float32
+    assert torch.equal(scores.logits, network.fc(scores.features))
+    assert not torch.equal(scores.features, scores.features.bfloat16().float())

@@ -49,6 +49,16 @@ def test_of_runs_that_begin_at_once_one_is_written_and_the_others_are_refused(tm
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.json"]
 
 
+def test_a_run_of_an_earlier_version_is_not_gone_on_with(tmp_path: Path) -> None:
+    """Its phases drew the same crops and frames; the rest of it would not."""
+    make_set(tmp_path / "set")
+    run_of(tmp_path).begin()
+    path = tmp_path / "run/run.json"
+    path.write_text(json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key != "draws"}))
+    with pytest.raises(ModelError, match="was begun by another version of ipmodel, whose phases draw"):
+        run_of(tmp_path).begin()
+
+
 def test_a_name_that_is_no_utf8_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     make_set(tmp_path / "set")
     run = run_of(tmp_path, out=os.fsdecode(b"run\xff"))
