@@ -55,6 +55,15 @@ def test_a_hanging_ffmpeg_costs_only_its_video(command: list[str], tmp_path: Pat
     assert marked(OWN) == {} and list((tmp_path / "scratch").iterdir()) == []
 
 
+def test_an_ffmpeg_that_writes_for_ever_costs_only_its_video(command: list[str], tmp_path: Path) -> None:
+    wrapped_ffmpeg(tmp_path, first="exec yes", of="bad")
+    done = subprocess.run([*command, "--scheduler=none"], capture_output=True, text=True)
+    assert done.returncode == 3 and "any/bad.y4m: transcode_failed (transcode)" in done.stdout, done.stderr
+    assert "ffmpeg writes more than" in (tmp_path / "set/.build/report.json").read_text()
+    assert [sample.name for sample in ShardSet(tmp_path / "set").samples()] == ["any/good.y4m"]
+    assert marked(OWN) == {} and list((tmp_path / "scratch").iterdir()) == []
+
+
 @pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(
     ("end", "where"),
