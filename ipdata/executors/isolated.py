@@ -1,6 +1,6 @@
 """Extract videos in a long-lived child process: a video that crashes or hangs native code costs only itself.
 
-`ipdata/executors/guard.py` starts the child. The child reads pickled work from stdin and writes pickled outcomes to the
+`ipdata/executors/guard.py` starts the child. The child reads pickled calls from stdin and writes pickled results to the
 stdout that it was started with. Only the two processes use these pipes; nothing pickled is ever stored.
 """
 
@@ -14,12 +14,13 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
 
 from ipdata.errors import BuildError
 from ipdata.faults import MORE_MEMORY, ending_of, was_killed
-from ipdata.steps.extract import Failed, Outcome, Step, VideoTask, failed, run_step
+from ipdata.steps.extract import Failed, Outcome, Step, VideoTask, failed, run_step, run_steps
 from ipdata.steps.scratch import remove_abandoned
 
 LENGTH = ">Q"  # stands before each message: its size in bytes
@@ -29,6 +30,7 @@ START_S = 300.0  # for the imports of a child, on a slow file system
 END_S = 5.0  # for the guard to kill all that the child has started
 LONGEST_WAIT_S = 3600.0  # of one poll, which takes no number of ms that is larger than an int
 _of_this_thread = threading.local()
+T = TypeVar("T")
 
 
 class ChildDiedError(Exception):
@@ -40,20 +42,27 @@ class ChildDiedError(Exception):
 
 
 def run_step_in_child(task: VideoTask, step: Step, begun: Outcome | None, timeout_s: float) -> Outcome:
-    """Run `run_step` in this thread's child process. The child is started when needed, and replaced when it dies.
+    """Run `run_step` in this thread's child process, as `call_in_child` does.
 
-    If the child dies, the step is run once more in a new one. The video fails if that one dies by a fault of its own.
+    The video fails if that takes longer than timeout_s, or if the child dies twice by a fault of its own.
 
     Raises: BuildError if this machine cannot extract any video, or if the second child was killed from outside.
     """
     if isinstance(begun, Failed):
         return begun
+    return _outcome(task, timeout_s, run_step, task, step, begun)
+
+
+def run_steps_in_child(task: VideoTask, timeout_s: float) -> Outcome:
+    """Run all steps of a video in this thread's child process. Otherwise as run_step_in_child."""
+    return _outcome(task, timeout_s, run_steps, task)
+
+
+def _outcome(task: VideoTask, timeout_s: float, work: Callable[..., Outcome], *arguments: Any) -> Outcome:
     try:
-        return _child().run(task, step, begun, timeout_s)
-    except ChildDiedError:
-        pass
-    try:
-        return _child().run(task, step, begun, timeout_s)
+        return call_in_child(work, *arguments, timeout_s=timeout_s)
+    except TimeoutError:
+        return failed(task, "worker", "timeout", f"not done after {timeout_s:g} s")
     except ChildDiedError as death:
         if was_killed(death.status):
             name = task.video.name
@@ -61,11 +70,32 @@ def run_step_in_child(task: VideoTask, step: Step, begun: Outcome | None, timeou
         return failed(task, "worker", "crash", f"the extracting process ended twice, the second time with {death}")
 
 
+def call_in_child(function: Callable[..., T], *arguments: Any, timeout_s: float) -> T:
+    """Call a function in this thread's child process. The child is started when needed, and replaced when it dies.
+
+    If the child dies, the function is called once more in a new one.
+
+    Raises: TimeoutError; ChildDiedError if the second child dies too; BuildError if the function raises it.
+    """
+    with suppress(ChildDiedError):
+        return _child().call(function, *arguments, timeout_s=timeout_s)
+    return _child().call(function, *arguments, timeout_s=timeout_s)
+
+
 def _child() -> "Child":
     child: Child | None = getattr(_of_this_thread, "child", None)
     if child is None or not child.alive:
         child = _of_this_thread.child = Child()
     return child
+
+
+@contextmanager
+def child_ended() -> Iterator[None]:
+    """End this thread's child process after this block."""
+    try:
+        yield
+    finally:
+        end_child()
 
 
 def end_child() -> None:
@@ -107,28 +137,26 @@ class Child:
     def alive(self) -> bool:
         return self.process.poll() is None
 
-    def run(self, task: VideoTask, step: Step, begun: Outcome | None, timeout_s: float) -> Outcome:
-        """Run one step; return a Failed if that takes longer than timeout_s, the sending of the work included.
+    def call(self, function: Callable[..., T], *arguments: Any, timeout_s: float) -> T:
+        """Call a function of a module in the child.
 
-        Raises: ChildDiedError; BuildError if this machine cannot extract any video.
+        Raises: TimeoutError if that takes longer than timeout_s, the sending of the arguments included;
+            ChildDiedError; BuildError if the function raises it.
         """
         deadline_s = time.monotonic() + timeout_s
         try:
-            _send(self._stdin.fileno(), (task, step, begun), deadline_s)
+            _send(self._stdin.fileno(), (function, arguments), deadline_s)
             answer: Any = pickle.loads(_receive(self._stdout.fileno(), deadline_s))
-        except TimeoutError:
-            self.kill()
-            return failed(task, "worker", "timeout", f"not done after {timeout_s:g} s")
         except (EOFError, BrokenPipeError):
             raise ChildDiedError(self._ended()) from None
-        except BaseException:  # Ctrl-C, for example: a later answer must not be taken for that of another video
+        except BaseException:  # a timeout or Ctrl-C: a later answer must not be taken for that of another call
             self.kill()
             raise
         if isinstance(answer, BuildError):
             self.kill()  # that process may be what is broken, by its hold of a GPU for example
             raise answer
-        outcome: Outcome = answer
-        return outcome
+        result: T = answer
+        return result
 
     def _ended(self) -> int:
         """The status of the child after its death."""
@@ -196,7 +224,7 @@ def _end_with(guard: int) -> None:
 
 
 def main() -> None:
-    """The child: do one piece of work after another, until stdin ends."""
+    """The child: do one call after another, until stdin ends."""
     results = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a library that prints must not write into the pipe
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
@@ -211,8 +239,9 @@ def main() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _answer_to(work: tuple[VideoTask, Step, Outcome | None]) -> Outcome | BuildError:
+def _answer_to(call: tuple[Callable[..., T], tuple[Any, ...]]) -> T | BuildError:
+    function, arguments = call
     try:
-        return run_step(*work)
+        return function(*arguments)
     except BuildError as error:
         return error
