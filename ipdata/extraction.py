@@ -5,7 +5,6 @@ Each video is extracted in a child process, with the checks of a build. A video 
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from ipdata.columns.registry import column_build_of, packages_of
@@ -17,6 +16,7 @@ from ipdata.recipe import Limits, recorded_recipe
 from ipdata.steps.chosen import Choice, Frames, chosen_frames
 from ipdata.steps.encode import Clock
 from ipdata.steps.extract import Failed, VideoTask, failure_of, transcoded
+from ipdata.steps.scratch import scratch_dir
 from ipdata.video.tools import tools_here
 from shards.keys import key_of
 from shards.manifest import ColumnInfo
@@ -86,16 +86,18 @@ class Extraction:
             payload_dir=NOWHERE,
             ffmpeg=self._ffmpeg,
         )
-        return parts_in_child(task, partial(_parts_of, task, self._choose), self._timeout_s)
+        return parts_in_child(task, _parts_of, task, self._choose, timeout_s=self._timeout_s)
 
 
 def _parts_of(task: VideoTask, choose: Choose) -> Iterator[Part]:
     """What a child does. Raises: BuildError."""
+    assert isinstance(task.video.source, Path)
     try:
-        assert isinstance(task.video.source, Path)
-        sample, m4v = transcoded(task, task.video.source, Clock(), as_it_is=True)
-        yield sample
-        yield from chosen_frames(m4v, choose(sample), task.recipe, picture_types=sample.picture_types)
+        with scratch_dir() as scratch:
+            m4v = scratch / "video.m4v"
+            sample = transcoded(task, task.video.source, m4v, Clock(), as_it_is=True)
+            yield sample
+            yield from chosen_frames(m4v, choose(sample), task.recipe, picture_types=sample.picture_types)
     except Exception as error:
         yield failure_of(task, error)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Protocol
 
 from ipdata.video.decode import Picture
@@ -18,8 +19,8 @@ class Maker(Protocol):
         Returns the encoded frames that are ready, in order.
         """
 
-    def rest(self, m4v: bytes) -> Iterable[bytes]:
-        """The encoded frames that are left after the last picture. m4v: the bitstream that all were decoded from."""
+    def rest(self, m4v: Path) -> Iterable[bytes]:
+        """The encoded frames that are left after the last picture. m4v: the file of the bitstream with all of them."""
 
 
 class ColumnBuild:

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Protocol
 
 import cv2
@@ -117,7 +118,7 @@ class FlowMaker:
             self.waiting.append((previous.luma, picture.luma))
         return self._estimated() if len(self.waiting) == self.estimate.batch_pairs else []
 
-    def rest(self, m4v: bytes) -> list[bytes]:
+    def rest(self, m4v: Path) -> list[bytes]:
         return self._estimated() if self.waiting else []
 
     def _estimated(self) -> list[bytes]:

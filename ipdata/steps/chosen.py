@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ipdata.columns.registry import column_build_of
 from ipdata.recipe import BuildRecipe
@@ -20,17 +21,16 @@ class Frames:
     columns: dict[str, dict[int, bytes]]
 
 
-def chosen_frames(
-    m4v: bytes, choices: Sequence[Choice], recipe: BuildRecipe, *, picture_types: str
-) -> Iterator[Frames]:
+def chosen_frames(m4v: Path, choices: Sequence[Choice], recipe: BuildRecipe, *, picture_types: str) -> Iterator[Frames]:
     """Yield the frames of each choice, in order, as soon as its last picture is decoded.
 
-    choices: in order of time. A frame may be in several; it is kept until the last of these has been given away.
+    m4v: the file of the bitstream. choices: in order of time. A frame may be in several; it is kept until the last of
+    these has been given away.
 
     Raises: VideoError as encode_columns does; the last pictures are checked after the last choice was yielded.
     """
     check_picture_types(decode.coded_picture_types(m4v), picture_types)
-    columns = {name: _Column(name, choices, recipe, picture_types) for choice in choices for name in choice}
+    columns = {name: _Column(name, m4v, choices, recipe, picture_types) for choice in choices for name in choice}
     waiting = deque(enumerate(choices))
     for number, (picture, previous) in enumerate(checked_pairs(m4v, recipe, Clock(), picture_types=picture_types)):
         for column in columns.values():
@@ -47,7 +47,10 @@ def _last(choice: Choice) -> int:
 class _Column:
     """Makes the chosen frames of one column."""
 
-    def __init__(self, name: str, choices: Sequence[Choice], recipe: BuildRecipe, picture_types: str) -> None:
+    def __init__(
+        self, name: str, m4v: Path, choices: Sequence[Choice], recipe: BuildRecipe, picture_types: str
+    ) -> None:
+        self._m4v = m4v
         build, table = column_build_of(name), recipe.columns.get(name)
         self._maker = build.maker(table, **recipe.size)
         self._own = set(build.column.frame_numbers(picture_types))
@@ -69,7 +72,7 @@ class _Column:
     def taken(self, numbers: Sequence[int], place: int) -> dict[int, bytes]:
         """The frames of the choice at this place. Those that no later choice has are forgotten."""
         if any(number not in self._made for number in numbers):
-            self._take(list(self._maker.rest(b"")))  # a maker that collects frames gives them away now
+            self._take(list(self._maker.rest(self._m4v)))  # a maker that collects frames gives them away now
         frames = {number: self._made[number] for number in numbers}
         self._made = {number: frame for number, frame in self._made.items() if self._chosen[number] > place}
         return frames

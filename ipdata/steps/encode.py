@@ -33,7 +33,7 @@ class Clock:
 
 
 def encode_columns(
-    m4v: bytes,
+    m4v: Path,
     columns: Mapping[str, Path],
     recipe: BuildRecipe,
     clock: Clock,
@@ -42,7 +42,7 @@ def encode_columns(
 ) -> dict[str, PayloadFile]:
     """Make the payload of each column, in one pass over a bitstream that must have pictures of these types ("IPPP...").
 
-    columns: column -> the file that its payload is written to.
+    m4v: the file of the bitstream. columns: column -> the file that its payload is written to.
 
     Raises: VideoError if it has other pictures, which is checked before any is decoded; or if some do not decode.
     """
@@ -64,7 +64,7 @@ def encode_columns(
 
 
 def _add_pictures(
-    m4v: bytes,
+    m4v: Path,
     makers: Mapping[str, Maker],
     spools: Mapping[str, Spool],
     recipe: BuildRecipe,
@@ -79,7 +79,7 @@ def _add_pictures(
 
 
 def checked_pairs(
-    m4v: bytes, recipe: BuildRecipe, clock: Clock, *, picture_types: str
+    m4v: Path, recipe: BuildRecipe, clock: Clock, *, picture_types: str
 ) -> Iterator[tuple[Picture, Picture]]:
     """Decode a bitstream; yield each picture with the one before it. The first picture comes with itself.
 
@@ -111,7 +111,7 @@ def check_picture_types(found: str, expected: str) -> None:
         raise VideoError("transcode", "picture_types", f"expected {expected}, got {found}")
 
 
-def _pairs(m4v: bytes, clock: Clock) -> Iterator[tuple[Picture, Picture]]:
+def _pairs(m4v: Path, clock: Clock) -> Iterator[tuple[Picture, Picture]]:
     """Yield each picture with the one before it. The first picture, an I-frame, comes with itself."""
     decoded = decode.pictures(m4v)
     previous: Picture | None = None

@@ -85,7 +85,7 @@ FOLDERS = {
         "report": {"executors", "steps"},
         "run": {"errors", "executors", "progress", "report", "steps"},
         "publish": {"errors", "report", "steps"},
-        "estimate": {"errors", "steps", "video"},
+        "estimate": {"errors", "executors", "steps", "video"},
         "build": {
             *("columns", "datasets", "errors", "executors", "progress"),
             *("publish", "recipe", "report", "run", "steps", "video"),
