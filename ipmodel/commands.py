@@ -123,16 +123,16 @@ def _show(model: "Model", found: "Iterator[Found]", total: int, options: dict[st
             click.echo(shown.json_line(answer, explain=explain))
         elif not isinstance(answer, Unpredicted) and options["as_csv"]:
             click.echo(shown.csv_line(answer, names))
-        elif not isinstance(answer, Unpredicted) and one.windows == 1:
+        elif not isinstance(answer, Unpredicted) and one.spans == 1:
             click.echo(shown.block_of(answer, explain=explain))
         elif not isinstance(answer, Unpredicted):
             if one.job != last_job:
-                click.echo(f"{answer.video}: {one.windows} windows")
+                click.echo(f"{answer.video}: {one.spans} spans")
             click.echo(shown.line_of(answer, explain=explain))
         if page is not None:
             page.add(one)
         last_job = one.job
-        done = one.job + (one.number + 1) / one.windows
+        done = one.job + (one.number + 1) / one.spans
         progress.advance_to(done, f"{one.job + 1} of {total} videos, {done / progress.elapsed_s:.1f} videos/s")
     if page is not None:
         say(f"page: {page.close()}")

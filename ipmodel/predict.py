@@ -45,8 +45,8 @@ class Model(Streams):
         """
         return _only(self.predict_all([video]))
 
-    def predict_windows(self, video: str | Path, *, every_s: float) -> list[Prediction]:
-        """What the model says of each window of `every_s` seconds of a video. Raises: ModelError as `predict`."""
+    def predict_spans(self, video: str | Path, *, every_s: float) -> list[Prediction]:
+        """What the model says of each span of `every_s` seconds of a video. Raises: ModelError as `predict`."""
         return [_sound(found) for found in self.predict_all([video], every_s=every_s)]
 
     def predict_all(
@@ -54,7 +54,7 @@ class Model(Streams):
     ) -> Iterator[Prediction | Unpredicted]:
         """What the model says of each video, in their order, with an Unpredicted for one that fails.
 
-        Several videos are decoded at a time. every_s: one prediction for each window of so many seconds.
+        Several videos are decoded at a time. every_s: one prediction for each span of so many seconds.
 
         Raises: ModelError if this machine cannot predict.
         """
@@ -89,11 +89,11 @@ def predictions_of_videos(
     video_timeout_s: float = VIDEO_TIMEOUT_S,
     ffmpeg: str | None = None,
 ) -> Iterator[Found]:
-    """What a model says of each video, or of each window of `every_s` seconds, in order.
+    """What a model says of each video, or of each span of `every_s` seconds, in order.
 
     videos: paths. Each is transcoded and decoded in a child process exactly as the model's data was; the checks and the
     reasons of a failure are those of a build. workers: videos that are decoded at a time; None: one for each core.
-    video_timeout_s: for the transcode of a video, and for each window.
+    video_timeout_s: for the transcode of a video, and for each span.
 
     Raises: ModelError if this machine cannot predict, or packages are missing.
     """

@@ -1,4 +1,4 @@
-"""What a model says of a video, or of a window of it: scores, probabilities, the best classes. Needs NumPy alone."""
+"""What a model says of a video, or of a span of it: scores, probabilities, the best classes. Needs NumPy alone."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -44,7 +44,7 @@ class Opinion:
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """What a model says of a video, or of one window of it."""
+    """What a model says of a video, or of one span of it."""
 
     video: str  # its path as it was given, or its name in the set
     start_s: float

@@ -42,7 +42,7 @@ def chosen_samples(model: Streams, shard_set: ShardSet, *, split: str | None, su
 def predictions_of_samples(
     model: Streams, shard_set: ShardSet, samples: list[Sample], *, every_s: float | None = None
 ) -> Iterator[Found]:
-    """What a model says of each sample, or of each window of `every_s` seconds, in order. They are called by name.
+    """What a model says of each sample, or of each span of `every_s` seconds, in order. They are called by name.
 
     Raises: ShardError for damaged bytes; ModelError.
     """

@@ -25,7 +25,7 @@ class Page:
             raise ModelError(f"{directory}: is not empty and has no {PAGE}; name a new directory for the page")
         self._directory, self._model, self._explain = directory, model, explain
         self._entries: dict[int, Entry] = {}
-        self._kept: dict[int, bytes] = {}  # frame number -> I-frame, of some windows of the video that is shown now
+        self._kept: dict[int, bytes] = {}  # frame number -> I-frame, of some spans of the video that is shown now
         (directory / PICTURES).mkdir(parents=True, exist_ok=True)
 
     def add(self, found: Found) -> None:
@@ -56,20 +56,20 @@ class Page:
             self._draw(entry, found, answer)
 
     def _draw(self, entry: Entry, found: Found, answer: Prediction) -> None:
-        """Draw the video's sheet: of one prediction, or once there are all windows, an I-frame of some of these."""
+        """Draw the video's sheet: of one prediction, or once there are all spans, an I-frame of some of these."""
         assert found.sample is not None
         name, columns = f"{found.job:05d}.jpg", self._model.columns
-        if found.windows == 1 or "iframe" not in columns:
+        if found.spans == 1 or "iframe" not in columns:
             if not entry.sheet:
                 sheet = first_sheet(answer, found.sample, found.encoded, columns, self._model.looks)
                 entry.sheet = "" if sheet is None else self._write(name, sheet)
             return
         if found.number == 0:
             self._kept = {}  # what another video left that failed before its end
-        own, count = found.encoded.get("iframe", {}), min(SHOWN, found.windows)
-        if own and found.number in {(2 * part + 1) * found.windows // (2 * count) for part in range(count)}:
+        own, count = found.encoded.get("iframe", {}), min(SHOWN, found.spans)
+        if own and found.number in {(2 * part + 1) * found.spans // (2 * count) for part in range(count)}:
             self._kept |= [(number, own[number]) for number in sorted(own)][len(own) // 2 :][:1]
-        if found.number == found.windows - 1 and self._kept:
+        if found.number == found.spans - 1 and self._kept:
             frames = {"iframe": self._kept}
             sheet = sheet_of(entry.name, found.sample, frames, columns, ["iframe"], sorted(self._kept))
             entry.sheet = self._write(name, sheet)

@@ -1,4 +1,4 @@
-"""Which frames of a video each stream looks at: those of an evaluation, of the whole video or of each window.
+"""Which frames of a video each stream looks at: those of an evaluation, of the whole video or of each span.
 
 Needs no PyTorch: it also runs in the processes that decode.
 """
@@ -35,22 +35,22 @@ class Span:
 
 
 def spans_of(sample: Sample, every_s: float | None) -> list[Span]:
-    """The whole video, or its windows of `every_s` seconds. A rest shorter than half a window belongs to the last one.
+    """The whole video, or its spans of `every_s` seconds. A rest shorter than half a span belongs to the last one.
 
-    A window without a frame, as where a video's frame rate varies, is left out.
+    A span without a frame, as where a video's frame rate varies, is left out.
     """
     times_s = frame_times_s(sample)
     end_s = times_s[-1] + _interval_s(times_s, sample)
     if every_s is None:
         return [Span(first=0, stop=sample.frames, start_s=0.0, stop_s=end_s)]
-    windows = max(int(end_s / every_s + 0.5), 1)
+    count = max(int(end_s / every_s + 0.5), 1)
     first_frames, number = [0], 0
-    for window in range(1, windows):
-        while number < sample.frames and times_s[number] < window * every_s:
+    for place in range(1, count):
+        while number < sample.frames and times_s[number] < place * every_s:
             number += 1
         first_frames.append(number)
     edges = list(pairwise([*first_frames, sample.frames]))
-    starts_s = [window * every_s for window in range(windows)]
+    starts_s = [place * every_s for place in range(count)]
     stops_s = [*starts_s[1:], end_s]
     return [
         Span(first=first, stop=stop, start_s=start_s, stop_s=stop_s)
@@ -80,7 +80,7 @@ def _interval_s(times_s: Sequence[float], sample: Sample) -> float:
 def numbers_of(sample: Sample, span: Span, look: Look) -> dict[str, list[int]]:
     """Column -> the frame numbers that a stream looks at, in order, as often as it does; {} if it can see none.
 
-    Where a window has no I-frame, the last one before it is taken.
+    Where a span has no I-frame, the last one before it is taken.
     """
     numbers = {}
     for name in look.columns:

@@ -55,7 +55,7 @@ def page_of(entries: Sequence[Entry], model: Streams) -> str:
 
 
 def _rows(entry: Entry, names: Sequence[str], classes: Sequence[str], *, with_truth: bool) -> str:
-    """The table's body of one video: a line with its best classes, or a timeline and a line for each window."""
+    """The table's body of one video: a line with its best classes, or a timeline and a line for each span."""
     if not entry.answers:
         return ""
     picture = f'<img loading="lazy" src="{html.escape(entry.sheet)}" alt="">' if entry.sheet else ""
@@ -91,7 +91,7 @@ def _cell(text: str, key: str, kind: str) -> str:
 
 
 def _guesses(top: Sequence[Guess], classes: Sequence[str], *, best_alone: bool) -> str:
-    """The best classes; of a window the best one alone, and the others where the mouse points at it."""
+    """The best classes; of a span the best one alone, and the others where the mouse points at it."""
     if not best_alone:
         return "".join(_guess(guess, classes) for guess in top)
     title = "\n".join(f"{guess.class_name} {100 * guess.probability:.1f} %" for guess in top)
@@ -106,7 +106,7 @@ def _guess(guess: Guess, classes: Sequence[str]) -> str:
 
 
 def _timeline(answers: Sequence[Answer], classes: Sequence[str]) -> str:
-    """A bar along the video's time: a segment for each window, as high as its class is probable; and a legend."""
+    """A line along the video's time: a bar for each span, as high as its class is probable; and a legend."""
     end_s = answers[-1].stop_s
     parts: list[str] = []
     lengths_s: dict[str, float] = {}

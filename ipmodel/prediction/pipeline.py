@@ -22,11 +22,11 @@ NO_FRAMES = "no_frames (predict): none of the model's streams can see it, becaus
 
 @dataclass(frozen=True, kw_only=True)
 class Cut:
-    """A video, or a window of it, as clips."""
+    """A video, or a span of it, as clips."""
 
     sample: Sample
-    number: int  # of the window
-    windows: int
+    number: int  # of the span
+    spans: int
     span: Span
     encoded: Encoded
     looked_at: dict[str, dict[str, list[int]]]  # stream -> column -> frame numbers
@@ -39,8 +39,8 @@ class Found:
 
     job: int  # the number of its video
     answer: Prediction | Unpredicted
-    number: int = 0  # of the window
-    windows: int = 1
+    number: int = 0  # of the span
+    spans: int = 1
     sample: Sample | None = None
     encoded: Encoded = field(default_factory=dict, repr=False)
 
@@ -55,7 +55,7 @@ def predictions(
     threads: int,
     at_end: Callable[[], None] = lambda: None,
 ) -> Generator[Found, None, None]:
-    """Yield what the model says of each video, or of each of its windows, in order.
+    """Yield what the model says of each video, or of each of its spans, in order.
 
     read: gives the frames of a video. name_of: how answers call it. at_end: as for `in_flight`.
 
@@ -75,7 +75,7 @@ def predictions(
 def _cuts(
     model: Streams, read: Callable[[Job], Iterator[Read]], every_s: float | None, job: Job
 ) -> Iterator[Cut | Unpredicted]:
-    """A video's windows as clips, or why it cannot be predicted."""
+    """A video's spans as clips, or why it cannot be predicted."""
     sample: Sample | None = None
     spans: list[Span] = []
     number = 0
@@ -93,7 +93,7 @@ def _cuts(
         yield Cut(
             sample=sample,
             number=number,
-            windows=len(spans),
+            spans=len(spans),
             span=spans[number],
             encoded=part,
             looked_at=looked_at,
@@ -112,7 +112,7 @@ def _found(
 ) -> Found:
     if isinstance(cut, Unpredicted):
         return Found(job=number, answer=cut)
-    name, found = name_of(jobs[number], cut.sample), partial(Found, job=number, number=cut.number, windows=cut.windows)
+    name, found = name_of(jobs[number], cut.sample), partial(Found, job=number, number=cut.number, spans=cut.spans)
     opinions = model.opinions(scored.logits)
     if not opinions:
         return found(answer=Unpredicted(video=name, stage="predict", code="no_frames", reason=NO_FRAMES))

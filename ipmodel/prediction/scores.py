@@ -24,7 +24,7 @@ Numbers = Mapping[str, Sequence[int]]  # column -> frame numbers, in order
 
 
 def clips_of(stream: Stream, encoded: Encoded, numbers: Numbers) -> list[Clip]:
-    """The clips of a video, or of a window of it, for one stream: one for each crop.
+    """The clips of a video, or of a span of it, for one stream: one for each crop.
 
     Raises: ShardError if a frame does not decode.
     """
@@ -46,7 +46,7 @@ def clips_of(stream: Stream, encoded: Encoded, numbers: Numbers) -> list[Clip]:
 
 
 class Scored:
-    """What the streams say of one video, or of one window: means over crops, by stream."""
+    """What the streams say of one video, or of one span: means over crops, by stream."""
 
     def __init__(self, clips: Mapping[str, int]) -> None:
         """clips: how many each stream will see."""

@@ -39,7 +39,7 @@ def _cell(guess: Guess) -> str:
 
 
 def line_of(found: Prediction, *, explain: bool = False) -> str:
-    """A window of a video on one line: when, the answer, and what each stream says."""
+    """A span of a video on one line: when, the answer, and what each stream says."""
     own = [f"{name}: {_short(opinion.top(1)[0])}" for name, opinion in found.opinions.items() if name != found.by]
     when = f"{clock(found.start_s):>8} to {clock(found.stop_s):>8}"
     line = f"  {when}  {_cell(found.top[0])}   {'   '.join(own)}".rstrip()

@@ -84,7 +84,7 @@ def test_a_machine_that_lacks_something_stops_all() -> None:
         parts_of(unreliable_parts.refusing_at, 1, 5)
 
 
-def test_memory_is_that_of_a_window_however_long_the_video_is(tmp_path: Path) -> None:
+def test_memory_is_that_of_a_span_however_long_the_video_is(tmp_path: Path) -> None:
     looks = (
         Look(stream="i", columns=("iframe",), segments=2),
         Look(stream="p", columns=("mv", "residual"), segments=4),

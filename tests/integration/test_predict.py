@@ -169,13 +169,13 @@ def test_what_is_no_model_is_named(trained: Path, tmp_path: Path) -> None:
     assert done.returncode == 1 and "is torn, or no network's file" in done.stderr, done.stderr
 
 
-def test_windows_of_a_video_are_predicted_one_by_one(model: Model, sources: list[Path]) -> None:
-    windows = model.predict_windows(sources[0], every_s=0.2)  # 14 frames at 25 a second
-    assert [(round(own.start_s, 2), round(own.stop_s, 2)) for own in windows] == [(0, 0.2), (0.2, 0.4), (0.4, 0.56)]
-    assert all(own.opinions.keys() == {"i+p", "i+of", "i", "p", "of"} for own in windows)
-    assert windows[1].looked_at["i"] == {"iframe": [0]}
-    assert windows[2].looked_at["i"] == {"iframe": [12]}
-    assert windows[2].looked_at["p"]["mv"] == [10, 11, 13]
+def test_spans_of_a_video_are_predicted_one_by_one(model: Model, sources: list[Path]) -> None:
+    spans = model.predict_spans(sources[0], every_s=0.2)  # 14 frames at 25 a second
+    assert [(round(own.start_s, 2), round(own.stop_s, 2)) for own in spans] == [(0, 0.2), (0.2, 0.4), (0.4, 0.56)]
+    assert all(own.opinions.keys() == {"i+p", "i+of", "i", "p", "of"} for own in spans)
+    assert spans[1].looked_at["i"] == {"iframe": [0]}
+    assert spans[2].looked_at["i"] == {"iframe": [12]}
+    assert spans[2].looked_at["p"]["mv"] == [10, 11, 13]
 
 
 def test_features_are_those_of_each_stream(model: Model, sources: list[Path]) -> None:
@@ -217,7 +217,7 @@ def test_the_page_shows_each_video_with_its_pictures(
     assert "p looked at frames" in page
 
 
-def test_the_page_of_windows_has_a_timeline(evaluated: Path, sources: list[Path], tmp_path: Path) -> None:
+def test_the_page_of_spans_has_a_timeline(evaluated: Path, sources: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "page"
     done = run_predict(evaluated, sources[0], "--every=0.2", f"--html={out}", form="--csv")
     assert done.returncode == 0 and len(done.stdout.splitlines()) == 4, done.stderr

@@ -15,7 +15,7 @@ from shards.columns import COLUMNS
 from shards.schema import Sample
 
 QUICK = ("flow.warps=1", "flow.outer_iterations=1")
-# Windows in order of time: with several GOPs, a GOP of which nothing is wanted, frames in two windows, nothing at all.
+# Spans in order of time: with several GOPs, a GOP of which nothing is wanted, frames in two spans, nothing at all.
 CHOICES = [
     {"iframe": [0], "mv": [3, 7], "residual": [3, 7], "flow": [1, 7]},
     {"iframe": [0], "mv": [11], "residual": [11]},

@@ -1,4 +1,4 @@
-"""Which frames streams look at: whole videos as evaluations do, windows by time."""
+"""Which frames streams look at: whole videos as evaluations do, spans by time."""
 
 from dataclasses import replace
 
@@ -64,7 +64,7 @@ def test_a_video_of_one_frame_shows_the_p_stream_nothing() -> None:
     assert choices_of(video, looks=(LOOK_P,), every_s=None) == [{}]
 
 
-def test_windows_divide_a_video_and_a_short_rest_joins_the_last_one() -> None:
+def test_spans_divide_a_video_and_a_short_rest_joins_the_last_one() -> None:
     spans = spans_of(sample(110), 1.0)  # 4.4 s
     assert [(span.first, span.stop) for span in spans] == [(0, 25), (25, 50), (50, 75), (75, 110)]
     assert [(span.start_s, span.stop_s) for span in spans] == [(0, 1), (1, 2), (2, 3), (3, 4.4)]
@@ -73,14 +73,14 @@ def test_windows_divide_a_video_and_a_short_rest_joins_the_last_one() -> None:
     assert len(spans_of(sample(5), 60.0)) == 1
 
 
-def test_a_window_without_an_i_frame_takes_the_last_one_before_it() -> None:
+def test_a_span_without_an_i_frame_takes_the_last_one_before_it() -> None:
     video = sample(30)
     assert numbers_of(video, Span(first=13, stop=20, start_s=0, stop_s=1), LOOK_I) == {"iframe": [12] * 4}
     second = choices_of(video, looks=(LOOK_I, LOOK_P), every_s=0.2)[1]  # frames 5 to 9
     assert second["iframe"] == [0] and min(second["mv"]) >= 5
 
 
-def test_windows_go_by_the_times_of_the_source() -> None:
+def test_spans_go_by_the_times_of_the_source() -> None:
     slow = sample(10, source_time_base="1/10", source_pts=[number * 10 for number in range(10)])  # a frame a second
     assert frame_times_s(slow) == [float(number) for number in range(10)]
     assert [(span.first, span.stop) for span in spans_of(slow, 2.0)] == [(0, 2), (2, 4), (4, 6), (6, 8), (8, 10)]
@@ -96,7 +96,7 @@ def test_without_timestamps_that_rise_the_frame_rate_counts(pts: list[int]) -> N
 
 @pytest.mark.parametrize("frames", [1, 2, 13, 100, 333])
 @pytest.mark.parametrize("every_s", [0.04, 0.3, 1.0, 7.0])
-def test_windows_hold_every_frame_once(frames: int, every_s: float) -> None:
+def test_spans_hold_every_frame_once(frames: int, every_s: float) -> None:
     spans = spans_of(sample(frames), every_s)
     assert [number for span in spans for number in range(span.first, span.stop)] == list(range(frames))
     choices = choices_of(sample(frames), looks=(LOOK_I, replace(LOOK_P, segments=1)), every_s=every_s)
