@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from ipdata import commands
-from ipdata.commands import placement_of, placement_options, recipe_options
+from ipdata.commands import placement_of, placement_options, recipe_options, timeout_option
 from ipdata.errors import BuildError, StrictError
 from ipdata.kernels.parameters import Backend
 from pipelines import RecipeError
@@ -152,6 +152,7 @@ def _print_names(what: str, all_names: Sequence[str], *, shown: int = SHOWN_NAME
 
 @main.command()
 @_request_options
+@timeout_option
 def plan(**options: Any) -> None:
     """Print what `build` would make and cost: videos, frames, shards, bytes, core-hours. Writes nothing."""
     from ipdata.build import checked_tools, plan_of
@@ -175,7 +176,7 @@ def _print_plan(request: "Request", made: "Plan", tools: dict[str, str]) -> None
         click.echo(f"{split:9} " + ", ".join(f"{subsets.count(name)} {name}" for name in ("train", "test", "unused")))
     _print_unmatched(made.listing)
     _print_names("tested videos are also trained on", [str(leak) for leak in leaks_of(made.videos.values())])
-    cost = estimate(made, request.columns, tools, ffmpeg=request.ffmpeg)
+    cost = estimate(made, request.columns, tools, ffmpeg=request.ffmpeg, timeout_s=request.placement.timeout_s)
     if cost is None:
         click.echo("estimate  none: none of the probed videos can be extracted")
         return

@@ -1,7 +1,8 @@
-"""The command line: `ipmodel train`, `eval`, `fuse`, `info`.
+"""The command line: `ipmodel train`, `eval`, `predict`, `package`, `fuse`, `info`.
 
-Exit status: 0 done; 1 refused, with nothing lost; 2 wrong usage; 75 stopped by SIGTERM, with the state saved; 130
-interrupted. After 75 and 130, run the same command again to continue. torchrun reports any failure as 1.
+Exit status: 0 done; 1 refused, with nothing lost; 2 wrong usage; 3 predicted, but some videos failed; 75 stopped by
+SIGTERM, with the state saved; 130 interrupted. After 75 and 130, run the same command again to continue. torchrun
+reports any failure as 1.
 """
 
 import json
@@ -11,6 +12,7 @@ from typing import Any
 
 import click
 
+from ipmodel import commands
 from ipmodel.errors import ModelError
 from ipmodel.process.exits import EXPECTED, RESUME, text_of
 from ipmodel.process.signals import StoppedError
@@ -28,11 +30,11 @@ from shards.terminal import CommandGroup, end_bar, say, say_done, sigterm_noted
     goes_on={
         "train": "run the same command again to continue from the last checkpoint",
         "eval": "run the same command again; it scores all videos anew",
-        "fuse": "run the same command again",
+        **dict.fromkeys(("fuse", "predict", "package"), "run the same command again"),
     },
 )
 def main() -> None:
-    """Train the networks of the paper from a shard set, evaluate them, and fuse their scores."""
+    """Train the networks of the paper from a shard set, evaluate them, and predict videos with them."""
 
 
 def _run_of(out: Path, shards: str, recipe: str, overrides: tuple[str, ...], init: tuple[str, ...]) -> Any:
@@ -70,8 +72,8 @@ def _run_of(out: Path, shards: str, recipe: str, overrides: tuple[str, ...], ini
 @click.option(
     "--reuse",
     multiple=True,
-    metavar="RUN:PHASE",
-    help="take this phase from another run, if it is the network that would be trained here; repeatable",
+    metavar="RUN:PHASE|FILE",
+    help="take this phase, or this network, if it is the one that would be trained here; repeatable",
 )
 @click.pass_context
 def train(
@@ -153,7 +155,7 @@ def evaluate(directory: Path, shards: str | None, splits: str, overrides: tuple[
         figures = {opened.split_dir(split).name: _figures(opened, split, own, results, progress) for split in chosen}
         if own.first:
             end_bar()
-            _report(figures, opened.shard_set.manifest, results)
+            _report(figures, opened, results)
             say_done(begun_s)
 
 
@@ -179,11 +181,13 @@ def _figures(run: Any, split: str, own: Any, results: Path, progress: Any) -> di
     return {name: figures_of(table, subset) for name, table in tables.items()}
 
 
-def _report(figures: dict[str, Any], manifest: Any, results: Path) -> None:
+def _report(figures: dict[str, Any], run: Any, results: Path) -> None:
     from ipmodel.evaluation.report import MEASURES, coverage_line, coverage_of, means_of, table_of
+    from ipmodel.runs.record import tested_sha256
 
-    coverage = coverage_of(manifest)
-    written = {"splits": figures, "mean": means_of(figures), "coverage": coverage}
+    manifest = run.shard_set.manifest
+    coverage, tested = coverage_of(manifest), tested_sha256(run.recipe)
+    written = {"splits": figures, "mean": means_of(figures), "coverage": coverage, "tested_sha256": tested}
     data = (json.dumps(written, indent=1) + "\n").encode()
     write_published(results / "eval.json", data, temporary_dir=results)
     for measure in MEASURES:
@@ -225,6 +229,9 @@ def info(frames: int, size_px: int, classes: int) -> None:
 
     click.echo(info_table(frames=frames, size_px=size_px, classes=classes))
 
+
+for command in (commands.predict, commands.package):
+    main.add_command(command)
 
 if __name__ == "__main__":
     main()

@@ -136,11 +136,10 @@ def ipdata() -> Run:
 
 @pytest.fixture
 def without_child(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Builds without a cluster extract in this process, because a child would not know what a test has changed here."""
-    from ipdata.executors import here
-    from ipdata.steps.extract import run_step
+    """Extract in this process where no cluster does: a child would not know what a test has changed here."""
+    from ipdata.executors import isolated
 
-    monkeypatch.setattr(here, "run_step_in_child", lambda task, step, begun, _: run_step(task, step, begun))
+    monkeypatch.setattr(isolated, "call_in_child", lambda function, *arguments, timeout_s: function(*arguments))
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,6 @@ import numpy as np
 from shards import canonical, motion
 from shards.arrays import I16, U8
 from shards.columns import COLUMNS, Payload, column_of
-from shards.columns.payload import joined
 from shards.keyindex import KeyPlace, write_key_index
 from shards.keys import key_of, order_of
 from shards.layout import MANIFEST
@@ -131,7 +130,13 @@ def payload_of(name: str, values: Sequence[np.ndarray], *, width: int, height: i
     """The payload of a column's values, frame by frame, as a build would encode them."""
     column, encoding = column_of(name), ENCODINGS[name]
     frames = [column.encode(column.store(frame, encoding), encoding) for frame in values]
-    return column.join(frames, width=width, height=height)
+    return joined(frames, header=column.header(len(frames), width=width, height=height))
+
+
+def joined(frames: Sequence[bytes], *, header: bytes = b"") -> Payload:
+    """The payload of encoded frames: the header, then one frame after another."""
+    offsets = np.cumsum([0, *map(len, frames)]).tolist()
+    return Payload(data=header + b"".join(frames), frames=offsets, header=len(header))
 
 
 def _fake_picture(name: str, number: int) -> bytes:

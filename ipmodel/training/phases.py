@@ -22,6 +22,7 @@ from ipmodel.networks.weights import from_imagenet, inflate
 from ipmodel.process.distributed import Ranks
 from ipmodel.process.signals import StoppedError
 from ipmodel.runs.checkpoint import remove_checkpoints, remove_unfinished
+from ipmodel.runs.describe import describe
 from ipmodel.runs.preflight import check_files
 from ipmodel.runs.progress import TrainingProgress, Work
 from ipmodel.runs.record import RUN
@@ -159,6 +160,7 @@ def training_of(run: Run, *, split: str, name: str) -> Training:
         teacher=frozen(trained_network(run, split=split, name=phase.teacher)) if phase.teacher else None,
         directory=run.phase_dir(split, name),
         validation=_validation_clips(run, split=split, name=name),
+        description=describe(run, split=split, phase=name),
     )
 
 

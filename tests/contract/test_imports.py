@@ -14,7 +14,10 @@ MAY_IMPORT = {
     "ipdata": {"shards", "pipelines"},
     "ipmodel": {"shards", "pipelines"},
 }
-EXCEPTION = ("ipmodel/predict.py", "ipdata.steps.extract")  # only inside a function, and needs the extra build
+EXCEPTION = (
+    "ipmodel/predict.py",
+    ("ipdata.extraction", "ipdata.errors"),
+)  # only inside a function, and needs the extra build
 ONE_FILE_EACH = {
     "av": ("ipdata/", {"av"}),
     "dask": ("ipdata/", {"dask", "distributed"}),
@@ -82,13 +85,14 @@ FOLDERS = {
         "report": {"executors", "steps"},
         "run": {"errors", "executors", "progress", "report", "steps"},
         "publish": {"errors", "report", "steps"},
-        "estimate": {"errors", "steps", "video"},
+        "estimate": {"errors", "executors", "steps", "video"},
         "build": {
             *("columns", "datasets", "errors", "executors", "progress"),
             *("publish", "recipe", "report", "run", "steps", "video"),
         },
         "received": {"datasets", "errors", "steps", "video"},
         "prove": {"columns", "errors", "executors", "progress", "received", "recipe", "report", "steps", "video"},
+        "extraction": {"columns", "datasets", "errors", "executors", "recipe", "steps", "video"},
         "begun": {"errors"},
         "place": {"begun", "errors", "received", "steps"},
         "extension": {"begun", "errors", "received", "recipe", "report", "steps"},
@@ -112,9 +116,12 @@ FOLDERS = {
         "runs": {"data", "errors", "networks", "process", "recipe"},
         "training": {"data", "errors", "networks", "process", "recipe", "runs"},
         "evaluation": {"data", "errors", "networks", "process", "recipe", "runs"},
-        "cli": {"errors", "evaluation", "networks", "process", "recipe", "runs", "training"},
+        "prediction": {"data", "errors", "evaluation", "networks", "process", "recipe", "runs"},
+        "predict": {"errors", "prediction"},
+        "commands": {"errors", "predict", "prediction"},
+        "cli": {"commands", "errors", "evaluation", "networks", "process", "recipe", "runs", "training"},
         "__main__": {"cli"},
-        "__init__": set(),
+        "__init__": {"predict"},
     },
 }
 

@@ -107,9 +107,8 @@ def test_a_gpu_that_fails_is_no_fault_of_the_videos(tmp_path: Path) -> None:
     """The build stops and names the reason; it counts no video as failed."""
     broken = (
         "import ipdata.kernels.tvl1_cuda as t, ipdata.cli\n"
-        "from ipdata.executors import here\n"
-        "from ipdata.steps.extract import run_step\n"
-        "here.run_step_in_child = lambda *work: run_step(*work[:3])\n"  # a child would not know of the next change
+        "from ipdata.executors import isolated\n"  # a child would not know of the change below
+        "isolated.call_in_child = lambda function, *arguments, timeout_s: function(*arguments)\n"
         "def fail(*_): raise RuntimeError('CUDA_ERROR_OUT_OF_MEMORY')\n"
         "t.BatchTVL1._solve = fail\n"
         "ipdata.cli.main()"
