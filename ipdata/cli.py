@@ -65,7 +65,9 @@ def _request_options(command: Callable) -> Callable:
         click.option("--limit-videos", type=click.IntRange(1), help="build at most this many videos"),
         click.option("--limit-frames", type=click.IntRange(1), help="use at most this many frames of each video"),
         click.option("--classes", help="comma-separated; build only videos of these classes"),
-        click.option("--strict", is_flag=True, help="stop at the first failed or missing video"),
+        click.option(
+            "--strict", is_flag=True, help="stop at the first failed or missing video, and if one is in train and test"
+        ),
         click.option("--ffmpeg", help="an ffmpeg executable  [default: $IPDATA_FFMPEG or imageio-ffmpeg's]"),
     ]
     for option in reversed(options):
@@ -161,6 +163,7 @@ def plan(**options: Any) -> None:
 
 
 def _print_plan(request: "Request", made: "Plan", tools: dict[str, str]) -> None:
+    from ipdata.datasets.leaks import leaks_of
     from ipdata.estimate import estimate
 
     click.echo(f"dataset   {request.dataset} from {request.source} into {request.out}")
@@ -172,6 +175,7 @@ def _print_plan(request: "Request", made: "Plan", tools: dict[str, str]) -> None
         subsets = [video.subsets[split] for video in made.videos.values()]
         click.echo(f"{split:9} " + ", ".join(f"{subsets.count(name)} {name}" for name in ("train", "test", "unused")))
     _print_unmatched(made.listing)
+    _print_names("tested videos are also trained on", [str(leak) for leak in leaks_of(made.videos.values())])
     cost = estimate(made, request.columns, tools, ffmpeg=request.ffmpeg, timeout_s=request.placement.timeout_s)
     if cost is None:
         click.echo("estimate  none: none of the probed videos can be extracted")

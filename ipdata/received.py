@@ -90,6 +90,7 @@ def video_of(sample: Sample, source: Source) -> Video:
         class_name=sample.class_name,
         class_id=sample.class_id,
         subsets=sample.subsets,
+        group=sample.group,
     )
 
 

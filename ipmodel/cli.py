@@ -36,18 +36,13 @@ def main() -> None:
 
 
 def _run_of(out: Path, shards: str, recipe: str, overrides: tuple[str, ...], init: tuple[str, ...]) -> Any:
+    from ipmodel.networks.imagenet import weights_files
     from ipmodel.recipe import TrainRecipe
     from ipmodel.runs.run import Run
     from shards import ShardSet
 
-    imagenet = {}
-    for given in init:
-        name, separator, path = given.partition("=")
-        depth = name.removeprefix("resnet")
-        if not separator or not depth.isdecimal():
-            raise ModelError(f"--init {given!r}: expected resnetDEPTH=FILE, such as resnet18=resnet18.pth")
-        imagenet[int(depth)] = Path(path)
     loaded = load(TrainRecipe, "train", recipe, overrides)
+    imagenet = weights_files(init, sorted({phase.depth for phase in loaded.phases.values() if not phase.init}))
     return Run(directory=out, shard_set=ShardSet(shards), recipe=loaded, imagenet=imagenet)
 
 
@@ -66,7 +61,18 @@ def _run_of(out: Path, shards: str, recipe: str, overrides: tuple[str, ...], ini
     metavar="KEY=VALUE",
     help="change a recipe key, such as phases.p_stream.epochs=3; repeatable",
 )
-@click.option("--init", multiple=True, metavar="resnetDEPTH=FILE", help="torchvision's ImageNet weights; repeatable")
+@click.option(
+    "--init",
+    multiple=True,
+    metavar="imagenet|resnetDEPTH=FILE",
+    help="torchvision's ImageNet weights: all that the recipe needs, found, or fetched; imagenet=DIR; or files",
+)
+@click.option(
+    "--reuse",
+    multiple=True,
+    metavar="RUN:PHASE",
+    help="take this phase from another run, if it is the network that would be trained here; repeatable",
+)
 @click.pass_context
 def train(
     ctx: click.Context,
@@ -77,11 +83,13 @@ def train(
     phase: str | None,
     overrides: tuple[str, ...],
     init: tuple[str, ...],
+    reuse: tuple[str, ...],
 ) -> int:
     """Train all phases, or one. Skips complete phases and resumes unfinished ones."""
     begun_s = time.monotonic()
     from ipmodel.process.distributed import ranks
     from ipmodel.runs.progress import TrainingProgress
+    from ipmodel.runs.reuse import check_reused
     from ipmodel.training.phases import train_phases
 
     stopped = ctx.find_root().with_resource(sigterm_noted())  # also while an error is told
@@ -92,9 +100,12 @@ def train(
     chosen = phases if phase is None else [phase]
     with ranks() as own:
         opened.check()
+        reused = check_reused(opened, reuse, split=split)
         progress = TrainingProgress(enabled=own.first)
         try:
-            train_phases(opened, split=split, names=chosen, ranks=own, stopped=stopped, progress=progress)
+            train_phases(
+                opened, split=split, names=chosen, reused=reused, ranks=own, stopped=stopped, progress=progress
+            )
         except StoppedError:
             if own.first:
                 say("stopped; the same command continues")

@@ -275,6 +275,7 @@ def _sample(task: VideoTask, facts: decode.SourceFacts, sha256: str, m4v: Path) 
         source_time_base=facts.time_base,
         source_pts=facts.pts,
         source_sha256=sha256,
+        group=task.video.group if task.format > 1 else "",
         video_sha256=sha256_file(m4v) if task.format > 1 else "",
     )
 

@@ -13,7 +13,7 @@ from ipmodel.runs.description import (
     architecture_values,
     normalisation_of,
 )
-from ipmodel.runs.record import RUN, deciding_part, read_record
+from ipmodel.runs.record import RUN, part_of, read_record
 from ipmodel.runs.run import Run
 from shards.canonical import sha256_value
 from shards.manifest import ColumnInfo
@@ -43,10 +43,11 @@ def describe(run: Run, *, split: str, phase: str) -> Description:
             columns=columns,
         ),
         training={
-            "recipe_sha256": sha256_value(deciding_part(begun)["recipe"]),
+            "recipe_sha256": sha256_value(part_of(begun, phase)["recipe"]),
             "imagenet_sha256": begun["imagenet"].get(str(settings.depth), ""),
             "seed": run.recipe.seed,
             "epochs": settings.epochs,
+            "select": run.recipe.select,
         },
         figures={},
         weights_sha256="",
