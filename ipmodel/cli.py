@@ -5,7 +5,6 @@ SIGTERM, with the state saved; 130 interrupted. After 75 and 130, run the same c
 reports any failure as 1.
 """
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from ipmodel.errors import ModelError
 from ipmodel.process.exits import EXPECTED, RESUME, text_of
 from ipmodel.process.signals import StoppedError
 from pipelines import load, names
-from shards.atomic import write_published
 from shards.terminal import CommandGroup, end_bar, say, say_done, sigterm_noted
 
 
@@ -138,9 +136,10 @@ def _next_command(run: Any, split: str) -> list[str]:
 )
 @click.option("--out", type=click.Path(path_type=Path), help="where results are written  [default: RUN]")
 def evaluate(directory: Path, shards: str | None, splits: str, overrides: tuple[str, ...], out: Path | None) -> None:
-    """Print top-1 and top-5 of each stream and fusion on the test subset; write eval.json and split-*/scores."""
+    """Print the accuracy of each stream and fusion on the test subset, and compare them; write figures and plots."""
     begun_s = time.monotonic()
     from ipmodel.evaluation.evaluate import EvaluationProgress, check_streams
+    from ipmodel.evaluation.results import write_figures
     from ipmodel.process.distributed import ranks
     from ipmodel.runs.run import reopen
 
@@ -152,18 +151,17 @@ def evaluate(directory: Path, shards: str | None, splits: str, overrides: tuple[
             raise ModelError(f"the recipe of {directory} names no streams to report; --set streams.p=PHASE does")
         check_streams(opened, chosen, ranks=own)
         progress = EvaluationProgress(opened, chosen, ranks=own)
-        figures = {opened.split_dir(split).name: _figures(opened, split, own, results, progress) for split in chosen}
+        tables = {split: _tables(opened, split, own, results, progress) for split in chosen}
         if own.first:
             end_bar()
-            _report(figures, opened, results)
+            click.echo(write_figures(opened, tables, results))
             say_done(begun_s)
 
 
-def _figures(run: Any, split: str, own: Any, results: Path, progress: Any) -> dict[str, dict[str, Any]]:
+def _tables(run: Any, split: str, own: Any, results: Path, progress: Any) -> dict[str, Any]:
     from ipmodel.evaluation.evaluate import scores_of
-    from ipmodel.evaluation.plots import plot_confusion, plot_curves
-    from ipmodel.evaluation.report import figures_of, with_fusions
-    from ipmodel.recipe import SCORES
+    from ipmodel.evaluation.report import with_fusions
+    from ipmodel.evaluation.results import write_split
 
     streams = {
         name: scores_of(run, split=split, phase=phase, ranks=own, progress=progress)
@@ -171,29 +169,8 @@ def _figures(run: Any, split: str, own: Any, results: Path, progress: Any) -> di
     }
     tables = with_fusions(streams, run.recipe.fusions)
     if own.first:
-        folder = results / run.split_dir(split).name / SCORES
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, table in tables.items():
-            table.save(folder / f"{name}.npz")
-            plot_confusion(table, name, folder / f"{name}.png")
-        plot_curves(run.split_dir(split), folder.parent / "curves.png")
-    subset = [sample.name for sample in run.shard_set.samples(split=split, subset="test")]
-    return {name: figures_of(table, subset) for name, table in tables.items()}
-
-
-def _report(figures: dict[str, Any], run: Any, results: Path) -> None:
-    from ipmodel.evaluation.report import MEASURES, coverage_line, coverage_of, means_of, table_of
-    from ipmodel.runs.record import tested_sha256
-
-    manifest = run.shard_set.manifest
-    coverage, tested = coverage_of(manifest), tested_sha256(run.recipe)
-    written = {"splits": figures, "mean": means_of(figures), "coverage": coverage, "tested_sha256": tested}
-    data = (json.dumps(written, indent=1) + "\n").encode()
-    write_published(results / "eval.json", data, temporary_dir=results)
-    for measure in MEASURES:
-        click.echo(table_of(figures, measure))
-    click.echo(coverage_line(coverage, manifest.dataset["name"]))
-    click.echo(f"accuracy per class and confusion matrices: {results / 'eval.json'}, split-*/scores/*.png")
+        write_split(run, split, tables, results)
+    return tables
 
 
 @main.command()

@@ -121,19 +121,32 @@ def fuse(tables: Sequence[ScoreTable], weights: Sequence[float] = (), *, softmax
     weights = weights or [1.0] * len(tables)
     if not tables or len(weights) != len(tables):
         raise ModelError(f"{len(tables)} score files and {len(weights)} weights; give each file one weight")
-    first = tables[0]
     check_weights(weights)
+    aligned = matched(tables)
+    first = aligned[0]
+    total_NK = np.zeros_like(first.logits)
+    for table, weight in zip(aligned, weights, strict=True):
+        total_NK += weight * (softmax_of(table.logits) if softmax else table.logits)
+    return ScoreTable(first.names, first.labels, total_NK, first.classes, first.keys)
+
+
+def matched(tables: Sequence[ScoreTable]) -> list[ScoreTable]:
+    """The tables with rows, names and keys as the first one has them; `fuse` says how videos are matched.
+
+    Raises: ModelError if there are no videos, or if videos, labels or classes differ.
+    """
+    first = tables[0]
     if not first.names:
         raise ModelError("the first score file holds no videos")
     rows_by_table = [_rows(ids) for ids in _matching_ids(tables)]
     classes = next((table.classes for table in tables if table.classes), ())
-    total_NK = np.zeros_like(first.logits)
-    for number, (table, rows, weight) in enumerate(zip(tables, rows_by_table, weights, strict=True), 1):
+    aligned = []
+    for number, (table, rows) in enumerate(zip(tables, rows_by_table, strict=True), 1):
         if table.classes and table.classes != classes:
             raise ModelError(f"score file {number} has other classes than the files before it, or in another order")
         order = _order(number, table, rows, first=first, first_rows=rows_by_table[0])
-        total_NK += weight * (_softmax(table.logits) if softmax else table.logits)[order]
-    return ScoreTable(first.names, first.labels, total_NK, classes, first.keys)
+        aligned.append(ScoreTable(first.names, first.labels, table.logits[order], classes, first.keys))
+    return aligned
 
 
 def _order(
@@ -184,7 +197,8 @@ def _rows(ids: Sequence[str]) -> dict[str, int]:
     return rows
 
 
-def _softmax(logits: F64) -> F64:
+def softmax_of(logits: F64) -> F64:
+    """(N, K) logits to probabilities."""
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     softened: F64 = powers / powers.sum(axis=1, keepdims=True)
     return softened

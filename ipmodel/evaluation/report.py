@@ -1,11 +1,12 @@
 """Results of an evaluation, as JSON and as a table in the form of the paper's Tables 1 and 2."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ipmodel.evaluation.fuse import ScoreTable, fuse, only
+from ipmodel.evaluation.interval import wilson_interval
 from shards.manifest import Manifest
 
 Figures = dict[str, Any]  # of one stream or fusion on one split
@@ -24,25 +25,31 @@ def with_fusions(streams: dict[str, ScoreTable], fusions: dict[str, dict[str, fl
     return {**streams, **fused}
 
 
+def measures_of(classes: int) -> tuple[str, ...]:
+    """The measures that say something of so many classes: with five or fewer, a top-5 is always right."""
+    return MEASURES if classes > TOP5 else MEASURES[:1]
+
+
 def figures_of(table: ScoreTable, subset: Sequence[str]) -> Figures:
-    """Accuracies, also for each class, and the confusion matrix: rows are true classes, columns predicted ones.
+    """Accuracies with 95 % intervals, also for each class, and the confusion matrix: rows are true classes.
 
     subset: names of all videos that should be tested. Accuracies are fractions of the videos that have scores;
     "excluded" names the others.
     """
     confusion = table.confusion()
-    videos = confusion.sum(axis=1)
-    per_class = {
-        name: float(confusion[number, number] / videos[number])
-        for number, name in enumerate(table.classes)
-        if videos[number]
-    }
+    videos, correct = confusion.sum(axis=1).tolist(), confusion.diagonal().tolist()
+    tested = {name: number for number, name in enumerate(table.classes) if videos[number]}
     return {
         "top1": table.top1,
+        "top1_interval_95": list(wilson_interval(sum(correct), len(table.names))),
         "top5": table.top(min(TOP5, table.logits.shape[1])),
         "videos": len(table.names),
         "excluded": sorted(set(subset) - set(table.names)),
-        "per_class": per_class,
+        "per_class": {name: correct[number] / videos[number] for name, number in tested.items()},
+        "per_class_interval_95": {
+            name: list(wilson_interval(correct[number], videos[number])) for name, number in tested.items()
+        },
+        "per_class_videos": {name: videos[number] for name, number in tested.items()},
         "confusion": confusion.tolist(),
     }
 
@@ -53,6 +60,16 @@ def means_of(figures: dict[str, dict[str, Figures]]) -> dict[str, dict[str, floa
         name: {measure: float(np.mean([split[name][measure] for split in figures.values()])) for measure in MEASURES}
         for name in next(iter(figures.values()))
     }
+
+
+def mean_interval(shares: Sequence[float], tables: Sequence[ScoreTable]) -> tuple[float, float]:
+    """The 95 % interval of the mean of some accuracies, as fractions.
+
+    A video that was tested several times, in several splits or with several seeds, counts once. So the interval is
+    Wilson's for as many videos as there are different ones.
+    """
+    videos = len({name for table in tables for name in table.names})
+    return wilson_interval(round(float(np.mean(shares)) * videos), videos)
 
 
 def coverage_of(manifest: Manifest) -> dict[str, int]:
@@ -67,20 +84,31 @@ def coverage_line(coverage: dict[str, int], dataset: str) -> str:
     return f"the set holds {coverage['in_set']} of {coverage['listed']} videos of {dataset} ({without})"
 
 
-def table_of(figures: dict[str, dict[str, Figures]], measure: str) -> str:
+def table_of(
+    figures: dict[str, dict[str, Figures]], measure: str, intervals: Mapping[str, tuple[float, float]] | None = None
+) -> str:
     """A line for each stream and fusion: accuracy on each split, mean over splits, number of videos.
 
-    figures: by split, then by name of the stream or fusion. measure: "top1" or "top5".
+    figures: by split, then by name of the stream or fusion. measure: "top1" or "top5". intervals: of the means, by
+    name; fractions.
     """
     means = means_of(figures)
     title = f"{measure.replace('top', 'top-')}, %"
     width = max(len(name) for name in [title, *means])
-    lines = ["  ".join([f"{title:{width}}", *(f"{split:>10}" for split in figures), "      mean", "videos"])]
+    heads = [f"{title:{width}}", *(f"{split:>10}" for split in figures), "      mean"]
+    lines = ["  ".join([*heads, *(["95 % interval"] if intervals else []), "videos"])]
     for name, mean in means.items():
         shares = [split[name][measure] for split in figures.values()]
         cells = [f"{100 * share:10.2f}" for share in [*shares, mean[measure]]]
+        if intervals:
+            cells.append(f"{in_percent(intervals[name]):>13}")
         lines.append("  ".join([f"{name:{width}}", *cells, _videos([split[name] for split in figures.values()])]))
     return "\n".join(lines)
+
+
+def in_percent(interval: tuple[float, float]) -> str:
+    """An interval of fractions in percent, such as "71.2 to 83.4"."""
+    return f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}"
 
 
 def _videos(figures: Sequence[Figures]) -> str:

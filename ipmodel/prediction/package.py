@@ -14,6 +14,7 @@ from msgspec.structs import replace
 import pipelines
 from ipmodel.errors import ModelError
 from ipmodel.evaluation.interval import wilson_interval
+from ipmodel.evaluation.results import EVAL
 from ipmodel.prediction.card import card_of
 from ipmodel.prediction.index import FORMAT, INDEX, ModelIndex, file_of, index_bytes
 from ipmodel.prediction.place import ALL, SPLIT, chosen_split, chosen_streams
@@ -31,7 +32,6 @@ from shards.layout import CARD
 from shards.manifest import FileInfo
 from shards.version import __version__
 
-RESULTS = "eval.json"
 SUMS = "SHA256SUMS"
 
 LOG = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ def _figures(run: Path, split: str, names: Sequence[str], recipe: TrainRecipe) -
 
     Raises: ModelError if eval.json is damaged.
     """
-    path, folder = run / RESULTS, run / f"{SPLIT}{split}"
+    path, folder = run / EVAL, run / f"{SPLIT}{split}"
     tested, without = (
         tested_sha256(recipe),
         f"the card will have no figures; `ipmodel eval {run}` before this gives it some",

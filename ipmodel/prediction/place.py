@@ -95,8 +95,6 @@ def _checked(data: bytes, stream: str, index: ModelIndex, *, where: str) -> tupl
 
 def _run(run: Path, split: str | None, streams: Sequence[str] | None, device: str | torch.device | None) -> Streams:
     recipe = pipelines.from_table(TrainRecipe, read_record(run / RUN)["recipe"], where=str(run / RUN))
-    if not recipe.streams:
-        raise ModelError(f"{run}: its recipe names no streams; name one of its files, split-*/PHASE/{FINAL}")
     folder = run / f"{SPLIT}{chosen_split(run, split)}"
     networks = {}
     for name in chosen_streams(recipe.streams, recipe.fusions, streams, where=str(run)):
@@ -124,6 +122,8 @@ def chosen_streams(
     known: dict[str, Value], fusions: dict[str, dict[str, float]], names: Sequence[str] | None, *, where: str
 ) -> list[str]:
     """The names of streams: those that are given, or those of the first fusion, or all. Raises: ModelError."""
+    if not known:
+        raise ModelError(f"{where}: its recipe names no streams; name one of its files, {SPLIT}*/PHASE/{FINAL}")
     if names is None:
         return list(next(iter(fusions.values()), known))
     if list(names) == [ALL]:

@@ -102,16 +102,9 @@ def save_network(path: Path, weights: dict[str, Tensor], description: Descriptio
 
     Published by rename, so a file is whole or absent. Without a description the file is one of 0.1.0.
     """
-    _publish_network(path, _serialised(weights) if description is None else described(weights, description))
-
-
-def copy_network(source: Path, target: Path) -> None:
-    """Copies a network's file to another run. Raises: ModelError if it is missing or damaged."""
-    load_network(source)
-    _publish_network(target, source.read_bytes())
-
-
-def _publish_network(path: Path, data: bytes) -> None:
+    data = _serialised(weights)
+    if description is not None:
+        data = described(weights, description)
     for file, content in (
         (hash_file(path), f"{sha256_bytes(data)}  {path.name}\n".encode()),
         (path, data),

@@ -44,6 +44,7 @@ def describe(run: Run, *, split: str, phase: str) -> Description:
             "imagenet_sha256": next(iter(part_of(begun, phase)["imagenet"].values()), ""),
             "seed": run.recipe.seed,
             "epochs": settings.epochs,
+            "select": run.recipe.select,
         },
         figures={},
         weights_sha256="",

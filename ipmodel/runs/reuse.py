@@ -5,10 +5,13 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from ipmodel.errors import ModelError
-from ipmodel.runs.checkpoint import copy_network
+from ipmodel.runs.checkpoint import load_network, save_network
+from ipmodel.runs.describe import describe
 from ipmodel.runs.log import LINE
-from ipmodel.runs.network_file import read_network_file
+from ipmodel.runs.network_file import read_description, read_network_file
 from ipmodel.runs.record import RUN, differences, part_of, read_record
 from ipmodel.runs.run import Run
 from shards.canonical import sha256_value
@@ -49,7 +52,11 @@ def reuse(run: Run, found: Mapping[str, Path], *, split: str) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         if (log := source.with_name(LINE)).is_file():
             shutil.copyfile(log, target.with_name(LINE))
-        copy_network(source, target)
+        weights, theirs = load_network(source), read_description(source)
+        description = describe(run, split=split, phase=name)  # tests may have other settings here
+        if theirs is not None:
+            description = replace(description, training=theirs.training)
+        save_network(target, weights, description)
         LOG.info("phase %s is taken from %s", name, source)
 
 

@@ -171,6 +171,31 @@ def test_what_is_missing_is_named_and_nothing_is_left(run: Path, tmp_path: Path)
     assert done.returncode == 1 and "stream p needs it; train its phase, or choose other streams" in done.stderr
 
 
+def test_a_run_of_several_splits_wants_one_named(run: Path, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(run, tmp_path / "run"))
+    shutil.copytree(copied / "split-1", copied / "split-2")
+    for arguments in (["predict", copied, "x.avi"], ["package", copied, f"--out={tmp_path / 'model'}"]):
+        done = ipmodel_command(*arguments)
+        assert done.returncode == 1 and f"name a split, such as {copied}/split-1; it was trained on 1, 2" in done.stderr
+    assert list(ipmodel.load(copied / "split-2").streams) == ["i", "p"]
+    done = ipmodel_command("package", copied, f"--out={tmp_path / 'model'}", "--split=1", "--streams=p")
+    assert done.returncode == 0 and list(ipmodel.load(tmp_path / "model").streams) == ["p"], done.stderr
+
+
+def test_a_run_without_an_i_stream_or_without_streams(run: Path, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(run, tmp_path / "run"))
+    record = json.loads((copied / "run.json").read_text())
+    record["recipe"] |= {"streams": {"p": "p_stream"}, "fusions": {}}
+    (copied / "run.json").write_text(json.dumps(record))
+    model = ipmodel.load(copied)
+    assert (model.answer, list(model.streams)) == ("p", ["p"])
+    record["recipe"]["streams"] = {}
+    (copied / "run.json").write_text(json.dumps(record))
+    for arguments in (["predict", copied, "x.avi"], ["package", copied, f"--out={tmp_path / 'model'}"]):
+        done = ipmodel_command(*arguments)
+        assert done.returncode == 1 and "its recipe names no streams; name one of its files" in done.stderr
+
+
 def test_figures_of_another_evaluation_are_left_out(run: Path, tmp_path: Path) -> None:
     copied = Path(shutil.copytree(run, tmp_path / "run"))
     done = ipmodel_command("eval", copied, "--set=phases.i_stream.test_crops=10")

@@ -110,7 +110,7 @@ def test_videos_that_a_stream_cannot_see_are_told(tmp_path: Path) -> None:
         and "phase p_stream cannot score 1 of 4 videos, because they have no P-frames, such as testsrc/a.avi"
         in done.stderr
     )
-    assert [line.split()[3:] for line in done.stdout.splitlines()[1:4]] == [["4"], ["3", "of", "4"], ["3", "of", "4"]]
+    assert [line.split()[6:] for line in done.stdout.splitlines()[1:4]] == [["4"], ["3", "of", "4"], ["3", "of", "4"]]
     found = json.loads((tmp_path / "run/eval.json").read_text())
     streams = found["splits"]["split-1"]
     assert {name: figures["excluded"] for name, figures in streams.items()} == {

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from ipmodel.evaluation.fuse import ScoreTable
-from ipmodel.evaluation.report import figures_of, means_of, table_of, with_fusions
+from ipmodel.evaluation.interval import wilson_interval
+from ipmodel.evaluation.report import figures_of, mean_interval, means_of, measures_of, table_of, with_fusions
 
 CLASSES = ("x", "y", "z")
 
@@ -37,7 +38,10 @@ def test_fusions_are_over_videos_that_both_streams_can_see() -> None:
 def test_figures() -> None:
     figures = figures_of(I_STREAM, I_STREAM.names)
     assert figures["top1"] == pytest.approx(1 / 3) and figures["top5"] == 1
+    assert figures["top1_interval_95"] == pytest.approx([0.0615, 0.7923], abs=1e-4)
     assert figures["per_class"] == {"x": 1.0, "y": 0.0, "z": 0.0}
+    assert figures["per_class_videos"] == {"x": 1, "y": 1, "z": 1}
+    assert figures["per_class_interval_95"]["x"] == pytest.approx([0.2065, 1], abs=1e-4)
     assert figures["confusion"] == [[1, 0, 0], [0, 0, 1], [0, 1, 0]]
 
 
@@ -47,3 +51,19 @@ def test_the_table_has_splits_and_their_mean() -> None:
     assert means_of(figures) == {"i": {"top1": 0.5, "top5": 1.0}}
     lines = table_of(figures, "top1").splitlines()
     assert lines[1].split() == ["i", "100.00", "0.00", "50.00", "6"]
+    lines = table_of(figures, "top1", {"i": (0.25, 0.75)}).splitlines()
+    assert lines[0].endswith("mean  95 % interval  videos")
+    assert lines[1].split() == ["i", "100.00", "0.00", "50.00", "25.0", "to", "75.0", "6"]
+
+
+def test_the_interval_of_a_mean_counts_each_video_once() -> None:
+    right, wrong = stream(np.eye(3).tolist()), stream(np.roll(np.eye(3), 1, axis=1).tolist())
+    twice = mean_interval([1.0, 0.0, 0.0], [right, wrong, wrong])
+    assert twice == wilson_interval(1, 3)  # as many videos as a, b and c, though each was tested three times
+    others = stream(np.eye(3).tolist(), ("ab", "bb", "cb"))
+    assert mean_interval([1.0, 0.0], [right, others]) == wilson_interval(3, 6)
+
+
+def test_a_top_5_of_five_classes_says_nothing() -> None:
+    assert measures_of(5) == ("top1",)
+    assert measures_of(6) == ("top1", "top5")
