@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from shards.atomic import publish, write_synced
+from shards.atomic import named, publish, write_synced
 
 LINE, EVENTS = "log.jsonl", "tensorboard"
 
@@ -47,7 +47,7 @@ class Log:
     def write(self, *, step: int, **values: float) -> None:
         if self._events is None:
             return
-        with self._path.open("a") as file:
+        with named(self._path), self._path.open("a") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
         self._events.write(step, values)
 
@@ -71,18 +71,22 @@ class _Events:
         self._event, self._summary = Event, Summary
         directory.mkdir(parents=True, exist_ok=True)
         name = f"events.out.tfevents.{time.time():010.0f}.{socket.gethostname()}.{os.getpid()}.{time.time_ns() % 10**9}"
-        self._records = RecordWriter((directory / name).open("xb"))
+        self._path = directory / name
+        self._records = RecordWriter(self._path.open("xb"))
         self._write(Event(file_version="brain.Event:2"))
         self._write(Event(step=first_step, session_log=SessionLog(status=SessionLog.START)))
 
     def write(self, step: int, values: dict[str, float]) -> None:
         scalars = [self._summary.Value(tag=name, simple_value=value) for name, value in values.items()]
         self._write(self._event(step=step, summary=self._summary(value=scalars)))
-        self._records.flush()
+        with named(self._path):
+            self._records.flush()
 
     def _write(self, event: Any) -> None:
         event.wall_time = time.time()
-        self._records.write(event.SerializeToString())
+        with named(self._path):
+            self._records.write(event.SerializeToString())
 
     def close(self) -> None:
-        self._records.close()
+        with named(self._path):
+            self._records.close()
