@@ -78,10 +78,9 @@ class ResNet(nn.Module):
 
     def _logits(self, features_BF: Tensor) -> Tensor:
         """(B, K) float32, also within autocast: rounding logits to bfloat16 changes which class is first."""
-        device = features_BF.device.type
-        if not torch.amp.is_autocast_available(device):  # the meta device, on which multiply-adds are counted
+        if features_BF.is_meta:  # multiply-adds are counted there, and it has no autocast
             return self.fc(features_BF)
-        with torch.autocast(device, enabled=False):
+        with torch.autocast(features_BF.device.type, enabled=False):
             return self.fc(features_BF)
 
 
