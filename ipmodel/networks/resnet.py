@@ -64,6 +64,11 @@ class ResNet(nn.Module):
         return nn.Sequential(*blocks)
 
     def forward(self, clip_BCTHW: Tensor) -> Scores:
+        features_BF = self.pooled(clip_BCTHW)
+        return Scores(self._logits(features_BF), features_BF)
+
+    def pooled(self, clip_BCTHW: Tensor) -> Tensor:
+        """(B, F) float32: the features."""
         batch, _, frames = clip_BCTHW.shape[:3]
         x = clip_BCTHW.transpose(1, 2).flatten(0, 1)  # (B * T, C, H, W)
         x = self.maxpool(F.relu(self.bn1(self.conv1(self.data_bn(x)))))  # (B * T, 64, H / 4, W / 4)
@@ -73,8 +78,7 @@ class ResNet(nn.Module):
             x = getattr(self, f"layer{number}")(x)
         if x.dim() == 4:  # all stages are 2D
             x = x.unflatten(0, (batch, frames)).transpose(1, 2)  # (B, F, T, H / 32, W / 32)
-        features_BF = x.float().mean(dim=(2, 3, 4))
-        return Scores(self._logits(features_BF), features_BF)
+        return x.float().mean(dim=(2, 3, 4))
 
     def _logits(self, features_BF: Tensor) -> Tensor:
         """(B, K) float32, also within autocast: rounding logits to bfloat16 changes which class is first."""
