@@ -69,6 +69,14 @@ class Extraction:
         """End the child of the calling thread."""
         end_child()
 
+    def frames_of(self, m4v: Path, sample: Sample, choice: Choice) -> Frames:
+        """Chosen frames of a bitstream that was transcoded already, made in this process.
+
+        Raises: VideoError if it is damaged, or not what the record says.
+        """
+        (frames,) = chosen_frames(m4v, [choice], self._recipe, picture_types=sample.picture_types)
+        return frames
+
     def parts(self, path: Path, name: str) -> Generator[Part, None, None]:
         """The record of a video, then the frames of each choice; or, at any point, a Failed that ends it.
 

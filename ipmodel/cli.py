@@ -70,8 +70,8 @@ def _run_of(out: Path, shards: str, recipe: str, overrides: tuple[str, ...], ini
 @click.option(
     "--reuse",
     multiple=True,
-    metavar="RUN:PHASE",
-    help="take this phase from another run, if it is the network that would be trained here; repeatable",
+    metavar="RUN:PHASE|FILE",
+    help="take this phase, or this network, if it is the one that would be trained here; repeatable",
 )
 @click.pass_context
 def train(

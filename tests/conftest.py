@@ -11,6 +11,8 @@ import pytest
 from amounts import FIGURE, FULL
 from commands import Done, as_process, in_process, needs_process, words
 
+pytest_plugins = ["served_sets"]
+
 REPOSITORY = Path(__file__).parents[1]
 DATA = Path(os.environ.get("IPTSN_DATA", REPOSITORY.parent / "shared" / "data"))
 

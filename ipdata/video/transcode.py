@@ -9,8 +9,8 @@ import os
 import selectors
 import subprocess
 from dataclasses import dataclass
-from io import FileIO
 from pathlib import Path
+from typing import BinaryIO
 
 import ffmpeg
 import imageio_ffmpeg
@@ -18,10 +18,11 @@ import imageio_ffmpeg
 from ipdata.errors import BuildError, VideoError
 from ipdata.faults import MORE_MEMORY, ending_of, was_killed
 from ipdata.video.checksums import Checksum, checksums_in, without_checksums
-from shards.atomic import named, write_all
+from shards.atomic import named
 
 EXECUTABLE_VARIABLE = "IPDATA_FFMPEG"
-CHUNK_BYTES = 1 << 16  # that are read from ffmpeg at a time: what a pipe holds
+PIPE_BYTES = 1 << 16  # that are read from ffmpeg at a time
+FILE_BYTES = 1 << 20  # that are written at a time
 SPARE_FRAMES = 100  # that ffmpeg may write beyond those that the source has, before it is ended
 PX_BYTES = 3  # of a pixel in a bitstream, at most: twice those of a picture that is not compressed
 MESSAGES_BYTES = 4096  # on stderr about one frame, at most
@@ -166,7 +167,7 @@ def transcode(
     arguments = command(source, settings, limit_frames=limit_frames, path=path, checksum_rows=checksum_rows)
     limit_bytes = (frames + SPARE_FRAMES) * (PX_BYTES * settings.width * settings.height + MESSAGES_BYTES)
     for _ in range(2):
-        with named(to), to.open("wb", buffering=0) as file:
+        with named(to), to.open("wb", FILE_BYTES) as file:
             status, messages = _run(arguments, file, limit_bytes)
         if status >= 0:
             break
@@ -182,7 +183,7 @@ def transcode(
     return checksums
 
 
-def _run(arguments: list[str], file: FileIO, limit_bytes: int) -> tuple[int, str]:
+def _run(arguments: list[str], file: BinaryIO, limit_bytes: int) -> tuple[int, str]:
     """Run ffmpeg, and write to a file what it writes to stdout, as it comes. Returns its status and its stderr.
 
     If ffmpeg wrote to the file itself, a full disk would look like a refusal of the video.
@@ -197,12 +198,12 @@ def _run(arguments: list[str], file: FileIO, limit_bytes: int) -> tuple[int, str
         selectors.DefaultSelector() as pipes,
     ):
         assert process.stdout is not None and process.stderr is not None  # Popen was asked for both
-        pipes.register(process.stdout, selectors.EVENT_READ, lambda data: write_all(file, data))
+        pipes.register(process.stdout, selectors.EVENT_READ, file.write)
         pipes.register(process.stderr, selectors.EVENT_READ, messages.extend)
         try:
             while pipes.get_map():
                 for ready, _ in pipes.select():
-                    data = os.read(ready.fd, CHUNK_BYTES)
+                    data = os.read(ready.fd, PIPE_BYTES)
                     if not data:
                         pipes.unregister(ready.fileobj)
                     ready.data(data)

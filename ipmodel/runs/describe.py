@@ -1,7 +1,5 @@
 """Describes the network of a phase: from the run's recipe, and from the manifest of the set that it was trained on."""
 
-from collections.abc import Mapping
-
 from ipmodel.data.modality import architecture_of, columns_of
 from ipmodel.recipe import Phase
 from ipmodel.runs.description import (
@@ -16,7 +14,6 @@ from ipmodel.runs.description import (
 from ipmodel.runs.record import RUN, part_of, read_record
 from ipmodel.runs.run import Run
 from shards.canonical import sha256_value
-from shards.manifest import ColumnInfo
 from shards.version import __version__
 
 
@@ -36,7 +33,7 @@ def describe(run: Run, *, split: str, phase: str) -> Description:
         modality=settings.modality,
         architecture=architecture_values(architecture_of(settings)),
         classes=list(run.classes),
-        input=_input_settings(run, settings, columns),
+        input=_input_settings(run, settings),
         data=DataSettings(
             dataset=manifest.dataset["name"],
             split=manifest.split_name(split),
@@ -45,7 +42,7 @@ def describe(run: Run, *, split: str, phase: str) -> Description:
         ),
         training={
             "recipe_sha256": sha256_value(part_of(begun, phase)["recipe"]),
-            "imagenet_sha256": begun["imagenet"].get(str(settings.depth), ""),
+            "imagenet_sha256": next(iter(part_of(begun, phase)["imagenet"].values()), ""),
             "seed": run.recipe.seed,
             "epochs": settings.epochs,
             "select": run.recipe.select,
@@ -55,12 +52,12 @@ def describe(run: Run, *, split: str, phase: str) -> Description:
     )
 
 
-def _input_settings(run: Run, phase: Phase, columns: Mapping[str, ColumnInfo]) -> InputSettings:
-    """The sizes of the pictures are those of the transcode that all columns state."""
-    transcode, cut = next(iter(columns.values())).recipe["transcode"], run.recipe.input
+def _input_settings(run: Run, phase: Phase) -> InputSettings:
+    """All pictures of a set that is trained on have one size."""
+    sample, cut = next(iter(run.shard_set.samples())), run.recipe.input
     return InputSettings(
-        width=transcode["width"],
-        height=transcode["height"],
+        width=sample.width,
+        height=sample.height,
         resize_px=cut.resize_px,
         crop_px=cut.crop_px,
         motion_bound_px=cut.motion_bound_px,

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from shards.atomic import publish, write_synced
+from shards.atomic import named, publish, write_synced
 
 LINE, EVENTS = "log.jsonl", "tensorboard"
 TAGS = {  # of TensorBoard; loss terms that are not here are below "loss/"
@@ -58,7 +58,7 @@ class Log:
     def write(self, *, step: int, **values: float) -> None:
         if self._events is None:
             return
-        with self._path.open("a") as file:
+        with named(self._path), self._path.open("a") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
         self._events.write(step, values)
 
@@ -100,7 +100,8 @@ class _Events:
         self._event, self._summary = Event, Summary
         directory.mkdir(parents=True, exist_ok=True)
         name = f"events.out.tfevents.{time.time():010.0f}.{socket.gethostname()}.{os.getpid()}.{time.time_ns() % 10**9}"
-        self._records = RecordWriter((directory / name).open("xb"))
+        self._path = directory / name
+        self._records = RecordWriter(self._path.open("xb"))
         self._write(Event(file_version="brain.Event:2"))
         self._write(Event(step=first_step, session_log=SessionLog(status=SessionLog.START)))
 
@@ -108,7 +109,8 @@ class _Events:
         tags = {TAGS.get(name, f"loss/{name}"): value for name, value in values.items()}
         scalars = [self._summary.Value(tag=tag, simple_value=value) for tag, value in tags.items()]
         self._write(self._event(step=step, summary=self._summary(value=scalars)))
-        self._records.flush()
+        with named(self._path):
+            self._records.flush()
 
     def settings(self, values: dict[str, str | float | bool]) -> None:
         from tensorboard.plugins.hparams.summary_v2 import hparams_pb
@@ -121,7 +123,9 @@ class _Events:
 
     def _write(self, event: Any) -> None:
         event.wall_time = time.time()
-        self._records.write(event.SerializeToString())
+        with named(self._path):
+            self._records.write(event.SerializeToString())
 
     def close(self) -> None:
-        self._records.close()
+        with named(self._path):
+            self._records.close()

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from msgspec.structs import replace
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -57,8 +58,8 @@ class Training:
     network: ResNet  # with its initial weights
     teacher: ResNet | None
     directory: Path  # of the phase's checkpoints, log and network
-    description: Description | None = None  # that the network's file carries
     validation: Clips | None = None  # that the network is tested on after each epoch
+    description: Description | None = None  # that the network's file carries
 
     @property
     def where(self) -> str:
@@ -275,11 +276,15 @@ def _save(training: Training, state: State) -> None:
 
 def _save_network_of(training: Training, state: State) -> None:
     """Writes the network of the complete phase, then removes its checkpoints, which are no longer needed."""
-    weights = _finite_weights(training, state)
+    weights, step = _finite_weights(training, state), state.step
     if state.best is not None:
-        weights = dict(state.best.weights)
-        steps = len(training.clips) // training.phase.batch
+        weights, step = dict(state.best.weights), state.best.step
+    steps = len(training.clips) // training.phase.batch
+    description = training.description
+    if description is not None:
+        description = replace(description, training={**description.training, "published_epoch": step // steps})
+    if state.best is not None:
         found = f"top-1 {100 * state.best.measured.top1:.1f} % of {len(training.validation or ())} validation videos"
-        LOG.info("%s: epoch %d is published, the best: %s", training.where, state.best.step // steps, found)
-    save_network(training.directory / FINAL, weights, training.description)
+        LOG.info("%s: epoch %d is published, the best: %s", training.where, step // steps, found)
+    save_network(training.directory / FINAL, weights, description)
     remove_checkpoints(training.directory)

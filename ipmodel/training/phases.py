@@ -159,8 +159,8 @@ def training_of(run: Run, *, split: str, name: str) -> Training:
         network=_initial_network(run, split=split, name=name),
         teacher=frozen(trained_network(run, split=split, name=phase.teacher)) if phase.teacher else None,
         directory=run.phase_dir(split, name),
-        description=describe(run, split=split, phase=name),
         validation=_validation_clips(run, split=split, name=name),
+        description=describe(run, split=split, phase=name),
     )
 
 

@@ -17,7 +17,7 @@ def test_a_phase_of_another_run_is_taken_where_it_is_the_same(trained: Path, tmp
     run = tmp_path / "run"
     done = ipmodel(*train_options(trained / "set", run, trained / "quick.toml", VARIANT, reused, "--phase=p_stream"))
     assert done.returncode == 0, done.stderr
-    assert f"phase of_2d is taken from {trained / 'run/split-1/of_2d'}" in done.stderr
+    assert f"phase of_2d is taken from {trained / 'run/split-1/of_2d'}/{FINAL}" in done.stderr
     theirs, ours = trained / "run/split-1", run / "split-1"
     for name in (FINAL, f"{FINAL}.sha256", "log.jsonl"):
         assert (ours / "of_2d" / name).read_bytes() == (theirs / "of_2d" / name).read_bytes()
@@ -25,6 +25,20 @@ def test_a_phase_of_another_run_is_taken_where_it_is_the_same(trained: Path, tmp
     whole = ipmodel(*train_options(trained / "set", tmp_path / "whole", trained / "quick.toml", VARIANT))
     assert whole.returncode == 0, whole.stderr
     assert (ours / "p_stream" / FINAL).read_bytes() == (tmp_path / "whole/split-1/p_stream" / FINAL).read_bytes()
+
+
+def test_a_networks_file_says_itself_what_it_is(trained: Path, tmp_path: Path) -> None:
+    file = shutil.copyfile(trained / "run/split-1/of_2d" / FINAL, tmp_path / "teacher.safetensors")
+    options = [f"--reuse={file}", "--phase=of_2d"]
+    done = ipmodel(*train_options(trained / "set", tmp_path / "run", trained / "quick.toml", VARIANT, *options))
+    assert done.returncode == 0 and f"phase of_2d is taken from {file}" in done.stderr, done.stderr
+    assert (tmp_path / "run/split-1/of_2d" / FINAL).read_bytes() == file.read_bytes()
+    options.append("--set=seed=3")
+    done = ipmodel(*train_options(trained / "set", tmp_path / "other", trained / "quick.toml", *options))
+    assert (
+        done.returncode == 1 and f"--reuse {file}: it has another recipe of the phase, seed; make them" in done.stderr
+    )
+    assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize(

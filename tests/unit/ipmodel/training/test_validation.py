@@ -37,6 +37,7 @@ def training(folder: Path, **changes: object) -> Training:
     )
     directory = folder / "-".join(["run", *map(str, changes.values())])
     run = Run(directory=directory, shard_set=ShardSet(folder / "set"), recipe=recipe, imagenet={})
+    run.begin()
     made = training_of(run, split="1", name="i_stream")
     made.directory.mkdir(parents=True, exist_ok=True)
     return made
