@@ -207,7 +207,7 @@ def info(frames: int, size_px: int, classes: int) -> None:
     click.echo(info_table(frames=frames, size_px=size_px, classes=classes))
 
 
-for command in (commands.predict, commands.package):
+for command in (commands.predict, commands.package, commands.bench):
     main.add_command(command)
 
 if __name__ == "__main__":

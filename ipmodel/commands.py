@@ -1,5 +1,6 @@
-"""The commands of `ipmodel` that use models: `predict` and `package`."""
+"""The commands of `ipmodel` that use models: `predict`, `package` and `bench`."""
 
+import json
 import sys
 import time
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+import pipelines
 from ipmodel.errors import ModelError
 from shards.terminal import Progress, end_bar, say, say_done
 
@@ -160,3 +162,47 @@ def package(
     size_mb = sum(file.bytes for file in index.streams.values()) / 1e6
     click.echo(f"{out}: streams {', '.join(index.streams)}, {len(index.classes)} classes, {size_mb:.1f} MB")
     say_done(begun_s, "ipmodel", "predict", out, "VIDEO")
+
+
+@click.command()
+@click.argument("location", metavar="MODEL|RECIPE")
+@click.option("--shards", metavar="SET", required=True, help="a set with videos like yours, best with a column video")
+@click.option("--streams", callback=_names, help="comma-separated, or all  [default: those of the first fusion]")
+@click.option("--videos", type=click.IntRange(1), default=8, show_default=True, help="of the set to measure with")
+@click.option("--repeats", type=click.IntRange(1), default=5, show_default=True, help="of each measurement")
+@click.option("--largest-batch", type=click.IntRange(1), default=32, show_default=True, help="clips at once, at most")
+@click.option("--compile", is_flag=True, help="also measure what torch.compile makes of the networks")
+@click.option("--device", help="such as cpu or cuda  [default: the first GPU, or the CPU]")
+@click.option("--out", type=click.Path(path_type=Path), help="also write all figures there, as JSON")
+def bench(location: str, shards: str, **options: Any) -> None:
+    """Measure what a model costs on this machine, beside the paper's Table 1.
+
+    A recipe, such as ip_tsn, stands for its networks before training. What is measured: preprocessing, each network on
+    one video and in batches, and whole predictions. Times of a machine that does other work mean little.
+    """
+    begun_s = time.monotonic()
+    from ipmodel.bench.measure import Amount, measure
+    from ipmodel.bench.table import table1
+    from shards.atomic import write_published
+
+    amount = Amount(**{name: options[name] for name in ("videos", "repeats", "largest_batch", "compile")})
+    model, shard_set = _measured_model(location, shards, options)
+    measured = measure(model, shard_set, amount, say=lambda what: say(f"measuring {what}"))
+    click.echo(table1(measured))
+    if out := options["out"]:
+        write_published(out, (json.dumps(measured, indent=1) + "\n").encode(), temporary_dir=out.parent)
+    say_done(begun_s)
+
+
+def _measured_model(location: str, shards: str, options: dict[str, Any]) -> tuple[Any, Any]:
+    """A trained model, or the untrained networks of a recipe; and the set to measure it with."""
+    from ipmodel.bench.untrained import untrained
+    from ipmodel.predict import load
+    from ipmodel.recipe import TrainRecipe
+    from shards import ShardSet
+
+    shard_set = ShardSet(shards)
+    if location in pipelines.names("train") or location.endswith(".toml"):
+        recipe = pipelines.load(TrainRecipe, "train", location)
+        return untrained(recipe, shard_set, streams=options["streams"], device=options["device"]), shard_set
+    return load(location, streams=options["streams"], device=options["device"]), shard_set

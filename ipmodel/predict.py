@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +17,7 @@ from ipmodel.prediction.answers import Prediction, Unpredicted
 from ipmodel.prediction.looks import choices_of
 from ipmodel.prediction.pipeline import Found, Read, predictions
 from ipmodel.prediction.place import opened
+from ipmodel.prediction.scores import Encoded, Numbers
 from ipmodel.prediction.streams import Streams
 from pipelines import RecipeError
 from shards.errors import install
@@ -131,6 +132,24 @@ def predictions_of_videos(
             threads=threads,
             at_end=extraction.close,
         )
+
+
+def bitstream_frames(model: Streams) -> Callable[[Path, Sample, Numbers], Encoded]:
+    """A function that gives chosen frames of a transcoded video: (file, record, column -> frame numbers) -> frames.
+
+    It works in this process, without the checks and the time limit of `predictions_of_videos`.
+
+    Raises: ModelError if this machine cannot, or packages are missing.
+    """
+    with _build_errors():
+        from ipdata.extraction import Extraction
+
+        extraction = Extraction(model.columns, _no_choice, where=model.location)
+    return lambda m4v, sample, choice: extraction.frames_of(m4v, sample, choice).columns
+
+
+def _no_choice(_: Sample) -> Sequence[Numbers]:
+    return ()
 
 
 def videos_below(directory: Path) -> list[str]:

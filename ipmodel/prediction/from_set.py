@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from ipmodel.errors import ModelError
 from ipmodel.prediction.looks import choices_of
 from ipmodel.prediction.pipeline import Found, Read, predictions
+from ipmodel.prediction.scores import Encoded, Numbers
 from ipmodel.prediction.streams import Streams
 from shards import Sample, ShardSet
 
@@ -49,13 +50,17 @@ def predictions_of_samples(
 
     def read(sample: Sample) -> Iterator[Read]:
         yield sample
-        numbers = {name: shard_set.frame_numbers(sample.key, name) for name in model.columns}
-        place = {name: {number: position for position, number in enumerate(own)} for name, own in numbers.items()}
         for choice in choices_of(sample, looks=model.looks, every_s=every_s):
-            encoded = {}
-            for name, chosen in choice.items():
-                frames = shard_set.read_frames(sample.key, name, [place[name][number] for number in chosen])
-                encoded[name] = dict(zip(chosen, frames, strict=True))
-            yield encoded
+            yield encoded_of(shard_set, sample, choice)
 
     return predictions(model, samples, read, name_of=lambda _, sample: sample.name, every_s=every_s, threads=1)
+
+
+def encoded_of(shard_set: ShardSet, sample: Sample, choice: Numbers) -> Encoded:
+    """The chosen frames of a sample as the set stores them. Raises: ShardError for damaged bytes."""
+    encoded = {}
+    for name, chosen in choice.items():
+        place = {number: position for position, number in enumerate(shard_set.frame_numbers(sample.key, name))}
+        frames = shard_set.read_frames(sample.key, name, [place[number] for number in chosen])
+        encoded[name] = dict(zip(chosen, frames, strict=True))
+    return encoded

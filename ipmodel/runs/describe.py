@@ -23,7 +23,7 @@ def describe(run: Run, *, split: str, phase: str) -> Description:
     Raises: ShardError if there is no such split; ModelError if run.json is damaged.
     """
     settings, path = run.recipe.phases[phase], run.directory / RUN
-    begun = read_record(path) if path.is_file() else run.record  # a run that is reopened knows no ImageNet weights
+    begun = read_record(path) if path.is_file() else run.record
     manifest = run.shard_set.manifest
     columns = {name: manifest.columns[name] for name in columns_of([settings.modality])}
     return Description(
