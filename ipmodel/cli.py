@@ -1,4 +1,4 @@
-"""The command line: `ipmodel train`, `eval`, `fuse`, `info`.
+"""The command line: `ipmodel train`, `eval`, `compare`, `fuse`, `info`.
 
 Exit status: 0 done; 1 refused, with nothing lost; 2 wrong usage; 75 stopped by SIGTERM, with the state saved; 130
 interrupted. After 75 and 130, run the same command again to continue. torchrun reports any failure as 1.
@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from ipmodel.errors import ModelError
+from ipmodel.evaluation.commands import compare
 from ipmodel.process.exits import EXPECTED, RESUME, text_of
 from ipmodel.process.signals import StoppedError
 from pipelines import load, names
@@ -26,7 +27,7 @@ from shards.terminal import CommandGroup, end_bar, say, say_done, sigterm_noted
     goes_on={
         "train": "run the same command again to continue from the last checkpoint",
         "eval": "run the same command again; it scores all videos anew",
-        "fuse": "run the same command again",
+        **dict.fromkeys(("fuse", "compare"), "run the same command again"),
     },
 )
 def main() -> None:
@@ -193,6 +194,8 @@ def info(frames: int, size_px: int, classes: int) -> None:
 
     click.echo(info_table(frames=frames, size_px=size_px, classes=classes))
 
+
+main.add_command(compare)
 
 if __name__ == "__main__":
     main()
