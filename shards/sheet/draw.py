@@ -1,20 +1,17 @@
 """Draws the contact sheet: a sample's columns one below another, so that a person sees whether they are right."""
 
-from bisect import bisect_right
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from shards.arrays import F32, U8
-from shards.columns import COLUMNS, Column
 from shards.columns.base import SheetRow
 from shards.columns.registry import failures_named
 from shards.errors import ShardError
 from shards.reader import ShardSet
-from shards.schema import Sample
 from shards.sheet import cells, colour
+from shards.sheet.frames import Frames, Strip, read
 
 CELL_PX, MIN_CELL_PX = 224, 32  # a picture on the sheet: its longer side, and the least length of its shorter side
 GAP_PX = 6
@@ -24,30 +21,6 @@ HEADER_PX = 24
 LEGEND_PX = 84
 MIN_WIDTH_PX = 640  # right of the labels; the title and the legend need as much
 FRAME_GREY = (150, 150, 150)
-
-
-@dataclass(frozen=True)
-class Strip:
-    """Frames of one column as values, with their frame numbers."""
-
-    column: Column
-    frames: list[NDArray]
-    numbers: list[int]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Frames:
-    """What a sheet shows: a strip for each column of the set that can be drawn, all with the same number of frames."""
-
-    title: str
-    size: cells.Size  # width, height of the pictures, px
-    heads: list[str]  # the words above each frame
-    strips: list[Strip]
-
-    def __post_init__(self) -> None:
-        lengths = [len(part) for strip in self.strips for part in (strip.frames, strip.numbers)]
-        if not self.heads or not lengths or set(lengths) != {len(self.heads)}:
-            raise ShardError(f"{self.title}: a sheet needs rows of {len(self.heads)} frames each")
 
 
 def sheet_of(shard_set: ShardSet, key: str, *, frames: int = 8) -> U8:
@@ -63,48 +36,9 @@ def sheet_of(shard_set: ShardSet, key: str, *, frames: int = 8) -> U8:
     return draw(read(shard_set, key, frames=frames))
 
 
-def read(shard_set: ShardSet, key: str, *, frames: int) -> Frames:
-    """Choose and read the frames of a sheet: P-frames, each with the I-frame before it; without P-frames, I-frames."""
-    sample = shard_set.sample(key)
-    columns = [column for column in map(shard_set.column, shard_set.columns) if column.is_drawn]
-    if not columns:
-        known = ", ".join(name for name, column in COLUMNS.items() if column.is_drawn)
-        raise ShardError(f"{shard_set.location}: has none of the columns {known}; nothing to show")
-    shown, picture_type = _shown_frames(sample, columns)
-    if not shown:
-        raise ShardError(f"{key}: has no P-frames, and the set has no column iframe; nothing to show")
-    numbers = [shown[position] for position in _evenly(len(shown), frames)]
-    strips = [_strip(shard_set, sample, column, numbers) for column in columns]
-    title = f"{key}   class {sample.class_id}: {sample.class_name}   {sample.width}x{sample.height} px, "
-    return Frames(
-        title=f"{title}{sample.frames} frames",
-        size=(sample.width, sample.height),
-        heads=[f"{picture_type}-frame {number}" for number in numbers],
-        strips=[strip for strip in strips if strip is not None],
-    )
-
-
-def _shown_frames(sample: Sample, columns: list[Column]) -> tuple[list[int], str]:
-    """The frame numbers to choose from, and their picture type."""
-    by_type = {kind: [n for n, own in enumerate(sample.picture_types) if own == kind] for kind in "IP"}
-    if by_type["P"] and any(column.pictures != "I" for column in columns):
-        return by_type["P"], "P"
-    return (by_type["I"] if any(column.pictures != "P" for column in columns) else []), "I"
-
-
-def _strip(shard_set: ShardSet, sample: Sample, column: Column, numbers: list[int]) -> Strip | None:
-    """A column's frames at the given numbers, or the last ones before them; None if a number has no such frame."""
-    own = column.frame_numbers(sample.picture_types)
-    positions = [bisect_right(own, number) - 1 for number in numbers]
-    if min(positions) < 0:
-        return None
-    frames = shard_set.read(sample.key, column.name, positions)
-    return Strip(column, list(frames), [own[position] for position in positions])
-
-
 def draw(frames: Frames) -> U8:
     """Draw a sheet, (H, W, 3) uint8 RGB."""
-    view = cells.View(size=frames.size, cell=_cell_size(frames.size))
+    view = cells.View(size=frames.size, cell=_cell_size(frames.size), changes=frames.changes)
     motion = [field for strip in frames.strips for field in _motion(strip, view)]
     view = replace(view, scale_px=colour.scale_of(*motion))
     rows = [_row(strip, view) for strip in frames.strips]
@@ -118,8 +52,18 @@ def draw(frames: Frames) -> U8:
     for n, row in enumerate(rows):
         _place(sheet, row, y=top + n * step_y, step_x=step_x)
     if motion:
-        cells.legend(sheet[-LEGEND_PX:], scale_px=view.scale_px, intra=any(row.hatched for row in rows))
+        marks = [name for name, shown in _marks(frames, rows, view).items() if shown]
+        cells.legend(sheet[-LEGEND_PX:], scale_px=view.scale_px, marks=marks)
     return sheet
+
+
+def _marks(frames: Frames, rows: list[SheetRow], view: cells.View) -> dict[str, bool]:
+    """The marks of a sheet that need an explanation, and whether it has them."""
+    return {
+        cells.INTRA: any(row.hatched for row in rows),
+        cells.FADED: any(row.faded for row in rows),
+        cells.DUPLICATE: any(view.is_duplicate(number) for number in frames.changes),
+    }
 
 
 def _motion(strip: Strip, view: cells.View) -> list[F32]:
@@ -146,9 +90,3 @@ def _cell_size(size: cells.Size) -> cells.Size:
     scale = CELL_PX / max(size)
     width, height = (max(MIN_CELL_PX, round(side * scale)) for side in size)
     return width, height
-
-
-def _evenly(count: int, wanted: int) -> list[int]:
-    """The middles of `wanted` equal parts of 0..count-1, or all numbers if there are fewer."""
-    wanted = min(count, wanted)
-    return [(2 * part + 1) * count // (2 * wanted) for part in range(wanted)]
