@@ -123,11 +123,20 @@ def _next_command(run: Any, split: str) -> list[str]:
     help="change how it is tested, such as phases.i_stream.test_crops=10; repeatable",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="where results are written  [default: RUN]")
-def evaluate(directory: Path, shards: str | None, splits: str, overrides: tuple[str, ...], out: Path | None) -> None:
+@click.option(
+    "--sheets",
+    type=click.IntRange(0),
+    default=100,
+    show_default=True,
+    help="contact sheets on each split's page of mistakes; 0: no page",
+)
+def evaluate(
+    directory: Path, shards: str | None, splits: str, overrides: tuple[str, ...], out: Path | None, sheets: int
+) -> None:
     """Print the accuracy of each stream and fusion on the test subset, and compare them; write figures and plots."""
     begun_s = time.monotonic()
     from ipmodel.evaluation.evaluate import EvaluationProgress, check_streams
-    from ipmodel.evaluation.results import write_figures
+    from ipmodel.evaluation.results import write_figures, write_pages
     from ipmodel.process.distributed import ranks
     from ipmodel.runs.run import reopen
 
@@ -143,6 +152,8 @@ def evaluate(directory: Path, shards: str | None, splits: str, overrides: tuple[
         if own.first:
             end_bar()
             click.echo(write_figures(opened, tables, results))
+            for page in write_pages(opened, tables, results, sheets=sheets) if sheets else []:
+                click.echo(f"mistakes: {page}")
             say_done(begun_s)
 
 

@@ -8,6 +8,7 @@ from ipmodel.evaluation.comparisons import Tables, comparisons_of, pairs_table, 
 from ipmodel.evaluation.confusion import plot_confusion
 from ipmodel.evaluation.curves import plot_curves
 from ipmodel.evaluation.mistakes import mistakes_csv
+from ipmodel.evaluation.mistakes_page import write_mistakes
 from ipmodel.evaluation.report import (
     coverage_line,
     coverage_of,
@@ -20,8 +21,9 @@ from ipmodel.evaluation.report import (
 from ipmodel.recipe import SCORES
 from ipmodel.runs.run import Run
 from shards.atomic import write_published
+from shards.terminal import PLAIN_INTERVAL_S, Progress
 
-EVAL, MISTAKES = "eval.json", "mistakes.csv"
+EVAL, MISTAKES, MISTAKES_PAGE = "eval.json", "mistakes.csv", "mistakes"
 
 
 def write_split(run: Run, split: str, tables: Tables, results: Path) -> None:
@@ -69,3 +71,17 @@ def write_figures(run: Run, splits: Mapping[str, Tables], results: Path) -> str:
     said.append(coverage_line(coverage, run.shard_set.manifest.dataset["name"]))
     said.append(f"per class: {results / EVAL}; what was taken for what: split-*/{MISTAKES}, split-*/{SCORES}/*.png")
     return "\n".join(said)
+
+
+def write_pages(run: Run, splits: Mapping[str, Tables], results: Path, *, sheets: int) -> list[Path]:
+    """Write the page of mistakes of each split, with so many contact sheets at most; return the pages' paths."""
+    pages = []
+    for split, tables in splits.items():
+        folder, bar = results / run.split_dir(split).name, Progress(1, first_line_s=PLAIN_INTERVAL_S)
+
+        def progress(done: int, total: int, bar: Progress = bar) -> None:
+            bar.total = total
+            bar.advance_to(done, f"contact sheets of mistakes: {done} of {total}")
+
+        pages.append(write_mistakes(run, tables, folder / MISTAKES_PAGE, sheets=sheets, progress=progress))
+    return pages

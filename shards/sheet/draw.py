@@ -14,12 +14,18 @@ from shards.sheet import cells, colour
 from shards.sheet.frames import Frames, Strip, read
 
 CELL_PX, MIN_CELL_PX = 224, 32  # a picture on the sheet: its longer side, and the least length of its shorter side
+SMALL_CELL_PX = 112  # the longer side, on a small sheet
 GAP_PX = 6
 LABEL_PX = 118
 TITLE_PX = 34
 HEADER_PX = 24
 LEGEND_PX = 84
 MIN_WIDTH_PX = 640  # right of the labels; the title and the legend need as much
+LEGEND = (  # for a page of small sheets
+    "In motion vectors and flow, a colour is a direction: right is red, down green, left cyan, up violet. Rim: the "
+    "motion, in px a frame, that gets the full colour. Striped: intra macroblocks. Pale: the picture is the same there "
+    "as one frame before. Duplicate: it is the same everywhere."
+)
 FRAME_GREY = (150, 150, 150)
 
 
@@ -37,24 +43,48 @@ def sheet_of(shard_set: ShardSet, key: str, *, frames: int = 8) -> U8:
 
 
 def draw(frames: Frames) -> U8:
-    """Draw a sheet, (H, W, 3) uint8 RGB."""
-    view = cells.View(size=frames.size, cell=_cell_size(frames.size), changes=frames.changes)
+    """Draw a sheet with title and legend, (H, W, 3) uint8 RGB."""
+    view, rows, has_motion = _drawn(frames, CELL_PX)
+    top, step_x = TITLE_PX + HEADER_PX, view.cell[0] + GAP_PX
+    width = LABEL_PX + max(len(frames.heads) * step_x, MIN_WIDTH_PX)
+    sheet = _blank(top, rows, width, below=LEGEND_PX if has_motion else 0, view=view)
+    cells.write(sheet, frames.title, 8, 24, width=width - 16, size=0.6)
+    _place_rows(sheet, frames, rows, top=top, view=view)
+    if has_motion:
+        marks = [name for name, shown in _marks(frames, rows, view).items() if shown]
+        cells.legend(sheet[-LEGEND_PX:], scale_px=view.scale_px, marks=marks)
+    return sheet
+
+
+def draw_small(frames: Frames) -> U8:
+    """Draw a small sheet without title and legend, which stand on the page around it, (H, W, 3) uint8 RGB."""
+    view, rows, has_motion = _drawn(frames, SMALL_CELL_PX)
+    width = LABEL_PX + len(frames.heads) * (view.cell[0] + GAP_PX)
+    sheet = _blank(HEADER_PX, rows, width, below=0, view=view)
+    if has_motion:
+        cells.write(sheet, f"rim {view.scale_px:.1f} px", 8, HEADER_PX - 7, width=LABEL_PX - 12)
+    _place_rows(sheet, frames, rows, top=HEADER_PX, view=view)
+    return sheet
+
+
+def _drawn(frames: Frames, cell_px: int) -> tuple[cells.View, list[SheetRow], bool]:
+    """The canvas, the rows, and whether a row shows motion."""
+    view = cells.View(size=frames.size, cell=_cell_size(frames.size, cell_px), changes=frames.changes)
     motion = [field for strip in frames.strips for field in _motion(strip, view)]
     view = replace(view, scale_px=colour.scale_of(*motion))
-    rows = [_row(strip, view) for strip in frames.strips]
-    top, step_x, step_y = TITLE_PX + HEADER_PX, view.cell[0] + GAP_PX, view.cell[1] + GAP_PX
-    width = LABEL_PX + max(len(frames.heads) * step_x, MIN_WIDTH_PX)
-    height = top + len(rows) * step_y + (LEGEND_PX if motion else 0)
-    sheet = np.full((height, width, 3), 255, np.uint8)
-    cells.write(sheet, frames.title, 8, 24, width=width - 16, size=0.6)
+    return view, [_row(strip, view) for strip in frames.strips], bool(motion)
+
+
+def _blank(top: int, rows: list[SheetRow], width: int, *, below: int, view: cells.View) -> U8:
+    return np.full((top + len(rows) * (view.cell[1] + GAP_PX) + below, width, 3), 255, np.uint8)
+
+
+def _place_rows(sheet: U8, frames: Frames, rows: list[SheetRow], *, top: int, view: cells.View) -> None:
+    step_x, step_y = view.cell[0] + GAP_PX, view.cell[1] + GAP_PX
     for n, head in enumerate(frames.heads):
         cells.write(sheet, head, LABEL_PX + n * step_x, top - 7, width=view.cell[0])
     for n, row in enumerate(rows):
         _place(sheet, row, y=top + n * step_y, step_x=step_x)
-    if motion:
-        marks = [name for name, shown in _marks(frames, rows, view).items() if shown]
-        cells.legend(sheet[-LEGEND_PX:], scale_px=view.scale_px, marks=marks)
-    return sheet
 
 
 def _marks(frames: Frames, rows: list[SheetRow], view: cells.View) -> dict[str, bool]:
@@ -86,7 +116,7 @@ def _place(sheet: U8, row: SheetRow, *, y: int, step_x: int) -> None:
         cv2.rectangle(sheet, (x - 1, y - 1), (x + width, y + height), FRAME_GREY, 1)
 
 
-def _cell_size(size: cells.Size) -> cells.Size:
-    scale = CELL_PX / max(size)
+def _cell_size(size: cells.Size, cell_px: int) -> cells.Size:
+    scale = cell_px / max(size)
     width, height = (max(MIN_CELL_PX, round(side * scale)) for side in size)
     return width, height

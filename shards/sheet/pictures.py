@@ -4,6 +4,7 @@ It is for looking: the colours are those of OpenCV's decoder, which may be a lev
 of.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,7 @@ def pictures_of(bitstream: bytes, numbers: Sequence[int], *, width: int, height:
 
 
 def _decoded(path: Path, wanted: set[int], *, size: tuple[int, int]) -> dict[int, U8] | None:
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # quiet; OpenCV reads it when it first opens a video
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     try:
         stated = capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
