@@ -167,7 +167,7 @@ TRAIN = "torch safetensors tensorboard matplotlib".split()
 EXTRA = {"ipdata": ("build", BUILD), "ipmodel": ("train", TRAIN)}
 VERBS = {
     "ipdata": ["plan", "build --out=nowhere/set", "build --scheduler=none --out=nowhere/set"],
-    "ipmodel": ["train --shards=nowhere/set --out=nowhere/run", "eval nowhere/run", "info"],
+    "ipmodel": ["train --shards=nowhere/set --out=nowhere/run", "eval nowhere/run", "compare nowhere/run", "info"],
 }
 
 
