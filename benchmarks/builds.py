@@ -6,8 +6,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.harness import DATA, Figure, side_by_side
-from benchmarks.material import RECIPE
-from ipdata.video.transcode import executable, transcode
+from benchmarks.material import RECIPE, transcoded
 
 VIDEOS = DATA / "ut_interaction"
 CLASSES = ("hug", "push")
@@ -28,7 +27,8 @@ def build(*options: str) -> None:
 def transcode_alone() -> None:
     for name in CLASSES:
         for path in sorted((VIDEOS / name).glob("*.avi")):
-            transcode(path, RECIPE.transcode, path=executable())
+            with transcoded(path, RECIPE.transcode):
+                pass
 
 
 def builds() -> list[Figure]:

@@ -9,13 +9,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.material import BOUND, RECIPE, SIZE, pictures_of
+from benchmarks.material import BOUND, RECIPE, SIZE, pictures_of, transcoded
 from ipdata.columns.flow import estimator
 from ipdata.columns.residual import DEFINITIONS, definition_of
 from ipdata.kernels.prediction import predicted_i420
 from ipdata.recipe import load_recipe
 from ipdata.video import decode
-from ipdata.video.transcode import executable, transcode
 from shards.columns.flow import FLOW
 from shards.columns.jpeg import decode_jpeg, encode_jpeg
 from shards.motion import compensate, planes, residual
@@ -171,16 +170,16 @@ def codec_table(clips: Sequence[Path]) -> str:
     for clip in clips:
         for quantiser in (2, 31):
             settings = replace(RECIPE.transcode, quantiser=quantiser)
-            stream = transcode(clip, settings, limit_frames=2 * FRAMES, path=executable())
-            shares = " | ".join(f"{share:.1%}" for share in _zero_shares(stream))
+            with transcoded(clip, settings, frames=2 * FRAMES) as m4v:
+                shares = " | ".join(f"{share:.1%}" for share in _zero_shares(m4v))
             rows.append(f"| {clip.stem[:40]} | {quantiser} | {shares} |")
     return "\n".join(rows)
 
 
-def _zero_shares(stream: bytes) -> list[float]:
+def _zero_shares(m4v: Path) -> list[float]:
     zero: list[list[float]] = []
     rounding = 0
-    for previous, picture in pairwise(decode.pictures(stream)):
+    for previous, picture in pairwise(decode.pictures(m4v)):
         if picture.mv is None:
             rounding = 0
             continue

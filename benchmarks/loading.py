@@ -84,12 +84,15 @@ def from_video(shard_set: ShardSet, *, floats: bool = True) -> None:
     """Make the same clips of MV and R from the column `video`."""
     for sample in shard_set.samples():
         picture_px = sample.width, sample.height
-        batch = collate([_clip_from_video(shard_set.read_bytes(sample.key, "video"), picture_px)])
+        with tempfile.NamedTemporaryFile(suffix=".m4v") as m4v:
+            m4v.write(shard_set.read_bytes(sample.key, "video"))
+            m4v.flush()
+            batch = collate([_clip_from_video(Path(m4v.name), picture_px)])
         if floats:
             network_input(batch, "mr", INPUT, picture_px=picture_px)
 
 
-def _clip_from_video(m4v: bytes, picture_px: tuple[int, int]) -> Clip:
+def _clip_from_video(m4v: Path, picture_px: tuple[int, int]) -> Clip:
     """MV and R of the P-frames that a test clip needs, nothing else converted."""
     encode = definition_of("previous")
     window = centre_crop(INPUT).window(width=picture_px[0], height=picture_px[1])

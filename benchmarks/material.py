@@ -1,6 +1,10 @@
 """The real clips of all benchmarks, and the default recipe."""
 
+import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +13,7 @@ from benchmarks.harness import DATA
 from ipdata.recipe import load_recipe
 from ipdata.video import decode
 from ipdata.video.decode import Picture
-from ipdata.video.transcode import executable, transcode
+from ipdata.video.transcode import Transcode, command, executable
 
 RECIPE = load_recipe("default")
 BOUND = {"bound_px": RECIPE.columns["flow"].bound_px}  # the encoding that storing and restoring flow needs
@@ -24,8 +28,18 @@ def clips() -> list[Path]:
     return found
 
 
+@contextmanager
+def transcoded(clip: Path, settings: Transcode, *, frames: int | None = None) -> Iterator[Path]:
+    """A temporary file with what ffmpeg alone makes of a clip's first frames, or of all."""
+    arguments = command(clip, settings, limit_frames=frames, path=executable())
+    with tempfile.NamedTemporaryFile(suffix=".m4v") as file:
+        subprocess.run(arguments, check=True, stdin=subprocess.DEVNULL, stdout=file)
+        yield Path(file.name)
+
+
 def pictures_of(clip: Path, frames: int) -> list[Picture]:
-    return list(decode.pictures(transcode(clip, RECIPE.transcode, limit_frames=frames, path=executable())))
+    with transcoded(clip, RECIPE.transcode, frames=frames) as m4v:
+        return list(decode.pictures(m4v))
 
 
 def luma_pairs(clip: Path, frames: tuple[int, ...] = (6, 18, 30, 42)) -> list[tuple[np.ndarray, np.ndarray]]:

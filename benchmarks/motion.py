@@ -46,7 +46,7 @@ def motion() -> list[Figure]:
 def _residuals(definition: str) -> None:
     encode = definition_of(definition)
     previous = None
-    for picture in decode.pictures(STREAM):
+    for picture in decode.pictures(ROAD100):
         if picture.mv is not None and previous is not None:
             encode(picture, previous)
         previous = picture
@@ -58,7 +58,7 @@ def _snippets() -> None:
     p_frames = [n for n in range(100) if n % 12]
     wanted = {p_frames[(2 * segment + 1) * len(p_frames) // 32] for segment in range(16)}
     previous = None
-    for number, picture in enumerate(decode.pictures(STREAM)):
+    for number, picture in enumerate(decode.pictures(ROAD100)):
         if picture.mv is None:
             _ = picture.rgb
         elif number in wanted and previous is not None:
@@ -92,7 +92,7 @@ def _against_extractor() -> Figure:
     """Both sides decode, convert all pictures to RGB and give their vectors: ours as a grid, the peer's as a list."""
 
     def ours() -> None:
-        for picture in decode.pictures(STREAM):
+        for picture in decode.pictures(ROAD100):
             _ = picture.rgb
 
     with subprocess.Popen(

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from benchmarks.harness import Figure, side_by_side
 from shards import ShardSet, verify
 from shards.canonical import sha256_bytes, sha256_value
-from shards.columns.payload import joined
+from shards.columns import Payload
 from shards.keyindex import KeyPlace, write_key_index
 from shards.keys import order_of
 from shards.layout import MANIFEST
@@ -116,7 +116,8 @@ def make_large_set(directory: Path) -> None:
     samples = sorted((_sample(number) for number in range(SHARDS * SAMPLES)), key=lambda s: order_of(0, s.key))
     for number in range(SHARDS):
         shard = f"{number:05d}"
-        videos = [joined([b"\0\0\1" + noise.randbytes(SAMPLE_BYTES - 3)]) for _ in range(SAMPLES)]
+        bitstreams = [b"\0\0\1" + noise.randbytes(SAMPLE_BYTES - 3) for _ in range(SAMPLES)]
+        videos = [Payload(data=bitstream, frames=[0, SAMPLE_BYTES]) for bitstream in bitstreams]
         chosen = samples[number * SAMPLES : (number + 1) * SAMPLES]
         records = [
             replace(sample, video_sha256=sha256_bytes(video.data)) for sample, video in zip(chosen, videos, strict=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ipdata.columns.registry import column_build_of, packages_of
 from ipdata.datasets import DATASETS, dataset_of
+from ipdata.datasets.leaks import leaks_of
 from ipdata.errors import BuildError, StrictError
 from ipdata.executors import Placement, executor_of
 from ipdata.progress import Unwatched
@@ -28,6 +29,7 @@ from ipdata.video.tools import tools_here
 from shards.manifest import Manifest
 
 HASHING_THREADS = 4
+SHOWN_LEAKS = 20
 UNWATCHED = Unwatched()
 
 LOG = logging.getLogger(__name__)
@@ -92,6 +94,7 @@ def build(request: Request, progress: Unwatched = UNWATCHED) -> Result:
     executor = executor_of(request.placement, scratch=output.temporary_dir / "dask")
     tools = checked_tools(request)
     plan = plan_of(request)
+    _check_leaks(plan, strict=request.strict)
     remove_abandoned()
     with output.locked():
         columns = identity.columns_of(output, plan, request.columns, tools)
@@ -112,6 +115,18 @@ def build(request: Request, progress: Unwatched = UNWATCHED) -> Result:
         failures = run_tasks(executor, output, tasks, progress, on_failure=_stop if request.strict else None)
         manifest = publish_set(output, plan, columns, failures, before=before)
     return Result(plan=plan, manifest=manifest, failures=failures)
+
+
+def _check_leaks(plan: Plan, *, strict: bool) -> None:
+    """Warns of each video that is tested and, under another name, trained on. Raises: StrictError with --strict."""
+    leaks = leaks_of(plan.videos.values())
+    if leaks and strict:
+        cure = "remove one of them, or leave --strict out"
+        raise StrictError(f"--strict: {leaks[0]}; {len(leaks)} such pairs; {cure}")
+    for leak in leaks[:SHOWN_LEAKS]:
+        LOG.warning("%s", leak)
+    if len(leaks) > SHOWN_LEAKS:
+        LOG.warning("and %d more such pairs; `ipdata plan` counts them", len(leaks) - SHOWN_LEAKS)
 
 
 def _shard_tasks(

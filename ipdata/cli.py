@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from ipdata import commands
-from ipdata.commands import placement_of, placement_options, recipe_options
+from ipdata.commands import placement_of, placement_options, recipe_options, timeout_option
 from ipdata.errors import BuildError, StrictError
 from ipdata.kernels.parameters import Backend
 from pipelines import RecipeError
@@ -65,7 +65,9 @@ def _request_options(command: Callable) -> Callable:
         click.option("--limit-videos", type=click.IntRange(1), help="build at most this many videos"),
         click.option("--limit-frames", type=click.IntRange(1), help="use at most this many frames of each video"),
         click.option("--classes", help="comma-separated; build only videos of these classes"),
-        click.option("--strict", is_flag=True, help="stop at the first failed or missing video"),
+        click.option(
+            "--strict", is_flag=True, help="stop at the first failed or missing video, and if one is in train and test"
+        ),
         click.option("--ffmpeg", help="an ffmpeg executable  [default: $IPDATA_FFMPEG or imageio-ffmpeg's]"),
     ]
     for option in reversed(options):
@@ -150,6 +152,7 @@ def _print_names(what: str, all_names: Sequence[str], *, shown: int = SHOWN_NAME
 
 @main.command()
 @_request_options
+@timeout_option
 def plan(**options: Any) -> None:
     """Print what `build` would make and cost: videos, frames, shards, bytes, core-hours. Writes nothing."""
     from ipdata.build import checked_tools, plan_of
@@ -160,6 +163,7 @@ def plan(**options: Any) -> None:
 
 
 def _print_plan(request: "Request", made: "Plan", tools: dict[str, str]) -> None:
+    from ipdata.datasets.leaks import leaks_of
     from ipdata.estimate import estimate
 
     click.echo(f"dataset   {request.dataset} from {request.source} into {request.out}")
@@ -171,7 +175,8 @@ def _print_plan(request: "Request", made: "Plan", tools: dict[str, str]) -> None
         subsets = [video.subsets[split] for video in made.videos.values()]
         click.echo(f"{split:9} " + ", ".join(f"{subsets.count(name)} {name}" for name in ("train", "test", "unused")))
     _print_unmatched(made.listing)
-    cost = estimate(made, request.columns, tools, ffmpeg=request.ffmpeg)
+    _print_names("tested videos are also trained on", [str(leak) for leak in leaks_of(made.videos.values())])
+    cost = estimate(made, request.columns, tools, ffmpeg=request.ffmpeg, timeout_s=request.placement.timeout_s)
     if cost is None:
         click.echo("estimate  none: none of the probed videos can be extracted")
         return

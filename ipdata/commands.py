@@ -34,9 +34,7 @@ def recipe_options(command: Callable) -> Callable:
 
 def placement_options(command: Callable) -> Callable:
     """Add the options that say where the work runs; `placement_of` takes them away again."""
-    seconds = click.FloatRange(min=0, min_open=True)
     where = "a Dask scheduler's address, or none for no cluster  [default: a local cluster]"
-    limit = f"a video that takes longer fails  [default: {VIDEO_TIMEOUT_S:g}]"
     pem = click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path)
     return _with(
         command,
@@ -46,8 +44,15 @@ def placement_options(command: Callable) -> Callable:
         click.option("--tls-key", type=pem, help="the key of --tls-cert  [default: in the same file]"),
         click.option("--insecure-scheduler", is_flag=True, help="take a scheduler without TLS on another machine"),
         click.option("--workers", type=click.IntRange(1), help="processes of the local cluster  [default: one a core]"),
-        click.option("--video-timeout-s", type=seconds, help=limit),
+        timeout_option,
     )
+
+
+def timeout_option(command: Callable) -> Callable:
+    """Add the option that says how long a video may take."""
+    seconds = click.FloatRange(min=0, min_open=True)
+    limit = f"a video that takes longer fails  [default: {VIDEO_TIMEOUT_S:g}]"
+    return click.option("--video-timeout-s", type=seconds, help=limit)(command)
 
 
 def placement_of(options: dict[str, Any]) -> Placement:
@@ -111,6 +116,7 @@ def derive(location: str, **options: Any) -> None:
 @click.option("--columns", help="comma-separated  [default: all that can be made here]")
 @_draw_options(seed=None)
 @click.option("--ffmpeg", help="with --source: an ffmpeg executable  [default: $IPDATA_FFMPEG or imageio-ffmpeg's]")
+@timeout_option
 def prove(location: str, columns: str | None, **options: Any) -> int:
     """Extract some videos of a set again and compare every byte. SET is a directory or a URL.
 

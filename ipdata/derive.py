@@ -174,7 +174,8 @@ def _check_decoding(received: ReceivedSet, request: Request) -> None:
     if not columns:
         raise BuildError(f"{received}: {versions}, and it has no column that shows if that matters; {cure}")
     LOG.info("%s: decoding %d videos to compare %s", versions, request.videos, ", ".join(columns))
-    again = prove.Again(received, columns, prove.tools_for_derived(received, columns))
+    timeout_s = request.placement.timeout_s
+    again = prove.Again(received, columns, prove.tools_for_derived(received, columns), timeout_s=timeout_s)
     differences = again.compare(received.drawn(request.videos, seed=request.seed)).differences
     if differences:
         what, keys = next(iter(differences.items()))

@@ -10,12 +10,14 @@ from pathlib import Path, PurePosixPath
 
 from ipdata.columns.registry import column_build_of, column_builds, packages_of
 from ipdata.errors import BuildError
+from ipdata.executors import VIDEO_TIMEOUT_S
 from ipdata.executors.base import summary
+from ipdata.executors.isolated import child_ended, run_steps_in_child
 from ipdata.progress import Unwatched
 from ipdata.received import VIDEO, ReceivedSet, check_has_video, video_of
 from ipdata.recipe import BuildRecipe, recorded_recipe
 from ipdata.report import failure_line
-from ipdata.steps.extract import Extracted, Outcome, VideoTask, differing_fields, run_steps
+from ipdata.steps.extract import Extracted, Outcome, VideoTask, differing_fields
 from ipdata.steps.identity import tools_differ
 from ipdata.steps.scratch import scratch_dir
 from ipdata.steps.source import Source
@@ -63,6 +65,7 @@ def prove(
     seed: int | None = None,
     columns: Sequence[str] | None = None,
     ffmpeg: str | None = None,
+    video_timeout_s: float | None = None,
     progress: Unwatched = UNWATCHED,
 ) -> Proof:
     """Extract videos that a seed draws again, from the set's column video or from their sources, and compare.
@@ -82,7 +85,8 @@ def prove(
             tools = tools_for_derived(received, chosen)
         else:
             tools = tools_here(ffmpeg, packages=packages_of(chosen))
-        again = Again(received, chosen, tools, source=source, ffmpeg=ffmpeg)
+        timeout_s = VIDEO_TIMEOUT_S if video_timeout_s is None else video_timeout_s
+        again = Again(received, chosen, tools, source=source, ffmpeg=ffmpeg, timeout_s=timeout_s)
         drawn = received.drawn(videos, seed=seed)
         compared = again.compare(drawn, progress)
     if not compared.counts:
@@ -145,7 +149,7 @@ def other_tools(
 
 
 class Again:
-    """Extracts samples of a set again and compares the columns, in this process."""
+    """Extracts samples of a set again, in a child process, and compares the columns."""
 
     def __init__(
         self,
@@ -155,9 +159,12 @@ class Again:
         *,
         source: Path | None = None,
         ffmpeg: str | None = None,
+        timeout_s: float,
     ) -> None:
-        """Raises: RecipeError if this version cannot make such columns; BuildError if this machine cannot."""
-        self.received, self.tools, self.ffmpeg = received, tools, ffmpeg
+        """timeout_s: how long a video may take.
+
+        Raises: RecipeError if this version cannot make such columns; BuildError if this machine cannot."""
+        self.received, self.tools, self.ffmpeg, self.timeout_s = received, tools, ffmpeg, timeout_s
         self.sources = None if source is None else SourceFiles(source)
         self.columns = columns if self.sources else tuple(in_order({*columns, VIDEO}))
         self.compared = (RECORD, *columns) if self.sources else (VIDEO, *columns)
@@ -169,9 +176,9 @@ class Again:
         """Compare drawn samples. drawn: shard -> samples. Raises: BuildError, ShardError."""
         progress.begin(sum(map(len, drawn.values())))
         compared = Compared()
-        for shard, samples in drawn.items():
-            for sample in samples:
-                self.received.scratch.mkdir(parents=True, exist_ok=True)
+        self.received.scratch.mkdir(parents=True, exist_ok=True)
+        with child_ended():
+            for shard, sample in ((shard, sample) for shard, samples in drawn.items() for sample in samples):
                 with tempfile.TemporaryDirectory(dir=self.received.scratch) as payload_dir:
                     self._compare(shard, sample, Path(payload_dir), compared, progress)
         return compared
@@ -209,7 +216,7 @@ class Again:
             format=self.received.manifest.format,
             ffmpeg=self.ffmpeg,
         )
-        return run_steps(task)
+        return run_steps_in_child(task, self.timeout_s)
 
     def _compared(self, shard: str, sample: Sample, outcome: Outcome | str) -> Iterator[tuple[str, str]]:
         """What was compared, and how it differs; empty if it is equal."""

@@ -63,12 +63,13 @@ def manifest_of(
     infos = [receipt.info for receipt in receipts if receipt is not None and receipt.info is not None]
     failures = [failure for receipt in receipts if receipt is not None for failure in receipt.failed]
     named: dict[str, Any] = {"files": key_index_files(keys), "parent": ""} if format > 1 else {}
+    groups = {"has_groups": True} if format > 1 and any(video.group for video in plan.videos.values()) else {}
     if not infos:
         log = output.build_dir / "log.jsonl"
         raise BuildError(f"none of the {len(plan.videos)} videos could be built; {log} says why")
     return Manifest(
         format=format,
-        dataset={"name": plan.listing.dataset, **plan.recipe.limits.given, **plan.listing.options},
+        dataset={"name": plan.listing.dataset, **plan.recipe.limits.given, **plan.listing.options, **groups},
         classes=list(plan.listing.classes),
         splits=_split_counts(plan, receipts),
         order=plan.order,

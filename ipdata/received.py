@@ -9,6 +9,7 @@ from ipdata.datasets.base import Video
 from ipdata.errors import BuildError
 from ipdata.steps.source import Source
 from ipdata.video.stored import Stored
+from shards.atomic import named
 from shards.canonical import sha256_bytes
 from shards.errors import ShardError
 from shards.keys import order_of
@@ -68,7 +69,8 @@ class ReceivedSet(VerifiedSet):
         (payload,) = self.payloads(VIDEO, shard, [sample.key])
         path = self.scratch / f"{sample.key}.m4v"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(payload.data)
+        with named(path):
+            path.write_bytes(payload.data)
         sha256, size = sha256_bytes(payload.data), len(payload.data)
         return _checked(Stored(path=path, offset=0, size_bytes=size, sha256=sha256, sample=sample))
 
@@ -90,6 +92,7 @@ def video_of(sample: Sample, source: Source) -> Video:
         class_name=sample.class_name,
         class_id=sample.class_id,
         subsets=sample.subsets,
+        group=sample.group,
     )
 
 

@@ -8,7 +8,7 @@ from ipdata.executors.base import VideoDone
 from ipdata.steps.extract import Failed
 from ipdata.steps.plan import Plan
 from shards import canonical
-from shards.failures import CODES
+from shards.failures import reason_of
 from shards.manifest import Manifest
 
 
@@ -21,9 +21,7 @@ def log_line(event: VideoDone) -> dict[str, Any]:
 def failure_line(failed: Failed) -> str:
     """Describe a failure in one line: the video, the stage and the reason."""
     failure = failed.failure
-    lines = failed.detail.strip().splitlines() or ["no details"]
-    line = lines[-1] if failed.detail.startswith("Traceback") else lines[0]  # ffmpeg names the cause first
-    return f"{failure.name}: {failure.code} ({failure.stage}): {CODES[failure.code]}: {line}"
+    return f"{failure.name}: {reason_of(failure.stage, failure.code, failed.detail)}"
 
 
 def report_of(plan: Plan, manifest: Manifest, failures: Sequence[Failed]) -> bytes:

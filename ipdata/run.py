@@ -20,7 +20,8 @@ from shards.atomic import named, write_all
 CURES = {
     True: "Restore the videos, or leave these samples out with --drop-failed.",
     False: "No sample is dropped for a failure of stage worker, nor for a source that could not be read or changed: "
-    "mend the cause (--video-timeout-s gives more time), and run the same command again.",
+    "mend the cause (--video-timeout-s gives more time), and run the same command again. To leave out a video that "
+    "always crashes or hangs, put an empty file in its place and use --drop-failed.",
 }
 
 

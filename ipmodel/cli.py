@@ -1,7 +1,8 @@
-"""The command line: `ipmodel train`, `eval`, `compare`, `fuse`, `info`.
+"""The command line: `ipmodel train`, `eval`, `compare`, `predict`, `package`, `fuse`, `info`.
 
-Exit status: 0 done; 1 refused, with nothing lost; 2 wrong usage; 75 stopped by SIGTERM, with the state saved; 130
-interrupted. After 75 and 130, run the same command again to continue. torchrun reports any failure as 1.
+Exit status: 0 done; 1 refused, with nothing lost; 2 wrong usage; 3 predicted, but some videos failed; 75 stopped by
+SIGTERM, with the state saved; 130 interrupted. After 75 and 130, run the same command again to continue. torchrun
+reports any failure as 1.
 """
 
 import time
@@ -10,6 +11,7 @@ from typing import Any
 
 import click
 
+from ipmodel import commands
 from ipmodel.errors import ModelError
 from ipmodel.evaluation.commands import compare
 from ipmodel.process.exits import EXPECTED, RESUME, text_of
@@ -27,26 +29,21 @@ from shards.terminal import CommandGroup, end_bar, say, say_done, sigterm_noted
     goes_on={
         "train": "run the same command again to continue from the last checkpoint",
         "eval": "run the same command again; it scores all videos anew",
-        **dict.fromkeys(("fuse", "compare"), "run the same command again"),
+        **dict.fromkeys(("fuse", "compare", "predict", "package"), "run the same command again"),
     },
 )
 def main() -> None:
-    """Train the networks of the paper from a shard set, evaluate them, and fuse their scores."""
+    """Train the networks of the paper from a shard set, evaluate them, and predict videos with them."""
 
 
 def _run_of(out: Path, shards: str, recipe: str, overrides: tuple[str, ...], init: tuple[str, ...]) -> Any:
+    from ipmodel.networks.imagenet import weights_files
     from ipmodel.recipe import TrainRecipe
     from ipmodel.runs.run import Run
     from shards import ShardSet
 
-    imagenet = {}
-    for given in init:
-        name, separator, path = given.partition("=")
-        depth = name.removeprefix("resnet")
-        if not separator or not depth.isdecimal():
-            raise ModelError(f"--init {given!r}: expected resnetDEPTH=FILE, such as resnet18=resnet18.pth")
-        imagenet[int(depth)] = Path(path)
     loaded = load(TrainRecipe, "train", recipe, overrides)
+    imagenet = weights_files(init, sorted({phase.depth for phase in loaded.phases.values() if not phase.init}))
     return Run(directory=out, shard_set=ShardSet(shards), recipe=loaded, imagenet=imagenet)
 
 
@@ -65,7 +62,18 @@ def _run_of(out: Path, shards: str, recipe: str, overrides: tuple[str, ...], ini
     metavar="KEY=VALUE",
     help="change a recipe key, such as phases.p_stream.epochs=3; repeatable",
 )
-@click.option("--init", multiple=True, metavar="resnetDEPTH=FILE", help="torchvision's ImageNet weights; repeatable")
+@click.option(
+    "--init",
+    multiple=True,
+    metavar="imagenet|resnetDEPTH=FILE",
+    help="torchvision's ImageNet weights: all that the recipe needs, found, or fetched; imagenet=DIR; or files",
+)
+@click.option(
+    "--reuse",
+    multiple=True,
+    metavar="RUN:PHASE|FILE",
+    help="take this phase, or this network, if it is the one that would be trained here; repeatable",
+)
 @click.pass_context
 def train(
     ctx: click.Context,
@@ -76,11 +84,13 @@ def train(
     phase: str | None,
     overrides: tuple[str, ...],
     init: tuple[str, ...],
+    reuse: tuple[str, ...],
 ) -> int:
     """Train all phases, or one. Skips complete phases and resumes unfinished ones."""
     begun_s = time.monotonic()
     from ipmodel.process.distributed import ranks
     from ipmodel.runs.progress import TrainingProgress
+    from ipmodel.runs.reuse import check_reused
     from ipmodel.training.phases import train_phases
 
     stopped = ctx.find_root().with_resource(sigterm_noted())  # also while an error is told
@@ -91,9 +101,12 @@ def train(
     chosen = phases if phase is None else [phase]
     with ranks() as own:
         opened.check()
+        reused = check_reused(opened, reuse, split=split)
         progress = TrainingProgress(enabled=own.first)
         try:
-            train_phases(opened, split=split, names=chosen, ranks=own, stopped=stopped, progress=progress)
+            train_phases(
+                opened, split=split, names=chosen, reused=reused, ranks=own, stopped=stopped, progress=progress
+            )
         except StoppedError:
             if own.first:
                 say("stopped; the same command continues")
@@ -206,7 +219,8 @@ def info(frames: int, size_px: int, classes: int) -> None:
     click.echo(info_table(frames=frames, size_px=size_px, classes=classes))
 
 
-main.add_command(compare)
+for command in (compare, commands.predict, commands.package, commands.bench):
+    main.add_command(command)
 
 if __name__ == "__main__":
     main()

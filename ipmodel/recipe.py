@@ -111,6 +111,18 @@ class Input:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Validation:
+    """The part of the train subset that is not trained on. After each epoch, the network is tested on it."""
+
+    share: float = 0.0  # of the videos of each class; groups stay whole
+    seed: int = 0  # which videos
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.share < 1, f"validation.share must be at least 0 and below 1, got {self.share}")
+        _require(self.seed >= 0, f"validation.seed must not be negative, got {self.seed}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainRecipe:
     """The phases of a run, in order, and what is reported of them."""
 
@@ -118,6 +130,8 @@ class TrainRecipe:
     phases: dict[str, Phase]
     streams: dict[str, str] = field(default_factory=dict)  # reported streams: name to the phase that trains it
     fusions: dict[str, dict[str, float]] = field(default_factory=dict)  # reported fusions: name to weights of streams
+    validation: Validation = field(default_factory=Validation)
+    select: Literal["last", "best"] = "last"  # the epoch whose network is published: the last, or best in validation
     seed: int = 0
     deterministic: bool = False  # equal weights on every run on the same machine; slower on a GPU
     compile: bool = False  # use torch.compile: starts a minute or more later, then runs faster; rounds differently
@@ -128,6 +142,8 @@ class TrainRecipe:
         _require(bool(self.phases), "phases must not be empty")
         for key in ("seed", "workers", "checkpoint_minutes"):
             _require(getattr(self, key) >= 0, f"{key} must not be negative, got {getattr(self, key)}")
+        selects = self.select == "last" or self.validation.share > 0
+        _require(selects, 'select = "best" needs videos to select by; set validation.share, to 0.1 for example')
         self._check_names()
         earlier: list[str] = []
         for name, phase in self.phases.items():

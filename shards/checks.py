@@ -97,6 +97,8 @@ class Checks:
         for sample in samples:
             if sample.format != min(manifest.format, 2):
                 yield f"{sample.key}: its record is not of format {manifest.format}: video_sha256 came with format 2"
+            if bool(sample.group) != manifest.has_groups:
+                yield f"{sample.key}: its record has the group {sample.group!r}, against dataset.has_groups"
             for column, size in made.items():
                 if size not in (None, (sample.width, sample.height)):
                     yield f"{sample.key}: {sample.width}x{sample.height} px is not the size in the recipe of {column}"

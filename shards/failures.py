@@ -44,3 +44,10 @@ class Failure(Record, frozen=True, kw_only=True):
     def is_of_the_video(self) -> bool:
         """Tell whether it is certainly the video's fault, and not that of a machine, and will not pass by itself."""
         return self.stage != "worker" and self.code not in MAY_PASS
+
+
+def reason_of(stage: str, code: str, detail: str) -> str:
+    """Why a video failed, in one line. detail: free text, such as ffmpeg's messages or a traceback."""
+    lines = detail.strip().splitlines() or ["no details"]
+    line = lines[-1] if detail.startswith("Traceback") else lines[0]  # ffmpeg names the cause first
+    return f"{code} ({stage}): {CODES[code]}: {line}"

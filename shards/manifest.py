@@ -15,7 +15,7 @@ from shards.failures import Failure
 from shards.layout import KEY_INDEX, MANIFEST, SHARD_NUMBER, files_of, key_index_path, samples_path
 from shards.records import Record, parse
 from shards.regular import open_regular
-from shards.schema import FORMATS, SHA256, SUBSETS, check_splits
+from shards.schema import FORMATS, SHA256, SUBSETS, Sample, check_splits
 
 ROOT_FILE = re.compile(r"[a-z][a-z0-9_-]{0,39}\.[a-z]{1,8}")
 MAX_MANIFEST_BYTES = 512 << 20  # some 25 million videos
@@ -192,6 +192,17 @@ class Manifest(Record, frozen=True, kw_only=True):
         for split, counts in self.splits.items():
             if set(counts) != set(SUBSETS) or min(counts.values()) < 0 or sum(counts.values()) != self.samples:
                 raise ShardError(f"manifest: counts of {split} must add up to {self.samples} samples, got {counts}")
+
+    @property
+    def has_groups(self) -> bool:
+        """Whether every record states a group."""
+        return self.dataset.get("has_groups") is True
+
+    @property
+    def record_fields(self) -> list[msgspec.structs.FieldInfo]:
+        """The fields that the records of this set have."""
+        absent = {name for name, there in (("video_sha256", self.format > 1), ("group", self.has_groups)) if not there}
+        return [field for field in msgspec.structs.fields(Sample) if field.name not in absent]
 
     @property
     def sha256(self) -> str:

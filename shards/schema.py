@@ -46,6 +46,7 @@ class Sample(Record, frozen=True, kw_only=True):
     source_time_base: str
     source_pts: list[int]  # timestamps of the frames, in source_time_base
     source_sha256: str
+    group: str = ""  # videos that must stay together, such as those of one person or camera; "": by itself
     video_sha256: str = ""  # of the MPEG-4 bitstream that all columns come from; "" in format 1
 
     def __post_init__(self) -> None:

@@ -93,7 +93,8 @@ class _Calls:
         raw = _Watched(file, mode.replace("b", "").replace("t", ""), self.note)
         if buffering == 0:
             return raw
-        buffered = io.BufferedRandom(raw) if "+" in mode else io.BufferedWriter(raw)
+        size = buffering if buffering > 1 else io.DEFAULT_BUFFER_SIZE
+        buffered = io.BufferedRandom(raw, size) if "+" in mode else io.BufferedWriter(raw, size)
         return buffered if "b" in mode else io.TextIOWrapper(buffered, *text, **more)
 
     def sync(self, descriptor: int) -> None:

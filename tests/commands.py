@@ -28,7 +28,7 @@ def in_process(module: str, arguments: Sequence[str]) -> Done:
     command = importlib.import_module(module).main
     out, err = io.StringIO(), io.StringIO()
     status: object = 0
-    extracts = module == "ipdata.cli" and arguments[:1] in (["build"], ["derive"])
+    extracts = module == "ipdata.cli" and arguments[:1] in (["build"], ["plan"], ["derive"], ["prove"])
     with redirect_stdout(out), redirect_stderr(err), warm_child() if extracts else nullcontext():
         try:
             command.main(list(arguments))
@@ -43,13 +43,13 @@ def in_process(module: str, arguments: Sequence[str]) -> Done:
 
 @contextmanager
 def warm_child() -> Iterator[None]:
-    """Keep the child in which builds of this process extract: a new one for each build would take a second."""
+    """Keep the child in which commands of this process extract: a new one for each would take a second."""
     try:
-        from ipdata.executors import here
+        from ipdata.executors import isolated
     except ModuleNotFoundError:  # a test without the packages of builds
         yield
         return
-    with mock.patch.object(here, "end_child"):
+    with mock.patch.object(isolated, "end_child"):
         yield
 
 

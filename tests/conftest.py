@@ -11,6 +11,8 @@ import pytest
 from amounts import FIGURE, FULL
 from commands import Done, as_process, in_process, needs_process, words
 
+pytest_plugins = ["served_sets"]
+
 REPOSITORY = Path(__file__).parents[1]
 DATA = Path(os.environ.get("IPTSN_DATA", REPOSITORY.parent / "shared" / "data"))
 
@@ -81,20 +83,19 @@ def pytest_configure() -> None:
 # other has nothing left to do would keep all waiting.
 LONGEST = (
     "integration/test_synthetic_accuracy.py",
-    "integration/test_ranks.py",
     "integration/test_training.py",
     "faults/test_refused_runs.py",
     "faults/test_lost_workers.py",
+    "integration/test_ranks.py",
     "integration/test_determinism.py",
     "integration/test_real_clips.py",
-    "faults/test_killed_builds.py",
     "integration/test_gpu_workers.py",
-    "faults/test_killed_sharing.py",
-    "faults/test_interrupted_models.py",
+    "faults/test_killed_builds.py",
     "integration/test_hub.py",
     "integration/test_sharing_docs.py",
     "unit/ipdata/kernels/test_tvl1_cuda.py",
     "unit/ipdata/kernels/test_tvl1.py",
+    "faults/test_killed_sharing.py",
     "faults/test_orphans.py",
     "faults/test_fuzz.py",
     "faults/test_outputs.py",
@@ -137,11 +138,10 @@ def ipdata() -> Run:
 
 @pytest.fixture
 def without_child(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Builds without a cluster extract in this process, because a child would not know what a test has changed here."""
-    from ipdata.executors import here
-    from ipdata.steps.extract import run_step
+    """Extract in this process where no cluster does: a child would not know what a test has changed here."""
+    from ipdata.executors import isolated
 
-    monkeypatch.setattr(here, "run_step_in_child", lambda task, step, begun, _: run_step(task, step, begun))
+    monkeypatch.setattr(isolated, "call_in_child", lambda function, *arguments, timeout_s: function(*arguments))
 
 
 @pytest.fixture(scope="session")

@@ -91,11 +91,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _route(self, path: str) -> None:
         routes = {
             "/api/validate-yaml": self._valid,
-            f"/api/datasets/{REPO}(?:/revision/(?P<revision>[^/]+))?": self._info,
-            f"/api/datasets/{REPO}/tree/(?P<revision>[^/]+)(?:/(?P<path>.+))?": self._tree,
+            f"/api/(?:datasets|models)/{REPO}(?:/revision/(?P<revision>[^/]+))?": self._info,
+            f"/api/(?:datasets|models)/{REPO}/tree/(?P<revision>[^/]+)(?:/(?P<path>.+))?": self._tree,
             f"/api/datasets/{REPO}/preupload/(?P<revision>[^/]+)": self._preupload,
             f"/api/datasets/{REPO}/commit/(?P<revision>[^/]+)": self._commit,
-            f"/datasets/{REPO}/resolve/(?P<revision>[^/]+)/(?P<path>.+)": self._resolve,
+            f"/(?:datasets/)?{REPO}/resolve/(?P<revision>[^/]+)/(?P<path>.+)": self._resolve,
             rf"/datasets/{REPO}\.git/info/lfs/objects/batch": self._batch,
         }
         for pattern, route in routes.items():

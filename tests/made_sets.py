@@ -13,7 +13,6 @@ import numpy as np
 from shards import canonical, motion
 from shards.arrays import I16, U8
 from shards.columns import COLUMNS, Payload, column_of
-from shards.columns.payload import joined
 from shards.keyindex import KeyPlace, write_key_index
 from shards.keys import key_of, order_of
 from shards.layout import MANIFEST
@@ -82,7 +81,7 @@ def vectors_of(scene: Scene) -> I16:
     return mv
 
 
-def sample_of(scene: Scene, *, format: int = FORMAT) -> Sample:
+def sample_of(scene: Scene, *, format: int = FORMAT, group: str = "") -> Sample:
     video = video_of(scene).data
     return Sample(
         key=scene.key,
@@ -103,6 +102,7 @@ def sample_of(scene: Scene, *, format: int = FORMAT) -> Sample:
         source_time_base="1/30000",
         source_pts=[1001 * number for number in range(scene.frames)],
         source_sha256=hashlib.sha256(scene.name.encode()).hexdigest(),
+        group=group,
         video_sha256=hashlib.sha256(video).hexdigest() if format > 1 else "",
     )
 
@@ -130,7 +130,13 @@ def payload_of(name: str, values: Sequence[np.ndarray], *, width: int, height: i
     """The payload of a column's values, frame by frame, as a build would encode them."""
     column, encoding = column_of(name), ENCODINGS[name]
     frames = [column.encode(column.store(frame, encoding), encoding) for frame in values]
-    return column.join(frames, width=width, height=height)
+    return joined(frames, header=column.header(len(frames), width=width, height=height))
+
+
+def joined(frames: Sequence[bytes], *, header: bytes = b"") -> Payload:
+    """The payload of encoded frames: the header, then one frame after another."""
+    offsets = np.cumsum([0, *map(len, frames)]).tolist()
+    return Payload(data=header + b"".join(frames), frames=offsets, header=len(header))
 
 
 def _fake_picture(name: str, number: int) -> bytes:
@@ -181,6 +187,7 @@ def make_set(
     per_shard: int = 2,
     grouped: bool = True,
     format: int = FORMAT,
+    has_groups: bool = False,
     **manifest_fields: Any,
 ) -> Manifest:
     """Write a whole set below `directory` and return its manifest; `manifest_fields` replace fields of it."""
@@ -189,13 +196,15 @@ def make_set(
     for group in _plan(videos, per_shard=per_shard, grouped=grouped):
         made = [payloads_of(scene) for scene in group]
         number = f"{len(shards):05d}"
-        samples = [sample_of(scene, format=format) for scene in group]
+        samples = [sample_of(scene, format=format, group=scene.name[-5] if has_groups else "") for scene in group]
         places += [KeyPlace.of(sample, number) for sample in samples]
         files = write_shard(directory, number, samples, {c: [p[c] for p in made] for c in columns})
         frames = sum(scene.frames for scene in group)
         subsets = group[0].subsets if grouped else None
         shards.append(ShardInfo(shard=number, samples=len(group), frames=frames, subsets=subsets, files=files))
     fields = _manifest_fields(videos, columns, shards, per_shard, grouped, format)
+    if has_groups:
+        fields["dataset"] = {**fields["dataset"], "has_groups": True}
     if format > 1:
         keys = write_key_index(places)
         fields |= {"files": key_index_files(keys), "parent": ""}

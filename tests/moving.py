@@ -3,6 +3,7 @@
 import atexit
 import functools
 import tempfile
+import uuid
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,9 @@ import numpy as np
 from ipdata.datasets.base import Video
 from ipdata.recipe import BuildRecipe, load_recipe
 from ipdata.steps.extract import Extracted, VideoTask, extract
+from ipdata.video.checksums import CHECKSUM_ROWS
 from ipdata.video.tools import tools_here
+from ipdata.video.transcode import Transcode, executable, transcode
 from shards.columns import COLUMNS
 
 WIDTH, HEIGHT = 176, 144  # px: 11 x 9 macroblocks
@@ -66,6 +69,21 @@ def task_of(source: Path, *overrides: str, columns: tuple[str, ...] = tuple(COLU
         tools=tools_here(),
         payload_dir=payload_dir(),
     )
+
+
+def m4v_of(data: bytes) -> Path:
+    """A file with these bytes, which goes when the tests have ended."""
+    path = payload_dir() / f"{uuid.uuid4().hex}.m4v"
+    path.write_bytes(data)
+    return path
+
+
+def transcoded(source: Path, settings: Transcode, *, frames: int, path: str | None = None) -> Path:
+    """The file of the bitstream of a source's first frames, made as a build makes it. path: the executable."""
+    to = m4v_of(b"")
+    options = {"path": path or executable(), "checksum_rows": CHECKSUM_ROWS}
+    transcode(source, settings, to, frames=frames, limit_frames=frames, **options)
+    return to
 
 
 def extracted_from(source: Path, *overrides: str, columns: tuple[str, ...] = tuple(COLUMNS)) -> Extracted:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 from commands import in_process
+from forked_programs import Forked
 
 from ipmodel.runs.checkpoint import FINAL
 from shards import ShardSet
@@ -74,14 +75,9 @@ def command(*arguments: str | Path) -> list[str]:
 
 
 def torchrun(ranks: int, *program: str | Path) -> list[str]:
-    """A command that runs a program as some ranks, as users do; `forked` is quicker."""
+    """A command that runs a program as some ranks, as users do; forked_programs.ranks is quicker."""
     started = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
     return [*started, str(ranks), *map(str, program)]
-
-
-def forked(ranks: int, *program: str | Path) -> list[str]:
-    """A command that runs a program, "ipmodel" or a script, as some ranks, for which PyTorch is imported once."""
-    return [sys.executable, str(Path(__file__).with_name("forked_ranks.py")), str(ranks), *map(str, program)]
 
 
 def train_options(shards: Path | str, out: Path, recipe: Path, *more: str) -> list[str]:
@@ -123,7 +119,7 @@ def one_thread() -> dict[str, str]:
     return os.environ | {"OMP_NUM_THREADS": "1"}
 
 
-def wait_for_a_step(process: subprocess.Popen[bytes], phase_dir: Path) -> None:
+def wait_for_a_step(process: subprocess.Popen[bytes] | Forked, phase_dir: Path) -> None:
     deadline = time.monotonic() + 120
     log = phase_dir / "log.jsonl"
     while not (log.exists() and log.read_text().count("\n") >= 1):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Protocol
 
 from ipdata.video.decode import Picture
@@ -18,8 +19,8 @@ class Maker(Protocol):
         Returns the encoded frames that are ready, in order.
         """
 
-    def rest(self, m4v: bytes) -> Iterable[bytes]:
-        """The encoded frames that are left after the last picture. m4v: the bitstream that all were decoded from."""
+    def rest(self, m4v: Path) -> Iterable[bytes]:
+        """The encoded frames that are left after the last picture. m4v: the file of the bitstream with all of them."""
 
 
 class ColumnBuild:
@@ -43,6 +44,10 @@ class ColumnBuild:
     def resource(self, table: Any) -> str:
         """The Dask resource that a worker needs to make it; empty if any worker can."""
         return ""
+
+    def follows_gop(self, table: Any) -> bool:
+        """Whether a frame depends on all pictures since the last I-frame, and not just on the one before it."""
+        return True
 
     def check(self, table: Any, tools: dict[str, str]) -> None:
         """Check the machine that plans the build. Raises: BuildError if it lacks what this column needs."""

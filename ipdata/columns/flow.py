@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Protocol
 
 import cv2
@@ -117,7 +118,7 @@ class FlowMaker:
             self.waiting.append((previous.luma, picture.luma))
         return self._estimated() if len(self.waiting) == self.estimate.batch_pairs else []
 
-    def rest(self, m4v: bytes) -> list[bytes]:
+    def rest(self, m4v: Path) -> list[bytes]:
         return self._estimated() if self.waiting else []
 
     def _estimated(self) -> list[bytes]:
@@ -147,6 +148,9 @@ class FlowBuild(ColumnBuild):
         if lacking and not os.environ.get("NUMBA_ENABLE_CUDASIM"):
             cure = "install it here and on the workers: `pip install '.[build,cuda]'`"
             raise BuildError(f"flow backend cuda: the package numba-cuda is not installed; {cure}")
+
+    def follows_gop(self, table: FlowTable) -> bool:
+        return False
 
     def maker(self, table: FlowTable, *, width: int, height: int) -> Maker:
         return FlowMaker(table, self.encoding(table), width=width, height=height)

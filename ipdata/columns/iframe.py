@@ -1,6 +1,7 @@
 """How the column iframe is made: the I-frames as JPEG images."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ipdata.columns.base import ColumnBuild, Maker
@@ -25,7 +26,7 @@ class IframeMaker:
     def add(self, picture: Picture, previous: Picture) -> list[bytes]:
         return [IFRAME.encode(picture.rgb, self.encoding)] if picture.picture_type == "I" else []
 
-    def rest(self, m4v: bytes) -> list[bytes]:
+    def rest(self, m4v: Path) -> list[bytes]:
         return []
 
 
@@ -34,6 +35,9 @@ class IframeBuild(ColumnBuild):
     table = IframeTable
     media = "jpeg"
     stated = ("quality", "chroma")
+
+    def follows_gop(self, table: IframeTable) -> bool:
+        return False
 
     def maker(self, table: IframeTable, *, width: int, height: int) -> Maker:
         return IframeMaker(self.encoding(table))

@@ -1,5 +1,7 @@
 """How the column mv is made: the decoder's motion vectors as they are."""
 
+from pathlib import Path
+
 from ipdata.columns.base import ColumnBuild, Maker
 from ipdata.video.decode import Picture
 from shards.columns.mv import MV
@@ -11,7 +13,7 @@ class MvMaker:
     def add(self, picture: Picture, previous: Picture) -> list[bytes]:
         return [] if picture.mv is None else [MV.encode(picture.mv, {})]
 
-    def rest(self, m4v: bytes) -> list[bytes]:
+    def rest(self, m4v: Path) -> list[bytes]:
         return []
 
 
@@ -21,6 +23,9 @@ class MvBuild(ColumnBuild):
 
     def tools(self, table: None) -> tuple[str, ...]:
         return ("ffmpeg", "libavcodec")
+
+    def follows_gop(self, table: None) -> bool:
+        return False
 
     def maker(self, table: None, *, width: int, height: int) -> Maker:
         return MvMaker()

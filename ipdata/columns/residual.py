@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -85,7 +86,7 @@ class ResidualMaker:
     def add(self, picture: Picture, previous: Picture) -> list[bytes]:
         return [] if picture.mv is None else [RESIDUAL.encode(self.stored(picture, previous), self.encoding)]
 
-    def rest(self, m4v: bytes) -> list[bytes]:
+    def rest(self, m4v: Path) -> list[bytes]:
         return []
 
 
@@ -94,6 +95,9 @@ class ResidualBuild(ColumnBuild):
     table = ResidualTable
     media = "jpeg"
     stated = ("quality", "chroma", "definition")
+
+    def follows_gop(self, table: ResidualTable) -> bool:
+        return table.definition != "previous"
 
     def maker(self, table: ResidualTable, *, width: int, height: int) -> Maker:
         return ResidualMaker(table, self.encoding(table))

@@ -1,6 +1,7 @@
 """How the column video is made: the transcoded bitstream, cut into its coded pictures."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from ipdata.columns.base import ColumnBuild, Maker
 from ipdata.video import decode
@@ -15,7 +16,7 @@ class VideoMaker:
         """No frames: the bitstream has them all."""
         return []
 
-    def rest(self, m4v: bytes) -> Iterator[bytes]:
+    def rest(self, m4v: Path) -> Iterator[bytes]:
         return decode.coded_pictures(m4v)
 
 

@@ -28,6 +28,7 @@ class Video:
     class_name: str
     class_id: int
     subsets: dict[str, str]  # split -> "train", "test" or "unused"
+    group: str = ""  # videos that must stay together, such as those of one person; "": the dataset states none
 
     def __post_init__(self) -> None:
         if not self.subsets or not set(self.subsets.values()) <= set(SUBSETS):
@@ -91,6 +92,7 @@ class Entry:
 
     class_name: str
     subsets: dict[str, str]  # split -> subset
+    group: str = ""  # as of a Video
 
 
 def printable_name(path: Path, *, below: Path) -> str:
@@ -195,6 +197,7 @@ def match(
             class_name=entries[name].class_name,
             class_id=ids[entries[name].class_name],
             subsets=entries[name].subsets,
+            group=entries[name].group,
         )
         for name in present
     ]

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -16,8 +16,9 @@ CSV_NAME = "videos.csv"
 EXPECTS = """\
 <source>/<class>/ with that class's videos, in subfolders if you like. A CSV is optional: <source>/videos.csv or
 --splits FILE. Its header is path,label,split1 and the names of any further splits. Each row has a path below <source>,
-a label, and for each split train, test or nothing (unused). Without a CSV there is one split, drawn by the recipe's
-folder.seed and folder.test_share."""
+a label, and for each split train, test or nothing (unused). A column group after label names what videos share, such as
+a person, a camera or a longer video. Without splits in a CSV, or without a CSV, there is one split. It is drawn by the
+recipe's folder.seed and folder.test_share, and groups stay whole."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,14 +40,17 @@ def list_folder(source: Path, splits: Path | None, draw: Path | None, options: F
     """
     files = files_by_name(source, dataset=FOLDER, videos_only=False)
     path = _csv_path(source, splits)
+    chosen_by = {}
     if path is None:
-        entries, chosen_by = _split_by_share(files, options), asdict(options)
+        entries = _entries_of_folders(files)
         if not entries:
             raise expected(FOLDER, source, f"no video below {shown(source)} lies in the folder of a class")
     else:
-        entries, chosen_by = _read_entries(path), {}
+        entries = _read_entries(path)
         own = path.resolve()
         files = {name: file for name, file in files.items() if file.name != own.name or file.resolve() != own}
+    if not any(entry.subsets for entry in entries.values()):
+        entries, chosen_by = _split_by_share(entries, options), asdict(options)
     classes = tuple(sorted({entry.class_name for entry in entries.values()}))
     return replace(match(FOLDER, entries, classes=classes, files=files, source=source), options=chosen_by)
 
@@ -61,19 +65,29 @@ def _csv_path(source: Path, splits: Path | None) -> Path | None:
     return path
 
 
-def _split_by_share(files: dict[str, Path], folder: Folder) -> dict[str, Entry]:
-    """Draw one split, class by class. A class of two videos or more has at least one in train and one in test."""
-    names_of_class: dict[str, list[str]] = defaultdict(list)
-    for name, path in files.items():
-        if is_video(path) and "/" in name:
-            names_of_class[name.partition("/")[0]].append(name)
-    entries = {}
-    for class_name, names in names_of_class.items():
-        names.sort(key=lambda name: hashlib.sha256(f"{folder.seed},{name}".encode()).digest())
-        tests = videos_to_test(len(names), folder.test_share)
-        for position, name in enumerate(names):
-            entries[name] = Entry(class_name, {"split1": "test" if position < tests else "train"})
-    return entries
+def _entries_of_folders(files: dict[str, Path]) -> dict[str, Entry]:
+    """The videos in the folders of classes, in no split yet."""
+    videos = [name for name, path in files.items() if is_video(path) and "/" in name]
+    return {name: Entry(name.partition("/")[0], {}) for name in videos}
+
+
+def _split_by_share(entries: dict[str, Entry], folder: Folder) -> dict[str, Entry]:
+    """Draw one split. Groups in drawn order go to test while each of their classes has room there."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name, entry in entries.items():
+        groups[entry.group or name].append(name)
+    videos = Counter(entry.class_name for entry in entries.values())
+    room = {class_name: videos_to_test(count, folder.test_share) for class_name, count in videos.items()}
+    tests = set()
+    for group in sorted(groups, key=lambda group: hashlib.sha256(f"{folder.seed},{group}".encode()).digest()):
+        wanted = Counter(entries[name].class_name for name in groups[group])
+        if all(room[class_name] >= count for class_name, count in wanted.items()):
+            tests.update(groups[group])
+            room = {class_name: left - wanted[class_name] for class_name, left in room.items()}
+    return {
+        name: replace(entry, subsets={"split1": "test" if name in tests else "train"})
+        for name, entry in entries.items()
+    }
 
 
 def videos_to_test(videos: int, share: float) -> int:
@@ -83,9 +97,11 @@ def videos_to_test(videos: int, share: float) -> int:
 
 def _read_entries(path: Path) -> dict[str, Entry]:
     header, rows = read_csv(path)
-    splits = header[2:]
-    if header[:2] != ["path", "label"] or not splits or not all(splits) or len(set(splits)) != len(splits):
-        raise bad_line(path, 1, f"expected the header path,label,split1,split2..., got {quoted(','.join(header))}")
+    grouped = header[2:3] == ["group"]
+    splits = header[3 if grouped else 2 :]
+    if header[:2] != ["path", "label"] or not all(splits) or len(set(splits)) != len(splits):
+        wanted = "expected the header path,label,split1,split2... or path,label,group,split1..."
+        raise bad_line(path, 1, f"{wanted}, got {quoted(','.join(header))}")
     entries: dict[str, Entry] = {}
     for number, (name, label, *words) in rows:
         pure = PurePosixPath(name)
@@ -95,10 +111,12 @@ def _read_entries(path: Path) -> dict[str, Entry]:
             raise bad_line(path, number, f"label must be a name without blanks around it, got {quoted(label)}")
         if str(pure) in entries:
             raise bad_line(path, number, f"path is listed twice: {quoted(name)}")
+        group = (words.pop(0) or str(pure)) if grouped else ""
         for split, word in zip(splits, words, strict=True):
             if word not in ("", *SUBSETS):
                 raise bad_line(path, number, f"{split} must be train, test or empty (unused), got {quoted(word)}")
-        entries[str(pure)] = Entry(label, {split: word or "unused" for split, word in zip(splits, words, strict=True)})
+        subsets = {split: word or "unused" for split, word in zip(splits, words, strict=True)}
+        entries[str(pure)] = Entry(label, subsets, group)
     return entries
 
 

@@ -24,13 +24,18 @@ class Placement:
     tls_key: Path | None = None
     insecure_scheduler: bool = False  # connect to a scheduler on another machine without TLS
 
+    @property
+    def timeout_s(self) -> float:
+        """How long a video may take."""
+        return VIDEO_TIMEOUT_S if self.video_timeout_s is None else self.video_timeout_s
+
 
 def executor_of(placement: Placement, *, scratch: Path) -> "Executor":
     """The executor for a placement. scratch: a directory where a local cluster may write.
 
     Raises: BuildError for an option that has no effect there.
     """
-    timeout_s = VIDEO_TIMEOUT_S if placement.video_timeout_s is None else placement.video_timeout_s
+    timeout_s = placement.timeout_s
     if placement.scheduler in (None, "none"):
         given = ("tls_ca", "tls_cert", "tls_key", "insecure_scheduler")
         for option in given:

@@ -3,7 +3,7 @@
 from collections.abc import Generator, Sequence
 
 from ipdata.executors.base import Event, Executor, summary
-from ipdata.executors.isolated import end_child, run_step_in_child
+from ipdata.executors.isolated import child_ended, run_steps_in_child
 from ipdata.steps.extract import Outcome
 from ipdata.steps.pack import ShardTask, pack
 
@@ -15,16 +15,10 @@ class Here(Executor):
         self.video_timeout_s = video_timeout_s
 
     def run(self, tasks: Sequence[ShardTask]) -> Generator[Event, None, None]:
-        try:
+        with child_ended():
             for task in tasks:
                 outcomes: list[Outcome] = []
                 for video in task.videos:
-                    outcome: Outcome | None = None
-                    for step in video.steps:
-                        outcome = run_step_in_child(video, step, outcome, self.video_timeout_s)
-                    assert outcome is not None  # there is always a first step
-                    outcomes.append(outcome)
-                    yield summary(outcome)
+                    outcomes.append(run_steps_in_child(video, self.video_timeout_s))
+                    yield summary(outcomes[-1])
                 yield pack(task, outcomes)
-        finally:
-            end_child()

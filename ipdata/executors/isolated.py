@@ -1,6 +1,6 @@
 """Extract videos in a long-lived child process: a video that crashes or hangs native code costs only itself.
 
-`ipdata/executors/guard.py` starts the child. The child reads pickled work from stdin and writes pickled outcomes to the
+`ipdata/executors/guard.py` starts the child. The child reads pickled calls from stdin and writes pickled results to the
 stdout that it was started with. Only the two processes use these pipes; nothing pickled is ever stored.
 """
 
@@ -14,12 +14,14 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
-from typing import Any
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager, suppress
+from itertools import islice
+from typing import Any, TypeVar
 
 from ipdata.errors import BuildError
 from ipdata.faults import MORE_MEMORY, ending_of, was_killed
-from ipdata.steps.extract import Failed, Outcome, Step, VideoTask, failed, run_step
+from ipdata.steps.extract import Failed, Outcome, Step, VideoTask, failed, run_step, run_steps
 from ipdata.steps.scratch import remove_abandoned
 
 LENGTH = ">Q"  # stands before each message: its size in bytes
@@ -28,7 +30,9 @@ CHUNK_BYTES = 2**20
 START_S = 300.0  # for the imports of a child, on a slow file system
 END_S = 5.0  # for the guard to kill all that the child has started
 LONGEST_WAIT_S = 3600.0  # of one poll, which takes no number of ms that is larger than an int
+END = Ellipsis  # follows the last part of a generator; it is the same object after pickling
 _of_this_thread = threading.local()
+T = TypeVar("T")
 
 
 class ChildDiedError(Exception):
@@ -40,25 +44,79 @@ class ChildDiedError(Exception):
 
 
 def run_step_in_child(task: VideoTask, step: Step, begun: Outcome | None, timeout_s: float) -> Outcome:
-    """Run `run_step` in this thread's child process. The child is started when needed, and replaced when it dies.
+    """Run `run_step` in this thread's child process, as `call_in_child` does.
 
-    If the child dies, the step is run once more in a new one. The video fails if that one dies by a fault of its own.
+    The video fails if that takes longer than timeout_s, or if the child dies twice by a fault of its own.
 
     Raises: BuildError if this machine cannot extract any video, or if the second child was killed from outside.
     """
     if isinstance(begun, Failed):
         return begun
+    return _outcome(task, timeout_s, run_step, task, step, begun)
+
+
+def run_steps_in_child(task: VideoTask, timeout_s: float) -> Outcome:
+    """Run all steps of a video in this thread's child process. Otherwise as run_step_in_child."""
+    return _outcome(task, timeout_s, run_steps, task)
+
+
+def _outcome(task: VideoTask, timeout_s: float, work: Callable[..., Outcome], *arguments: Any) -> Outcome:
     try:
-        return _child().run(task, step, begun, timeout_s)
-    except ChildDiedError:
-        pass
-    try:
-        return _child().run(task, step, begun, timeout_s)
+        return call_in_child(work, *arguments, timeout_s=timeout_s)
+    except TimeoutError:
+        return _timed_out(task, timeout_s)
     except ChildDiedError as death:
-        if was_killed(death.status):
-            name = task.video.name
-            raise BuildError(f"{name}: the extracting process was killed twice ({death}). {MORE_MEMORY}") from None
-        return failed(task, "worker", "crash", f"the extracting process ended twice, the second time with {death}")
+        return _died_twice(task, death)
+
+
+def call_in_child(function: Callable[..., T], *arguments: Any, timeout_s: float) -> T:
+    """Call a function in this thread's child process. The child is started when needed, and replaced when it dies.
+
+    If the child dies, the function is called once more in a new one.
+
+    Raises: TimeoutError; ChildDiedError if the second child dies too; BuildError if the function raises it.
+    """
+    with suppress(ChildDiedError):
+        return _child().call(function, *arguments, timeout_s=timeout_s)
+    return _child().call(function, *arguments, timeout_s=timeout_s)
+
+
+def parts_in_child(
+    task: VideoTask, function: Callable[..., Iterator[T]], *arguments: Any, timeout_s: float
+) -> Generator[T | Failed, None, None]:
+    """Yield what a generator of a module yields in this thread's child process, or at some point a Failed that ends it.
+
+    function: gives the same parts each time: if the child dies, it is called once more in a new one.
+    timeout_s: for each part. Parts are not made long before they are asked for.
+
+    Raises: as run_step_in_child.
+    """
+    given = 0
+    for last_attempt in (False, True):
+        try:
+            with closing(_child().parts(function, *arguments, timeout_s=timeout_s)) as parts:
+                for part in islice(parts, given, None):
+                    given += 1
+                    yield part
+            return
+        except TimeoutError:
+            yield _timed_out(task, timeout_s)
+            return
+        except ChildDiedError as death:
+            if last_attempt:
+                yield _died_twice(task, death)
+
+
+def _timed_out(task: VideoTask, timeout_s: float) -> Failed:
+    return failed(task, "worker", "timeout", f"not done after {timeout_s:g} s")
+
+
+def _died_twice(task: VideoTask, death: ChildDiedError) -> Failed:
+    """Raises: BuildError if the second child was killed from outside."""
+    if was_killed(death.status):
+        name = task.video.name
+        raise BuildError(f"{name}: the extracting process was killed twice ({death}). {MORE_MEMORY}") from None
+    return failed(task, "worker", "crash", f"the extracting process ended twice, the second time with {death}")
 
 
 def _child() -> "Child":
@@ -66,6 +124,15 @@ def _child() -> "Child":
     if child is None or not child.alive:
         child = _of_this_thread.child = Child()
     return child
+
+
+@contextmanager
+def child_ended() -> Iterator[None]:
+    """End this thread's child process after this block."""
+    try:
+        yield
+    finally:
+        end_child()
 
 
 def end_child() -> None:
@@ -107,28 +174,47 @@ class Child:
     def alive(self) -> bool:
         return self.process.poll() is None
 
-    def run(self, task: VideoTask, step: Step, begun: Outcome | None, timeout_s: float) -> Outcome:
-        """Run one step; return a Failed if that takes longer than timeout_s, the sending of the work included.
+    def call(self, function: Callable[..., T], *arguments: Any, timeout_s: float) -> T:
+        """Call a function of a module in the child.
 
-        Raises: ChildDiedError; BuildError if this machine cannot extract any video.
+        Raises: TimeoutError if that takes longer than timeout_s, the sending of the arguments included;
+            ChildDiedError; BuildError if the function raises it.
         """
         deadline_s = time.monotonic() + timeout_s
         try:
-            _send(self._stdin.fileno(), (task, step, begun), deadline_s)
+            _send(self._stdin.fileno(), (function, arguments), deadline_s)
             answer: Any = pickle.loads(_receive(self._stdout.fileno(), deadline_s))
-        except TimeoutError:
-            self.kill()
-            return failed(task, "worker", "timeout", f"not done after {timeout_s:g} s")
         except (EOFError, BrokenPipeError):
             raise ChildDiedError(self._ended()) from None
-        except BaseException:  # Ctrl-C, for example: a later answer must not be taken for that of another video
+        except BaseException:  # a timeout or Ctrl-C: a later answer must not be taken for that of another call
             self.kill()
             raise
         if isinstance(answer, BuildError):
             self.kill()  # that process may be what is broken, by its hold of a GPU for example
             raise answer
-        outcome: Outcome = answer
-        return outcome
+        result: T = answer
+        return result
+
+    def parts(
+        self, function: Callable[..., Iterator[T]], *arguments: Any, timeout_s: float
+    ) -> Generator[T, None, None]:
+        """Yield what a generator of a module yields in the child. If the caller stops early, the child is killed.
+
+        Raises: TimeoutError if one part takes longer than timeout_s; ChildDiedError; BuildError if it raises that.
+        """
+        try:
+            deadline_s = time.monotonic() + timeout_s
+            _send(self._stdin.fileno(), (function, arguments), deadline_s)
+            while (part := pickle.loads(_receive(self._stdout.fileno(), deadline_s))) is not END:
+                if isinstance(part, BuildError):
+                    raise part
+                yield part
+                deadline_s = time.monotonic() + timeout_s
+        except (EOFError, BrokenPipeError):
+            raise ChildDiedError(self._ended()) from None
+        except BaseException:  # as in `call`
+            self.kill()
+            raise
 
     def _ended(self) -> int:
         """The status of the child after its death."""
@@ -196,7 +282,7 @@ def _end_with(guard: int) -> None:
 
 
 def main() -> None:
-    """The child: do one piece of work after another, until stdin ends."""
+    """The child: do one call after another, until stdin ends."""
     results = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a library that prints must not write into the pipe
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
@@ -204,15 +290,23 @@ def main() -> None:
     try:
         _send(results, None)
         while True:
-            _send(results, _answer_to(pickle.loads(_receive(sys.stdin.fileno(), math.inf))))
+            for answer in _answers_to(pickle.loads(_receive(sys.stdin.fileno(), math.inf))):
+                _send(results, answer)
     except (EOFError, BrokenPipeError):  # the parent has ended, or wants this process to end
         os._exit(0)
     except MemoryError:  # end as Linux would end it, so that a new child tries again
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _answer_to(work: tuple[VideoTask, Step, Outcome | None]) -> Outcome | BuildError:
+def _answers_to(call: tuple[Callable[..., Any], tuple[Any, ...]]) -> Iterator[Any]:
+    """What the function returns; or if it is a generator, what it yields, and END."""
+    function, arguments = call
     try:
-        return run_step(*work)
+        answer = function(*arguments)
+        if not isinstance(answer, Generator):
+            yield answer
+            return
+        yield from answer
+        yield END
     except BuildError as error:
-        return error
+        yield error

@@ -44,16 +44,18 @@ class Watch:
         wanted: Collection[str],
         ask: Callable[[], Future[dict[str, WorkerFields]]],
         end: Callable[[str, float], Future[bool]],
+        cure: Callable[[str], str],
     ) -> None:
         """scheduler: its address. wanted: the resources that the work wants.
 
         ask: asks for the workers, by address. end: ends a worker, by address and last heartbeat; False if it did not
             because the worker was heard of meanwhile, or has no work of this build.
+        cure: what to do if no worker has a resource, or, for "", if there is none at all; words for a message.
         """
         self.scheduler, self.wanted = scheduler, wanted
         self.workers: Mapping[str, Worker] = {}  # as of the last answer
         self.answered = False
-        self._ask, self._end = ask, end
+        self._ask, self._end, self._cure = ask, end, cure
         self._now_s, self._looked_s = 0.0, time.monotonic()
         self._question: Future[dict[str, WorkerFields]] | None = None
         self._asked_s = -ASK_S
@@ -108,17 +110,27 @@ class Watch:
                 LOG.warning("worker %s was silent for %g s and was ended; others do its work", address, SILENT_S)
 
     def _check_lacking(self) -> None:
-        lacking = self._lacking()
-        if not lacking:
+        if not self.lacking:
             self._lacking_since_s = None
         elif self._lacking_since_s is None:
             self._lacking_since_s = self._now_s
         elif self._now_s - self._lacking_since_s > WAIT_S:
-            raise BuildError(f"the cluster has had no worker {lacking}for {WAIT_S:g} s; start some, and run this again")
+            cure = self._cure(next(iter(self._absent), ""))
+            raise BuildError(f"the cluster has had no worker {self.lacking} for {WAIT_S:g} s; {cure}")
 
-    def _lacking(self) -> str:
-        """The kind of worker that the cluster lacks, as words of a message; empty if it lacks none."""
+    @property
+    def lacking(self) -> str:
+        """The kind of worker that the cluster lacks, by the last answer, as words of a message; empty if it lacks none.
+
+        Before the first answer, nothing is known to be lacking.
+        """
+        if self.answered and not self.workers:
+            return "at all"
+        return f"with the resource {self._absent[0]}" if self.answered and self._absent else ""
+
+    @property
+    def _absent(self) -> list[str]:
+        """The resources that the work wants and no worker has; empty if there are no workers."""
         if not self.workers:
-            return "at all "
-        absent = sorted(set(self.wanted).difference(*(worker.resources for worker in self.workers.values())))
-        return f"with the resource {absent[0]} " if absent else ""
+            return []
+        return sorted(set(self.wanted).difference(*(worker.resources for worker in self.workers.values())))

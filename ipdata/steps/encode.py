@@ -33,7 +33,7 @@ class Clock:
 
 
 def encode_columns(
-    m4v: bytes,
+    m4v: Path,
     columns: Mapping[str, Path],
     recipe: BuildRecipe,
     clock: Clock,
@@ -42,7 +42,7 @@ def encode_columns(
 ) -> dict[str, PayloadFile]:
     """Make the payload of each column, in one pass over a bitstream that must have pictures of these types ("IPPP...").
 
-    columns: column -> the file that its payload is written to.
+    m4v: the file of the bitstream. columns: column -> the file that its payload is written to.
 
     Raises: VideoError if it has other pictures, which is checked before any is decoded; or if some do not decode.
     """
@@ -64,7 +64,7 @@ def encode_columns(
 
 
 def _add_pictures(
-    m4v: bytes,
+    m4v: Path,
     makers: Mapping[str, Maker],
     spools: Mapping[str, Spool],
     recipe: BuildRecipe,
@@ -72,6 +72,19 @@ def _add_pictures(
     picture_types: str,
 ) -> None:
     """Decode picture after picture, and write the frames that the makers make of them."""
+    for picture, previous in checked_pairs(m4v, recipe, clock, picture_types=picture_types):
+        for name, maker in makers.items():
+            with clock.stage(name):
+                spools[name].add(maker.add(picture, previous))
+
+
+def checked_pairs(
+    m4v: Path, recipe: BuildRecipe, clock: Clock, *, picture_types: str
+) -> Iterator[tuple[Picture, Picture]]:
+    """Decode a bitstream; yield each picture with the one before it. The first picture comes with itself.
+
+    Raises: VideoError if a picture does not decode, or has another type or size than the recipe says.
+    """
     decoded = 0
     for picture, previous in _pairs(m4v, clock):
         expected = picture_types[decoded : decoded + 1] or "no picture"
@@ -84,9 +97,7 @@ def _add_pictures(
             )
             raise VideoError("decode", "unsupported", detail)
         decoded += 1
-        for name, maker in makers.items():
-            with clock.stage(name):
-                spools[name].add(maker.add(picture, previous))
+        yield picture, previous
     if decoded != len(picture_types):
         raise VideoError("decode", "damaged", f"only {decoded} of {len(picture_types)} coded pictures decode")
 
@@ -100,7 +111,7 @@ def check_picture_types(found: str, expected: str) -> None:
         raise VideoError("transcode", "picture_types", f"expected {expected}, got {found}")
 
 
-def _pairs(m4v: bytes, clock: Clock) -> Iterator[tuple[Picture, Picture]]:
+def _pairs(m4v: Path, clock: Clock) -> Iterator[tuple[Picture, Picture]]:
     """Yield each picture with the one before it. The first picture, an I-frame, comes with itself."""
     decoded = decode.pictures(m4v)
     previous: Picture | None = None

@@ -21,11 +21,13 @@ from ipdata.steps.scratch import scratch_dir
 from ipdata.steps.source import Opened
 from ipdata.steps.spool import payload_path
 from ipdata.video import decode
+from ipdata.video.finished import copied_if_finished
 from ipdata.video.stored import VIDEO, Stored
+from ipdata.video.synthesis import Synthesis
 from ipdata.video.tools import tools_but_ffmpeg, tools_here
-from ipdata.video.transcode import executable, transcode_with_checksums
-from shards.canonical import sha256_bytes
-from shards.columns import AnyPayload, Payload
+from ipdata.video.transcode import executable, transcode
+from shards.canonical import sha256_file
+from shards.columns import PayloadFile
 from shards.failures import Failure
 from shards.schema import FORMAT, Sample
 
@@ -73,7 +75,7 @@ class Extracted:
     """What the steps so far have made of one video."""
 
     sample: Sample
-    payloads: Mapping[str, AnyPayload]
+    payloads: Mapping[str, PayloadFile]
     seconds: dict[str, float]  # spent in each stage; for the log, never for the set
 
 
@@ -109,15 +111,23 @@ def run_step(task: VideoTask, step: Step, begun: Outcome | None) -> Outcome:
     _check_tools(task)
     try:
         return extract(task, step) if begun is None else extend(task, step, begun)
-    except BuildError:
-        raise
-    except VideoError as error:
+    except Exception as error:
+        return failure_of(task, error)
+
+
+def failure_of(task: VideoTask, error: Exception) -> Failed:
+    """The outcome of a task that has raised an error. An error of a library must not cost the other videos.
+
+    Raises: BuildError if this machine is at fault.
+    """
+    if isinstance(error, BuildError):
+        raise error
+    if isinstance(error, VideoError):
         return failed(task, error.stage, error.code, error.detail)
-    except Exception as error:  # an error that one video causes in a library must not cost the other videos
-        if _is_this_machines(error):
-            what = str(error) or type(error).__name__
-            raise BuildError(f"{task.video.name} cannot be extracted here: {what}; fix that and run again") from None
-        return failed(task, "worker", "error", traceback.format_exc())
+    if _is_this_machines(error):
+        what = str(error) or type(error).__name__
+        raise BuildError(f"{task.video.name} cannot be extracted here: {what}; fix that and run again") from None
+    return failed(task, "worker", "error", "".join(traceback.format_exception(error)))
 
 
 def _is_this_machines(error: Exception) -> bool:
@@ -163,38 +173,56 @@ def extract(task: VideoTask, step: Step) -> Extracted:
     Raises: VideoError with stage and code; OSError or BuildError if this machine is at fault. There is no partial
         result.
     """
-    clock, limit_frames, source = Clock(), task.recipe.limits.frames, task.video.source
-    if isinstance(source, Stored):
-        m4v = source.read()
-        bitstream = Payload(data=m4v, frames=[0, len(m4v)])
-        return extend(task, step, Extracted(sample=source.sample, payloads={VIDEO: bitstream}, seconds={}))
+    clock = Clock()
     with scratch_dir() as scratch:
-        with clock.stage("source"):
-            opened = Opened.of(source, scratch)
-        try:
-            with clock.stage("source"):
-                facts = decode.source_facts(opened.path, limit_frames=limit_frames)
-                _check_source(facts, task.recipe)
-            with clock.stage("transcode"):
-                ffmpeg = executable(task.ffmpeg)
-                settings, rows = task.recipe.transcode, facts.checksum_rows
-                m4v, checksums = transcode_with_checksums(
-                    opened.path, settings, limit_frames=limit_frames, path=ffmpeg, checksum_rows=rows
-                )
-        except VideoError:
-            opened.check_readable()
-            raise
-        with clock.stage("source"):
-            sha256 = opened.sha256()
-        facts.check_alike(checksums)
-    sample = _sample(task, facts, sha256, m4v)
-    payloads = encode_columns(m4v, _files(task, step), task.recipe, clock, picture_types=sample.picture_types)
+        m4v, source = scratch / "video.m4v", task.video.source
+        if isinstance(source, Stored):
+            source.copy_to(m4v)
+            sample = source.sample
+        else:
+            sample = transcoded(task, source, m4v, clock)
+        payloads = encode_columns(m4v, _files(task, step), task.recipe, clock, picture_types=sample.picture_types)
     return _finished(task, step, Extracted(sample=sample, payloads=payloads, seconds=clock.seconds))
+
+
+def transcoded(task: VideoTask, source: Path | Synthesis, m4v: Path, clock: Clock, *, as_it_is: bool = False) -> Sample:
+    """Transcode a source to the new file m4v, with all checks; return its record.
+
+    as_it_is: copy a source that is already what the recipe's transcode makes.
+
+    Raises: as extract.
+    """
+    limit_frames = task.recipe.limits.frames
+    with clock.stage("source"):
+        opened = Opened.of(source, m4v.parent)
+    try:
+        with clock.stage("source"):
+            facts = decode.source_facts(opened.path, limit_frames=limit_frames)
+            _check_source(facts, task.recipe)
+        if as_it_is and copied_if_finished(opened.path, m4v, task.recipe.transcode, facts):
+            return _sample(task, facts, opened.sha256(), m4v)
+        with clock.stage("transcode"):
+            checksums = transcode(
+                opened.path,
+                task.recipe.transcode,
+                m4v,
+                frames=facts.frames,
+                limit_frames=limit_frames,
+                path=executable(task.ffmpeg),
+                checksum_rows=facts.checksum_rows,
+            )
+    except VideoError:
+        opened.check_readable()
+        raise
+    with clock.stage("source"):
+        sha256 = opened.sha256()
+    facts.check_alike(checksums)
+    return _sample(task, facts, sha256, m4v)
 
 
 def extend(task: VideoTask, step: Step, begun: Extracted) -> Extracted:
     """A later step: make its columns from the bitstream that is there already, and add them. Raises: VideoError."""
-    clock, m4v, types = Clock(), begun.payloads[VIDEO].data, begun.sample.picture_types
+    clock, m4v, types = Clock(), begun.payloads[VIDEO].path, begun.sample.picture_types
     payloads = encode_columns(m4v, _files(task, step), task.recipe, clock, picture_types=types)
     stages = {*begun.seconds, *clock.seconds}
     seconds = {stage: begun.seconds.get(stage, 0.0) + clock.seconds.get(stage, 0.0) for stage in stages}
@@ -227,7 +255,7 @@ def _check_source(facts: decode.SourceFacts, recipe: BuildRecipe) -> None:
         raise VideoError("source", "damaged", detail)
 
 
-def _sample(task: VideoTask, facts: decode.SourceFacts, sha256: str, m4v: bytes) -> Sample:
+def _sample(task: VideoTask, facts: decode.SourceFacts, sha256: str, m4v: Path) -> Sample:
     return Sample(
         key=task.key,
         name=task.video.name,
@@ -247,7 +275,8 @@ def _sample(task: VideoTask, facts: decode.SourceFacts, sha256: str, m4v: bytes)
         source_time_base=facts.time_base,
         source_pts=facts.pts,
         source_sha256=sha256,
-        video_sha256=sha256_bytes(m4v) if task.format > 1 else "",
+        group=task.video.group if task.format > 1 else "",
+        video_sha256=sha256_file(m4v) if task.format > 1 else "",
     )
 
 

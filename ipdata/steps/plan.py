@@ -25,6 +25,7 @@ class ShardPlan:
         """Hash of all that the shard's records take from the plan."""
         videos = [
             {"key": key, "name": v.name, "class": [v.class_id, v.class_name], "subsets": v.subsets}
+            | ({"group": v.group} if v.group else {})
             for key, v in self.videos.items()
         ]
         return sha256_value({"shard": self.shard, "videos": videos})

@@ -37,6 +37,10 @@ def _locked_directory(stack: ExitStack) -> Path:
             file = stack.enter_context((directory / LOCK).open("wb"))
         except FileNotFoundError:  # remove_abandoned was quicker
             continue
+        except OSError:
+            with suppress(OSError):
+                directory.rmdir()
+            raise
         with suppress(OSError):  # this file system has no locks, so remove_abandoned removes nothing there
             stack.enter_context(locked(file))
         if lies_at(directory / LOCK, file):

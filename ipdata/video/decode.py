@@ -3,7 +3,6 @@
 The only module that imports av.
 """
 
-import io
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer
 from av.stream import Disposition
 from av.video.frame import PictureType
 
@@ -32,7 +32,7 @@ _ANY_METADATA: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__versi
 PICTURE_START = b"\0\0\1\xb6"
 CODED_TYPES = {0: "I", 1: "P"}
 
-PARSED_BYTES = 1 << 20  # of a bitstream that are cut into pictures at a time
+PARSED_BYTES = 1 << 16  # of a bitstream that are cut into pictures at a time
 KEPT_FRAMES = 4  # in the second decode of a damaged source; any number but 0 gives other leftovers of memory
 
 LIMIT = {"max_pixels": str(MAX_PIXELS)}  # a decoder's option against hostile headers
@@ -192,8 +192,7 @@ class _Shown:
     @classmethod
     def of(cls, frame: Any, first: "_Shown | None") -> "_Shown":
         """first: None for the first frame. ffmpeg gives all others its form before it makes a checksum."""
-        # Looking at side data makes a cycle of references, which keeps the frame in memory. So only the first is asked.
-        turned = first.turned if first else frame.side_data.get("DISPLAYMATRIX") is not None
+        turned = first.turned if first else _side_data(frame, "DISPLAYMATRIX") is not None
         form = (frame.width, frame.height, frame.format.name, frame.rotation)
         comparable = (first is None or form == first.form) and frame.rotation % 90 == 0
         pts = NO_TIMESTAMP if frame.pts is None else frame.pts
@@ -234,15 +233,19 @@ def _fraction(rate: Any) -> str:
     return "0/1" if rate is None else f"{rate.numerator}/{rate.denominator}"
 
 
-def coded_pictures(m4v: bytes) -> Iterator[bytes]:
-    """Cut an MPEG-4 Part 2 elementary stream into its coded pictures; joined, they are the stream."""
-    parser, stream = av.CodecContext.create("mpeg4", "r"), memoryview(m4v)
-    for start in range(0, len(m4v), PARSED_BYTES):
-        yield from map(bytes, parser.parse(stream[start : start + PARSED_BYTES]))
+def coded_pictures(m4v: Path) -> Iterator[bytes]:
+    """Cut an MPEG-4 Part 2 elementary stream, a file, into its coded pictures; joined, they are the stream.
+
+    Raises: OSError if the file cannot be read.
+    """
+    parser = av.CodecContext.create("mpeg4", "r")
+    with m4v.open("rb") as file:
+        while data := file.read(PARSED_BYTES):
+            yield from map(bytes, parser.parse(data))
     yield from map(bytes, parser.parse(None))
 
 
-def coded_picture_types(m4v: bytes) -> str:
+def coded_picture_types(m4v: Path) -> str:
     """The types of an elementary stream's coded pictures, read from their headers: "IPPP...", without decoding them.
 
     "?" stands for a picture that is neither I nor P.
@@ -254,14 +257,15 @@ def coded_picture_types(m4v: bytes) -> str:
     return "".join(types)
 
 
-def pictures(m4v: bytes) -> Iterator[Picture]:
-    """Decode an MPEG-4 Part 2 elementary stream without B-frames, in one pass; yield its pictures.
+def pictures(m4v: Path) -> Iterator[Picture]:
+    """Decode an MPEG-4 Part 2 elementary stream without B-frames, a file, in one pass; yield its pictures.
 
     Raises: VideoError if the decoder fails, or the stream has what this extraction does not support: B-frames, four
-        vectors a macroblock, quarter-pel vectors.
+        vectors a macroblock, quarter-pel vectors. OSError if the file cannot be read.
     """
     try:
-        with av.open(io.BytesIO(m4v), "r", format="m4v") as container:
+        # PyAV gets an open file, because it opens no path that is not UTF-8.
+        with m4v.open("rb") as file, av.open(file, "r", format="m4v") as container:
             context = container.streams.video[0].codec_context
             context.thread_count = 1
             context.options = {"flags2": "+export_mvs", "idct": "simple", "flags": "+bitexact"} | LIMIT
@@ -279,10 +283,20 @@ def _picture(frame: Any) -> Picture:
     return Picture(picture_type, frame.to_ndarray(), mv)
 
 
+def _side_data(frame: Any, name: str) -> Any:
+    """Side data of a frame, or None.
+
+    `frame.side_data` is kept in the frame and refers to it. This cycle would keep the picture in memory until Python's
+    garbage collector runs.
+    """
+    container: Any = SideDataContainer  # its type hints lack the frame
+    return container(frame).get(name)
+
+
 def _mv_grid(frame: Any) -> I16:
     """FFmpeg's list of vectors as a grid of macroblocks, (h, w, 2). Macroblocks that are not in the list are intra."""
     grid = np.full((*grid_of(width=frame.width, height=frame.height), 2), INTRA, np.int16)
-    side_data = frame.side_data.get("MOTION_VECTORS")
+    side_data = _side_data(frame, "MOTION_VECTORS")
     if side_data is None:
         return grid
     blocks = side_data.to_ndarray()

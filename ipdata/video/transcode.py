@@ -6,9 +6,11 @@ bytes on different FFmpeg versions and CPUs.
 
 import functools
 import os
+import selectors
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import ffmpeg
 import imageio_ffmpeg
@@ -16,8 +18,14 @@ import imageio_ffmpeg
 from ipdata.errors import BuildError, VideoError
 from ipdata.faults import MORE_MEMORY, ending_of, was_killed
 from ipdata.video.checksums import Checksum, checksums_in, without_checksums
+from shards.atomic import named
 
 EXECUTABLE_VARIABLE = "IPDATA_FFMPEG"
+PIPE_BYTES = 1 << 16  # that are read from ffmpeg at a time
+FILE_BYTES = 1 << 20  # that are written at a time
+SPARE_FRAMES = 100  # that ffmpeg may write beyond those that the source has, before it is ended
+PX_BYTES = 3  # of a pixel in a bitstream, at most: twice those of a picture that is not compressed
+MESSAGES_BYTES = 4096  # on stderr about one frame, at most
 MAX_PIXELS = 2**26  # of a source picture; a file that asks for more than 8192x8192 is hostile
 
 # Demuxers that a source may be read with. Without the list a text file can pass as a subtitle or an ANSI picture, and
@@ -133,44 +141,76 @@ def command(
     return arguments
 
 
-def transcode(source: Path, settings: Transcode, *, limit_frames: int | None = None, path: str) -> bytes:
-    """Transcode a video to an MPEG-4 Part 2 elementary stream: one frame out for each frame in.
+def transcode(
+    source: Path,
+    settings: Transcode,
+    to: Path,
+    *,
+    frames: int,
+    limit_frames: int | None = None,
+    path: str,
+    checksum_rows: int,
+) -> list[Checksum]:
+    """Transcode a video to an MPEG-4 Part 2 elementary stream in a file: one frame out for each frame in.
 
     If a signal ends ffmpeg, it is run once more.
 
+    frames: how many frames the source has up to limit_frames; ffmpeg is ended if it writes far too much for these.
+    path: the executable. checksum_rows: 1, 2 or 4; each so many rows are in the checksums.
+
+    Returns: the checksums of the source's pictures.
+
     Raises: VideoError if ffmpeg refuses. On much damaged input it exits 0: callers must count the result's pictures.
-        BuildError if ffmpeg was killed twice; OSError if it cannot be started.
-    """
-    return _run(command(source, settings, limit_frames=limit_frames, path=path), source)[0]
-
-
-def transcode_with_checksums(
-    source: Path, settings: Transcode, *, limit_frames: int | None = None, path: str, checksum_rows: int
-) -> tuple[bytes, list[Checksum]]:
-    """Transcode as transcode does, and give the checksums of the source's pictures too.
-
-    checksum_rows: 1, 2 or 4; each so many rows are in the checksums.
-
-    Raises: VideoError, BuildError and OSError as transcode; BuildError also if ffmpeg writes no checksums.
+        BuildError if ffmpeg was killed twice, or writes no checksums; OSError if it cannot be started, or the file
+        cannot be written.
     """
     arguments = command(source, settings, limit_frames=limit_frames, path=path, checksum_rows=checksum_rows)
-    m4v, messages = _run(arguments, source)
+    limit_bytes = (frames + SPARE_FRAMES) * (PX_BYTES * settings.width * settings.height + MESSAGES_BYTES)
+    for _ in range(2):
+        with named(to), to.open("wb", FILE_BYTES) as file:
+            status, messages = _run(arguments, file, limit_bytes)
+        if status >= 0:
+            break
+    how = ending_of(status)
+    if was_killed(status):
+        raise BuildError(f"{source}: ffmpeg was killed twice ({how}). {MORE_MEMORY}")
+    if status != 0 or not to.stat().st_size:
+        detail = without_checksums(messages).strip()[-2000:]
+        raise VideoError("transcode", "transcode_failed", f"ffmpeg ended with {how}: {detail}")
     checksums = checksums_in(messages)
     if not checksums:
         raise BuildError(f"{path}: writes no checksums with its muxer framecrc; name another ffmpeg with --ffmpeg")
-    return m4v, checksums
+    return checksums
 
 
-def _run(arguments: list[str], source: Path) -> tuple[bytes, str]:
-    """Run ffmpeg, twice if a signal ends it; return what it writes to stdout and to stderr. Raises: as transcode."""
-    for _ in range(2):
-        done = subprocess.run(arguments, capture_output=True, stdin=subprocess.DEVNULL, check=False)
-        if done.returncode >= 0:
-            break
-    how, messages = ending_of(done.returncode), done.stderr.decode("utf-8", "replace")
-    if was_killed(done.returncode):
-        raise BuildError(f"{source}: ffmpeg was killed twice ({how}). {MORE_MEMORY}")
-    if done.returncode != 0 or not done.stdout:
-        detail = without_checksums(messages).strip()[-2000:]
-        raise VideoError("transcode", "transcode_failed", f"ffmpeg ended with {how}: {detail}")
-    return done.stdout, messages
+def _run(arguments: list[str], file: BinaryIO, limit_bytes: int) -> tuple[int, str]:
+    """Run ffmpeg, and write to a file what it writes to stdout, as it comes. Returns its status and its stderr.
+
+    If ffmpeg wrote to the file itself, a full disk would look like a refusal of the video.
+
+    Raises: VideoError if it writes more than limit_bytes; OSError.
+    """
+    messages, written = bytearray(), 0
+    with (
+        subprocess.Popen(
+            arguments, bufsize=0, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process,
+        selectors.DefaultSelector() as pipes,
+    ):
+        assert process.stdout is not None and process.stderr is not None  # Popen was asked for both
+        pipes.register(process.stdout, selectors.EVENT_READ, file.write)
+        pipes.register(process.stderr, selectors.EVENT_READ, messages.extend)
+        try:
+            while pipes.get_map():
+                for ready, _ in pipes.select():
+                    data = os.read(ready.fd, PIPE_BYTES)
+                    if not data:
+                        pipes.unregister(ready.fileobj)
+                    ready.data(data)
+                    written += len(data)
+                if written > limit_bytes:
+                    raise VideoError("transcode", "transcode_failed", f"ffmpeg writes more than {limit_bytes} bytes")
+        except BaseException:
+            process.kill()
+            raise
+    return process.returncode, messages.decode("utf-8", "replace")

@@ -123,11 +123,21 @@ class Clips(Dataset[Clip]):
         return random_positions(frames, segments, rng) if self.settings.training else middle_positions(frames, segments)
 
 
-def clips_of(shard_set: ShardSet, settings: ClipSettings, *, split: str, subset: str) -> Clips:
-    """The clips of one subset of a split. Raises: ModelError as Clips does; ShardError if there is no such split."""
+def clips_of(
+    shard_set: ShardSet,
+    settings: ClipSettings,
+    *,
+    split: str,
+    subset: str,
+    chosen: Callable[[Sequence[Sample]], list[Sample]] = list,
+) -> Clips:
+    """The clips of one subset of a split, or of what `chosen` takes of its samples.
+
+    Raises: ModelError as Clips and `chosen` do; ShardError if there is no such split.
+    """
     samples = list(shard_set.samples(split=split, subset=subset))
     try:
-        return Clips(shard_set, samples, settings)
+        return Clips(shard_set, chosen(samples), settings)
     except ModelError as error:
         raise ModelError(f"{subset} of split {split}: {error}") from None
 

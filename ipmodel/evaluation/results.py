@@ -19,6 +19,7 @@ from ipmodel.evaluation.report import (
     table_of,
 )
 from ipmodel.recipe import SCORES
+from ipmodel.runs.record import tested_sha256
 from ipmodel.runs.run import Run
 from shards.atomic import write_published
 from shards.terminal import PLAIN_INTERVAL_S, Progress
@@ -60,6 +61,7 @@ def write_figures(run: Run, splits: Mapping[str, Tables], results: Path) -> str:
         "mean_interval_95": {name: list(interval) for name, interval in intervals.items()},
         "paired": {folder: comparisons_of(tables, pairs) for folder, tables in by_folder.items()},
         "coverage": coverage,
+        "tested_sha256": tested_sha256(run.recipe),
     }
     write_published(results / EVAL, (json.dumps(written, indent=1) + "\n").encode(), temporary_dir=results)
     said = [

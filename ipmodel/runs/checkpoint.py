@@ -24,6 +24,8 @@ from safetensors.torch import save as serialise
 from torch import Tensor
 
 from ipmodel.errors import ModelError
+from ipmodel.runs.description import Description
+from ipmodel.runs.network_file import described
 from shards.atomic import publish, sync_directory, write_synced
 from shards.canonical import sha256_bytes, sha256_file
 
@@ -95,9 +97,14 @@ def remove_checkpoints(directory: Path) -> None:
         shutil.rmtree(path)
 
 
-def save_network(path: Path, weights: dict[str, Tensor]) -> None:
-    """Writes the weights to `path`, and before that their hash. Published by rename, so a file is whole or absent."""
+def save_network(path: Path, weights: dict[str, Tensor], description: Description | None = None) -> None:
+    """Writes the weights and what describes them to `path`, and before that the file's hash.
+
+    Published by rename, so a file is whole or absent. Without a description the file is one of 0.1.0.
+    """
     data = _serialised(weights)
+    if description is not None:
+        data = described(weights, description)
     for file, content in (
         (hash_file(path), f"{sha256_bytes(data)}  {path.name}\n".encode()),
         (path, data),

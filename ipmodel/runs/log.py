@@ -1,16 +1,27 @@
-"""The log of a training: one JSON line and TensorBoard scalars for each step."""
+"""The log of a training: one JSON line and TensorBoard scalars for each step; and once the settings and the input."""
 
 import json
 import os
 import socket
 import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from shards.atomic import publish, write_synced
+from shards.atomic import named, publish, write_synced
 
 LINE, EVENTS = "log.jsonl", "tensorboard"
+TAGS = {  # of TensorBoard; loss terms that are not here are below "loss/"
+    "epoch": "epoch",
+    "rate": "learning rate",
+    "loss": "loss/all terms",
+    "validation_loss": "validation/loss",
+    "validation_top1": "validation/top-1",
+    "seconds": "time/step (s)",
+    "wait_s": "time/waiting for data (s)",
+    "fetch_wait_s": "time/waiting for files (s)",
+}
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:
@@ -47,13 +58,31 @@ class Log:
     def write(self, *, step: int, **values: float) -> None:
         if self._events is None:
             return
-        with self._path.open("a") as file:
+        with named(self._path), self._path.open("a") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
         self._events.write(step, values)
+
+    def begin(self, settings: Mapping[str, Any], input_png: Callable[[], bytes]) -> None:
+        """Write to TensorBoard what a phase begins with: its settings, and a picture of its first batch.
+
+        settings: a table of JSON values, which may hold tables. Call it before the first step.
+        """
+        if self._events is not None:
+            self._events.settings(dict(_flat(settings)))
+            self._events.picture("input", input_png())
 
     def close(self) -> None:
         if self._events is not None:
             self._events.close()
+
+
+def _flat(table: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str | float | bool]]:
+    """Dotted names and values; lists become texts."""
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", value if isinstance(value, str | float | int | bool) else str(value)
 
 
 class _Events:
@@ -71,18 +100,32 @@ class _Events:
         self._event, self._summary = Event, Summary
         directory.mkdir(parents=True, exist_ok=True)
         name = f"events.out.tfevents.{time.time():010.0f}.{socket.gethostname()}.{os.getpid()}.{time.time_ns() % 10**9}"
-        self._records = RecordWriter((directory / name).open("xb"))
+        self._path = directory / name
+        self._records = RecordWriter(self._path.open("xb"))
         self._write(Event(file_version="brain.Event:2"))
         self._write(Event(step=first_step, session_log=SessionLog(status=SessionLog.START)))
 
     def write(self, step: int, values: dict[str, float]) -> None:
-        scalars = [self._summary.Value(tag=name, simple_value=value) for name, value in values.items()]
+        tags = {TAGS.get(name, f"loss/{name}"): value for name, value in values.items()}
+        scalars = [self._summary.Value(tag=tag, simple_value=value) for tag, value in tags.items()]
         self._write(self._event(step=step, summary=self._summary(value=scalars)))
-        self._records.flush()
+        with named(self._path):
+            self._records.flush()
+
+    def settings(self, values: dict[str, str | float | bool]) -> None:
+        from tensorboard.plugins.hparams.summary_v2 import hparams_pb
+
+        self._write(self._event(summary=hparams_pb(values)))
+
+    def picture(self, tag: str, png: bytes) -> None:
+        image = self._summary.Image(encoded_image_string=png)
+        self._write(self._event(summary=self._summary(value=[self._summary.Value(tag=tag, image=image)])))
 
     def _write(self, event: Any) -> None:
         event.wall_time = time.time()
-        self._records.write(event.SerializeToString())
+        with named(self._path):
+            self._records.write(event.SerializeToString())
 
     def close(self) -> None:
-        self._records.close()
+        with named(self._path):
+            self._records.close()

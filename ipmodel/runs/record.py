@@ -7,7 +7,8 @@ from typing import Any
 
 import pipelines
 from ipmodel.errors import ModelError
-from ipmodel.recipe import TrainRecipe
+from ipmodel.recipe import Phase, TrainRecipe
+from shards.canonical import sha256_value
 
 RUN = "run.json"
 DRAWS = 2  # how training draws at random: 1, in 0.1.0, was with one seed for all phases; 2 is with one for each
@@ -28,6 +29,23 @@ def deciding_part(record: Record) -> Record:
     return {**record, "shards": "", "recipe": {**recipe, "phases": phases}}
 
 
+def part_of(record: Record, name: str) -> dict[str, Any]:
+    """What decides one phase's network: the data, the phase, and all phases that it builds on."""
+    whole = deciding_part(record)
+    recipe = whole["recipe"]
+    chain, left = {}, [name] if name in recipe["phases"] else []
+    while left:
+        phase = left.pop()
+        chain[phase] = recipe["phases"][phase]
+        left += [other for other in (chain[phase]["init"], chain[phase]["teacher"]) if other]
+    depths = {str(phase["depth"]) for phase in chain.values() if not phase["init"]}
+    return {
+        **{key: whole[key] for key in ("manifest_sha256", "classes", "draws")},
+        "imagenet": {depth: sha256 for depth, sha256 in whole["imagenet"].items() if depth in depths},
+        "recipe": {**{key: value for key, value in recipe.items() if key != "phases"}, "phases": chain},
+    }
+
+
 def read_record(path: Path) -> Record:
     """Reads run.json. Keys that were added to recipes since then get their defaults, and `draws` that of 0.1.0.
 
@@ -44,8 +62,8 @@ def read_record(path: Path) -> Record:
     return {"draws": 1, **begun, "recipe": as_json(recipe)}
 
 
-def as_json(recipe: TrainRecipe) -> dict[str, Any]:
-    """A recipe as a record holds it: tuples are lists, as in JSON."""
+def as_json(recipe: TrainRecipe | Phase) -> dict[str, Any]:
+    """A recipe, or a phase of it, as a record holds it: tuples are lists, as in JSON."""
     converted: dict[str, Any] = json.loads(json.dumps(asdict(recipe)))
     return converted
 
@@ -56,3 +74,9 @@ def differences(a: Any, b: Any, path: str = "") -> list[str]:
         keys = a.keys() | b.keys()
         return [name for key in keys for name in differences(a.get(key), b.get(key), f"{path}.{key}".lstrip("."))]
     return [] if a == b else [path]
+
+
+def tested_sha256(recipe: TrainRecipe) -> str:
+    """The hash of what decides a network's figures besides its weights: its phase and its input, tests included."""
+    values = as_json(recipe)
+    return sha256_value({"phases": values["phases"], "input": values["input"]})

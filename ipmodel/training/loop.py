@@ -3,6 +3,7 @@
 Shapes: B clips, C channels, T frames, S x S px of the crop, K classes, F features.
 """
 
+import logging
 import math
 import os
 import time
@@ -13,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from msgspec.structs import replace
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -33,11 +35,16 @@ from ipmodel.runs.checkpoint import (
     save_checkpoint,
     save_network,
 )
+from ipmodel.runs.description import Description
 from ipmodel.runs.log import Log
 from ipmodel.runs.progress import TrainingProgress, say_waited
+from ipmodel.runs.record import as_json
 from ipmodel.training.losses import classification_loss, distillation_loss
 from ipmodel.training.optimiser import optimiser_of, set_rate
+from ipmodel.training.pictures import picture_of
+from ipmodel.training.validation import Best, measure
 
+LOG = logging.getLogger(__name__)
 CURE_OF_DIVERGENCE = "lower optimiser.rate, or look at the data"
 
 
@@ -51,6 +58,8 @@ class Training:
     network: ResNet  # with its initial weights
     teacher: ResNet | None
     directory: Path  # of the phase's checkpoints, log and network
+    validation: Clips | None = None  # that the network is tested on after each epoch
+    description: Description | None = None  # that the network's file carries
 
     @property
     def where(self) -> str:
@@ -65,6 +74,7 @@ class State:
     network: ResNet
     optimiser: torch.optim.Optimizer
     step: int  # steps taken
+    best: Best | None = None  # in validation; kept on rank 0, where the recipe selects it
 
 
 def train(
@@ -98,6 +108,8 @@ def train(
             began = time.monotonic()
             batch = next(source).to(ranks.device)
             wait_s = time.monotonic() - began
+            if state.step == 0:
+                log.begin(as_json(phase), partial(_picture, training, batch))
             epoch = state.step / batches.steps
             rate = set_rate(state.optimiser, phase.optimiser, epoch=epoch, epochs=phase.epochs)
             terms = ranks.mean(accumulate_gradients(training, parallel, teacher, batch))
@@ -105,6 +117,8 @@ def train(
             state.optimiser.step()
             state.optimiser.zero_grad(set_to_none=True)
             state.step += 1
+            if state.step % batches.steps == 0:
+                terms |= _validated(training, state, ranks)
             timing = {"seconds": time.monotonic() - began, "wait_s": wait_s, "fetch_wait_s": batch.fetch_wait_s}
             log.write(step=state.step, epoch=state.step / batches.steps, rate=rate, loss=loss, **timing, **terms)
             progress.update(step=state.step, loss=loss, clips=phase.batch, wait_s=wait_s)
@@ -125,6 +139,11 @@ def train(
         _save_network_of(training, state)
     if ranks.any(bool(stopped)):  # this also waits until rank 0 has written the network
         raise StoppedError
+
+
+def _picture(training: Training, batch: Batch) -> bytes:
+    settings, picture_px = training.recipe.input, training.clips.picture_px
+    return picture_of(batch, training.phase.modality, settings, picture_px=picture_px)
 
 
 def _set_up_torch(*, deterministic: bool) -> None:
@@ -151,6 +170,7 @@ def _begin(training: Training, ranks: Ranks) -> tuple[State, ResNet | None]:
         network.load_state_dict(found.weights)
         state.optimiser.load_state_dict(found.state["optimiser"])
         state.step = found.step
+        state.best = Best.from_state(found.state["best"]) if "best" in found.state else None
     if len(set(ranks.gathered(state.step))) > 1:
         different = f"not all processes find the same checkpoint in {training.directory}"
         raise ModelError(f"{training.where}: {different}; give the same command again")
@@ -209,6 +229,25 @@ def _loss_terms(training: Training, network: nn.Module, teacher: ResNet | None, 
     return terms
 
 
+def _validated(training: Training, state: State, ranks: Ranks) -> dict[str, float]:
+    """Tests the network on the validation part, if there is one, and keeps the best. Collective.
+
+    Rank 0 tests alone, because each rank's BatchNorms have seen other clips, and its network is the one to publish.
+    """
+    clips, recipe = training.validation, training.recipe
+    if clips is None:
+        return {}
+    measured = None
+    if ranks.first:
+        measured = measure(state.network, clips, training.phase.modality, device=ranks.device, workers=recipe.workers)
+        if recipe.select == "best" and (state.best is None or measured.better_than(state.best.measured)):
+            weights = {name: weight.cpu().clone() for name, weight in _finite_weights(training, state).items()}
+            state.best = Best(state.step, measured, weights)
+    measured = ranks.gathered(measured)[0]
+    assert measured is not None
+    return measured.as_terms()
+
+
 def _finite_loss(training: Training, state: State, terms: dict[str, float]) -> float:
     """The sum of the loss terms. Raises: ModelError if it is infinite or NaN."""
     loss = sum(terms.values())
@@ -229,11 +268,23 @@ def _finite_weights(training: Training, state: State) -> dict[str, Tensor]:
 
 
 def _save(training: Training, state: State) -> None:
-    saved = Checkpoint(state.step, _finite_weights(training, state), {"optimiser": state.optimiser.state_dict()})
-    save_checkpoint(training.directory, saved)
+    kept = {"optimiser": state.optimiser.state_dict()}
+    if state.best is not None:
+        kept["best"] = state.best.to_state()
+    save_checkpoint(training.directory, Checkpoint(state.step, _finite_weights(training, state), kept))
 
 
 def _save_network_of(training: Training, state: State) -> None:
     """Writes the network of the complete phase, then removes its checkpoints, which are no longer needed."""
-    save_network(training.directory / FINAL, _finite_weights(training, state))
+    weights, step = _finite_weights(training, state), state.step
+    if state.best is not None:
+        weights, step = dict(state.best.weights), state.best.step
+    steps = len(training.clips) // training.phase.batch
+    description = training.description
+    if description is not None:
+        description = replace(description, training={**description.training, "published_epoch": step // steps})
+    if state.best is not None:
+        found = f"top-1 {100 * state.best.measured.top1:.1f} % of {len(training.validation or ())} validation videos"
+        LOG.info("%s: epoch %d is published, the best: %s", training.where, step // steps, found)
+    save_network(training.directory / FINAL, weights, description)
     remove_checkpoints(training.directory)

@@ -3,13 +3,16 @@
 import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 
 from ipmodel.data.clips import Clips, ClipSettings, clips_of
+from ipmodel.data.holdout import trained_on, validated_on
 from ipmodel.data.modality import architecture_of
 from ipmodel.data.sampling import Batches, phase_seed
 from ipmodel.errors import ModelError
@@ -19,9 +22,11 @@ from ipmodel.networks.weights import from_imagenet, inflate
 from ipmodel.process.distributed import Ranks
 from ipmodel.process.signals import StoppedError
 from ipmodel.runs.checkpoint import remove_checkpoints, remove_unfinished
+from ipmodel.runs.describe import describe
 from ipmodel.runs.preflight import check_files
 from ipmodel.runs.progress import TrainingProgress, Work
 from ipmodel.runs.record import RUN
+from ipmodel.runs.reuse import reuse
 from ipmodel.runs.run import Run, trained_network
 from ipmodel.training.loop import Training, train
 from shards.atomic import LockedError, locked
@@ -37,20 +42,26 @@ def train_phases(
     split: str,
     names: Sequence[str],
     ranks: Ranks,
+    reused: Mapping[str, Path] = MappingProxyType({}),
     stopped: Sequence[int] = (),
     progress: TrainingProgress | None = None,
 ) -> None:
     """Trains these phases in their order, except those that are complete.
 
+    reused: phases to take from other runs, see ipmodel.runs.reuse.
+
     Raises: before the first step, ModelError if one of them cannot be trained on this set, ShardError if a file of the
     set is damaged; later, what train raises.
     """
     check_files(run, (), split=split, subset="train", ranks=ranks, stopped=stopped)  # the records, which _check reads
-    missing = ranks.gathered([name for name in names if not run.network_file(split, name).is_file()])[0]
-    columns = dict.fromkeys(c for name in missing for c in _check(run, name, missing, split=split, ranks=ranks))
+    absent = [name for name in names if not run.network_file(split, name).is_file() and name not in reused]
+    missing = ranks.gathered(absent)[0]
+    coming = (*missing, *reused)
+    columns = dict.fromkeys(c for name in missing for c in _check(run, name, coming, split=split, ranks=ranks))
     check_files(run, list(columns), split=split, subset="train", ranks=ranks, stopped=stopped)
     if ranks.first:
         run.begin()
+        reuse(run, reused, split=split)
     _check_shared(run.directory, ranks)
     if progress is not None and progress.enabled:
         progress.plan({name: _work(run, split=split, name=name) for name in missing})
@@ -84,18 +95,18 @@ def _check_shared(directory: Path, ranks: Ranks) -> None:
         raise ModelError(f"{directory} is not the same directory for all processes; {cure}")
 
 
-def _check(run: Run, name: str, missing: Sequence[str], *, split: str, ranks: Ranks) -> tuple[str, ...]:
+def _check(run: Run, name: str, coming: Sequence[str], *, split: str, ranks: Ranks) -> tuple[str, ...]:
     """The columns that a phase takes.
 
-    missing: phases that this command will train.
+    coming: phases that this command will train, or take from other runs.
 
     Raises: ModelError if the phase cannot be trained here.
     """
     phase, clips = run.recipe.phases[name], _training_clips(run, split=split, name=name)
     _check_batches(run, name, samples=len(clips), ranks=ranks.count)
-    if phase.init not in missing:  # otherwise an earlier phase of this run provides it
+    if phase.init not in coming:  # otherwise an earlier phase of this run provides it
         _initial_network(run, split=split, name=name)
-    if phase.teacher and phase.teacher not in missing:
+    if phase.teacher and phase.teacher not in coming:
         trained_network(run, split=split, name=phase.teacher)
     if clips.excluded and ranks.first:
         excluded = f"{len(clips.excluded)} of {len(clips.excluded) + len(clips)} videos"
@@ -148,6 +159,8 @@ def training_of(run: Run, *, split: str, name: str) -> Training:
         network=_initial_network(run, split=split, name=name),
         teacher=frozen(trained_network(run, split=split, name=phase.teacher)) if phase.teacher else None,
         directory=run.phase_dir(split, name),
+        validation=_validation_clips(run, split=split, name=name),
+        description=describe(run, split=split, phase=name),
     )
 
 
@@ -171,7 +184,19 @@ def _training_clips(run: Run, *, split: str, name: str) -> Clips:
     phase, recipe = run.recipe.phases[name], run.recipe
     seed = phase_seed(recipe.seed, name)
     settings = ClipSettings(modalities=phase.modalities, segments=phase.segments, input=recipe.input, seed=seed)
-    return clips_of(run.shard_set, settings, split=split, subset="train")
+    chosen = partial(trained_on, validation=recipe.validation)
+    return clips_of(run.shard_set, settings, split=split, subset="train", chosen=chosen)
+
+
+def _validation_clips(run: Run, *, split: str, name: str) -> Clips | None:
+    """The clips that a phase is tested on after each epoch, if the recipe keeps some for that."""
+    phase, recipe = run.recipe.phases[name], run.recipe
+    if not recipe.validation.share:
+        return None
+    segments = phase.test_segments or phase.segments
+    settings = ClipSettings(modalities=(phase.modality,), segments=segments, input=recipe.input, test_crops=1)
+    chosen = partial(validated_on, validation=recipe.validation)
+    return clips_of(run.shard_set, settings, split=split, subset="train", chosen=chosen)
 
 
 def _initial_network(run: Run, *, split: str, name: str) -> ResNet:

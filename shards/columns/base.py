@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 from numpy.typing import NDArray
 
 from shards.arrays import F32, I16, U8
-from shards.columns.payload import Payload, joined
+from shards.columns.payload import Payload
 from shards.errors import ShardError
 
 Pictures = Literal["I", "P", "all"]
@@ -115,12 +115,6 @@ class Column:
 
     def check_frame(self, frame: bytes, *, width: int, height: int) -> None:
         """Raises: ShardError if an encoded frame cannot be one of a picture of width x height px."""
-
-    def join(self, frames: Sequence[bytes], *, width: int, height: int) -> Payload:
-        """Join the encoded frames of a video into its payload. Raises: as check_frame."""
-        for frame in frames:
-            self.check_frame(frame, width=width, height=height)
-        return joined(frames, header=self.header(len(frames), width=width, height=height))
 
     def check_encoding(self, encoding: Encoding) -> None:
         """Raises: ShardError if the encoding lacks what `restore` needs."""

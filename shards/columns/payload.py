@@ -4,11 +4,9 @@ A frame series is one payload: an optional header, then the encoded frames one a
 offsets from the end of the header, so frame i is data[header + frames[i] : header + frames[i + 1]].
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from shards.errors import ShardError
 from shards.index import rising_from_0
@@ -88,9 +86,3 @@ class PayloadFile:
 
 
 AnyPayload = Payload | PayloadFile
-
-
-def joined(frames: Sequence[bytes], *, header: bytes = b"") -> Payload:
-    """The payload of encoded frames: the header, then one frame after another."""
-    offsets = np.cumsum([0, *map(len, frames)]).tolist()
-    return Payload(data=header + b"".join(frames), frames=offsets, header=len(header))

@@ -4,13 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from msgspec.structs import fields
-
 from shards.atomic import write_published
 from shards.columns import Column
 from shards.layout import CARD, CROISSANT
 from shards.manifest import Manifest
-from shards.schema import Sample
 from shards.sharing.croissant import croissant
 from shards.sharing.marks import UNKNOWN, license_in, rewritten
 from shards.text import in_markdown
@@ -105,8 +102,7 @@ def _features(manifest: Manifest, name: str) -> list[dict[str, Any]]:
     subsets = [{"name": split, "dtype": "string"} for split in manifest.splits]
     types: dict[Any, dict[str, Any]] = {int: {"dtype": "int64"}, str: {"dtype": "string"}}
     types |= {list[int]: {"list": "int64"}, dict[str, str]: {"struct": subsets}}
-    written = [field for field in fields(Sample) if field.required or manifest.format > 1]
-    record = [{"name": field.name, **types[field.type]} for field in written]
+    record = [{"name": field.name, **types[field.type]} for field in manifest.record_fields]
     return [
         {"name": "json", "struct": record},
         {"name": "cls", "dtype": "int64"},

@@ -6,14 +6,11 @@ Croissant is JSON-LD. People may add fields, files and record sets of their own 
 import json
 from typing import Any
 
-from msgspec.structs import fields
-
 from shards import canonical
 from shards.errors import ShardError
 from shards.keys import slug
 from shards.layout import MANIFEST, samples_path, tar_path
 from shards.manifest import FileInfo, Manifest
-from shards.schema import Sample
 from shards.sharing.marks import UNKNOWN
 
 LISTED_TARS = 256  # in sets of more, tars are named by patterns only; manifest.json has the hashes of all
@@ -156,7 +153,7 @@ def _record_sets(manifest: Manifest) -> list[dict[str, Any]]:
 
     Only the records where tars are not listed: what reads Croissant does not look into tars that a pattern names.
     """
-    known = [field for field in fields(Sample) if field.type in TYPES and (field.required or manifest.format > 1)]
+    known = [field for field in manifest.record_fields if field.type in TYPES]
     records = [_field("records", field.name, TYPES[field.type], "samples", column=field.name) for field in known]
     for split in manifest.splits:
         field = _field("records", f"subset_{split}", TEXT_TYPE, "samples", column="subsets")

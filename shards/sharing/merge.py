@@ -71,8 +71,17 @@ def _opened(locations: Sequence[str | Path], target: Target, progress: MovedByte
             if other.manifest.sha256 == held.manifest.sha256:
                 raise ShardError(f"{held.location}: is the same set as {other.location}")
     for other in sets[1:]:
+        _check_groups(sets[0], other)
         _check_columns(sets[0], other)
     return sets
+
+
+def _check_groups(first: VerifiedSet, other: VerifiedSet) -> None:
+    """Raises: ShardError if only one of the sets has groups: all records of a set have the same fields."""
+    if first.manifest.has_groups != other.manifest.has_groups:
+        has, lacks = (first, other) if first.manifest.has_groups else (other, first)
+        cure = "build one of them again, with or without the column group in its CSV"
+        raise ShardError(f"{lacks.location}: its videos have no groups, those of {has.location} have some; {cure}")
 
 
 def _check_columns(first: VerifiedSet, other: VerifiedSet) -> None:

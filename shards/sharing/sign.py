@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from shards.atomic import write_published
+from shards.atomic import named, write_published
 from shards.errors import ShardError
 from shards.layout import MANIFEST, SIGNATURE
 from shards.manifest import Manifest
@@ -54,14 +54,16 @@ def sign(directory: str | Path, *, key: Path, identity: str) -> Signed:
     data = path.read_bytes()
     with tempfile.TemporaryDirectory(prefix=".signing-", dir=directory) as folder:
         copy, signature = Path(folder) / MANIFEST, Path(folder) / SIGNATURE
-        copy.write_bytes(data)
+        with named(copy):
+            copy.write_bytes(data)
         done = _ssh_keygen("sign", ["-f", str(key), "-n", NAMESPACE, str(copy)], timeout_s=None)
         if done.returncode or not signature.is_file():
             raise ShardError(f"{key}: cannot sign with it ({_reason(done)}); name a private key of OpenSSH with --key")
         public, _ = _parts_of(signature.read_bytes(), where=str(signature))
         allowed = Path(folder) / "allowed_signers"
         line = f'{identity} namespaces="{NAMESPACE}" {public}'
-        allowed.write_text(f"{line}\n", encoding="ascii")
+        with named(allowed):
+            allowed.write_text(f"{line}\n", encoding="ascii")
         if _check(signature, data, allowed_signers=allowed, identity=identity).returncode:
             raise ShardError(f"{key}: ssh-keygen does not accept its own signature; update OpenSSH")
         write_published(Path(directory) / SIGNATURE, signature.read_bytes(), temporary_dir=Path(folder))

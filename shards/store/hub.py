@@ -1,4 +1,4 @@
-"""Repositories of data sets on the Hugging Face hub: the commit of a revision, its files, and new commits.
+"""Repositories on the Hugging Face hub: the commit of a revision, its files, and new commits.
 
 The only module that imports huggingface_hub.
 """
@@ -14,7 +14,8 @@ from shards.errors import ShardError, install
 from shards.store.transport import WAITS_S, NotReceivedError
 
 HUB = "hf://"
-URL = re.compile(r"hf://datasets/([^/@]+/[^/@]+)(?:@(refs/[^/]+/[^/]+|[^/]+))?(?:/(.+))?")
+URL = re.compile(r"hf://(datasets/|)([^/@]+/[^/@]+)(?:@(refs/[^/]+/[^/]+|[^/]+))?(?:/(.+))?")
+DATASETS = "datasets/"  # begins the names of repositories of data sets; those of models have nothing there
 MOVED_ON = 412  # what the hub answers if the branch is no longer at the parent of a commit
 PASSING = (408, 425, 429)  # client errors that may go away
 LARGE_BYTES = 1 << 20  # smaller files travel within the commit, or just before it
@@ -36,24 +37,34 @@ class Entry:
 
 @dataclass(frozen=True)
 class HubPlace:
-    """A folder in a repository of data sets, at a revision."""
+    """A folder in a repository, at a revision."""
 
     repository: str  # USER/REPOSITORY
     revision: str | None  # None: the default branch
     folder: str  # "": the top
+    of_models: bool = False  # otherwise it is a repository of data sets
 
     @classmethod
-    def of(cls, url: str) -> "HubPlace":
-        """The place that a URL names. Raises: ShardError if it names none."""
+    def of(cls, url: str, *, models: bool = False) -> "HubPlace":
+        """The place that a URL names. models: it may be in a repository of models too, hf://USER/REPOSITORY.
+
+        Raises: ShardError if it names none.
+        """
         found = URL.fullmatch(url)
-        if found is None:
-            form = "hf://datasets/USER/REPOSITORY, with @REVISION and a folder if you like"
-            raise ShardError(f"{url}: is no repository of data sets; write it as {form}")
-        return cls(found[1], None if found[2] is None else unquote(found[2]), found[3] or "")
+        if found is None or not (found[1] or models):
+            kind, begin = ("repository", HUB) if models else ("repository of data sets", f"{HUB}{DATASETS}")
+            form = f"{begin}USER/REPOSITORY, with @REVISION and a folder if you like"
+            raise ShardError(f"{url}: is no {kind}; write it as {form}")
+        return cls(found[2], None if found[3] is None else unquote(found[3]), found[4] or "", of_models=not found[1])
+
+    @property
+    def _kind(self) -> str:
+        return "" if self.of_models else DATASETS
 
     def at(self, commit: str) -> str:
         """The URL of this place in one commit."""
-        return f"{HUB}datasets/{self.repository}@{quote(commit, safe='')}" + (f"/{self.folder}" if self.folder else "")
+        place = f"{HUB}{self._kind}{self.repository}@{quote(commit, safe='')}"
+        return place + (f"/{self.folder}" if self.folder else "")
 
     def path(self, relative: str) -> str:
         """Where a file of the place lies in the repository."""
@@ -63,7 +74,8 @@ class HubPlace:
         """The hash of the commit that the revision is at. Raises: NotReceivedError; ShardError."""
         api, _ = self._opened()
         try:
-            sha = api.dataset_info(self.repository, revision=self.revision).sha
+            info = api.model_info if self.of_models else api.dataset_info
+            sha = info(self.repository, revision=self.revision).sha
         except Exception as error:
             raise self._named(error) from None
         if sha is None:
@@ -118,7 +130,7 @@ class HubPlace:
             from huggingface_hub.utils import disable_progress_bars
         except ImportError as error:
             cure = f"{install('hf')}, or copy the set to a local disk"
-            url = f"{HUB}datasets/{self.repository}"
+            url = f"{HUB}{self._kind}{self.repository}"
             raise ShardError(f"{url}: this needs packages that are missing ({error}); {cure}") from None
         disable_progress_bars()  # the command line has its own
         return huggingface_hub.HfApi(), huggingface_hub
@@ -141,9 +153,12 @@ class HubPlace:
         return NotReceivedError(reason, retries=len(WAITS_S), wait_s=_wait_s(error))
 
 
-def pinned(url: str) -> str:
-    """The same place in the commit that it is at now. Raises: NotReceivedError; ShardError."""
-    place = HubPlace.of(url)
+def pinned(url: str, *, models: bool = False) -> str:
+    """The same place in the commit that it is at now. models: as for `HubPlace.of`.
+
+    Raises: NotReceivedError; ShardError.
+    """
+    place = HubPlace.of(url, models=models)
     return place.at(place.commit())
 
 

@@ -23,10 +23,13 @@ class ObjectSource:
     `location` names that commit, so whoever opens it again gets the same files.
     """
 
-    def __init__(self, location: str) -> None:
-        """Raises: ShardError if packages are missing, or the hub has no such repository or revision."""
+    def __init__(self, location: str, *, models: bool = False) -> None:
+        """models: on the hub, a repository of models will do too.
+
+        Raises: ShardError if packages are missing, or the hub has no such repository or revision.
+        """
         if location.startswith(HUB):
-            location = attempts(lambda: pinned(location), name=location, say=LOG.warning)
+            location = attempts(lambda: pinned(location, models=models), name=location, say=LOG.warning)
         self.address, self.location = location, shown(location)
         file_system(location)  # packages that are missing are reported at once
 

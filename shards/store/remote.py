@@ -27,6 +27,30 @@ def read_manifest(source: Source) -> Manifest:
     return Manifest.from_json(data, where=f"{source.location}/{MANIFEST}")
 
 
+@contextmanager
+def cached_file(source: Source, relative: str, expected: FileInfo) -> Iterator[FileIO]:
+    """A file below a URL: its copy in the cache, open for reading. It is fetched if it is not there yet.
+
+    Raises: ShardError if it cannot be fetched, has another hash than the expected one, or the cache cannot be written.
+    """
+    fill = partial(_fill, source, relative, expected)
+    with opened(expected, fill, name=f"{source.location}/{relative}") as file:
+        yield file
+
+
+def _fill(
+    source: Source,
+    relative: str,
+    expected: FileInfo,
+    part: Path,
+    *,
+    connections: int = CONNECTIONS,
+    cancelled: threading.Event | None = None,
+) -> None:
+    connections = min(connections, -(-expected.bytes // CHUNK_BYTES) or 1)
+    fetch(source, [Wanted(relative, expected, part, lambda _: None)], connections=connections, cancelled=cancelled)
+
+
 class RemoteFiles:
     """Local copies of the files of a set at a URL. Can be pickled, because it holds no connection."""
 
@@ -47,8 +71,9 @@ class RemoteFiles:
 
         Raises: ShardError if it cannot be fetched, is not what the manifest says, or the cache cannot be written.
         """
-        fill, name = partial(self._fill, relative), f"{self.location}/{relative}"
-        with opened(self._info(relative), fill, name=name, waited=self._count) as file:
+        expected, name = self._info(relative), f"{self.location}/{relative}"
+        fill = partial(_fill, self._source, relative, expected)
+        with opened(expected, fill, name=name, waited=self._count) as file:
             yield file
 
     def bytes_of(self, relative: str) -> int:
@@ -63,14 +88,6 @@ class RemoteFiles:
     def _count(self, waited_s: float) -> None:
         self.waited_s += waited_s
 
-    def _fill(
-        self, relative: str, part: Path, *, connections: int = CONNECTIONS, cancelled: threading.Event | None = None
-    ) -> None:
-        expected = self._info(relative)
-        connections = min(connections, -(-expected.bytes // CHUNK_BYTES) or 1)
-        wanted = [Wanted(relative, expected, part, lambda _: None)]
-        fetch(self._source, wanted, connections=connections, cancelled=cancelled)
-
     def ahead(self, wanted: Iterable[Iterable[str]], *, share: float = 1.0) -> Ahead:
         """Fetch files in the background, in the order of the reader's steps, until what this returns is closed.
 
@@ -84,9 +101,9 @@ class RemoteFiles:
 
     def _fetch_ahead(self, relative: str, cancelled: threading.Event) -> None:
         """Raises: LockedError if another process or thread fetches the file; WorkCancelledError; ShardError."""
-        connections = CONNECTIONS // FILES_AT_ONCE
-        fill = partial(self._fill, relative, connections=connections, cancelled=cancelled)
-        with opened(self._info(relative), fill, name=f"{self.location}/{relative}", wait_s=0):
+        expected, connections = self._info(relative), CONNECTIONS // FILES_AT_ONCE
+        fill = partial(_fill, self._source, relative, expected, connections=connections, cancelled=cancelled)
+        with opened(expected, fill, name=f"{self.location}/{relative}", wait_s=0):
             pass
 
     def check(self, relative: str, expected: FileInfo) -> None:

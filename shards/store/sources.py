@@ -5,6 +5,10 @@ from shards.store.objects import ObjectSource
 from shards.store.transport import Source
 
 
-def source_of(url: str) -> Source:
-    """What reads below a URL. Raises: ShardError if the packages for it are not installed."""
-    return HttpSource(url) if url.startswith(("http://", "https://")) else ObjectSource(url.rstrip("/"))
+def source_of(url: str, *, models: bool = False) -> Source:
+    """What reads below a URL. models: hf://USER/REPOSITORY, a repository of models, will do too.
+
+    Raises: ShardError if the packages for it are not installed.
+    """
+    is_web = url.startswith(("http://", "https://"))
+    return HttpSource(url) if is_web else ObjectSource(url.rstrip("/"), models=models)

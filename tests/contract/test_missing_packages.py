@@ -167,7 +167,14 @@ TRAIN = "torch safetensors tensorboard matplotlib".split()
 EXTRA = {"ipdata": ("build", BUILD), "ipmodel": ("train", TRAIN)}
 VERBS = {
     "ipdata": ["plan", "build --out=nowhere/set", "build --scheduler=none --out=nowhere/set"],
-    "ipmodel": ["train --shards=nowhere/set --out=nowhere/run", "eval nowhere/run", "compare nowhere/run", "info"],
+    "ipmodel": [
+        "train --shards=nowhere/set --out=nowhere/run",
+        "eval nowhere/run",
+        "compare nowhere/run",
+        "predict nowhere/run clip.avi",
+        "package nowhere/run --out=nowhere/model",
+        "info",
+    ],
 }
 
 
@@ -216,6 +223,24 @@ def test_help_and_version_need_no_extra(package: str) -> None:
         assert done.returncode == 0 and done.stdout.startswith("Usage: "), done.stderr
     done = without_its_extra(package)["--version"]
     assert (done.returncode, done.stdout) == (0, f"{package} {__version__}\n"), done.stderr
+
+
+PREDICT = """
+import sys
+from ipmodel.cli import main
+
+main(["predict", *sys.argv[1:]])
+"""
+
+
+def test_predicting_videos_needs_the_extra_build_and_samples_of_a_set_do_not(trained: Path) -> None:
+    done = run_without(BUILD, PREDICT, str(trained / "run"), "clip.avi")
+    said = 'error: predicting videos needs the packages of the extra "build" (no module named '
+    assert done.returncode == 1 and done.stderr.startswith(said) and done.stderr.count("\n") == 1, done.stderr
+    assert "`pip install '.[build]'` in a checkout" in done.stderr
+    chosen = [f"--shards={trained / 'set'}", "--split=1", "--subset=test", "--json"]
+    done = run_without(BUILD, PREDICT, str(trained / "run"), *chosen)
+    assert done.returncode == 0 and done.stdout.count("\n") == 8, done.stderr
 
 
 def test_datasets_are_listed_without_the_extra() -> None:

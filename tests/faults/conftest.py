@@ -1,4 +1,4 @@
-"""A small sound set for tests that damage it."""
+"""Small sound sets for tests that damage them."""
 
 import shutil
 from pathlib import Path
@@ -17,3 +17,11 @@ def sound_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def set_dir(sound_dir: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(sound_dir, tmp_path / "set"))
+
+
+@pytest.fixture
+def hostile_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A sound set for a test to make hostile, in a folder that can be served; the cache is empty."""
+    monkeypatch.setenv("IPTSN_CACHE", str(tmp_path / "cache"))
+    made_sets.make_set(tmp_path / "served" / "set", columns=["mv", "residual"])
+    return tmp_path / "served" / "set"

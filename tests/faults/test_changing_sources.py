@@ -52,7 +52,7 @@ def after_its_frames_are_counted(patched: pytest.MonkeyPatch, change: Callable[[
 
 
 def after_the_transcode(patched: pytest.MonkeyPatch, change: Callable[[], None]) -> None:
-    _after(patched, ipdata.steps.extract, "transcode_with_checksums", change)
+    _after(patched, ipdata.steps.extract, "transcode", change)
 
 
 def _after(patched: pytest.MonkeyPatch, module: Any, name: str, change: Callable[[], None]) -> None:

@@ -6,6 +6,7 @@ The errors are those of a disk or a quota that is full, of a bad disk, and of a 
 import errno
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,10 @@ ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 TWO_SHARDS = ["--set=synthetic.frames=2", "--limit-videos=2", "--set=shards.videos_per_shard=1"]
 CARD = {"README.md", "croissant.json"}  # a set is whole without them
 
+needs_ssh_keygen = pytest.mark.skipif(
+    shutil.which("ssh-keygen") is None, reason="NO SSH-KEYGEN: signing is not broken; install OpenSSH's client"
+)
+
 Arguments = Callable[[Path], list[str]]  # of a command, for the folder of a run
 
 
@@ -40,6 +45,7 @@ class Work:
     arguments: Arguments
     before: Path | None = None  # what <folder>/out is a copy of
     grows: bool = False  # it adds to a set whose manifest stays until the new one is written
+    repairs: bool = False  # what it finds is no sound set
 
 
 def build(out: Path, columns: str, *more: str) -> list[str]:
@@ -73,6 +79,12 @@ def works(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Work]]
     made_sets.make_set(folder / "made", scenes[:3], columns=["mv", "video"], per_shard=2, grouped=False)
     made_sets.make_set(folder / "other", made_sets.scenes(classes=1, per_class=3)[2:], columns=["mv", "video"])
     (folder / "keys").write_text(f"{scenes[0].key}\n{scenes[1].key}\n")
+    damaged = shutil.copytree(folder / "made", folder / "damaged")
+    (damaged / "mv/00000.tar").unlink()
+    (damaged / "video/00001.tar").write_bytes(b"")
+    if shutil.which("ssh-keygen"):
+        keygen = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "key")]
+        subprocess.run(keygen, check=True)
     succeeded("shards.cli", ["subset", str(folder / "made"), str(folder / "part"), "--columns=mv"])
     with serving.serving(folder, ranges=True) as server:
         url, made, other = f"{server.url}/made", str(folder / "made"), str(folder / "other")
@@ -93,6 +105,19 @@ def works(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Work]]
             ),
             "pull into a set": Work(
                 "shards.cli", lambda at: ["pull", url, str(at / "out")], folder / "part", grows=True
+            ),
+            "repair": Work(
+                "shards.cli",
+                lambda at: ["verify", str(at / "out"), f"--repair={url}"],
+                folder / "damaged",
+                repairs=True,
+            ),
+            "prove": Work("ipdata.cli", lambda at: ["prove", str(at / "out"), "--videos=1"], folder / "built"),
+            "card": Work("shards.cli", lambda at: ["card", str(at / "out"), "--license=mit"], folder / "made"),
+            "sign": Work(
+                "shards.cli",
+                lambda at: ["sign", str(at / "out"), f"--key={folder / 'key'}", "--identity=lab"],
+                folder / "made",
             ),
             "merge": Work("shards.cli", lambda at: ["merge", made, other, str(at / "out")]),
             "push": Work("shards.cli", lambda at: ["push", made, f"file://{at / 'out'}"]),
@@ -135,7 +160,7 @@ class Run:
         before = {} if self.work.before is None else tree(self.work.before)
         for name, sha256 in self.published().items():
             assert name in CARD or sha256 in (before.get(name), expected.get(name)), name
-        if (self.out / MANIFEST).is_file():
+        if (self.out / MANIFEST).is_file() and not self.work.repairs:
             problems = list(verify(self.out))
             assert all(self.work.grows and "the manifest does not name this file" in problem for problem in problems), (
                 problems
@@ -144,6 +169,7 @@ class Run:
     def left_over(self) -> list[str]:
         """What only an unfinished command may leave."""
         work = [path for name in (".taking", ".deriving", ".build/tmp") for path in (self.out / name).glob("**/*")]
+        work += self.out.glob(".signing-*")
         return [str(path) for path in (*work, *(self.folder / "tmp").iterdir())]
 
 
@@ -151,7 +177,8 @@ class Run:
     "name",
     [
         *("build", "rerun", "added column", "derive", "upgrade"),
-        *("pull", "pull of samples", "pull into a set", "merge", "push"),
+        *("pull", "pull of samples", "pull into a set", "repair", "merge", "push", "prove", "card"),
+        pytest.param("sign", marks=needs_ssh_keygen),
     ],
 )
 def test_a_call_that_fails_stops_the_command_and_a_rerun_completes_it(

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 from sources import REPOSITORY
 
 from ipmodel.runs.log import EVENTS, LINE, lines_of
@@ -40,11 +42,17 @@ def test_what_is_written_is_what_tensorboard_reads(tmp_path: Path) -> None:
 
     for first_step, last_step in ((0, 5), (3, 6)):  # the second one resumes after step 3
         log = Log(tmp_path, first_step=first_step)
+        if first_step == 0:
+            settings = {"batch": 8, "modality": "mr", "optimiser": {"rate": 0.5, "steps": [3, 5]}}
+            log.begin(settings, lambda: cv2.imencode(".png", np.zeros((4, 6, 3), np.uint8))[1].tobytes())
         for step in range(first_step + 1, last_step + 1):
-            log.write(step=step, loss=step + first_step / 10, rate=0.5)
+            log.write(step=step, loss=step + first_step / 10, rate=0.5, feature=0.1)
         log.close()
     read = EventAccumulator(str(tmp_path / EVENTS)).Reload()
-    assert sorted(read.Tags()["scalars"]) == ["loss", "rate"]
-    losses = [(event.step, round(event.value, 3)) for event in read.Scalars("loss")]
+    assert sorted(read.Tags()["scalars"]) == ["learning rate", "loss/all terms", "loss/feature"]
+    losses = [(event.step, round(event.value, 3)) for event in read.Scalars("loss/all terms")]
     assert losses == [(1, 1.0), (2, 2.0), (3, 3.0), (4, 4.3), (5, 5.3), (6, 6.3)]
     assert [line["step"] for line in lines_of(tmp_path / LINE)] == [1, 2, 3, 4, 5, 6]
+    assert read.Images("input")[0].encoded_image_string.startswith(b"\x89PNG")
+    started = read.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    assert b"optimiser.steps" in started and b"[3, 5]" in started

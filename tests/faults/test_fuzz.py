@@ -137,7 +137,7 @@ def wrong(source: Path, extracted: Extracted, threads: int) -> str:
     """What the sample has that the source has not; empty if nothing."""
     sample, video = extracted.sample, extracted.payloads["video"]
     there = pictures_of(source, threads)
-    here = np.stack([picture.i420[:HEIGHT] for picture in decode.pictures(video.data)])
+    here = np.stack([picture.i420[:HEIGHT] for picture in decode.pictures(video.path)])
     if not sample.frames == len(sample.source_pts) == len(here) == len(there):
         return f"{sample.frames} frames in the record, {len(here)} in the video, {len(there)} in the source"
     off = np.abs(blocks(here) - blocks(there)).max((1, 2))

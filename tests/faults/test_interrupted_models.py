@@ -3,13 +3,13 @@
 import os
 import shutil
 import signal
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
+from forked_programs import started
 from serving import serving, stalled
-from training import command, one_thread, train_options
+from training import train_options
 
 from shards.store.transport import STALL_S
 
@@ -34,15 +34,8 @@ def test_it_ends_in_one_line(trained: Path, tmp_path: Path, verb: str, number: s
             "eval": ["eval", trained / "run", f"--shards={url}", f"--out={tmp_path / 'out'}", loading],
             "train": train_options(url, tmp_path / "run", trained / "quick.toml", "--phase=i_stream", loading),
         }
-        process = subprocess.Popen(
-            command(*arguments[verb]),
-            env=one_thread() | {"IPTSN_CACHE": str(tmp_path / "cache")},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-        )
+        errors = tmp_path / "errors"
+        process = started(*arguments[verb], errors=errors, new_session=True, IPTSN_CACHE=str(tmp_path / "cache"))
         assert served.stalled.wait(90)
         time.sleep(0.5)  # the first half of the reply arrives
         begun_s = time.monotonic()
@@ -50,7 +43,8 @@ def test_it_ends_in_one_line(trained: Path, tmp_path: Path, verb: str, number: s
             os.killpg(process.pid, number)  # a terminal sends it to all processes
         else:
             process.send_signal(number)
-        _, messages = process.communicate()
+        status = process.wait()
         assert time.monotonic() - begun_s < AT_ONCE_S
-    assert process.returncode == 130 and messages.splitlines()[-1] == f"interrupted; {cure}", messages
+    messages = errors.read_text()
+    assert status == 130 and messages.splitlines()[-1] == f"interrupted; {cure}", messages
     assert "Traceback" not in messages, messages

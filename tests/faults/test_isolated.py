@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,14 +11,17 @@ from pathlib import Path
 import pytest
 from children import MARK, OWN, marked, wait_for_none
 from hostile import Changing, Crashing, Detaching, Hanging, Hungry, Killed, Printing, Unwritable
-from moving import task_of
+from moving import recipe_of, task_of
 
+from ipdata.datasets.base import Listing
 from ipdata.errors import BuildError
+from ipdata.estimate import estimate
 from ipdata.executors import isolated
 from ipdata.executors.isolated import Child, ChildDiedError, run_step_in_child
-from ipdata.steps.extract import Extracted, Failed, Outcome, Step, VideoTask, run_steps
+from ipdata.steps.extract import Extracted, Failed, Outcome, Step, VideoTask, run_step, run_steps
+from ipdata.steps.plan import make_plan
 from ipdata.video.synthesis import Synthesis
-from shards.columns import Payload
+from ipdata.video.tools import tools_here
 
 SPEC = {"class_name": "move_left", "index": 0, "frames": 3, "width": 64, "height": 48, "seed": 0}
 
@@ -49,23 +53,28 @@ def test_a_crash_is_that_videos_failure_and_the_next_one_works() -> None:
 
 
 def test_a_hang_ends_at_the_timeout() -> None:
-    child = Child()
-    outcome = child.run(*work_of(task_with(Hanging(**SPEC))), 3)
+    outcome = run_step_in_child(*work_of(task_with(Hanging(**SPEC))), 3)
     assert isinstance(outcome, Failed)
-    assert (outcome.failure.code, child.alive) == ("timeout", False)
-    assert "3 s" in outcome.detail
+    assert (outcome.failure.stage, outcome.failure.code, outcome.detail) == ("worker", "timeout", "not done after 3 s")
+
+
+def test_a_child_that_takes_too_long_is_ended() -> None:
+    child = Child()
+    with pytest.raises(TimeoutError):
+        child.call(time.sleep, 3600, timeout_s=1)
+    assert not child.alive
 
 
 def test_what_a_library_prints_does_not_break_the_pipe() -> None:
     child = Child()
-    assert isinstance(child.run(*work_of(task_with(Printing(**SPEC))), 60), Extracted)
+    assert isinstance(child.call(run_step, *work_of(task_with(Printing(**SPEC))), timeout_s=60), Extracted)
     assert child.alive
     child.kill()
 
 
 def test_one_child_serves_many_videos() -> None:
     child = Child()
-    outcomes = [child.run(*work_of(task_with(Synthesis(**SPEC))), 60) for _ in range(3)]
+    outcomes = [child.call(run_step, *work_of(task_with(Synthesis(**SPEC))), timeout_s=60) for _ in range(3)]
     assert len({outcome.payloads["video"].data for outcome in outcomes if isinstance(outcome, Extracted)}) == 1
     assert child.alive and child.process.pid != os.getpid()
     child.kill()
@@ -103,21 +112,17 @@ def test_what_a_crashed_child_had_detached_is_killed(monkeypatch: pytest.MonkeyP
     child = Child()
     assert marked(OWN)
     with pytest.raises(ChildDiedError, match="SIGSEGV"):
-        child.run(*work_of(task_with(Detaching(**SPEC))), 60)
+        child.call(run_step, *work_of(task_with(Detaching(**SPEC))), timeout_s=60)
     assert marked(OWN) == {}
 
 
 def test_a_child_that_does_not_read_its_work_ends_at_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     """More than a pipe holds: the parent cannot send it all. The guard does not react either, so it is killed too."""
     monkeypatch.setattr(isolated, "END_S", 1.0)
-    child, task = Child(), task_with(Synthesis(**SPEC))
-    extracted = child.run(*work_of(task), 60)
-    assert isinstance(extracted, Extracted)
-    payloads = {**extracted.payloads, "video": Payload(data=bytes(2**20), frames=[0, 2**20])}
+    child = Child()
     os.killpg(child.process.pid, signal.SIGSTOP)
-    with given_up_after(60):
-        outcome = child.run(task, task.steps[0], replace(extracted, payloads=payloads), 1)
-    assert isinstance(outcome, Failed) and outcome.failure.code == "timeout"
+    with given_up_after(60), pytest.raises(TimeoutError):
+        child.call(len, bytes(2**20), timeout_s=1)
     assert not child.alive
 
 
@@ -144,3 +149,12 @@ def test_a_guard_that_is_killed_takes_the_child_with_it(monkeypatch: pytest.Monk
     wait_for_none(OWN)
     assert not child.alive
     child.kill()
+
+
+@pytest.mark.parametrize("hostile", [Crashing, Hanging])
+def test_a_plan_goes_on_without_a_video_that_crashes_or_hangs(hostile: type[Synthesis]) -> None:
+    sound = task_with(Synthesis(**SPEC)).video
+    videos = (sound, replace(sound, name="hostile", source=hostile(**SPEC)))
+    listing = Listing(dataset="folder", classes=("any",), splits=("split1",), videos=videos)
+    made = estimate(make_plan(listing, recipe_of()), ["mv"], tools_here(), ffmpeg=None, timeout_s=3)
+    assert made is not None and (made.probed, made.failed, made.frames) == (2, 1, 2 * 3)

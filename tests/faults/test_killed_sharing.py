@@ -10,6 +10,7 @@ import buckets
 import made_sets
 import pytest
 import serving
+from amounts import FULL
 from built_sets import tree
 from children import forked, status_of
 
@@ -19,6 +20,9 @@ from shards.sharing.choice import Choice
 from shards.sharing.push import push
 from shards.sharing.take import take
 from shards.store import parts
+
+PULLS = 20 if FULL else 8  # of each kind that are killed
+PUSHES = {"s3": 8, "file": 32} if FULL else {"s3": 4, "file": 12}
 
 
 @pytest.fixture(scope="module")
@@ -61,16 +65,16 @@ def test_a_killed_pull_leaves_no_set_or_the_whole_one(made_dir: Path, tmp_path: 
 
         whole_s = min(duration_of(lambda out=out: pull(tmp_path / out)) for out in ("first", "second"))
         unfinished = 0
-        for moment in range(20):
+        for moment in range(PULLS):
             out = tmp_path / f"out{moment}"
-            killed_after(lambda out=out: pull(out), whole_s * (moment + 0.5) / 20)
+            killed_after(lambda out=out: pull(out), whole_s * (moment + 0.5) / PULLS)
             if (out / MANIFEST).exists():
                 assert list(verify(out)) == []
             else:
                 unfinished += 1
             pull(out)
             assert tree(out) == expected
-        assert unfinished > 2  # of 20: the moments lie within the pull, also where the machine is busy
+        assert unfinished > PULLS / 8  # the moments lie within the pull, also where the machine is busy
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +83,7 @@ def bucket() -> Iterator[str]:
         yield url
 
 
-@pytest.mark.parametrize(("place", "moments"), [("s3", 8), ("file", 32)])
+@pytest.mark.parametrize(("place", "moments"), PUSHES.items())
 def test_a_killed_push_leaves_the_old_set_or_the_new_one(
     made_dir: Path, tmp_path: Path, bucket: str, place: str, moments: int
 ) -> None:

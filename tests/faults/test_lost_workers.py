@@ -24,7 +24,7 @@ from ipdata.steps.pack import Packed, ShardTask, pack
 from shards import ShardSet
 
 SILENT_S = 5  # instead of a minute; a worker that is starting on a busy machine may be silent for some seconds too
-QUICK = f"watch.SILENT_S, watch.ASK_S, dask.RESULT_S = {SILENT_S}, 0.2, 1.0"
+QUICK = f"watch.SILENT_S, watch.ASK_S, dask_run.RESULT_S = {SILENT_S}, 0.2, 1.0"
 
 
 RELAY = """

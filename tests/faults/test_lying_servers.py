@@ -1,6 +1,6 @@
 """Servers that fail, lie, or serve a set which is not sound: what passes is survived, what stays is named."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import made_sets
@@ -12,37 +12,10 @@ from shards import ShardError, verify
 from shards.layout import CARD, CROISSANT, LICENSE, MANIFEST
 from shards.sharing.choice import Choice
 from shards.sharing.take import take
-from shards.store import http, parts, transport
+from shards.store import http
 
+pytestmark = pytest.mark.usefixtures("small_chunks")
 ALL = Choice()
-
-
-@pytest.fixture(scope="module")
-def served_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("served")
-    made_sets.make_set(directory / "set", per_shard=3, grouped=False)
-    (directory / "copy").symlink_to(directory / "set")
-    return directory
-
-
-@pytest.fixture(params=[True, False], ids=["ranges", "no-ranges"])
-def served(served_dir: Path, request: pytest.FixtureRequest) -> Iterator[Served]:
-    with serving.serving(served_dir, ranges=request.param) as server:
-        yield server
-
-
-@pytest.fixture
-def ranged(served_dir: Path) -> Iterator[Served]:
-    with serving.serving(served_dir, ranges=True) as server:
-        yield server
-
-
-@pytest.fixture(autouse=True)
-def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small chunks, short waits, an empty cache."""
-    monkeypatch.setattr(parts, "CHUNK_BYTES", 4000)
-    monkeypatch.setattr(transport, "WAITS_S", (0.01, 0.02, 0.03))
-    monkeypatch.setenv("IPTSN_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.mark.parametrize(

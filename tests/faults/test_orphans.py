@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 from children import MARK, OWN, marked, wait_for_none
-from commands import words
+from commands import as_process, in_process, words
 from moving import moving_luma, write_y4m
 from wrapped_ffmpeg import DETACHES_AND_HANGS, wrapped_ffmpeg
 
+from ipdata.executors.isolated import end_child
 from ipdata.steps.scratch import PREFIX, remove_abandoned, scratch_dir
 from shards import ShardSet
 
@@ -55,6 +56,26 @@ def test_a_hanging_ffmpeg_costs_only_its_video(command: list[str], tmp_path: Pat
     assert marked(OWN) == {} and list((tmp_path / "scratch").iterdir()) == []
 
 
+def test_a_proof_goes_on_without_a_video_at_which_ffmpeg_hangs(command: list[str], tmp_path: Path) -> None:
+    sound = ["--strict" if word.startswith("--ffmpeg=") else word for word in command[3:]]
+    assert in_process("ipdata.cli", [*sound, "--scheduler=none"]).returncode == 0
+    end_child()
+    options = [f"--source={tmp_path / 'videos'}", f"--ffmpeg={tmp_path / 'ffmpeg'}", "--video-timeout-s=3"]
+    done = as_process("ipdata.cli", ["prove", str(tmp_path / "set"), *options])
+    assert done.returncode == 3 and "mv        DIFFERS in 1 of 2\n" in done.stdout, done.stderr
+    assert ": any/bad.y4m: timeout (worker)" in done.stdout, done.stdout
+    assert marked(OWN) == {} and list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_an_ffmpeg_that_writes_for_ever_costs_only_its_video(command: list[str], tmp_path: Path) -> None:
+    wrapped_ffmpeg(tmp_path, first="exec yes", of="bad")
+    done = subprocess.run([*command, "--scheduler=none"], capture_output=True, text=True)
+    assert done.returncode == 3 and "any/bad.y4m: transcode_failed (transcode)" in done.stdout, done.stderr
+    assert "ffmpeg writes more than" in (tmp_path / "set/.build/report.json").read_text()
+    assert [sample.name for sample in ShardSet(tmp_path / "set").samples()] == ["any/good.y4m"]
+    assert marked(OWN) == {} and list((tmp_path / "scratch").iterdir()) == []
+
+
 @pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(
     ("end", "where"),
@@ -70,7 +91,7 @@ def test_interrupted(command: list[str], tmp_path: Path, end: Callable[[Driver],
     _, errors = driver.communicate(timeout=60)
     assert driver.returncode == 130 and errors.splitlines()[-1].startswith(b"interrupted"), errors
     wait_for_none(OWN)
-    assert list((tmp_path / "scratch").glob("ipdata-*")) == []
+    assert list((tmp_path / "scratch").iterdir()) == []
 
 
 @pytest.mark.parametrize("where", ["--scheduler=none", "--workers=1"], ids=["no cluster", "cluster"])
@@ -79,7 +100,7 @@ def test_killed(command: list[str], tmp_path: Path, where: str) -> None:
     driver.kill()
     driver.communicate()
     wait_for_none(OWN)
-    assert list((tmp_path / "scratch").glob("ipdata-*")) == []
+    assert list((tmp_path / "scratch").iterdir()) == []
 
 
 def test_what_all_killed_processes_have_left_is_removed_by_the_next_build(command: list[str], tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from built_sets import tree
 from conftest import Run
+from moving import moving_luma, write_y4m
+from wrapped_ffmpeg import wrapped_ffmpeg
 
 from shards import ShardSet
 
@@ -96,6 +98,28 @@ def test_published_samples_are_kept_when_their_videos_go_bad(ipdata: Run, data: 
     assert all(after[name] == sha256 for name, sha256 in before.items() if name.startswith(("mv/", "samples/")))
     done = ipdata("build", "--drop-failed", columns="mv,video", **options)
     assert done.returncode == 3 and "2 videos" in done.stdout, done.stderr
+
+
+def test_a_published_video_that_always_hangs_now_is_left_out_only_on_purpose(ipdata: Run, tmp_path: Path) -> None:
+    """A timeout may be the machine's fault, so --drop-failed is not enough. An empty file says that it is not."""
+    folder = tmp_path / "videos" / "any"
+    folder.mkdir(parents=True)
+    for name in ("good", "bad"):
+        write_y4m(folder / f"{name}.y4m", moving_luma(frames=3, step_px=(1, 0)))
+    options = {"dataset": "folder", "source": tmp_path / "videos", "out": tmp_path / "set", "scheduler": "none"}
+    assert ipdata("build", columns="mv", **options).returncode == 0
+    before = tree(tmp_path / "set")
+    ffmpeg = wrapped_ffmpeg(tmp_path, first="exec sleep 3600", of="bad")
+    options |= {"columns": "mv,iframe", "ffmpeg": ffmpeg, "video_timeout_s": 3}
+    done = ipdata("build", "--drop-failed", **options)
+    assert done.returncode == 1 and "put an empty file in its place and use --drop-failed" in done.stderr, done.stderr
+    after = tree(tmp_path / "set")
+    assert all(after[name] == sha256 for name, sha256 in before.items() if name.startswith(("mv/", "samples/")))
+    (folder / "bad.y4m").write_bytes(b"")
+    done = ipdata("build", "--drop-failed", **options)
+    assert done.returncode == 3 and "any/bad.y4m: empty (source)" in done.stdout, done.stderr
+    left = ShardSet(tmp_path / "set")
+    assert [sample.name for sample in left.samples()] == ["any/good.y4m"] and set(left.columns) == {"mv", "iframe"}
 
 
 def test_samples_whose_videos_are_gone_are_not_thrown_away(ipdata: Run, data: Path, tmp_path: Path) -> None:

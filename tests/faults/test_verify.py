@@ -35,13 +35,20 @@ def test_a_sound_set_has_no_problems(set_dir: Path, quick: bool) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"grouped": False}, {"per_shard": 1}, {"columns": ["video"]}, {"columns": ["flow", "mv"]}],
-    ids=["loose", "one a shard", "video", "two columns"],
+    [{"grouped": False}, {"per_shard": 1}, {"columns": ["video"]}, {"columns": ["flow", "mv"]}, {"has_groups": True}],
+    ids=["loose", "one a shard", "video", "two columns", "groups"],
 )
 @QUICKLY
 def test_sets_of_other_forms_are_sound_too(tmp_path: Path, options: dict[str, Any], quick: bool) -> None:
     made_sets.make_set(tmp_path, **options)
     assert problems(tmp_path, quick=quick) == []
+
+
+def test_records_have_a_group_if_and_only_if_the_manifest_says_so(tmp_path: Path) -> None:
+    made_sets.make_set(tmp_path, has_groups=True)
+    made_sets.edit_manifest(tmp_path, lambda value: value["dataset"].pop("has_groups"))
+    found = problems(tmp_path, quick=True)
+    assert len(found) == 9 and all("its record has the group" in line for line in found)
 
 
 def test_it_tells_how_many_bytes_have_been_checked(set_dir: Path) -> None:

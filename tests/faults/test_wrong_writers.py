@@ -14,7 +14,6 @@ from verifying import QUICKLY, problems
 from shards import ShardSet, canonical
 from shards.columns import COLUMNS, Payload
 from shards.columns.mv import decode_payload
-from shards.columns.payload import joined
 from shards.manifest import Manifest
 from shards.schema import Sample
 from shards.tar import walk_tar, write_tar
@@ -77,7 +76,7 @@ def test_an_image_that_was_cut_before_it_was_written_is_found(set_dir: Path, col
         if name != column:
             return samples, payloads
         frames = [[payload.frame(position) for position in range(len(payload))] for payload in payloads]
-        return samples, [joined([*own[:-1], own[-1][:-1]]) for own in frames]
+        return samples, [made_sets.joined([*own[:-1], own[-1][:-1]]) for own in frames]
 
     write_wrong(set_dir, cut)
     assert any(f"{column}/00001.tar" in problem and "begin and end" in problem for problem in problems(set_dir))

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from moving import recipe_of
+from moving import recipe_of, transcoded
 
 from ipdata.columns.flow import estimator
 from ipdata.video import decode
-from ipdata.video.transcode import executable, transcode
 
 pytestmark = pytest.mark.usefixtures("gpu")
 SETTINGS = recipe_of().columns["flow"]
@@ -18,8 +17,7 @@ CLIPS = ["hmdb51/cartwheel/*.avi", "kinetics/R6*.mp4", "ucf101/*/*g23*.avi"]
 
 def lumas_of(clip: Path, frames: int = 26) -> np.ndarray:
     settings = recipe_of("transcode.width=340", "transcode.height=256").transcode
-    stream = transcode(clip, settings, limit_frames=frames, path=executable())
-    return np.stack([picture.luma for picture in decode.pictures(stream)])
+    return np.stack([picture.luma for picture in decode.pictures(transcoded(clip, settings, frames=frames))])
 
 
 @pytest.mark.parametrize("pattern", CLIPS)

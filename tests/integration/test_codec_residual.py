@@ -8,12 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from moving import recipe_of
+from moving import recipe_of, transcoded
 
 from ipdata.kernels.prediction import predicted_i420
 from ipdata.video import decode
 from ipdata.video.decode import Picture
-from ipdata.video.transcode import executable, transcode
 from shards.motion import INTRA, compensate, planes
 
 CLIPS = ["hmdb51/cartwheel/*.avi", "kinetics/SO*.mp4", "ucf101/*/*g23*.avi"]
@@ -24,7 +23,7 @@ MB = 16
 
 def pictures_of(clip: Path, quantiser: int, frames: int = 37) -> list[Picture]:
     settings = recipe_of("transcode.width=340", "transcode.height=256", f"transcode.quantiser={quantiser}").transcode
-    return list(decode.pictures(transcode(clip, settings, limit_frames=frames, path=executable())))
+    return list(decode.pictures(transcoded(clip, settings, frames=frames)))
 
 
 def luma_residuals(

@@ -29,7 +29,7 @@ def reference_of(data: Path, stream: str) -> dict[str, np.ndarray]:
 def gops_of(stream: Path) -> Iterator[tuple[int, Picture, list[Picture]]]:
     """Yield frame number, picture, and the pictures of its GOP so far, with itself."""
     gop: list[Picture] = []
-    for number, picture in enumerate(decode.pictures(stream.read_bytes())):
+    for number, picture in enumerate(decode.pictures(stream)):
         gop = [*gop, picture] if picture.mv is not None else [picture]
         yield number, picture, gop
 
@@ -39,7 +39,7 @@ def test_motion_vectors_and_accumulated_ones(data: Path, stream: str) -> None:
     reference = reference_of(data, stream)
     frames = 0
     fields: Iterator[np.ndarray] = iter(())
-    pictures = list(decode.pictures((data / "coviar_reference" / f"{stream}.m4v").read_bytes()))
+    pictures = list(decode.pictures(data / "coviar_reference" / f"{stream}.m4v"))
     for number, picture in enumerate(pictures):
         frames = number + 1
         if number == len(reference["mv"]):  # the loader drops a clip's last frame

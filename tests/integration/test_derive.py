@@ -26,14 +26,6 @@ from shards.schema import Sample
 from shards.verify import verify
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A set with all columns, which one lab built."""
-    out = tmp_path_factory.mktemp("built") / "set"
-    build(out)
-    return out
-
-
 @pytest.fixture
 def set_dir(built: Path, tmp_path: Path) -> Path:
     """What another lab received of it."""

@@ -14,9 +14,8 @@ from distributed import Client, Future, as_completed
 from numba import cuda
 
 import ipdata.cli
-from ipdata.executors import dask as dask_executor
-from ipdata.executors import watch
-from ipdata.executors.dask import ClusterRun
+from ipdata.executors import dask_run, watch
+from ipdata.executors.dask_run import ClusterRun
 from shards import ShardSet
 
 
@@ -81,7 +80,7 @@ def test_a_build_whose_last_worker_with_a_gpu_dies_gives_up_and_can_go_on(
     monkeypatch.setenv(*next(iter(SIMULATOR.items())))
     monkeypatch.setattr(watch, "WAIT_S", 2.0)
     monkeypatch.setattr(watch, "ASK_S", 0.2)
-    monkeypatch.setattr(dask_executor, "RESULT_S", 1.0)
+    monkeypatch.setattr(dask_run, "RESULT_S", 1.0)
     next_done = ClusterRun.next_done
 
     def then_kill(run: ClusterRun, running: as_completed) -> Future:
@@ -107,9 +106,8 @@ def test_a_gpu_that_fails_is_no_fault_of_the_videos(tmp_path: Path) -> None:
     """The build stops and names the reason; it counts no video as failed."""
     broken = (
         "import ipdata.kernels.tvl1_cuda as t, ipdata.cli\n"
-        "from ipdata.executors import here\n"
-        "from ipdata.steps.extract import run_step\n"
-        "here.run_step_in_child = lambda *work: run_step(*work[:3])\n"  # a child would not know of the next change
+        "from ipdata.executors import isolated\n"  # a child would not know of the change below
+        "isolated.call_in_child = lambda function, *arguments, timeout_s: function(*arguments)\n"
         "def fail(*_): raise RuntimeError('CUDA_ERROR_OUT_OF_MEMORY')\n"
         "t.BatchTVL1._solve = fail\n"
         "ipdata.cli.main()"

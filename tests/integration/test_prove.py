@@ -25,13 +25,6 @@ def pictures(videos: int) -> str:
     return f"video     decodes to the pictures of its record in {videos} of {videos}"
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("built") / "set"
-    build(out)
-    return out
-
-
 @pytest.fixture
 def set_dir(built: Path, tmp_path: Path) -> Path:
     return copied(built, tmp_path / "set")

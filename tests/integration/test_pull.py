@@ -1,6 +1,5 @@
 """Pulling a set, or a part of it, over a real HTTP server: only what is asked for moves, and every byte is verified."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import made_sets
@@ -17,40 +16,16 @@ from shards.sharing import origin
 from shards.sharing.choice import Choice
 from shards.sharing.repair import repair
 from shards.sharing.take import take
-from shards.store import parts, transport
+from shards.store import parts
 
 ALL = Choice()
 TWO_CLASSES = Choice(columns=["mv", "residual", "video"], classes=["class a", "class c"])
 
 
-@pytest.fixture(scope="module")
-def served_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("served")
-    made_sets.make_set(directory / "set", per_shard=3, grouped=False)
-    made_sets.make_set(directory / "old", per_shard=3, grouped=False, format=1)
-    (directory / "copy").symlink_to(directory / "set")
-    return directory
-
-
-@pytest.fixture(params=[True, False], ids=["ranges", "no-ranges"])
-def served(served_dir: Path, request: pytest.FixtureRequest) -> Iterator[Served]:
-    with serving.serving(served_dir, ranges=request.param) as server:
-        yield server
-
-
-@pytest.fixture
-def ranged(served_dir: Path) -> Iterator[Served]:
-    with serving.serving(served_dir, ranges=True) as server:
-        yield server
-
-
 @pytest.fixture(autouse=True)
-def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small chunks, short waits, an empty cache."""
-    monkeypatch.setattr(parts, "CHUNK_BYTES", 4000)
+def small(small_chunks: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is fetched that lies between two samples."""
     monkeypatch.setattr(origin, "GAP_BYTES", 0)
-    monkeypatch.setattr(transport, "WAITS_S", (0.01, 0.02, 0.03))
-    monkeypatch.setenv("IPTSN_CACHE", str(tmp_path / "cache"))
 
 
 def assert_same(pulled: ShardSet, source: ShardSet) -> None:

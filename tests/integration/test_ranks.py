@@ -10,16 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from forked_programs import ranks, started
 from training import (
     PHASES,
     build_set,
-    command,
     damaged_later,
     flip_a_bit,
-    forked,
     ipmodel,
     log_of,
-    one_thread,
     run,
     torchrun,
     train_options,
@@ -41,12 +39,11 @@ def test_ranks_train_on_the_batches_of_one_and_evaluate_each_video_once(trained:
     """Shards of 5, 5, 5 and 1 videos, which no number of ranks divides evenly."""
     out = tmp_path / "run"
     batches = [f"--set=phases.{phase}.batch=12" for phase in PHASES]
-    started = torchrun(2, "-m", "ipmodel")
-    done = run(*started, *train_options(trained / "set", out, trained / "quick.toml", *batches))
+    done = run(*torchrun(2, "-m", "ipmodel"), *train_options(trained / "set", out, trained / "quick.toml", *batches))
     assert done.returncode == 0, done.stderr
     for phase, epochs in zip(PHASES, (1, 2, 1), strict=True):
         assert [line["step"] for line in log_of(out, phase)] == list(range(1, epochs + 1))
-    done = run(*started, "eval", str(out), f"--shards={trained / 'set'}")
+    done = ranks(2, "ipmodel", "eval", out, f"--shards={trained / 'set'}")
     assert done.returncode == 0, done.stderr
     names = {sample.name for sample in ShardSet(trained / "set").samples(split="1", subset="test")}
     scores = load_scores(out / "split-1/scores/i+p.npz")
@@ -56,9 +53,7 @@ def test_ranks_train_on_the_batches_of_one_and_evaluate_each_video_once(trained:
 def test_four_ranks_train(trained: Path, tmp_path: Path) -> None:
     """One of them reads a shard of a single video."""
     options = ["--phase=of_2d", "--set=phases.of_2d.batch=12"]
-    done = run(
-        *forked(4, "ipmodel"), *train_options(trained / "set", tmp_path / "run", trained / "quick.toml", *options)
-    )
+    done = ranks(4, "ipmodel", *train_options(trained / "set", tmp_path / "run", trained / "quick.toml", *options))
     assert done.returncode == 0, done.stderr
     assert [line["step"] for line in log_of(tmp_path / "run", "of_2d")] == [1]
 
@@ -67,12 +62,12 @@ def test_a_run_of_one_rank_goes_on_with_two(trained: Path, tmp_path: Path) -> No
     """From the middle of an epoch: the first steps are one rank's, the rest are two ranks', none is twice."""
     out = tmp_path / "run"
     options = train_options(trained / "set", out, trained / "quick.toml", "--set=workers=1")
-    process = subprocess.Popen(command(*options), stderr=subprocess.DEVNULL, env=one_thread())
+    process = started(*options, errors=tmp_path / "errors")
     wait_for_a_step(process, out / "split-1" / "p_stream")
     process.terminate()
     assert process.wait(timeout=60) == 75
     before = log_of(out, "p_stream")
-    done = run(*forked(2, "ipmodel"), *options)
+    done = ranks(2, "ipmodel", *options)
     assert done.returncode == 0, done.stderr
     after = log_of(out, "p_stream")
     assert 1 <= len(before) < 4 and after[: len(before)] == before
@@ -117,13 +112,13 @@ def test_ranks_have_one_network(trained: Path, tmp_path: Path) -> None:
     """Trained on halves of each batch, their weights are equal to the bit; and the threads that divided them are gone,
     one of which, still at work, could abort the process as it ends."""
     script = script_of(tmp_path, SAME_WEIGHTS)
-    done = run(*torchrun(2, script, trained / "quick.toml", trained / "set", tmp_path / "run"))
+    done = ranks(2, script, trained / "quick.toml", trained / "set", tmp_path / "run")
     assert done.returncode == 0, done.stderr
 
 
 def test_scores_do_not_depend_on_the_number_of_ranks(trained: Path, tmp_path: Path) -> None:
     found = []
-    for evaluate in (ipmodel, partial(run, *forked(3, "ipmodel"))):
+    for evaluate in (ipmodel, partial(ranks, 3, "ipmodel")):
         out = shutil.copytree(trained / "run", tmp_path / f"run-{len(found)}")
         done = evaluate("eval", str(out), f"--shards={trained / 'set'}", "--splits=all")
         assert done.returncode == 0, done.stderr
@@ -143,7 +138,7 @@ def test_what_one_rank_finds_damaged_no_rank_begins(trained: Path, tmp_path: Pat
         damaged, out = shutil.copytree(trained / "set", tmp_path / shard.shard), tmp_path / "run"
         path = flip_a_bit(damaged / tar_path("flow", shard.shard))
         options = train_options(damaged, out, trained / "quick.toml", "--phase=of_2d")
-        refused = run(*forked(2, "ipmodel"), *options)
+        refused = ranks(2, "ipmodel", *options)
         assert refused.returncode == 1 and refused.stderr.count(f"error: {path}: its bytes are not those") == 2
         assert not out.exists()
 
@@ -200,7 +195,7 @@ with ranks() as own:
 
 
 def of_each_rank(folder: Path, *arguments: Path) -> subprocess.CompletedProcess[str]:
-    return run(*forked(2, script_of(folder, OF_EACH_RANK), *arguments))
+    return ranks(2, script_of(folder, OF_EACH_RANK), *arguments)
 
 
 def begun(trained: Path, folder: Path) -> None:
@@ -274,7 +269,7 @@ def test_who_waits_for_a_rank_that_ended_says_so_in_a_line(tmp_path: Path) -> No
 def test_a_damaged_shard_ends_all_ranks(trained: Path, tmp_path: Path) -> None:
     damaged_later(trained / "set", tmp_path / "set")
     options = train_options(tmp_path / "set", tmp_path / "run", trained / "quick.toml")
-    done = run(*torchrun(2, "-m", "ipmodel"), *options)
+    done = ranks(2, "ipmodel", *options)
     assert done.returncode != 0 and "the shard is damaged, verify it" in done.stderr
     assert "[rank" not in done.stderr, done.stderr
     assert not list(tmp_path.rglob(FINAL))

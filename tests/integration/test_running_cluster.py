@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 from built_sets import quick_options, tree
-from clusters import SIMULATOR, Cluster, begun_build, flow_options, started_cluster
+from clusters import SIMULATOR, Cluster, begun_build, flow_options, started_build, started_cluster, worker
 from commands import in_process
 from distributed import Client, as_completed
 
 import ipdata.build
 from ipdata.executors import Placement
-from ipdata.executors import dask as dask_executor
+from ipdata.executors.dask_run import ClusterRun
 from ipdata.recipe import Limits, load_recipe
+from shards import ShardSet
 from shards.terminal import interrupts_noted
 
 
@@ -87,7 +88,7 @@ def test_an_interrupt_is_not_lost_in_a_finaliser(number: signal.Signals) -> None
         with pytest.raises(KeyboardInterrupt), interrupts_noted() as interrupts:
             Finalised()
             assert len(interrupts) == 1
-            dask_executor.ClusterRun(client, set(), interrupts, video_timeout_s=60).next_done(running)
+            ClusterRun(client, set(), interrupts, video_timeout_s=60, cure=str).next_done(running)
     assert signal.getsignal(number) is before
 
 
@@ -102,14 +103,21 @@ def test_a_build_may_run_in_any_thread(tmp_path: Path) -> None:
         assert pool.submit(ipdata.build.build, request).result(timeout=120).manifest.samples == 2
 
 
-def test_a_scheduler_without_workers_is_refused(tmp_path: Path, cluster: Cluster) -> None:
-    for process in cluster.workers:
-        process.kill()
-        process.wait()
-    time.sleep(1)
-    arguments = quick_options(tmp_path / "set", scheduler=cluster.address)
-    done = subprocess.run([sys.executable, "-m", "ipdata.cli", *arguments], capture_output=True, text=True)
-    assert done.returncode == 1 and "has no workers; start some" in done.stderr
+def test_a_build_waits_for_workers_that_come_late_but_not_for_ever(tmp_path: Path) -> None:
+    with started_cluster(tmp_path / "cluster", workers=0) as cluster:
+        arguments = quick_options(tmp_path / "set", scheduler=cluster.address, limit_videos=2)
+        _, errors = started_build(*arguments, settings="watch.WAIT_S, watch.ASK_S = 1.0, 0.2").communicate(timeout=60)
+        cure = f"start one with `dask worker {cluster.address} --nthreads 1`, and run this again"
+        assert errors.decode().splitlines()[-1] == f"error: the cluster has had no worker at all for 1 s; {cure}"
+        build = started_build(*arguments, settings="watch.ASK_S = 0.2")
+        assert build.stderr is not None
+        said = b""
+        while b"has no worker at all: waiting up to 60 s" not in said:
+            said = build.stderr.readline()
+            assert said, "it did not wait"
+        cluster.workers.append(worker(tmp_path / "cluster"))
+        _, errors = build.communicate(timeout=120)
+        assert build.returncode == 0 and len(ShardSet(tmp_path / "set")) == 2, errors
 
 
 def test_two_builds_on_one_scheduler_do_not_mix(tmp_path: Path, shared_cluster: Cluster) -> None:
@@ -129,9 +137,11 @@ def test_two_builds_on_one_scheduler_do_not_mix(tmp_path: Path, shared_cluster: 
         assert tree(tmp_path / name) == tree(tmp_path / f"{name}_alone")
 
 
-def test_flow_on_gpus_without_a_worker_that_has_one_is_refused(tmp_path: Path, shared_cluster: Cluster) -> None:
+def test_flow_on_gpus_without_a_worker_that_has_one_is_refused(
+    tmp_path: Path, shared_cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     arguments = flow_options(tmp_path / "set", scheduler=shared_cluster.address, flow_backend="cuda")
-    command = [sys.executable, "-m", "ipdata.cli", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | SIMULATOR)
-    assert done.returncode == 1
-    assert f"dask worker {shared_cluster.address} --nthreads 1 --resources GPU=1" in done.stderr
+    monkeypatch.setenv(*next(iter(SIMULATOR.items())))
+    _, errors = started_build(*arguments, settings="watch.WAIT_S, watch.ASK_S = 1.0, 0.2").communicate(timeout=60)
+    cure = f"start one with `dask worker {shared_cluster.address} --nthreads 1 --resources GPU=1`, and run this again"
+    assert f"no worker with the resource GPU for 1 s; {cure}" in errors.decode(), errors

@@ -1,7 +1,10 @@
 """The paper's point, on the synthetic set: what moves is told by the P-stream, what is coloured by the I-stream.
 
-The slowest test: the phases of the recipe `tiny`, as `make demo` trains them, on a few more videos, and so with fewer
-epochs. It takes one thread, and leaves the other processors to other tests.
+The slowest test: the phases of the recipe `tiny`, as `make demo` trains them, on more and shorter videos, smaller
+pictures, and so with fewer epochs. It takes one thread, and leaves the other processors to other tests.
+
+Seen with seeds 0, 1 and 2: the P-stream told 1.0 of what moves and 0.0 of the colours; the I-stream 0.1 to 0.3 and 1.0.
+Fused, 0.88 to 1.0 of all were right; by one stream, at most 0.75. Seed 2 had 12 epochs of mr_2d and of_2d, not 10.
 """
 
 import json
@@ -13,24 +16,30 @@ from training import ipmodel
 
 MOTION = ("move_left", "move_right", "rotate_cw", "rotate_ccw", "zoom_in", "zoom_out")
 APPEARANCE = ("warm", "cool")
+# The I-stream soon tells colours, and then only learns the training videos by heart. The surer it is of what moves, the
+# less the P-stream says in their sum.
 EPOCHS = {  # and after which of them the rate falls
-    "mr_2d": (14, [10, 12]),
-    "of_2d": (14, [10, 12]),
-    "mr_2d_distilled": (3, [2]),
-    "of_2d_3d": (4, [3]),
-    "mr_2d_3d": (4, [3]),
-    "i_stream": (12, [8, 10]),
+    "mr_2d": (10, [7, 9]),
+    "of_2d": (10, [7, 9]),
+    "mr_2d_distilled": (2, [1]),
+    "of_2d_3d": (2, [1]),
+    "mr_2d_3d": (2, [1]),
+    "p_stream": (9, [7]),
+    "i_stream": (3, [2]),
     "mr_2d_plain": (1, []),
     "mr_2d_3d_plain": (1, []),
     "p_plain": (1, []),
 }
+SHORT = ["--set=synthetic.videos_per_class=10", "--set=synthetic.frames=16"]
+SMALL = ["--set=input.resize_px=48", "--set=input.crop_px=40"]
+SMALL += [f"--set=phases.{phase}.batch=28" for phase in ("mr_2d_plain", "mr_2d_3d_plain", "p_plain")]
 
 
 def test_streams_tell_what_they_can_see_and_fused_tell_more(tmp_path: Path) -> None:
     build = ["build", "--dataset=synthetic", f"--out={tmp_path / 'set'}", "--scheduler=none"]
-    built = in_process("ipdata.cli", [*build, "--set=synthetic.videos_per_class=10"])
+    built = in_process("ipdata.cli", [*build, *SHORT])
     assert built.returncode == 0, built.stderr
-    options = [f"--shards={tmp_path / 'set'}", "--recipe=tiny", f"--out={tmp_path / 'run'}"]
+    options = [f"--shards={tmp_path / 'set'}", "--recipe=tiny", f"--out={tmp_path / 'run'}", *SMALL]
     for phase, (epochs, steps) in EPOCHS.items():
         options += [f"--set=phases.{phase}.epochs={epochs}", f"--set=phases.{phase}.optimiser.steps={steps}"]
     trained = ipmodel("train", *options)

@@ -15,6 +15,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 import torch
+from forked_programs import Forked, started
 from serving import serving
 from training import build_set, command, ipmodel, log_of, networks, one_thread, train_options, wait_for_a_step
 
@@ -86,10 +87,11 @@ def test_videos_that_a_stream_cannot_see_are_told(tmp_path: Path) -> None:
         frames = 1 if number == 0 else 14
         subprocess.run([*ffmpeg, "-i", f"{pattern}=size=64x64", "-frames:v", str(frames), video], check=True)
     rows = [
-        f"{path.parent.name}/{path.name},{path.parent.name},{'test' if path.stem in 'ab' else 'train'}"
+        f"{path.parent.name}/{path.name},{path.parent.name},camera {path.stem},{subset}"
         for path in sorted((tmp_path / "videos").rglob("*.avi"))
+        for subset in ["test" if path.stem in "ab" else "train"]
     ]
-    (tmp_path / "videos/videos.csv").write_text("\n".join(["path,label,split1", *rows]))
+    (tmp_path / "videos/videos.csv").write_text("\n".join(["path,label,group,split1", *rows]))
     build_set(
         tmp_path / "set",
         "--dataset=folder",
@@ -97,6 +99,8 @@ def test_videos_that_a_stream_cannot_see_are_told(tmp_path: Path) -> None:
         f"--source={tmp_path / 'videos'}",
         "--columns=iframe,mv,residual,video",
     )
+    built = ShardSet(tmp_path / "set").samples()
+    assert {(sample.name[-5], sample.group) for sample in built} == {(name, f"camera {name}") for name in "abcd"}
     (tmp_path / "two.toml").write_text(RECIPE_OF_TWO)
     done = ipmodel(*train_options(tmp_path / "set", tmp_path / "run", tmp_path / "two.toml"))
     assert done.returncode == 0, done.stderr
@@ -152,7 +156,13 @@ def test_killed_and_resumed_the_weights_are_those_of_an_uninterrupted_run(
     run = tmp_path / "run"
     more = [] if sent == signal.SIGTERM else ["--set=checkpoint_minutes=0.0"]
     options = train_options(trained / "set", run, trained / "quick.toml", "--set=workers=2", *more)
-    process = subprocess.Popen(command(*options), stderr=subprocess.DEVNULL, env=one_thread(), start_new_session=True)
+    process: subprocess.Popen[bytes] | Forked
+    if sent == signal.SIGTERM:
+        process = subprocess.Popen(
+            command(*options), stderr=subprocess.DEVNULL, env=one_thread(), start_new_session=True
+        )
+    else:
+        process = started(*options, errors=tmp_path / "errors", new_session=True)
     wait_for_a_step(process, run / "split-1" / "p_stream")
     while sent == signal.SIGKILL and not list((run / "split-1" / "p_stream").glob("step-*")):
         time.sleep(0.005)
@@ -209,17 +219,17 @@ def test_from_a_url_the_weights_are_the_same(
 
 def test_stopped_while_files_come_it_leaves_nothing_and_goes_on(trained: Path, tmp_path: Path) -> None:
     """SIGTERM while files are fetched ahead from a server that stalls; with a cache that can hold a part of the set."""
-    environment = one_thread() | {"IPTSN_CACHE": str(tmp_path / "cache"), "IPTSN_CACHE_MAX": "100kB"}
-    run = tmp_path / "run"
+    environment = {"IPTSN_CACHE": str(tmp_path / "cache"), "IPTSN_CACHE_MAX": "100kB"}
+    run, errors = tmp_path / "run", tmp_path / "errors"
     with serving(trained) as served:
         more = ["--phase=of_2d", "--set=workers=2", "--set=phases.of_2d.epochs=30"]
         options = train_options(f"{served.url}/set", run, trained / "quick.toml", *more)
-        process = subprocess.Popen(command(*options), stderr=subprocess.PIPE, env=environment, start_new_session=True)
+        process = started(*options, errors=errors, new_session=True, **environment)
         wait_for_a_step(process, run / "split-1" / "of_2d")
         served.latency_s = 0.2
         os.killpg(process.pid, signal.SIGTERM)
-        said = process.communicate(timeout=60)[1].decode()
-    assert process.returncode == 75, said
+        status, said = process.wait(timeout=60), errors.read_text()
+    assert status == 75, said
     assert "Traceback" not in said and not list((tmp_path / "cache").rglob("*.part"))
 
 
@@ -250,23 +260,22 @@ def test_how_it_is_tested_can_be_changed_and_nothing_else(trained: Path, tmp_pat
 
 def test_sigterm_between_phases_stops_too(trained: Path, tmp_path: Path) -> None:
     """In a phase's last step, and while the next one begins: what is complete stays, the rest is not begun."""
-    run = tmp_path / "run"
+    run, errors = tmp_path / "run", tmp_path / "errors"
     options = train_options(trained / "set", run, trained / "quick.toml")
-    process = subprocess.Popen(command(*options), stderr=subprocess.PIPE, text=True, env=one_thread())
+    process = started(*options, errors=errors)
     deadline = time.monotonic() + 120
     while not (run / "split-1/of_2d" / FINAL).exists():
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.005)
     process.terminate()
     process.terminate()
-    said = process.communicate(timeout=60)[1]
-    assert process.returncode == 75 and "stopped; the same" in said
+    assert process.wait(timeout=60) == 75 and "stopped; the same" in errors.read_text()
     assert not (run / "split-1/i_stream").exists()
     assert ipmodel(*options).returncode == 0 and networks(run) == networks(trained / "run")
 
 
 @contextmanager
-def halted(process: subprocess.Popen[bytes]) -> Iterator[None]:
+def halted(process: Forked) -> Iterator[None]:
     process.send_signal(signal.SIGSTOP)
     try:
         yield
@@ -279,7 +288,7 @@ def test_two_processes_do_not_train_one_phase(trained: Path, tmp_path: Path, mon
     run = tmp_path / "run"
     longer = "--set=phases.of_2d.epochs=20"
     options = train_options(trained / "set", run, trained / "quick.toml", longer, "--phase=of_2d")
-    first = subprocess.Popen(command(*options), stderr=subprocess.DEVNULL, env=one_thread())
+    first = started(*options, errors=tmp_path / "errors")
     wait_for_a_step(first, run / "split-1/of_2d")
     with halted(first):
         second = ipmodel(*options)
@@ -291,7 +300,7 @@ def test_two_processes_do_not_train_one_phase(trained: Path, tmp_path: Path, mon
 def test_a_phase_that_another_process_has_trained_meanwhile_is_left_as_it_is(trained: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     options = train_options(trained / "set", run, trained / "quick.toml", "--set=phases.of_2d.epochs=20")
-    first = subprocess.Popen(command(*options), stderr=subprocess.DEVNULL, env=one_thread())
+    first = started(*options, errors=tmp_path / "errors")
     wait_for_a_step(first, run / "split-1/of_2d")
     with halted(first):
         assert ipmodel(*options, "--phase=i_stream").returncode == 0

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -74,7 +75,7 @@ else:
             counts = np.histogram(picture.luma, bins=self.encoding["bins"], range=(0, 256))[0]
             return [COLUMN.encode(counts.astype(np.uint32), self.encoding)]
 
-        def rest(self, m4v: bytes) -> list[bytes]:
+        def rest(self, m4v: Path) -> list[bytes]:
             return []
 
     class HistogramBuild(ColumnBuild):

@@ -97,6 +97,34 @@ def test_a_csv_gives_labels_and_splits(source: Path, place: str) -> None:
     assert listed.options == {}
 
 
+def test_a_column_group_goes_into_the_videos(source: Path) -> None:
+    write(source / "videos.csv", "path,label,group,fold\nhug/1.avi,hug,anna,train\nhug/2.avi,hug,,test\n")
+    assert [(video.group, video.subsets) for video in listing(source).videos] == [
+        ("anna", {"fold": "train"}),
+        ("hug/2.avi", {"fold": "test"}),  # by itself
+    ]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_drawn_split_keeps_groups_whole(source: Path, seed: int) -> None:
+    """Ten persons, each with one video of hugging and one of kicking."""
+    rows = [f"{name}/{number}.avi,{name},person{number}" for number in range(10) for name in ("hug", "kick")]
+    for row in rows:
+        write(source / row.partition(",")[0])
+    write(source / "videos.csv", "\n".join(["path,label,group", *rows]))
+    drawn = listing(source, None, f"folder.seed={seed}")
+    subsets = {(video.group, video.subsets["split1"]) for video in drawn.videos}
+    assert len(subsets) == 10 and sum(subset == "test" for _, subset in subsets) == 3
+    assert drawn.options == {"test_share": 0.3, "seed": seed}
+
+
+def test_a_csv_without_splits_is_divided_as_folders_are(source: Path) -> None:
+    without = listing(source)
+    rows = [f"{video.name},{video.class_name}" for video in without.videos]
+    write(source / "videos.csv", "\n".join(["path,label", *rows]))
+    assert listing(source).videos == without.videos
+
+
 def test_crlf_and_names_that_are_not_utf8(tmp_path: Path) -> None:
     write(tmp_path / os.fsdecode(b"hug/\xe9.avi"))
     (tmp_path / "videos.csv").write_bytes(b"path,label,split1\r\nhug/\xe9.avi,hug,train\r\n\r\n")
@@ -107,7 +135,7 @@ def test_crlf_and_names_that_are_not_utf8(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("", "empty; expected a CSV"),
-        ("path,label\nhug/1.avi,hug\n", "line 1: expected the header path,label,split1"),
+        ("label,path\nhug,hug/1.avi\n", "line 1: expected the header path,label,split1"),
         ("path,label,a,a\nhug/1.avi,hug,,\n", "line 1: expected the header"),
         ("path,label,\nhug/1.avi,hug,\n", "line 1: expected the header"),
         ("hug/1.avi,hug,train\n", "line 1: expected the header"),

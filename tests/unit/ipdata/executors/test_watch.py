@@ -19,7 +19,9 @@ class Cluster:
         self.questions = 0
         self.now_s = 100.0
         monkeypatch.setattr(watch.time, "monotonic", lambda: self.now_s)
-        self.watch = Watch("tcp://s:1", wanted=wanted, ask=self.ask, end=self.end)
+        self.watch = Watch(
+            "tcp://s:1", wanted=wanted, ask=self.ask, end=self.end, cure=lambda resource: f"add {resource or 'any'}"
+        )
 
     def ask(self) -> Future[dict[str, WorkerFields]]:
         self.questions += 1
@@ -91,8 +93,8 @@ def test_a_build_waits_for_the_workers_that_it_lacks_while_others_work(monkeypat
     for _ in range(4):
         cluster.run(WAIT_S - ASK_S)
         cluster.watch.working()
-    with pytest.raises(BuildError, match="the cluster has had no worker with the resource GPU for 60 s"):
+    with pytest.raises(BuildError, match="the cluster has had no worker with the resource GPU for 60 s; add GPU"):
         cluster.run(WAIT_S + 2 * ASK_S + 2)
     cluster.workers.clear()
-    with pytest.raises(BuildError, match="the cluster has had no worker at all for 60 s"):
+    with pytest.raises(BuildError, match="the cluster has had no worker at all for 60 s; add any"):
         cluster.run(WAIT_S + 2 * ASK_S + 2)

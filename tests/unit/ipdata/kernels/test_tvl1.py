@@ -13,12 +13,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from moving import HEIGHT, WIDTH, moving_luma, recipe_of
+from moving import HEIGHT, WIDTH, moving_luma, recipe_of, transcoded
 
 from ipdata.columns.flow import estimator
 from ipdata.kernels.tvl1 import TVL1, Scale, resize
 from ipdata.video import decode
-from ipdata.video.transcode import executable, transcode
 from shards.columns.flow import FLOW
 
 SETTINGS = recipe_of().columns["flow"]
@@ -30,7 +29,7 @@ CLIPS = sorted(
 def pairs_of(clip: Path, frames: tuple[int, ...]) -> list[tuple[np.ndarray, np.ndarray]]:
     """Luma of (frame - 1, frame) of a real clip at 340x256."""
     settings = recipe_of("transcode.width=340", "transcode.height=256").transcode
-    pictures = list(decode.pictures(transcode(clip, settings, limit_frames=max(frames) + 1, path=executable())))
+    pictures = list(decode.pictures(transcoded(clip, settings, frames=max(frames) + 1)))
     return [(pictures[n - 1].luma, pictures[n].luma) for n in frames]
 
 

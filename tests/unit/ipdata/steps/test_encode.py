@@ -3,32 +3,31 @@
 from pathlib import Path
 
 import pytest
-from moving import moving_luma, recipe_of, write_y4m
+from moving import m4v_of, moving_luma, recipe_of, transcoded, write_y4m
 
 from ipdata.columns.flow import FLOW_BUILD
 from ipdata.errors import VideoError
 from ipdata.steps.encode import Clock, encode_columns
 from ipdata.video import decode
-from ipdata.video.transcode import executable, transcode
 
 
 @pytest.fixture(scope="module")
-def m4v(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def m4v(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """15 pictures of GOPs of 12."""
     source = write_y4m(tmp_path_factory.mktemp("source") / "clip.y4m", moving_luma(frames=15, step_px=(2, 1)))
-    return transcode(source, recipe_of().transcode, path=executable())
+    return transcoded(source, recipe_of().transcode, frames=15)
 
 
-def test_headers_tell_the_types_that_decoding_gives(m4v: bytes) -> None:
+def test_headers_tell_the_types_that_decoding_gives(m4v: Path) -> None:
     decoded = "".join(picture.picture_type for picture in decode.pictures(m4v))
     assert decode.coded_picture_types(m4v) == decoded == "I" + "P" * 11 + "IPP"
 
 
-def test_b_pictures_are_no_p_pictures(m4v: bytes) -> None:
+def test_b_pictures_are_no_p_pictures(m4v: Path) -> None:
     coded = list(decode.coded_pictures(m4v))
     at = coded[3].index(b"\0\0\1\xb6") + 4
     coded[3] = coded[3][:at] + bytes([coded[3][at] & 0x3F | 0x80]) + coded[3][at + 1 :]
-    assert decode.coded_picture_types(b"".join(coded)) == "IPP?" + "P" * 8 + "IPP"
+    assert decode.coded_picture_types(m4v_of(b"".join(coded))) == "IPP?" + "P" * 8 + "IPP"
 
 
 @pytest.mark.parametrize(
@@ -40,7 +39,7 @@ def test_b_pictures_are_no_p_pictures(m4v: bytes) -> None:
     ],
 )
 def test_a_video_of_other_pictures_fails_before_any_flow_is_made(
-    m4v: bytes, tmp_path: Path, expected: str, code: str, monkeypatch: pytest.MonkeyPatch
+    m4v: Path, tmp_path: Path, expected: str, code: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def made(*_: object, **__: object) -> None:
         raise AssertionError("a flow estimator was made")
@@ -51,16 +50,16 @@ def test_a_video_of_other_pictures_fails_before_any_flow_is_made(
     assert (caught.value.stage, caught.value.code) == ("transcode", code)
 
 
-def test_a_picture_that_does_not_decode_is_damage(m4v: bytes, tmp_path: Path) -> None:
+def test_a_picture_that_does_not_decode_is_damage(m4v: Path, tmp_path: Path) -> None:
     coded = list(decode.coded_pictures(m4v))
     coded[7] = coded[7][: len(coded[7]) // 2]
-    broken = b"".join([*coded[:-1], coded[-1][:12]])
+    broken = m4v_of(b"".join([*coded[:-1], coded[-1][:12]]))
     with pytest.raises(VideoError) as caught:
         encode_columns(broken, {"mv": tmp_path / "mv"}, recipe_of(), Clock(), picture_types="I" + "P" * 11 + "IPP")
     assert caught.value.stage == "decode"
 
 
-def test_pictures_of_another_size_are_refused(m4v: bytes, tmp_path: Path) -> None:
+def test_pictures_of_another_size_are_refused(m4v: Path, tmp_path: Path) -> None:
     """A received set can hold a bitstream that is not of the size that its records and its recipe state."""
     with pytest.raises(VideoError, match="does not have the recipe's size, 64x48") as caught:
         recipe = recipe_of("transcode.width=64", "transcode.height=48")
@@ -68,7 +67,7 @@ def test_pictures_of_another_size_are_refused(m4v: bytes, tmp_path: Path) -> Non
     assert (caught.value.stage, caught.value.code) == ("decode", "unsupported")
 
 
-def test_a_header_that_asks_for_gigapixels_is_refused(m4v: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_header_that_asks_for_gigapixels_is_refused(m4v: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(decode.LIMIT, "max_pixels", "1000")  # as if these pictures were beyond the limit
     with pytest.raises(VideoError):
         list(decode.pictures(m4v))

@@ -1,6 +1,5 @@
 """Extraction of videos with known motion, and identities that hold for every video."""
 
-import io
 import subprocess
 from itertools import pairwise
 from pathlib import Path
@@ -9,12 +8,12 @@ import av
 import cv2
 import numpy as np
 import pytest
-from moving import HEIGHT, WIDTH, extracted_from, moving_luma, recipe_of, write_y4m
+from moving import HEIGHT, WIDTH, extracted_from, m4v_of, moving_luma, recipe_of, transcoded, write_y4m
 
 from ipdata.errors import VideoError
 from ipdata.kernels.residual import stored_residual
 from ipdata.video import decode
-from ipdata.video.transcode import EXECUTABLE_VARIABLE, command, executable, transcode
+from ipdata.video.transcode import EXECUTABLE_VARIABLE, command, executable
 from shards.columns.flow import FLOW
 from shards.columns.jpeg import decode_jpeg
 from shards.columns.mv import decode_payload
@@ -58,8 +57,7 @@ def clip(request: pytest.FixtureRequest, data: Path) -> Path:
 
 
 def decoded(clip: Path) -> list[decode.Picture]:
-    m4v = transcode(clip, recipe_of(*FULL_SIZE).transcode, limit_frames=30, path=executable())
-    return list(decode.pictures(m4v))
+    return list(decode.pictures(transcoded(clip, recipe_of(*FULL_SIZE).transcode, frames=30)))
 
 
 def compensated_by_blocks(previous: np.ndarray, mv: np.ndarray) -> np.ndarray:
@@ -137,9 +135,9 @@ def test_the_video_column_is_the_whole_bitstream(tmp_path: Path) -> None:
     extracted = extracted_from(source)
     video = extracted.payloads["video"]
     assert len(video) == 14
-    with av.open(io.BytesIO(video.data), format="m4v") as container:
+    with av.open(str(video.path), format="m4v") as container:
         assert sum(1 for _ in container.decode(video=0)) == 14
-    rebuilt = list(decode.pictures(video.data))
+    rebuilt = list(decode.pictures(video.path))
     iframe = decode_jpeg(extracted.payloads["iframe"].frame(1))
     assert np.abs(iframe.astype(int) - rebuilt[12].rgb).mean() < 3
     assert np.array_equal(
@@ -161,7 +159,7 @@ def test_foreign_bitstreams_are_refused_by_name(tmp_path: Path) -> None:
     four_vectors = [("-flags", "+bitexact+mv4"), ("-mbd", "rd")]
     for changes, word in ((b_frames, "B-picture"), (four_vectors, "4MV")):
         with pytest.raises(VideoError, match=word) as caught:
-            list(decode.pictures(_encoded_with(arguments, changes)))
+            list(decode.pictures(m4v_of(_encoded_with(arguments, changes))))
         assert (caught.value.stage, caught.value.code) == ("decode", "unsupported")
 
 

@@ -1,17 +1,18 @@
 """The independent decode of a source: its pictures are those that ffmpeg decodes, and reported damage is counted."""
 
+import gc
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-from moving import recipe_of
+from moving import m4v_of, moving_luma, recipe_of, transcoded, write_y4m
 
 from ipdata.errors import VideoError
 from ipdata.video.checksums import Checksum
-from ipdata.video.decode import SourceFacts, source_facts
-from ipdata.video.transcode import executable, transcode_with_checksums
+from ipdata.video.decode import SourceFacts, pictures, source_facts
+from ipdata.video.transcode import executable, transcode
 
 # ffmpeg's arguments for a short clip, and the suffix of its container.
 SOUND = {
@@ -53,8 +54,8 @@ def drawn(
 def both(source: Path) -> tuple[SourceFacts, Sequence[Checksum]]:
     """What the independent decode of a file gives, and the checksums of ffmpeg's."""
     facts = source_facts(source)
-    settings, rows = recipe_of().transcode, facts.checksum_rows
-    return facts, transcode_with_checksums(source, settings, path=executable(), checksum_rows=rows)[1]
+    options = {"frames": facts.frames, "path": executable(), "checksum_rows": facts.checksum_rows}
+    return facts, transcode(source, recipe_of().transcode, m4v_of(b""), **options)
 
 
 @pytest.mark.parametrize("codec", SOUND)
@@ -112,3 +113,18 @@ def test_a_damaged_source_that_does_not_decode_alike_twice_fails(tmp_path: Path)
     with pytest.raises(VideoError, match="1 of 6 pictures, first picture 4, decode to other pixels") as caught:
         source_facts(source)
     assert (caught.value.stage, caught.value.code) == ("source", "damaged")
+
+
+def test_decoded_pictures_leave_memory_without_the_garbage_collector(tmp_path: Path) -> None:
+    """Asking PyAV's frames for their side data makes cycles of references, which only the collector finds."""
+    source = write_y4m(tmp_path / "moving.y4m", moving_luma(frames=30, step_px=(2, 1)))
+    gc.collect()
+    gc.disable()
+    try:
+        found = [picture.mv for picture in pictures(transcoded(source, recipe_of().transcode, frames=30))]
+        source_facts(source)
+        left = [thing for thing in gc.get_objects() if type(thing).__name__ in ("VideoFrame", "SideDataContainer")]
+    finally:
+        gc.enable()
+    assert len(found) == 30 and sum(mv is not None for mv in found) == 27
+    assert left == []

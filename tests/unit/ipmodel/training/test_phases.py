@@ -17,6 +17,7 @@ def test_two_phases_of_a_run_see_other_crops_and_begin_with_other_weights(tmp_pa
     phase = Phase(modality="i", epochs=1, batch=2, segments=1)
     recipe = TrainRecipe(input=Input(resize_px=32, crop_px=16), phases={"first": phase, "second": phase})
     run = Run(directory=tmp_path / "run", shard_set=ShardSet(tmp_path / "set"), recipe=recipe, imagenet={})
+    run.begin()
     first, second = (training_of(run, split="1", name=name) for name in recipe.phases)
     draws = [(epoch, sample) for epoch in range(4) for sample in range(len(first.clips))]
     assert any(first.clips[draw].window != second.clips[draw].window for draw in draws)

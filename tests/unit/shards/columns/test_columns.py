@@ -16,7 +16,6 @@ from shards.columns.flow import FLOW
 from shards.columns.iframe import IFRAME
 from shards.columns.jpeg import decode_jpeg, encode_jpeg
 from shards.columns.mv import MV, decode_payload
-from shards.columns.payload import joined
 from shards.columns.residual import RESIDUAL
 
 BOUND_PX = ENCODINGS["flow"]["bound_px"]
@@ -134,7 +133,7 @@ def test_mv_frame_of_another_size_is_refused() -> None:
     with pytest.raises(ShardError, match=r"mv frame of 8 bytes does not hold \(3, 1, 2\)"):
         MV.decode(b"\0" * 8, width=16, height=33)
     with pytest.raises(ShardError, match=r"mv frame of 8 bytes does not hold \(3, 1, 2\)"):
-        MV.join([b"\0" * 8], width=16, height=33)
+        MV.check_frame(b"\0" * 8, width=16, height=33)
 
 
 @given(SIZES, st.integers(0, 1000))
@@ -253,13 +252,6 @@ def test_pictures_of_another_size_than_the_record_says_are_refused(column: str) 
 def test_a_flow_image_of_odd_height_is_refused() -> None:
     with pytest.raises(ShardError, match="flow: its image is"):
         FLOW.decode(jpeg(17, 16), width=16, height=8)
-
-
-@given(st.lists(st.binary(min_size=1, max_size=9), max_size=6))
-def test_joined_frames_come_apart(frames: list[bytes]) -> None:
-    payload = joined(frames)
-    assert [payload.frame(position) for position in range(len(payload))] == frames
-    assert payload.data == b"".join(frames)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from made_sets import make_set
 from msgspec.structs import replace
 
 from shards import Manifest, ShardError, ShardSet
@@ -48,8 +49,14 @@ def test_records_are_described_field_by_field(made: ShardSet) -> None:
     records, *columns = described(made.manifest)["recordSet"]
     types = {field["name"]: field["dataType"] for field in records["field"]}
     assert types["frames"] == "sc:Integer"
-    assert types["video_sha256"] == types["subset_split1"] == "sc:Text"
+    assert types["video_sha256"] == types["subset_split1"] == "sc:Text" and "group" not in types
     assert [each["name"] for each in columns] == [f"column-{name}" for name in made.columns]
+
+
+def test_groups_are_described_where_the_records_have_them(tmp_path: Path) -> None:
+    manifest = make_set(tmp_path, has_groups=True)
+    records = described(manifest)["recordSet"][0]
+    assert [field["dataType"] for field in records["field"] if field["name"] == "group"] == ["sc:Text"]
 
 
 def test_many_tars_are_named_by_patterns(made: ShardSet, monkeypatch: pytest.MonkeyPatch) -> None:

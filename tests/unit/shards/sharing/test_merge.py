@@ -130,6 +130,16 @@ def test_what_cannot_be_merged_is_refused_by_name(two: tuple[Path, Path], tmp_pa
     assert not (tmp_path / "out").exists()
 
 
+def test_sets_with_groups_keep_them_and_merge_with_their_like_alone(tmp_path: Path) -> None:
+    with_groups = [make(tmp_path / n, s, has_groups=True) for n, s in (("a", FIRST), ("b", SECOND))]
+    merged = merge(with_groups, tmp_path / "out")
+    assert merged.manifest.has_groups and list(verify(tmp_path / "out")) == []
+    assert {sample.group for sample in ShardSet(tmp_path / "out")} == {"0", "1", "2"}
+    without = make(tmp_path / "c", SECOND)
+    with pytest.raises(ShardError, match=r"/c: its videos have no groups, those of \S+/a have some; build one of them"):
+        merge([with_groups[0], without], tmp_path / "refused")
+
+
 def test_failed_and_missing_are_joined_but_not_what_the_other_set_has(tmp_path: Path) -> None:
     def failure(key: str) -> Failure:
         return Failure(key=key, name=key, stage="decode", code="damaged")

@@ -1,0 +1,82 @@
+"""Contact sheets of what a model looked at: I-frames, motion vectors and residuals."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ipmodel.prediction.answers import Prediction
+from ipmodel.prediction.looks import Look
+from ipmodel.prediction.scores import Encoded
+from shards.arrays import U8
+from shards.columns import COLUMNS
+from shards.errors import ShardError
+from shards.manifest import ColumnInfo
+from shards.schema import Sample
+from shards.sheet.draw import Frames, Strip, draw
+
+SHOWN = 8  # frames of the sheet that is drawn without --explain
+QUALITY = 88  # of the JPEG pictures
+
+
+def sheets_of(
+    found: Prediction, sample: Sample, encoded: Encoded, columns: Mapping[str, ColumnInfo], looks: Sequence[Look]
+) -> dict[str, U8]:
+    """Stream -> a sheet of all frames that it looked at, (H, W, 3) uint8 RGB: a row for each column that it sees."""
+    sheets = {}
+    for look in looks:
+        looked_at = found.looked_at.get(look.stream)
+        if looked_at:
+            numbers = sorted(set(looked_at[look.columns[0]]))
+            title = f"stream {look.stream}: {found.video}"
+            sheets[look.stream] = sheet_of(title, sample, encoded, columns, look.columns, numbers)
+    return sheets
+
+
+def first_sheet(
+    found: Prediction, sample: Sample, encoded: Encoded, columns: Mapping[str, ColumnInfo], looks: Sequence[Look]
+) -> U8 | None:
+    """A small sheet: the I-frames that a stream looked at, or what the first stream did; None if none saw a frame."""
+    seen = [look for look in looks if found.looked_at.get(look.stream)]
+    chosen = next((look for look in seen if look.columns == ("iframe",)), seen[0] if seen else None)
+    if chosen is None:
+        return None
+    numbers = sorted(set(found.looked_at[chosen.stream][chosen.columns[0]]))
+    count = min(SHOWN, len(numbers))
+    spread = [numbers[(2 * part + 1) * len(numbers) // (2 * count)] for part in range(count)]
+    return sheet_of(found.video, sample, encoded, columns, chosen.columns, spread)
+
+
+def sheet_of(
+    title: str,
+    sample: Sample,
+    encoded: Encoded,
+    columns: Mapping[str, ColumnInfo],
+    names: Sequence[str],
+    numbers: Sequence[int],
+) -> U8:
+    """A sheet with a row for each column, (H, W, 3) uint8 RGB, of frames that all these columns have."""
+    strips = []
+    for name in names:
+        column, encoding = COLUMNS[name], columns[name].encoding
+        frames = [column.decode(encoded[name][n], width=sample.width, height=sample.height) for n in numbers]
+        values = column.restore(np.stack(frames), encoding)
+        strips.append(Strip(column, list(values), list(numbers)))
+    kind = sample.picture_types[numbers[0]]
+    return draw(
+        Frames(
+            title=title,
+            size=(sample.width, sample.height),
+            heads=[f"{kind}-frame {number}" for number in numbers],
+            strips=strips,
+        )
+    )
+
+
+def write_picture(path: Path, picture: U8) -> None:
+    """Write a JPEG. picture: (H, W, 3) uint8 RGB. Raises: ShardError if it cannot be encoded; OSError."""
+    done, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    if not done:
+        raise ShardError(f"{path}: cannot encode a picture of {picture.shape[1]}x{picture.shape[0]} px")
+    path.write_bytes(data.tobytes())
