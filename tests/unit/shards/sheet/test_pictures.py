@@ -11,7 +11,6 @@ import pytest
 from shards import ShardSet
 from shards.columns import Payload
 from shards.columns.mv import MV
-from shards.columns.payload import joined
 from shards.columns.video import VIDEO
 from shards.sheet.frames import read
 from shards.sheet.pictures import change_of, pictures_of
@@ -60,7 +59,7 @@ def test_p_frames_have_their_own_pictures(tmp_path: Path, monkeypatch: pytest.Mo
     coded = [data[start:stop] for start, stop in zip(starts, [*starts[1:], len(data)], strict=True)]
 
     def video_of(_: made_sets.Scene) -> Payload:
-        return joined(coded)
+        return made_sets.joined(coded)
 
     monkeypatch.setattr(made_sets, "video_of", video_of)
     scene = made_sets.Scene(
