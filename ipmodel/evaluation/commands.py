@@ -31,11 +31,11 @@ def compare(
 
     Runs that differ by their seed alone are one variant. Variants are compared with that of the first RUN.
     """
-    from ipmodel.evaluation.compare import read_runs, results_of, variants_of
+    from ipmodel.evaluation.compare import on_common_splits, read_runs, results_of, variants_of
     from ipmodel.evaluation.compared import keys_table, numbers_table, plot_results, results_table
     from ipmodel.evaluation.report import MEASURES, measures_of
 
-    runs = read_runs(directories)
+    runs = on_common_splits(read_runs(directories))
     variants = variants_of(runs)
     results = results_of(variants)
     table = results_table(results, variants, with_top5=measures_of(len(runs[0].record["classes"])) == MEASURES)

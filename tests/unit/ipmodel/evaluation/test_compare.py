@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from ipmodel.cli import main
 from ipmodel.errors import ModelError
-from ipmodel.evaluation.compare import differing_keys, read_runs, results_of, variants_of
+from ipmodel.evaluation.compare import differing_keys, on_common_splits, read_runs, results_of, variants_of
 from ipmodel.evaluation.fuse import ScoreTable
 from ipmodel.evaluation.interval import wilson_interval
 from ipmodel.evaluation.tables import Table, in_latex
@@ -84,17 +84,34 @@ def test_two_single_runs_are_compared_though_their_seeds_differ(tmp_path: Path) 
     assert len(results_of(variants_of(read_runs(paths)))[1].against) == 1
 
 
+def test_an_evaluation_says_how_it_was_tested_wherever_it_lies(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", {"1": "1100"})
+    record = json.loads((run / RUN).read_text())
+    record["recipe"]["phases"]["b"]["test_crops"] = 10
+    crops = make_run(tmp_path / "ten-crops", {"1": "1110"})
+    (crops / RUN).unlink()
+    with pytest.raises(ModelError, match="ten-crops is no run"):
+        read_runs([run, crops])
+    (crops / "eval.json").write_text(json.dumps({"record": record, "dataset": "hmdb51"}))
+    variants = variants_of(read_runs([run, crops]))
+    assert [(variant.name, variant.runs[0].dataset) for variant in variants] == [("run", ""), ("ten-crops", "hmdb51")]
+    assert differing_keys(variants) == {"phases.b.test_crops": ["1", "10"]}
+    (crops / "eval.json").write_text("{")
+    with pytest.raises(ModelError, match="is damaged"):
+        read_runs([crops])
+
+
 def test_what_cannot_be_compared_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     one = make_run(tmp_path / "one", {"1": "10", "2": "10"})
     with pytest.raises(ModelError, match="was trained on other classes than one"):
-        read_runs([one, make_run(tmp_path / "other", {"1": "10"}, classes=("x", "z"))])
+        on_common_splits(read_runs([one, make_run(tmp_path / "other", {"1": "10"}, classes=("x", "z"))]))
     with pytest.raises(ModelError, match="no common split"):
-        read_runs([one, make_run(tmp_path / "third", {"3": "10"})])
+        on_common_splits(read_runs([one, make_run(tmp_path / "third", {"3": "10"})]))
     with pytest.raises(ModelError, match=r"has no scores; `ipmodel eval .*empty` makes them"):
         read_runs([one, make_run(tmp_path / "empty", {})])
     with pytest.raises(ModelError, match="is no run: it has no run"):
         read_runs([tmp_path])
-    assert list(read_runs([one, make_run(tmp_path / "first", {"1": "10"})])[0].tables) == ["split-1"]
+    assert list(on_common_splits(read_runs([one, make_run(tmp_path / "first", {"1": "10"})]))[0].tables) == ["split-1"]
     assert "left out are the splits that not all runs have scores of: split-2" in caplog.text
 
 
