@@ -65,7 +65,7 @@ FOLDERS = {
             *("layout", "manifest", "reader", "records", "regular", "schema", "store"),
             *("terminal", "text", "verify", "writer"),
         },
-        "sheet": {"arrays", "columns", "errors", "motion", "reader", "schema"},
+        "sheet": {"arrays", "atomic", "columns", "errors", "motion", "reader", "schema", "text"},
         "cli": {"constraints", "errors", "facts", "reader", "sharing", "sheet", "terminal", "text"},
         "__init__": {"columns", "errors", "manifest", "reader", "schema", "sheet", "verify", "version"},
     },
