@@ -10,6 +10,7 @@ from ipmodel.evaluation.confusion import plot_confusion
 from ipmodel.evaluation.curves import plot_curves
 from ipmodel.evaluation.mistakes import mistakes_csv
 from ipmodel.evaluation.mistakes_page import write_mistakes
+from ipmodel.evaluation.published import published_epochs, published_lines
 from ipmodel.evaluation.report import (
     coverage_line,
     coverage_of,
@@ -56,11 +57,13 @@ def write_figures(run: Run, splits: Mapping[str, Tables], results: Path) -> str:
         name: mean_interval([own[name]["top1"] for own in figures.values()], [own[name] for own in by_folder.values()])
         for name in means
     }
+    published = {run.split_dir(split).name: published_epochs(run, split) for split in splits}
     written = {
         "splits": figures,
         "mean": means,
         "mean_interval_95": {name: list(interval) for name, interval in intervals.items()},
         "paired": {folder: comparisons_of(tables, pairs) for folder, tables in by_folder.items()},
+        "published": published,
         "coverage": coverage,
         "dataset": run.shard_set.manifest.dataset["name"],
         "record": _tested_record(run),
@@ -73,6 +76,7 @@ def write_figures(run: Run, splits: Mapping[str, Tables], results: Path) -> str:
     ]
     if pairs:
         said.append(pairs_table(pairs, by_folder))
+    said += published_lines(run, published)
     said.append(coverage_line(coverage, run.shard_set.manifest.dataset["name"]))
     said.append(f"per class: {results / EVAL}; what was taken for what: split-*/{MISTAKES}, split-*/{SCORES}/*.png")
     return "\n".join(said)

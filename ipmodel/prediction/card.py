@@ -144,12 +144,15 @@ def _training(descriptions: Mapping[str, Description]) -> str:
     lines = [
         "## Training",
         "",
-        "| stream | phase | epochs | seed | recipe, sha256 | package |",
-        "| - | - | - | - | - | - |",
+        "| stream | phase | epoch | selected | seed | recipe, sha256 | package |",
+        "| - | - | - | - | - | - | - |",
     ]
     for name, own in descriptions.items():
         told = own.training
-        cells = [in_markdown(name), in_markdown(own.phase), str(told.get("epochs", "")), str(told.get("seed", ""))]
+        epochs = told.get("epochs", "")
+        epoch = f"{told.get('published_epoch', epochs)} of {epochs}"
+        selected = {"best": "the best in validation"}.get(told.get("select", ""), "the last")
+        cells = [in_markdown(name), in_markdown(own.phase), epoch, selected, str(told.get("seed", ""))]
         lines.append(
             "| " + " | ".join([*cells, f"`{told.get('recipe_sha256', '')[:16]}`", f"ip-tsn {own.version}"]) + " |"
         )
