@@ -122,7 +122,8 @@ def predictions_of_videos(
                 else:
                     yield part.columns if isinstance(part, Frames) else part
 
-        threads = workers or os.cpu_count() or 1
+        # One short video has nothing to overlap with. The child of this thread then stays for the next call.
+        threads = 0 if len(videos) == 1 and every_s is None else workers or os.cpu_count() or 1
         yield from predictions(
             model,
             videos,
