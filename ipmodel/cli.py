@@ -1,4 +1,4 @@
-"""The command line: `ipmodel train`, `eval`, `predict`, `package`, `fuse`, `info`.
+"""The command line: `ipmodel train`, `eval`, `compare`, `predict`, `package`, `fuse`, `info`.
 
 Exit status: 0 done; 1 refused, with nothing lost; 2 wrong usage; 3 predicted, but some videos failed; 75 stopped by
 SIGTERM, with the state saved; 130 interrupted. After 75 and 130, run the same command again to continue. torchrun
@@ -13,6 +13,7 @@ import click
 
 from ipmodel import commands
 from ipmodel.errors import ModelError
+from ipmodel.evaluation.commands import compare
 from ipmodel.process.exits import EXPECTED, RESUME, text_of
 from ipmodel.process.signals import StoppedError
 from pipelines import load, names
@@ -28,7 +29,7 @@ from shards.terminal import CommandGroup, end_bar, say, say_done, sigterm_noted
     goes_on={
         "train": "run the same command again to continue from the last checkpoint",
         "eval": "run the same command again; it scores all videos anew",
-        **dict.fromkeys(("fuse", "predict", "package"), "run the same command again"),
+        **dict.fromkeys(("fuse", "compare", "predict", "package"), "run the same command again"),
     },
 )
 def main() -> None:
@@ -135,11 +136,20 @@ def _next_command(run: Any, split: str) -> list[str]:
     help="change how it is tested, such as phases.i_stream.test_crops=10; repeatable",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="where results are written  [default: RUN]")
-def evaluate(directory: Path, shards: str | None, splits: str, overrides: tuple[str, ...], out: Path | None) -> None:
+@click.option(
+    "--sheets",
+    type=click.IntRange(0),
+    default=100,
+    show_default=True,
+    help="contact sheets on each split's page of mistakes; 0: no page",
+)
+def evaluate(
+    directory: Path, shards: str | None, splits: str, overrides: tuple[str, ...], out: Path | None, sheets: int
+) -> None:
     """Print the accuracy of each stream and fusion on the test subset, and compare them; write figures and plots."""
     begun_s = time.monotonic()
     from ipmodel.evaluation.evaluate import EvaluationProgress, check_streams
-    from ipmodel.evaluation.results import write_figures
+    from ipmodel.evaluation.results import write_figures, write_pages
     from ipmodel.process.distributed import ranks
     from ipmodel.runs.run import reopen
 
@@ -155,6 +165,8 @@ def evaluate(directory: Path, shards: str | None, splits: str, overrides: tuple[
         if own.first:
             end_bar()
             click.echo(write_figures(opened, tables, results))
+            for page in write_pages(opened, tables, results, sheets=sheets) if sheets else []:
+                click.echo(f"mistakes: {page}")
             say_done(begun_s)
 
 
@@ -207,7 +219,7 @@ def info(frames: int, size_px: int, classes: int) -> None:
     click.echo(info_table(frames=frames, size_px=size_px, classes=classes))
 
 
-for command in (commands.predict, commands.package, commands.bench):
+for command in (compare, commands.predict, commands.package, commands.export, commands.bench):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """`ipshards`: look into shard sets, draw their samples, and share them between labs."""
 
 import json
+import time
 from pathlib import Path
 
 import click
@@ -13,7 +14,8 @@ from shards.reader import ShardSet
 from shards.sharing import cache_commands, commands, editing_commands
 from shards.sharing.commands import SET
 from shards.sheet.draw import sheet_of
-from shards.terminal import REFUSED, CommandGroup
+from shards.sheet.gallery import write_gallery
+from shards.terminal import REFUSED, CommandGroup, Progress, say_done
 from shards.text import printable_lines
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -58,18 +60,35 @@ def info(location: str, keys: bool, as_json: bool, as_constraints: bool) -> None
 
 @main.command()
 @SET
-@click.argument("key")
+@click.argument("key", required=False)
 @click.option("--out", type=click.Path(path_type=Path), help="Picture to write (.png, .jpg)  [default: KEY.png here]")
 @click.option(
-    "--frames",
-    type=click.IntRange(1, 64),
-    default=8,
-    show_default=True,
-    help="How many P-frames to show, spread evenly.",
+    "--frames", type=click.IntRange(1, 64), help="How many P-frames to show, spread evenly.  [default: 8; --all: 4]"
 )
-def show(location: str, key: str, out: Path | None, frames: int) -> None:
-    """Draw a sample's I-frames, motion vectors, residuals and flow as one picture. KEY may be shortened."""
-    shard_set = ShardSet(location)
+@click.option("--all", "everything", is_flag=True, help="Draw every sample, on a page of the set; needs --html.")
+@click.option("--html", "html_dir", type=click.Path(path_type=Path), help="The directory of that page.")
+@click.option("--per-class", type=click.IntRange(1), help="With --all: at most so many samples of each class.")
+def show(
+    location: str,
+    key: str | None,
+    out: Path | None,
+    frames: int | None,
+    everything: bool,
+    html_dir: Path | None,
+    per_class: int | None,
+) -> None:
+    """Draw a sample's pictures, motion vectors, residuals and flow as one picture. KEY may be shortened.
+
+    With --all --html DIR: write a page of the whole set, by class, on which one can search and choose.
+    """
+    if everything:
+        if key is not None or out is not None or html_dir is None:
+            raise click.UsageError("--all draws every sample into --html DIR, without KEY and --out")
+        _show_all(ShardSet(location), html_dir, frames=frames or 4, per_class=per_class)
+        return
+    if key is None or html_dir is not None or per_class is not None:
+        raise click.UsageError("give a KEY, or --all --html DIR; --per-class goes with --all")
+    shard_set, frames = ShardSet(location), frames or 8
     key = full_key(shard_set, key)
     out = Path(f"{key}.png") if out is None else out
     if out.suffix.lower() not in PICTURE_SUFFIXES:
@@ -80,6 +99,17 @@ def show(location: str, key: str, out: Path | None, frames: int) -> None:
         raise ShardError(f"{out}: cannot encode a picture of {sheet.shape[1]}x{sheet.shape[0]} px")
     out.write_bytes(encoded.tobytes())
     click.echo(f"{key} is drawn in {out}")
+
+
+def _show_all(shard_set: ShardSet, directory: Path, *, frames: int, per_class: int | None) -> None:
+    begun_s, bar = time.monotonic(), Progress(len(shard_set))
+
+    def progress(done: int, total: int) -> None:
+        bar.total = total
+        bar.advance_to(done, f"{done} of {total} videos, {done / bar.elapsed_s:.1f} videos/s")
+
+    click.echo(f"page: {write_gallery(shard_set, directory, frames=frames, per_class=per_class, progress=progress)}")
+    say_done(begun_s)
 
 
 def full_key(shard_set: ShardSet, prefix: str) -> str:

@@ -5,8 +5,10 @@ import math
 Z_95 = 1.959963984540054  # of the normal distribution, for 95 %
 
 
-def wilson_interval(correct: int, videos: int, *, z: float = Z_95) -> tuple[float, float]:
+def wilson_interval(correct: float, videos: int, *, z: float = Z_95) -> tuple[float, float]:
     """The interval that holds the true share with 95 % certainty (Wilson 1927), as fractions.
+
+    correct: may be a fraction, where it is a mean of several tests of the same videos.
 
     Raises: ValueError unless 0 <= correct <= videos and videos is positive.
     """

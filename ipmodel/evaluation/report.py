@@ -69,7 +69,7 @@ def mean_interval(shares: Sequence[float], tables: Sequence[ScoreTable]) -> tupl
     Wilson's for as many videos as there are different ones.
     """
     videos = len({name for table in tables for name in table.names})
-    return wilson_interval(round(float(np.mean(shares)) * videos), videos)
+    return wilson_interval(min(float(np.mean(shares)) * videos, videos), videos)
 
 
 def coverage_of(manifest: Manifest) -> dict[str, int]:

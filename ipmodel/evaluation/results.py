@@ -4,10 +4,12 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from ipmodel.evaluation.compare import EVAL
 from ipmodel.evaluation.comparisons import Tables, comparisons_of, pairs_table, telling_pairs
 from ipmodel.evaluation.confusion import plot_confusion
 from ipmodel.evaluation.curves import plot_curves
 from ipmodel.evaluation.mistakes import mistakes_csv
+from ipmodel.evaluation.mistakes_page import write_mistakes
 from ipmodel.evaluation.report import (
     coverage_line,
     coverage_of,
@@ -18,11 +20,12 @@ from ipmodel.evaluation.report import (
     table_of,
 )
 from ipmodel.recipe import SCORES
-from ipmodel.runs.record import tested_sha256
+from ipmodel.runs.record import RUN, Record, as_json, read_record, tested_sha256
 from ipmodel.runs.run import Run
 from shards.atomic import write_published
+from shards.terminal import PLAIN_INTERVAL_S, Progress
 
-EVAL, MISTAKES = "eval.json", "mistakes.csv"
+MISTAKES, MISTAKES_PAGE = "mistakes.csv", "mistakes"
 
 
 def write_split(run: Run, split: str, tables: Tables, results: Path) -> None:
@@ -59,6 +62,8 @@ def write_figures(run: Run, splits: Mapping[str, Tables], results: Path) -> str:
         "mean_interval_95": {name: list(interval) for name, interval in intervals.items()},
         "paired": {folder: comparisons_of(tables, pairs) for folder, tables in by_folder.items()},
         "coverage": coverage,
+        "dataset": run.shard_set.manifest.dataset["name"],
+        "record": _tested_record(run),
         "tested_sha256": tested_sha256(run.recipe),
     }
     write_published(results / EVAL, (json.dumps(written, indent=1) + "\n").encode(), temporary_dir=results)
@@ -71,3 +76,22 @@ def write_figures(run: Run, splits: Mapping[str, Tables], results: Path) -> str:
     said.append(coverage_line(coverage, run.shard_set.manifest.dataset["name"]))
     said.append(f"per class: {results / EVAL}; what was taken for what: split-*/{MISTAKES}, split-*/{SCORES}/*.png")
     return "\n".join(said)
+
+
+def _tested_record(run: Run) -> Record:
+    """The run's record with the recipe as it was tested, and without the set's location."""
+    return {**read_record(run.directory / RUN), "recipe": as_json(run.recipe), "shards": ""}
+
+
+def write_pages(run: Run, splits: Mapping[str, Tables], results: Path, *, sheets: int) -> list[Path]:
+    """Write the page of mistakes of each split, with so many contact sheets at most; return the pages' paths."""
+    pages = []
+    for split, tables in splits.items():
+        folder, bar = results / run.split_dir(split).name, Progress(1, first_line_s=PLAIN_INTERVAL_S)
+
+        def progress(done: int, total: int, bar: Progress = bar) -> None:
+            bar.total = total
+            bar.advance_to(done, f"contact sheets of mistakes: {done} of {total}")
+
+        pages.append(write_mistakes(run, tables, folder / MISTAKES_PAGE, sheets=sheets, progress=progress))
+    return pages

@@ -47,15 +47,23 @@ def part_of(record: Record, name: str) -> dict[str, Any]:
 
 
 def read_record(path: Path) -> Record:
-    """Reads run.json. Keys that were added to recipes since then get their defaults, and `draws` that of 0.1.0.
+    """Reads run.json. Raises: ModelError if the file is damaged."""
+    try:
+        begun = json.loads(path.read_text())
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path} is not the record of a run ({error}); use another --out") from None
+    return checked_record(begun, path)
 
-    Raises: ModelError if the file is damaged.
+
+def checked_record(begun: Any, path: Path) -> Record:
+    """A record that a file holds. Keys that were added since then get their defaults, and `draws` that of 0.1.0.
+
+    Raises: ModelError if it is none.
     """
     try:
-        begun: Record = json.loads(path.read_text())
         recipe = pipelines.from_table(TrainRecipe, begun["recipe"], where=str(path))
         missing = {"shards", "manifest_sha256", "classes", "imagenet"} - begun.keys()
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{path} is not the record of a run ({error}); use another --out") from None
     if missing:
         raise ModelError(f"{path} is not the record of a run: it lacks {', '.join(sorted(missing))}; use another --out")

@@ -27,6 +27,7 @@ class SheetRow:
     label: tuple[str, ...]  # each entry is a line
     cells: list[U8]  # (h, w, 3) RGB, of the canvas's cell size
     hatched: bool = False  # True if a cell has stripes; then the legend explains them
+    faded: bool = False  # True if a cell has faded vectors; the same
 
 
 class Canvas(Protocol):
@@ -43,8 +44,17 @@ class Canvas(Protocol):
     def picture(self, rgb: U8, *, tag: str = "") -> U8:
         """An RGB picture (H, W, 3) as a cell, with a few words in its corner."""
 
-    def vectors(self, mv: I16) -> U8:
-        """Motion vectors (h, w, 2) in half-pels as a cell: colours, arrows, and stripes on intra macroblocks."""
+    def vectors(self, mv: I16, *, still: NDArray | None = None) -> U8:
+        """Motion vectors (h, w, 2) in half-pels as a cell: colours, arrows, and stripes on intra macroblocks.
+
+        still: (h, w) bool, macroblocks whose vectors are faded.
+        """
+
+    def still(self, number: int) -> NDArray | None:
+        """(h, w) bool, macroblocks of a frame in which the picture is as it was one frame before; None if unknown."""
+
+    def is_duplicate(self, number: int) -> bool:
+        """Tell whether the whole picture of a frame is as it was; False if unknown."""
 
     def flow(self, flow_px: F32) -> U8:
         """Flow (H, W, 2) in px as a cell: colours and arrows."""

@@ -63,8 +63,16 @@ class Mv(Column):
         return [drawn_field(mv, canvas.size)[0] for mv in frames]
 
     def draw(self, frames: Sequence[NDArray], numbers: Sequence[int], canvas: Canvas) -> SheetRow:
-        cells = [canvas.vectors(mv) for mv in frames]
-        return SheetRow(("motion", "vectors"), cells, hatched=any(bool((mv == INTRA).any()) for mv in frames))
+        still = [canvas.still(number) for number in numbers]
+        cells = [canvas.vectors(mv, still=mask) for mv, mask in zip(frames, still, strict=True)]
+        faded = any(_moves_where(mv, mask) for mv, mask in zip(frames, still, strict=True))
+        hatched = any(bool((mv == INTRA).any()) for mv in frames)
+        return SheetRow(("motion", "vectors"), cells, hatched=hatched, faded=faded)
+
+
+def _moves_where(mv: I16, mask: NDArray | None) -> bool:
+    """Tell whether a macroblock of the mask has a vector that is not 0."""
+    return mask is not None and bool((pixels(mv)[mask] != 0).any())
 
 
 def pixels(mv: I16) -> F32:

@@ -1,8 +1,10 @@
 """The column video: the MPEG-4 Part 2 bitstream that every other column can be rebuilt from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from shards.columns.base import BytesColumn
+from numpy.typing import NDArray
+
+from shards.columns.base import BytesColumn, Canvas, SheetRow
 from shards.columns.payload import Payload
 from shards.errors import ShardError
 
@@ -28,6 +30,11 @@ class Video(BytesColumn):
             if not payload.frame(position).startswith(START_CODE):
                 yield f"frame {position} does not begin with a start code, as every coded picture does"
                 return
+
+    def draw(self, frames: Sequence[NDArray], numbers: Sequence[int], canvas: Canvas) -> SheetRow:
+        """Draw the pictures of frames, which the caller has decoded: (H, W, 3) uint8 RGB."""
+        tags = ["duplicate" if canvas.is_duplicate(number) else "" for number in numbers]
+        return SheetRow(("picture",), [canvas.picture(rgb, tag=tag) for rgb, tag in zip(frames, tags, strict=True)])
 
 
 VIDEO = Video()

@@ -170,6 +170,7 @@ VERBS = {
     "ipmodel": [
         "train --shards=nowhere/set --out=nowhere/run",
         "eval nowhere/run",
+        "compare nowhere/run",
         "predict nowhere/run clip.avi",
         "package nowhere/run --out=nowhere/model",
         "info",

@@ -12,8 +12,10 @@ from shards.columns.flow import FLOW
 from shards.columns.iframe import IFRAME
 from shards.columns.mv import MV
 from shards.columns.residual import MAX_GAIN, gain_of, stretch
+from shards.columns.video import VIDEO
 from shards.motion import INTRA
 from shards.sheet import cells, colour, draw
+from shards.sheet.frames import Frames, Strip, evenly, read
 
 RIGHT, LEFT, DOWN, UP = (1, 0), (-1, 0), (0, 1), (0, -1)
 
@@ -89,8 +91,8 @@ def test_intra_macroblocks_are_striped_and_the_legend_says_so() -> None:
     intra = cell[56:112, 112:168]
     assert sorted(np.unique(intra)) == [95, 190]
     assert (cell[:56] == 255).all()
-    frames = draw.Frames(title="t", size=(64, 48), heads=["P"], strips=[draw.Strip(MV, [mv], [1])])
-    without = replace(frames, strips=[draw.Strip(MV, [vectors(0, 0)], [1])])
+    frames = Frames(title="t", size=(64, 48), heads=["P"], strips=[Strip(MV, [mv], [1])])
+    without = replace(frames, strips=[Strip(MV, [vectors(0, 0)], [1])])
     legends = [draw.draw(f)[-draw.LEGEND_PX :] for f in (frames, without)]
     grey = [((legend == 95).all(axis=-1) | (legend == 190).all(axis=-1)).sum() for legend in legends]
     assert grey[0] > 300
@@ -111,12 +113,12 @@ def test_weak_residuals_are_stretched_and_strong_ones_are_not() -> None:
     [(1, 8, [0]), (3, 8, [0, 1, 2]), (16, 8, [1, 3, 5, 7, 9, 11, 13, 15]), (10, 3, [1, 5, 8]), (5, 1, [2])],
 )
 def test_frames_are_spread_evenly(count: int, wanted: int, positions: list[int]) -> None:
-    assert draw._evenly(count, wanted) == positions
+    assert evenly(count, wanted) == positions
 
 
-def test_each_p_frame_stands_below_the_i_frame_before_it(made: ShardSet) -> None:
+def test_without_a_video_that_decodes_each_p_frame_stands_below_the_i_frame_before_it(made: ShardSet) -> None:
     key = made_sets.scenes()[1].key  # 15 frames, I at 0 and 12
-    frames = draw.read(made, key, frames=13)
+    frames = read(made, key, frames=13)
     numbers = [int(head.removeprefix("P-frame ")) for head in frames.heads]
     assert numbers == [*range(1, 12), 13, 14]
     iframes, vectors_below = frames.strips[0], frames.strips[1]
@@ -145,7 +147,7 @@ def test_a_sheet_has_a_row_for_each_column_of_the_set(tmp_path: Path, made: Shar
 
 def test_a_video_without_p_frames_shows_its_i_frame(tmp_path: Path, made: ShardSet) -> None:
     key = made_sets.scenes()[-1].key
-    frames = draw.read(made, key, frames=8)
+    frames = read(made, key, frames=8)
     assert frames.heads == ["I-frame 0"]
     assert rows_of(draw.draw(frames)) == 1
     made_sets.make_set(tmp_path, columns=["mv"])
@@ -162,13 +164,13 @@ def test_a_set_of_bitstreams_alone_cannot_be_drawn(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [(340, 256), (112, 84), (64, 480), (16, 16)])
 def test_any_picture_size_gives_a_sheet_of_bounded_cells(size: tuple[int, int]) -> None:
     grid = -(-size[1] // 16), -(-size[0] // 16)
-    frames = draw.Frames(
+    frames = Frames(
         title="a title that is much longer than the sheet is wide " * 9,
         size=size,
         heads=["P-frame 1"],
         strips=[
-            draw.Strip(MV, [np.full((*grid, 2), 4, np.int16)], [1]),
-            draw.Strip(FLOW, [np.full((size[1], size[0], 2), 2, np.float32)], [1]),
+            Strip(MV, [np.full((*grid, 2), 4, np.int16)], [1]),
+            Strip(FLOW, [np.full((size[1], size[0], 2), 2, np.float32)], [1]),
         ],
     )
     image = draw.draw(frames)
@@ -176,6 +178,26 @@ def test_any_picture_size_gives_a_sheet_of_bounded_cells(size: tuple[int, int]) 
     assert image.shape[0] <= 2 * (draw.CELL_PX + draw.GAP_PX) + 200
 
 
+def test_vectors_are_pale_where_the_picture_is_the_same_and_duplicates_are_marked() -> None:
+    mv, levels = vectors(8, 0), np.full((3, 4), 9, np.float32)
+    levels[0, 0] = 1.0
+    strips = [Strip(VIDEO, [np.zeros((48, 64, 3), np.uint8)], [1]), Strip(MV, [mv], [1])]
+    frames = Frames(title="t", size=(64, 48), heads=["P"], strips=strips, changes={1: levels})
+    view = replace(VIEW, changes=frames.changes)
+    full, faded = VIEW.vectors(mv), view.vectors(mv, still=view.still(1))
+    block = full.shape[0] // 3, full.shape[1] // 4
+    assert (faded[: block[0], : block[1]].min(), full[: block[0], : block[1]].min()) > (180, 0)
+    np.testing.assert_array_equal(faded[block[0] :], full[block[0] :])
+    row = MV.draw([mv], [1], view)
+    assert row.faded and not MV.draw([vectors(0, 0)], [1], view).faded and not MV.draw([mv], [1], VIEW).faded
+    assert VIDEO.draw(strips[0].frames, [1], view).cells[0].max() == 0  # no tag: only one macroblock is the same
+    twice = replace(frames, changes={1: np.full((3, 4), 2.0, np.float32)})
+    assert VIDEO.draw(strips[0].frames, [1], replace(VIEW, changes=twice.changes)).cells[0].max() == 255
+    legends = [draw.draw(f)[-draw.LEGEND_PX :] for f in (replace(frames, changes={}), frames, twice)]
+    ink = [int((legend[:, 500:] < 128).any(axis=-1).sum()) for legend in legends]
+    assert ink[0] == 0 < ink[1] < 9999 and ink[2] > 0
+
+
 def test_rows_of_unequal_length_are_refused() -> None:
     with pytest.raises(ShardError, match="rows of 2 frames each"):
-        draw.Frames(title="t", size=(64, 48), heads=["a", "b"], strips=[draw.Strip(MV, [vectors(0, 0)], [1])])
+        Frames(title="t", size=(64, 48), heads=["a", "b"], strips=[Strip(MV, [vectors(0, 0)], [1])])

@@ -1,0 +1,55 @@
+"""`ipmodel compare`: what sets runs apart, and what it makes of their accuracies."""
+
+from pathlib import Path
+
+import click
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+PLOTS = (".png", ".svg", ".pdf")
+
+
+def _plot(_ctx: click.Context, _option: click.Parameter, value: Path | None) -> Path | None:
+    if value is not None and value.suffix.lower() not in PLOTS:
+        raise click.BadParameter(f"must end in {', '.join(PLOTS)}, got {value}")
+    return value
+
+
+@click.command()
+@click.argument("directories", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--csv", "csv_file", type=FILE, help="write the accuracy of each run, split and stream there")
+@click.option("--latex", "latex_file", type=FILE, help="write the table there, as LaTeX with booktabs")
+@click.option("--markdown", "markdown_file", type=FILE, help="write the table there, as Markdown")
+@click.option("--plot", "plot_file", type=FILE, callback=_plot, help="draw it there (.png, .svg, .pdf)")
+def compare(
+    directories: tuple[Path, ...],
+    csv_file: Path | None,
+    latex_file: Path | None,
+    markdown_file: Path | None,
+    plot_file: Path | None,
+) -> None:
+    """Compare evaluated runs by streams: mean, deviation over seeds and splits, intervals, paired tests.
+
+    Runs that differ by their seed alone are one variant. Variants are compared with that of the first RUN.
+    """
+    from ipmodel.evaluation.compare import on_common_splits, read_runs, results_of, variants_of
+    from ipmodel.evaluation.compared import keys_table, numbers_table, plot_results, results_table
+    from ipmodel.evaluation.report import MEASURES, measures_of
+
+    runs = on_common_splits(read_runs(directories))
+    variants = variants_of(runs)
+    results = results_of(variants)
+    table = results_table(results, variants, with_top5=measures_of(len(runs[0].record["classes"])) == MEASURES)
+    keys = keys_table(variants)
+    click.echo(table.in_text())
+    if keys is not None:
+        click.echo(f"\n{keys.in_text()}")
+    if csv_file is not None:
+        csv_file.write_text(numbers_table(results, variants, list(runs[0].tables)).in_csv(), encoding="utf-8")
+    if latex_file is not None:
+        latex_file.write_text("\n".join(one.in_latex() for one in (table, keys) if one is not None), encoding="utf-8")
+    if markdown_file is not None:
+        markdown_file.write_text(
+            "\n".join(one.in_markdown() for one in (table, keys) if one is not None), encoding="utf-8"
+        )
+    if plot_file is not None:
+        plot_results(results, variants, plot_file)

@@ -1,0 +1,145 @@
+"""Pages of contact sheets: one HTML file that needs no network, and a folder of pictures beside it.
+
+`page.html` beside this module has its style and its script.
+"""
+
+import html
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from urllib.parse import quote
+
+import cv2
+
+from shards.arrays import U8
+from shards.atomic import write_published
+from shards.errors import ShardError
+from shards.text import printable
+
+PAGE, PICTURES = "index.html", "pictures"
+TEMPLATE = "page.html"  # beside this module
+QUALITY = 88  # of the JPEG pictures
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guess:
+    """A class that a stream holds for possible."""
+
+    class_name: str
+    probability: float
+    is_right: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One video on a page."""
+
+    title: str
+    lines: Sequence[str] = ()  # below the title
+    picture: str = ""  # its address on the page
+    facets: dict[str, str] = field(default_factory=dict)  # what the lists of the page choose by
+    opinions: dict[str, Sequence[Guess]] = field(default_factory=dict)  # by stream
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """Videos that belong together, such as those of a class."""
+
+    title: str
+    note: str  # beside the title
+    items: Sequence[Item]
+
+
+class PageDirectory:
+    """The directory of a page: pictures are written as they come, the page last."""
+
+    def __init__(self, directory: Path) -> None:
+        """Raises: ShardError if the directory holds something else; OSError."""
+        names = {path.name for path in directory.iterdir()} if directory.is_dir() else set()
+        if names and PAGE not in names and names != {PICTURES}:  # an interrupted command leaves the pictures
+            raise ShardError(f"{directory}: is not empty and has no {PAGE}; name a new directory for the page")
+        self._directory, self._names = directory, set[str]()
+        (directory / PICTURES).mkdir(parents=True, exist_ok=True)
+
+    def add(self, name: str, picture: U8) -> str:
+        """Write a picture (H, W, 3) uint8 RGB; return its address on the page. Raises: ShardError, OSError."""
+        write_picture(self._directory / PICTURES / name, picture)
+        self._names.add(name)
+        return f"{PICTURES}/{quote(name)}"
+
+    def publish(self, text: str) -> Path:
+        """Write the page, and remove the pictures of an earlier one; return its path. Raises: OSError."""
+        path = self._directory / PAGE
+        write_published(path, text.encode("utf-8", "backslashreplace"), temporary_dir=self._directory)
+        for picture in (self._directory / PICTURES).glob("*.jpg"):
+            if picture.name not in self._names:
+                picture.unlink(missing_ok=True)
+        return path
+
+
+def write_picture(path: Path, picture: U8) -> None:
+    """Write a JPEG. picture: (H, W, 3) uint8 RGB. Raises: ShardError if it cannot be encoded; OSError."""
+    done, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    if not done:
+        raise ShardError(f"{path}: cannot encode a picture of {picture.shape[1]}x{picture.shape[0]} px")
+    path.write_bytes(data.tobytes())
+
+
+def page_of(title: str, about: str, sections: Sequence[Section]) -> str:
+    """The page's HTML, with a list to choose by for each facet that has several values."""
+    parts = {
+        "TITLE": shown(title),
+        "ABOUT": shown(about),
+        "FILTERS": "\n".join(_filters(sections)),
+        "SECTIONS": "\n".join(map(_section, sections)),
+    }
+    page = (resources.files("shards.sheet") / TEMPLATE).read_text("utf-8")
+    for name, part in parts.items():
+        page = page.replace(f"<!--{name}-->", part)  # no part has such a mark: `<` is escaped in all texts
+    return page
+
+
+def shown(text: str) -> str:
+    """Text as HTML that shows it, without control characters."""
+    return html.escape(printable(text))
+
+
+def _filters(sections: Sequence[Section]) -> list[str]:
+    values: dict[str, dict[str, None]] = {}
+    for item in (item for section in sections for item in section.items):
+        for name, value in item.facets.items():
+            values.setdefault(name, {})[printable(value)] = None
+    lists = []
+    for name, found in values.items():
+        options = "".join(f'<option value="{html.escape(value)}">{shown(value)}</option>' for value in sorted(found))
+        if len(found) > 1:
+            lists.append(
+                f'<select name="{html.escape(name)}"><option value="">{shown(name)}: all</option>{options}</select>'
+            )
+    return lists
+
+
+def _section(section: Section) -> str:
+    heading = f"<h2>{shown(section.title)} <span>{shown(section.note)}</span></h2>"
+    items = "\n".join(map(_item, section.items))
+    return f'<section data-title="{shown(section.title)}">{heading}<div class="items">{items}</div></section>'
+
+
+def _item(item: Item) -> str:
+    lines = "".join(f"<small>{shown(line)}</small>" for line in item.lines)
+    picture = f'<img loading="lazy" src="{html.escape(item.picture)}" alt="">' if item.picture else ""
+    opinions = "".join(
+        f"<div><i>{shown(stream)}</i>{''.join(map(_guess, guesses))}</div>" for stream, guesses in item.opinions.items()
+    )
+    facets = html.escape(json.dumps({name: printable(value) for name, value in item.facets.items()}))
+    caption = f"<figcaption>{shown(item.title)}{lines}</figcaption>"
+    return f'<figure data-facets="{facets}">{caption}{picture}<div class="opinions">{opinions}</div></figure>'
+
+
+def _guess(guess: Guess) -> str:
+    """A class with a bar as long as its probability."""
+    percent, kind = 100 * guess.probability, "guess right" if guess.is_right else "guess"
+    bar = f'<u style="width:{percent:.1f}%"></u>'
+    return f'<div class="{kind}"><span>{shown(guess.class_name)}</span><b>{percent:.1f} %</b>{bar}</div>'

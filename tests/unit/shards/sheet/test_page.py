@@ -1,0 +1,117 @@
+"""The page of a set: all samples by class, with pictures that are there, and names that cannot become markup."""
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import cv2
+import made_sets
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from shards import ShardError, ShardSet
+from shards.cli import main
+from shards.sheet.page import PAGE, PICTURES, Guess, Item, PageDirectory, Section, page_of
+from shards.text import printable
+
+EVIL = '<script>alert("1")</script>\x1b&\n'
+
+
+class Page(HTMLParser):
+    """What a browser finds on a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.scripts, self.pictures, self.facets, self.lists, self.options = 0, [], [], [], []
+        self.texts: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        values = dict(attrs)
+        self.scripts += tag == "script"
+        if tag == "img":
+            self.pictures.append(unquote(values["src"]))
+        if tag == "figure":
+            self.facets.append(json.loads(values["data-facets"]))
+        if tag == "select":
+            self.lists.append(values["name"])
+        if tag == "option":
+            self.options.append(values["value"])
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_show_all_has_every_sample_by_class(made_dir: Path, made: ShardSet, tmp_path: Path) -> None:
+    done = run("show", made_dir, "--all", "--html", tmp_path / "page")
+    assert done.exit_code == 0, done.output
+    assert done.stdout == f"page: {tmp_path / 'page' / PAGE}\n"
+    text = (tmp_path / "page" / PAGE).read_text()
+    page = Page(text)
+    assert len(page.pictures) == len(made) == 9
+    for picture in page.pictures:
+        assert cv2.imread(str(tmp_path / "page" / picture)).shape[0] > 84
+    assert [facets["class"] for facets in page.facets] == sorted(sample.class_name for sample in made)
+    assert page.lists == ["class", "split1", "split2"] and {"class a", "test", "unused"} <= set(page.options)
+    assert "http" not in text.replace("http-equiv", "")
+    for sample in made:
+        assert sample.name in page.texts
+
+
+def test_a_part_of_each_class_and_no_pictures_of_an_earlier_page(made_dir: Path, tmp_path: Path) -> None:
+    for per_class in (2, 1):
+        done = run("show", made_dir, "--all", "--html", tmp_path, "--per-class", str(per_class), "--frames", "1")
+        assert done.exit_code == 0, done.output
+        assert len(list((tmp_path / PICTURES).iterdir())) == 3 * per_class
+    assert "3 of 9 videos, 3 classes" in (tmp_path / PAGE).read_text()
+
+
+def test_a_sample_that_cannot_be_drawn_says_why(tmp_path: Path) -> None:
+    made_sets.make_set(tmp_path / "set", columns=["mv"])
+    assert run("show", tmp_path / "set", "--all", "--html", tmp_path / "page").exit_code == 0
+    page = Page((tmp_path / "page" / PAGE).read_text())
+    assert len(page.pictures) == 8 and len(page.facets) == 9
+    assert any("has no P-frames, and the set has no column iframe" in text for text in page.texts)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--all"], ["key", "--all", "--html", "page"], ["key", "--html", "page"], ["key", "--per-class", "2"], []],
+)
+def test_wrong_use_of_show_exits_with_2(made_dir: Path, arguments: list[str]) -> None:
+    assert run("show", made_dir, *arguments).exit_code == 2
+
+
+def test_a_directory_of_other_files_is_left_alone(made_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("mine")
+    done = run("show", made_dir, "--all", "--html", tmp_path)
+    assert done.exit_code == 1 and "is not empty and has no index.html" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_names_from_outside_are_text() -> None:
+    guess = Guess(class_name=EVIL, probability=0.5, is_right=True)
+    item = Item(title=EVIL, lines=[EVIL], picture="pictures/a%22.jpg", facets={"class": EVIL}, opinions={EVIL: [guess]})
+    other = Item(title="<!--SECTIONS-->", facets={"class": "b"})
+    text = page_of(EVIL, EVIL, [Section(title=EVIL, note=EVIL, items=[item, other])])
+    page = Page(text)
+    assert page.scripts == 1 and "\x1b" not in text
+    assert page.facets[0] == {"class": printable(EVIL)} and "<!--SECTIONS-->" in page.texts
+    assert page.pictures == ['pictures/a".jpg']
+
+
+def test_a_picture_keeps_its_colours(tmp_path: Path) -> None:
+    place = PageDirectory(tmp_path / "page")
+    red = np.full((40, 60, 3), (250, 10, 10), np.uint8)
+    assert place.add("a #1.jpg", red) == f"{PICTURES}/a%20%231.jpg"
+    blue, green, red_level = cv2.imread(str(tmp_path / "page" / PICTURES / "a #1.jpg"))[20, 30]
+    assert red_level > 240 and max(blue, green) < 20
+    with pytest.raises(ShardError, match="cannot encode a picture of 70000x1 px"):
+        place.add("b.jpg", np.zeros((1, 70000, 3), np.uint8))
