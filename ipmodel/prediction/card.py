@@ -144,12 +144,13 @@ def _training(descriptions: Mapping[str, Description]) -> str:
     lines = [
         "## Training",
         "",
-        "| stream | phase | epochs | seed | recipe, sha256 | package |",
+        "| stream | phase | epoch | seed | recipe, sha256 | package |",
         "| - | - | - | - | - | - |",
     ]
     for name, own in descriptions.items():
         told = own.training
-        cells = [in_markdown(name), in_markdown(own.phase), str(told.get("epochs", "")), str(told.get("seed", ""))]
+        epochs = f"{told.get('published_epoch', told.get('epochs', ''))} of {told.get('epochs', '')}"
+        cells = [in_markdown(name), in_markdown(own.phase), epochs, str(told.get("seed", ""))]
         lines.append(
             "| " + " | ".join([*cells, f"`{told.get('recipe_sha256', '')[:16]}`", f"ip-tsn {own.version}"]) + " |"
         )
