@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from ipmodel.errors import ModelError
-from ipmodel.prediction.answers import Prediction, Unpredicted
+from ipmodel.prediction.answers import Prediction, Unpredicted, sound
 from ipmodel.prediction.looks import choices_of
 from ipmodel.prediction.pipeline import Found, Read, predictions
 from ipmodel.prediction.place import opened
@@ -44,11 +44,12 @@ class Model(Streams):
 
         Raises: ModelError if it cannot be predicted; it says why.
         """
-        return _only(self.predict_all([video]))
+        (found,) = self.predict_all([video])
+        return sound(found)
 
     def predict_spans(self, video: str | Path, *, every_s: float) -> list[Prediction]:
         """What the model says of each span of `every_s` seconds of a video. Raises: ModelError as `predict`."""
-        return [_sound(found) for found in self.predict_all([video], every_s=every_s)]
+        return [sound(found) for found in self.predict_all([video], every_s=every_s)]
 
     def predict_all(
         self, videos: Iterable[str | Path], *, every_s: float | None = None
@@ -122,7 +123,8 @@ def predictions_of_videos(
                 else:
                     yield part.columns if isinstance(part, Frames) else part
 
-        threads = workers or os.cpu_count() or 1
+        # One short video has nothing to overlap with. The child of this thread then stays for the next call.
+        threads = 0 if len(videos) == 1 and every_s is None else workers or os.cpu_count() or 1
         yield from predictions(
             model,
             videos,
@@ -196,14 +198,3 @@ def _build_errors() -> Iterator[None]:
 def _missing(error: ModuleNotFoundError) -> ModelError:
     needs = 'predicting videos needs the packages of the extra "build"'
     return ModelError(f"{needs} (no module named {error.name!r}); {install('build')}")
-
-
-def _only(found: Iterable[Prediction | Unpredicted]) -> Prediction:
-    (one,) = found
-    return _sound(one)
-
-
-def _sound(found: Prediction | Unpredicted) -> Prediction:
-    if isinstance(found, Unpredicted):
-        raise ModelError(f"{found.video}: {found.reason}")
-    return found

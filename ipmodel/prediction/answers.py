@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ipmodel.errors import ModelError
 from ipmodel.evaluation.fuse import F64
 
 TOP = 5  # classes that are shown
@@ -103,3 +104,10 @@ class Unpredicted:
 
     def to_value(self) -> dict[str, Any]:
         return {"video": self.video, "error": {"stage": self.stage, "code": self.code, "reason": self.reason}}
+
+
+def sound(found: Prediction | Unpredicted) -> Prediction:
+    """The prediction. Raises: ModelError that says why there is none."""
+    if isinstance(found, Unpredicted):
+        raise ModelError(f"{found.video}: {found.reason}")
+    return found

@@ -24,10 +24,14 @@ def in_flight(
 
     Each thread works on one job at a time. It stops when its job has PARTS_AHEAD parts that nobody has taken, and when
     twice as many jobs as there are threads have been begun beyond the one that is read. at_end: is called by each
-    thread before it ends. Threads are not waited for if the caller stops early.
+    thread before it ends. Threads are not waited for if the caller stops early. With threads=0, the calling thread
+    computes all parts, as they are asked for, and at_end is not called.
 
     Raises: what parts_of raises, when its job's turn comes.
     """
+    if threads == 0:
+        yield from ((number, part) for number, job in enumerate(jobs) for part in parts_of(job))
+        return
     queues: list[queue.Queue[Any]] = [queue.Queue(PARTS_AHEAD) for _ in jobs]
     left, taking, stop = iter(range(len(jobs))), threading.Lock(), threading.Event()
     room = threading.Semaphore(2 * threads)

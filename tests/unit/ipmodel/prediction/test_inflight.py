@@ -70,3 +70,14 @@ def test_each_thread_ends_once_after_all_jobs() -> None:
         time.sleep(0.01)
     assert len(ended) == 2
     assert list(in_flight([], lambda job: [job], threads=2)) == []
+
+
+def test_without_threads_the_caller_computes() -> None:
+    where: list[threading.Thread] = []
+
+    def parts(job: int) -> Iterator[int]:
+        where.append(threading.current_thread())
+        yield job
+
+    assert list(in_flight([1, 2], parts, threads=0)) == [(0, 1), (1, 2)]
+    assert set(where) == {threading.current_thread()}
