@@ -220,7 +220,7 @@ def info(frames: int, size_px: int, classes: int) -> None:
     click.echo(info_table(frames=frames, size_px=size_px, classes=classes))
 
 
-for command in (compare, report, commands.predict, commands.package, commands.bench):
+for command in (compare, report, commands.predict, commands.package, commands.export, commands.bench):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The commands of `ipmodel` that use models: `predict`, `package` and `bench`."""
+"""The commands of `ipmodel` that use models: `predict`, `package`, `export` and `bench`."""
 
 import json
 import sys
@@ -162,6 +162,28 @@ def package(
     size_mb = sum(file.bytes for file in index.streams.values()) / 1e6
     click.echo(f"{out}: streams {', '.join(index.streams)}, {len(index.classes)} classes, {size_mb:.1f} MB")
     say_done(begun_s, "ipmodel", "predict", out, "VIDEO")
+
+
+@click.command()
+@click.argument("location", metavar="MODEL")
+@click.option("--to", "kind", type=click.Choice(["onnx", "torch-export"]), required=True, help="the format")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="the new directory")
+@click.option("--streams", callback=_names, help="comma-separated, or all  [default: those of the first fusion]")
+def export(location: str, kind: Any, out: Path, streams: list[str] | None) -> None:
+    """Write a model's networks as files that ONNX Runtime, or PyTorch alone, can run.
+
+    Their inputs are what a shard set holds, for any number of clips: I-frames and residuals cut to the crop, as uint8,
+    and whole motion vectors, as int16. docs/deploying.md has a program that uses them.
+    """
+    begun_s = time.monotonic()
+    from ipmodel.export.files import INDEX
+    from ipmodel.export.files import export as exported
+    from ipmodel.predict import load
+
+    written = exported(load(location, streams=streams, device="cpu"), out, kind)
+    files = ", ".join(facts["file"] for facts in written["streams"].values())
+    click.echo(f"{out}: {files}; {INDEX} says what goes in and what comes out")
+    say_done(begun_s)
 
 
 @click.command()

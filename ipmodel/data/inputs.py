@@ -28,7 +28,7 @@ def network_input(batch: Batch, name: ModalityName, settings: Input, *, picture_
         stored = batch.columns[column.name]
         column.write_levels(stored, batch.windows, settings, picture_px=picture_px, out_BTCSS=part_BTCSS)
         _negate_where_mirrored(part_BTCSS, column.signed_in_x, batch.windows)
-    scale, shift = _scale_and_shift(modality, first.device)
+    scale, shift = scale_and_shift(modality, first.device)
     return levels_BTCSS.mul_(scale).add_(shift).transpose(1, 2)
 
 
@@ -38,7 +38,7 @@ def _negate_where_mirrored(levels_BTCSS: Tensor, channels: Sequence[int], window
             clip_TCSS[:, channel].neg_().add_(2 * GREY)
 
 
-def _scale_and_shift(modality: Modality, device: torch.device) -> tuple[Tensor, Tensor]:
+def scale_and_shift(modality: Modality, device: torch.device) -> tuple[Tensor, Tensor]:
     """(C, 1, 1) each, with level * scale + shift == (level / 255 - mean) / std."""
     mean = torch.tensor([value for column in modality.columns for value in column.mean])
     std = torch.tensor([value for column in modality.columns for value in column.std])

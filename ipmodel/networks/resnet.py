@@ -64,6 +64,11 @@ class ResNet(nn.Module):
         return nn.Sequential(*blocks)
 
     def forward(self, clip_BCTHW: Tensor) -> Scores:
+        features_BF = self.pooled(clip_BCTHW)
+        return Scores(self._logits(features_BF), features_BF)
+
+    def pooled(self, clip_BCTHW: Tensor) -> Tensor:
+        """(B, F) float32: the features."""
         batch, _, frames = clip_BCTHW.shape[:3]
         x = clip_BCTHW.transpose(1, 2).flatten(0, 1)  # (B * T, C, H, W)
         x = self.maxpool(F.relu(self.bn1(self.conv1(self.data_bn(x)))))  # (B * T, 64, H / 4, W / 4)
@@ -73,15 +78,13 @@ class ResNet(nn.Module):
             x = getattr(self, f"layer{number}")(x)
         if x.dim() == 4:  # all stages are 2D
             x = x.unflatten(0, (batch, frames)).transpose(1, 2)  # (B, F, T, H / 32, W / 32)
-        features_BF = x.float().mean(dim=(2, 3, 4))
-        return Scores(self._logits(features_BF), features_BF)
+        return x.float().mean(dim=(2, 3, 4))
 
     def _logits(self, features_BF: Tensor) -> Tensor:
         """(B, K) float32, also within autocast: rounding logits to bfloat16 changes which class is first."""
-        device = features_BF.device.type
-        if not torch.amp.is_autocast_available(device):  # the meta device, on which multiply-adds are counted
+        if features_BF.is_meta:  # multiply-adds are counted there, and it has no autocast
             return self.fc(features_BF)
-        with torch.autocast(device, enabled=False):
+        with torch.autocast(features_BF.device.type, enabled=False):
             return self.fc(features_BF)
 
 

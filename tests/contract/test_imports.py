@@ -118,7 +118,8 @@ FOLDERS = {
         "predict": {"errors", "prediction"},
         "bench": {"data", "errors", "networks", "predict", "prediction", "recipe", "runs"},
         "reporting": {"data", "errors", "evaluation", "networks", "recipe", "runs"},
-        "commands": {"bench", "errors", "predict", "prediction", "recipe"},
+        "export": {"data", "errors", "networks", "prediction"},
+        "commands": {"bench", "errors", "export", "predict", "prediction", "recipe"},
         "cli": {
             *("commands", "errors", "evaluation", "networks", "process", "recipe", "reporting", "runs", "training"),
         },

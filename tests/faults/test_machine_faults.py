@@ -70,7 +70,10 @@ def test_no_sample_is_dropped_for_a_hang(videos: Path, built: Path, tmp_path: Pa
     done = drop_failed(videos, built, ffmpeg=ffmpeg, scheduler="none", video_timeout_s=2)
     assert done.returncode == 1 and "any/b.y4m: timeout (worker)" in done.stderr, done.stderr
     assert "No sample is dropped for a failure of stage worker" in done.stderr
-    assert "--drop-failed" not in done.stderr and "--video-timeout-s gives more time" in done.stderr
+    assert (
+        "leave these samples out with --drop-failed" not in done.stderr
+        and "--video-timeout-s gives more time" in done.stderr
+    )
     assert tree(built) == before
 
 

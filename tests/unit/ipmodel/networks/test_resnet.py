@@ -95,3 +95,11 @@ def test_pooling_and_classifier_are_float32_within_autocast() -> None:
     assert scores.logits.dtype == scores.features.dtype == torch.float32
     assert torch.equal(scores.logits, network.fc(scores.features))
     assert not torch.equal(scores.features, scores.features.bfloat16().float())
+
+
+def test_compilers_see_one_graph() -> None:
+    """Also within autocast. A break would cost what compiling gains."""
+    network = frozen(ResNet(Architecture(depth=18, channels=2, last_2d_stage="conv3"), classes=5))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        explained = torch._dynamo.explain(network)(torch.randn(1, 2, 2, 32, 32))
+    assert (explained.graph_count, explained.graph_break_count) == (1, 0), explained.break_reasons

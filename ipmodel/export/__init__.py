@@ -1,0 +1,1 @@
+"""Networks as programs of their own, for machines without this package."""
