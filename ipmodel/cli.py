@@ -1,4 +1,4 @@
-"""The command line: `ipmodel train`, `eval`, `compare`, `predict`, `package`, `fuse`, `info`.
+"""The command line: `ipmodel train`, `eval`, `compare`, `report`, `predict`, `package`, `fuse`, `info`.
 
 Exit status: 0 done; 1 refused, with nothing lost; 2 wrong usage; 3 predicted, but some videos failed; 75 stopped by
 SIGTERM, with the state saved; 130 interrupted. After 75 and 130, run the same command again to continue. torchrun
@@ -16,6 +16,7 @@ from ipmodel.errors import ModelError
 from ipmodel.evaluation.commands import compare
 from ipmodel.process.exits import EXPECTED, RESUME, text_of
 from ipmodel.process.signals import StoppedError
+from ipmodel.reporting.commands import report
 from pipelines import load, names
 from shards.terminal import CommandGroup, end_bar, say, say_done, sigterm_noted
 
@@ -29,7 +30,7 @@ from shards.terminal import CommandGroup, end_bar, say, say_done, sigterm_noted
     goes_on={
         "train": "run the same command again to continue from the last checkpoint",
         "eval": "run the same command again; it scores all videos anew",
-        **dict.fromkeys(("fuse", "compare", "predict", "package"), "run the same command again"),
+        **dict.fromkeys(("fuse", "compare", "report", "predict", "package"), "run the same command again"),
     },
 )
 def main() -> None:
@@ -219,7 +220,7 @@ def info(frames: int, size_px: int, classes: int) -> None:
     click.echo(info_table(frames=frames, size_px=size_px, classes=classes))
 
 
-for command in (compare, commands.predict, commands.package, commands.export, commands.bench):
+for command in (compare, report, commands.predict, commands.package, commands.export, commands.bench):
     main.add_command(command)
 
 if __name__ == "__main__":

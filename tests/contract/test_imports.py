@@ -117,9 +117,12 @@ FOLDERS = {
         "prediction": {"data", "errors", "evaluation", "networks", "process", "recipe", "runs"},
         "predict": {"errors", "prediction"},
         "bench": {"data", "errors", "networks", "predict", "prediction", "recipe", "runs"},
+        "reporting": {"data", "errors", "evaluation", "networks", "recipe", "runs"},
         "export": {"data", "errors", "networks", "prediction"},
         "commands": {"bench", "errors", "export", "predict", "prediction", "recipe"},
-        "cli": {"commands", "errors", "evaluation", "networks", "process", "recipe", "runs", "training"},
+        "cli": {
+            *("commands", "errors", "evaluation", "networks", "process", "recipe", "reporting", "runs", "training"),
+        },
         "__main__": {"cli"},
         "__init__": {"predict"},
     },

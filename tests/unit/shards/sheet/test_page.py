@@ -1,6 +1,9 @@
 """The page of a set: all samples by class, with pictures that are there, and names that cannot become markup."""
 
 import json
+import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
@@ -63,6 +66,20 @@ def test_show_all_has_every_sample_by_class(made_dir: Path, made: ShardSet, tmp_
     assert "http" not in text.replace("http-equiv", "")
     for sample in made:
         assert sample.name in page.texts
+
+
+def test_a_browser_shows_what_the_lists_choose(made_dir: Path, tmp_path: Path) -> None:
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("NO BROWSER: the page was not opened")
+    assert run("show", made_dir, "--all", "--html", tmp_path / "page", "--frames", "1").exit_code == 0
+    page = tmp_path / "page" / PAGE
+    chosen = 'lists[0].value = "class b"; lists[1].value = "test"; show();'
+    page.write_text(page.read_text().replace("\nshow();\n", f"\n{chosen}\n"))
+    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/browser", "--dump-dom"]
+    shown = subprocess.run([browser, *options, page.as_uri()], capture_output=True, text=True, timeout=120).stdout
+    assert "1 of 9 videos" in shown
+    assert len(re.findall('<section data-title="[^"]*">', shown)) == 1  # the others have hidden=""
 
 
 def test_a_part_of_each_class_and_no_pictures_of_an_earlier_page(made_dir: Path, tmp_path: Path) -> None:

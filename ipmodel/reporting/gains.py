@@ -1,0 +1,118 @@
+"""What distillation does class by class, and how near the P-stream comes to its teacher."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ipmodel.errors import ModelError
+from ipmodel.evaluation.comparisons import p_text
+from ipmodel.evaluation.fuse import ScoreTable, matched, only
+from ipmodel.evaluation.paired import Pair, added, pair_of, pairs_per_class
+from ipmodel.evaluation.tables import Table
+from ipmodel.reporting.entries import Entry
+from ipmodel.runs.log import LINE, lines_of
+
+LOG = logging.getLogger(__name__)
+FEATURE, CLASSIFICATION = "feature", "classification"  # keys of the log
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gain:
+    """P with distillation against P without, in one variant: runs and splits together."""
+
+    dataset: str
+    variant: str
+    names: tuple[str, str]  # of the streams: without, with
+    whole: Pair
+    per_class: dict[str, Pair]
+
+    @property
+    def p_value(self) -> str:
+        return p_text(self.whole.p_value)
+
+
+def gains_of(entries: Sequence[Entry]) -> list[Gain]:
+    """A gain for each variant that has a P-stream with its teacher, and one without."""
+    found = []
+    for entry in entries:
+        if list(entry.roles) != ["p"]:
+            continue
+        for other in entries:
+            if other.variant is entry.variant and list(other.roles) == ["p_plain"]:
+                found.append(_gain(entry, plain=other.name))
+    return found
+
+
+def _gain(entry: Entry, *, plain: str) -> Gain:
+    tables = [(own[plain], own[entry.name]) for run in entry.variant.runs for own in run.tables.values()]
+    by_class: dict[str, list[Pair]] = {}
+    for first, second in tables:
+        for name, pair in pairs_per_class(first, second).items():
+            by_class.setdefault(name, []).append(pair)
+    return Gain(
+        dataset=entry.dataset,
+        variant=entry.variant.name,
+        names=(plain, entry.name),
+        whole=added([pair_of(*own) for own in tables]),
+        per_class={name: added(pairs) for name, pairs in by_class.items()},
+    )
+
+
+def closeness_table(entries: Sequence[Entry]) -> Table:
+    """How near P-streams are to their teachers: the same answer in the test, and the distance of features in training.
+
+    The distance is the mean L1 between average-pooled features, in the first and in the last epoch.
+    """
+    heads = ["dataset", "variant", "stream", "says what the teacher says, %", "L1 at first", "L1 at last", "weight"]
+    rows = []
+    for entry in (entry for entry in entries if len(entry.roles) == 1 and set(entry.roles) <= {"p", "p_plain", "p_2d"}):
+        teacher = _teacher_of(entries, entry)
+        agreement = "-" if teacher is None else f"{100 * _agreement(entry, teacher):.1f}"
+        first, last = _distances(entry)
+        (phase,) = entry.roles.values()
+        weight = f"{phase.distillation.feature_weight:g}" if phase.teacher else "-"
+        rows.append([entry.dataset, entry.variant.name, entry.name, agreement, first, last, weight])
+    return Table(heads=heads, rows=rows, words=3)
+
+
+def _teacher_of(entries: Sequence[Entry], student: Entry) -> str | None:
+    """The stream of the flow network of the same variant."""
+    same = (entry for entry in entries if entry.variant is student.variant and list(entry.roles) == ["of"])
+    return next((entry.name for entry in same), None)
+
+
+def _agreement(entry: Entry, teacher: str) -> float:
+    """The share of tests in which both have the same answer."""
+    tables = [(own[entry.name], own[teacher]) for run in entry.variant.runs for own in run.tables.values()]
+    return float(np.mean(np.concatenate([_agree(*own) for own in tables])))
+
+
+def _agree(first: ScoreTable, second: ScoreTable) -> np.ndarray:
+    common = set(first.names) & set(second.names)
+    one, other = matched([only(first, common), only(second, common)])
+    return np.asarray(one.logits.argmax(axis=1) == other.logits.argmax(axis=1))
+
+
+def _distances(entry: Entry) -> tuple[str, str]:
+    """The mean distance in the first and the last epoch of the phase's trainings; "-" without a teacher or a log."""
+    (name,), (phase,) = entry.phases, entry.roles.values()
+    if not phase.teacher or not phase.distillation.feature_weight:
+        return "-", "-"
+    first, last = [], []
+    for path in (path for run in entry.variant.runs for path in run.directory.glob(f"split-*/{name}/{LINE}")):
+        lines = [line for line in lines_of(path) if FEATURE in line and "epoch" in line]
+        distances = [(line["epoch"], line[FEATURE] / phase.distillation.feature_weight) for line in lines]
+        first += [distance for epoch, distance in distances if epoch <= 1]
+        last += [distance for epoch, distance in distances if epoch > distances[-1][0] - 1]
+    if not first:
+        LOG.warning("%s: no log of phase %s, so no distance to the teacher", entry.variant.name, name)
+        return "-", "-"
+    return f"{np.mean(first):.4f}", f"{np.mean(last):.4f}"
+
+
+def check(entries: Sequence[Entry]) -> None:
+    """Raises: ModelError if there is nothing to report."""
+    if not entries:
+        raise ModelError("the runs have scores of no stream of their recipes; `ipmodel eval` makes them")

@@ -1,0 +1,62 @@
+"""Puts the report together: the paper's tables and figures, then what distillation does."""
+
+from collections.abc import Sequence
+
+from ipmodel.evaluation.compare import TestedRun
+from ipmodel.evaluation.tables import Table
+from ipmodel.reporting.document import Part
+from ipmodel.reporting.entries import dataset_of, entries_of
+from ipmodel.reporting.gains import Gain, check, closeness_table, gains_of
+from ipmodel.reporting.paper_tables import Bench, all_tables, speeds_of
+from ipmodel.reporting.plots import figure4, figure5, plot_gain
+
+OVER_SEEDS = "Runs with several seeds, and splits that overlap, count a video several times, so the true p is larger."
+
+
+def title_of(runs: Sequence[TestedRun]) -> str:
+    datasets = ", ".join(dict.fromkeys(map(dataset_of, runs)))
+    return f"Beside the paper: {len(runs)} run{'s' if len(runs) != 1 else ''} on {datasets}"
+
+
+def parts_of(runs: Sequence[TestedRun], benches: Sequence[Bench]) -> list[Part]:
+    """All parts, in the order of the report. Raises: ModelError if runs have nothing to report."""
+    entries = entries_of(runs)
+    check(entries)
+    parts = [Part(title=one.title, note=one.note, table=one.table) for one in all_tables(entries, benches)]
+    speeds = speeds_of(entries, benches)
+    hollow = "Hollow: the paper's. Filled: ours, with 95 % intervals"
+    timed = "." if speeds else "; none, because no bench was given."
+    parts.append(Part(title="Figure 4: accuracy against speed", note=hollow + timed, svg=figure4(entries, speeds)))
+    note = f"{hollow}. IP TSN by depth of I, segments*crops. The paper's multiply-adds are those of its networks here."
+    parts.append(Part(title="Figure 5: accuracy against multiply-adds", note=note, svg=figure5(entries)))
+    by_class = "Gains of distillation by class"
+    gains = gains_of(entries)
+    for gain in gains:
+        parts.append(Part(title=f"{by_class}: {_where(gain)}", note=_words(gain), svg=plot_gain(gain)))
+    if not gains:
+        parts.append(Part(title=by_class, note="not run: no run has P with and without its teacher"))
+    table = closeness_table(entries)
+    if table.rows:
+        note = "The distance is that of training: the mean L1 between average-pooled features of P and its teacher."
+        parts.append(Part(title="How near P comes to its teacher", note=note, table=table))
+    parts.append(Part(title="The runs", table=_runs_table(runs)))
+    return parts
+
+
+def _where(gain: Gain) -> str:
+    return f"{gain.dataset}, {gain.variant}, {gain.names[1]} against {gain.names[0]}"
+
+
+def _words(gain: Gain) -> str:
+    whole = gain.whole
+    only = f"of {whole.videos} tests, only P with its teacher has {whole.only_second} right"
+    other = f"only P without {whole.only_first}"
+    return f"{100 * whole.difference:+.2f} points; {only}, {other}; McNemar's p {gain.p_value}. {OVER_SEEDS}"
+
+
+def _runs_table(runs: Sequence[TestedRun]) -> Table:
+    rows = [
+        [run.name, dataset_of(run), str(run.seed), ", ".join(run.tables), run.record["manifest_sha256"][:16]]
+        for run in runs
+    ]
+    return Table(heads=["run", "dataset", "seed", "splits", "manifest sha256"], rows=rows, words=5)

@@ -1,0 +1,176 @@
+"""The paper's Figures 4 and 5 with our points, and the gains of distillation by class, as SVG."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from ipmodel.evaluation.figures import COLOURS, GREY, MARKERS, PAGE_INCHES, readable, styled
+from ipmodel.recipe import Phase
+from ipmodel.reporting.entries import Entry, cost_of
+from ipmodel.reporting.gains import Gain
+from ipmodel.reporting.paper import HMDB, KINETICS, TABLE1, TABLE1_METHODS, TABLE5, UCF
+
+SPEED = "videos/s"
+IP_TSN = {"i", "p"}
+MAX_BARS = 20  # classes; of more, those that gain and lose most are drawn
+PAPER_STYLE: Any = {"facecolor": "none", "edgecolor": GREY, "s": 26, "linewidth": 0.8}
+SIZE_PX = 224  # of the paper's crops
+COLUMNS, PANEL_INCHES = 2, 2.7  # panels beside each other; their height
+LABEL_POINTS = 5.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """A method in a plot of accuracy against something else."""
+
+    name: str
+    x: float
+    top1: float  # %
+    interval: tuple[float, float] | None = None  # %; None for the paper's
+
+
+def figure4(entries: Sequence[Entry], speeds: dict[str, float]) -> bytes:
+    """Accuracy against videos/s: a panel for each dataset. speeds: ours, by the methods' names in Table 1."""
+    roles = {"I-stream": {"i"}, "P-stream": {"p"}, "IP TSN": IP_TSN, "OF": {"of"}, "I + OF": {"i", "of"}}
+    paper = {
+        dataset: [
+            Point(name=name, x=float(speed), top1=float(top1))
+            for name, speed, top1 in zip(TABLE1_METHODS, TABLE1[SPEED], TABLE1[dataset], strict=True)
+            if top1 != "-"
+        ]
+        for dataset in (HMDB, UCF, KINETICS)
+    }
+    ours = {
+        dataset: [
+            _point(entry, _called(entry, name, entries), speeds[name])
+            for entry in entries
+            for name, own in roles.items()
+            if entry.dataset == dataset and set(entry.roles) == own and name in speeds
+        ]
+        for dataset in _datasets(entries)
+    }
+    return _panels(paper, ours, x="videos/s")
+
+
+def figure5(entries: Sequence[Entry]) -> bytes:
+    """Accuracy of IP TSN against multiply-adds. Those of the paper's rows of Table 5 are computed here."""
+    paper = [
+        Point(name=f"{row[0][7:]}, {row[1]}*{row[2]}", x=_paper_cost(*row), top1=float(figures[3]))
+        for row, figures in TABLE5.items()
+        if row[0].startswith("ResNet")
+    ]
+    ours = {
+        dataset: [
+            _point(entry, _called(entry, entry.name, entries), entry.cost)
+            for entry in entries
+            if entry.dataset == dataset and set(entry.roles) == IP_TSN
+        ]
+        for dataset in _datasets(entries)
+    }
+    return _panels({HMDB: paper}, ours, x="G multiply-adds")
+
+
+def plot_gain(gain: Gain) -> bytes:
+    """Bars: how many points of top-1 each class gains by distillation."""
+    pairs = sorted(gain.per_class.items(), key=lambda item: -item[1].difference)
+    if len(pairs) > MAX_BARS:
+        pairs = [*pairs[: MAX_BARS // 2], *pairs[-MAX_BARS // 2 :]]
+    with styled():
+        figure, axes = plt.subplots(figsize=(PAGE_INCHES, 0.19 * len(pairs) + 0.8), layout="constrained")
+        points = [100 * pair.difference for _, pair in pairs]
+        colours = [COLOURS[0] if value >= 0 else COLOURS[1] for value in points]
+        axes.barh(range(len(pairs)), points, color=colours, height=0.7)
+        axes.axvline(0, color="black", linewidth=0.6)
+        axes.set_yticks(range(len(pairs)), [f"{readable(name)} ({pair.videos})" for name, pair in pairs])
+        axes.invert_yaxis()
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlabel("points of top-1 that P gains by distillation (in brackets: tests of the class)")
+        return _svg(figure)
+
+
+def _datasets(entries: Sequence[Entry]) -> list[str]:
+    return list(dict.fromkeys(entry.dataset for entry in entries))
+
+
+def _called(entry: Entry, name: str, entries: Sequence[Entry]) -> str:
+    """The name, with the variant where the dataset has several."""
+    variants = {other.variant.name for other in entries if other.dataset == entry.dataset}
+    return f"{name}, {entry.variant.name}" if len(variants) > 1 else name
+
+
+def _point(entry: Entry, name: str, x: float) -> Point:
+    low, high = entry.result.interval
+    return Point(name=name, x=x, top1=100 * entry.result.mean, interval=(100 * low, 100 * high))
+
+
+def _paper_cost(network: str, segments: int, crops: int) -> float:
+    """G multiply-adds of a row of Table 5."""
+    depth: Literal[18, 152] = 152 if network == "ResNet-152" else 18
+    i = Phase(modality="i", depth=depth, segments=segments, test_crops=10 if crops == 10 else 1, epochs=1, batch=1)
+    p = Phase(modality="mr", last_2d_stage="conv3", segments=segments, epochs=1, batch=1)
+    return cost_of(i, SIZE_PX) + cost_of(p, SIZE_PX)
+
+
+def _panels(paper: dict[str, list[Point]], ours: dict[str, list[Point]], *, x: str) -> bytes:
+    """A panel for each dataset that has points: the paper's are hollow, ours are filled. The x axis is logarithmic."""
+    names = [name for name in dict.fromkeys([*paper, *ours]) if paper.get(name) or ours.get(name)]
+    with styled():
+        rows = max(1, -(-len(names) // COLUMNS))
+        size = (PAGE_INCHES, PANEL_INCHES * rows)
+        figure, grid = plt.subplots(rows, COLUMNS, figsize=size, squeeze=False, layout="constrained")
+        for axes, name in zip(grid.ravel(), names, strict=False):
+            _draw(axes, paper.get(name, []), ours.get(name, []))
+            axes.set_title(readable(name), loc="left")
+            axes.set_xlabel(x)
+        for axes in grid.ravel()[len(names) :]:
+            axes.axis("off")
+        figure.supylabel("top-1, %", fontsize=8)
+        figure.draw_without_rendering()  # now the panels have their places, and labels can get theirs
+        for axes, name in zip(grid.ravel(), names, strict=False):
+            _label(axes, [*paper.get(name, []), *ours.get(name, [])])
+        return _svg(figure)
+
+
+def _draw(axes: Axes, paper: Sequence[Point], ours: Sequence[Point]) -> None:
+    for point in paper:
+        axes.scatter(point.x, point.top1, **PAPER_STYLE)
+    for number, point in enumerate(ours):
+        assert point.interval is not None
+        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+        axes.vlines(point.x, *point.interval, color=colour, linewidth=1.0)
+        axes.scatter(point.x, point.top1, color=colour, marker=marker, s=26, zorder=3)
+    axes.set_xscale("log")
+    axes.margins(0.3, 0.1)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _label(axes: Axes, points: Sequence[Point]) -> None:
+    """Names beside the points, each moved up until it covers none of the others."""
+    taken: list[tuple[float, float, float]] = []  # left, right, base; in points of print
+    to_points = 72 / axes.figure.dpi
+    for point in sorted(points, key=lambda one: one.top1):
+        left, base = (float(value) * to_points for value in axes.transData.transform((point.x, point.top1)))
+        left, base, name = left + 4, base - 2, readable(point.name)
+        right, height = left + 0.55 * LABEL_POINTS * len(name), LABEL_POINTS + 0.5
+        start = base
+        while any(left < other[1] and other[0] < right and abs(base - other[2]) < height for other in taken):
+            base += 0.5
+        taken.append((left, right, base))
+        offset = (4, base - start - 2)
+        at = (point.x, point.top1)
+        axes.annotate(name, at, xytext=offset, textcoords="offset points", fontsize=LABEL_POINTS, color=GREY)
+
+
+def _svg(figure: Figure) -> bytes:
+    out = io.BytesIO()
+    figure.savefig(out, format="svg", metadata={"Date": None})
+    plt.close(figure)
+    return out.getvalue()

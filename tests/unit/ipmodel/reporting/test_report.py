@@ -1,0 +1,195 @@
+"""The report: which run fills which cell of the paper's tables, and a page that needs nothing else."""
+
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+import pipelines
+from ipmodel.cli import main
+from ipmodel.evaluation.compare import read_runs
+from ipmodel.evaluation.fuse import ScoreTable
+from ipmodel.evaluation.report import with_fusions
+from ipmodel.recipe import TrainRecipe
+from ipmodel.reporting.entries import entries_of, role_of
+from ipmodel.reporting.gains import closeness_table, gains_of
+from ipmodel.reporting.paper import TABLE1, TABLE1_METHODS, TABLE5
+from ipmodel.reporting.paper_tables import NOT_RUN, PaperTable, all_tables
+from ipmodel.runs.record import DRAWS, RUN, as_json
+
+CLASSES = tuple(f"class {n}" for n in range(6))
+RECIPE = pipelines.load(TrainRecipe, "train", "ip_tsn")
+# Of twelve videos, those that each stream has right. P gains "class 0" by distillation and loses "class 5".
+RIGHT = {
+    "i": "110000111111",
+    "p": "111111111100",
+    "p_2d": "111111111111",
+    "p_plain": "001111111111",
+    "of": "111111111100",
+}
+
+
+def scores(right: str) -> ScoreTable:
+    labels = np.arange(12) // 2
+    guesses = [label if good == "1" else (label + 1) % 6 for label, good in zip(labels, right, strict=True)]
+    return ScoreTable([f"v{n}" for n in range(12)], labels, np.eye(6)[guesses], CLASSES)
+
+
+def make_run(directory: Path, recipe: TrainRecipe = RECIPE, *, dataset: str = "hmdb51") -> Path:
+    record = {"shards": "", "recipe": as_json(recipe), "manifest_sha256": "0" * 64, "classes": list(CLASSES)}
+    record |= {"draws": DRAWS, "imagenet": {}}
+    folder = directory / "split-1" / "scores"
+    folder.mkdir(parents=True)
+    (directory / RUN).write_text(json.dumps(record))
+    (directory / "eval.json").write_text(json.dumps({"record": record, "dataset": dataset}))
+    for name, table in with_fusions({name: scores(right) for name, right in RIGHT.items()}, recipe.fusions).items():
+        table.save(folder / f"{name}.npz")
+    return directory
+
+
+def tables_of(*runs: Path, benches: tuple = ()) -> list[PaperTable]:
+    return all_tables(entries_of(read_runs(runs)), benches)
+
+
+def row_of(table: PaperTable, *first: str) -> list[str]:
+    (row,) = (list(row) for row in table.table.rows if tuple(row[: len(first)]) == first)
+    return row
+
+
+@pytest.mark.parametrize(
+    ("recipe", "roles"),
+    [
+        ("ip_tsn", {"i_stream": "i", "p_stream": "p", "mr_2d_3d": "p_2d", "p_plain": "p_plain", "of_2d_3d": "of"}),
+        ("ip_tsn", {"mr_2d": "mr", "mr_2d_distilled": "mr_of_t", "mr_2d_3d_plain": "p_plain", "of_2d": "of"}),
+        ("coviar", {"mv": "mv", "r": "r"}),
+    ],
+)
+def test_what_each_network_is_in_the_paper(recipe: str, roles: dict[str, str]) -> None:
+    phases = pipelines.load(TrainRecipe, "train", recipe).phases
+    assert {name: role_of(phases, name) for name in roles} == roles
+
+
+def test_a_teacher_of_weight_0_teaches_nothing() -> None:
+    weights = replace(RECIPE.phases["p_stream"].distillation, feature_weight=0.0)
+    phases = {**RECIPE.phases, "p_stream": replace(RECIPE.phases["p_stream"], distillation=weights)}
+    assert role_of(phases, "p_stream") == "p_2d"
+
+
+def test_runs_fill_the_cells_that_are_theirs(tmp_path: Path) -> None:
+    one, two, three, four, five, six = tables_of(make_run(tmp_path / "run"))
+    assert row_of(two, "I + MR")[1:3] == ["64.9", "92.5"] and row_of(two, "I + MR")[3].startswith("100.0 (")
+    assert row_of(two, "CoViAR + MR")[3] == NOT_RUN and row_of(two, "CoViAR + DMC")[3] == "-"
+    assert row_of(three, "50", "0")[2:4] == ["69.1", row_of(two, "I + MR w/ OF-T")[3]]
+    assert row_of(three, "25", "25")[3] == NOT_RUN
+    assert row_of(four, "conv3.x")[1:4] == ["69.6", "34", "33.85"] and "12 videos" in row_of(four, "conv3.x")[4]
+    assert row_of(four, "conv4.x")[4] == NOT_RUN
+    assert row_of(five, "ResNet-152", "16*1")[2:6] == list(TABLE5["ResNet-152", 16, 1])
+    assert row_of(five, "ResNet-152", "16*1")[6].startswith("66.7 (") and row_of(five, "ResNet-18", "8*1")[6] == NOT_RUN
+    assert row_of(six, "IP TSN, this paper")[3] == "83.3 (55.2 to 95.3; 12 videos)"
+    assert row_of(six, "I3D, RGB + flow")[3] == "-"
+    hmdb, gflops = row_of(one, "HMDB-51"), row_of(one, "GFLOPs")
+    assert hmdb[1:10] == list(TABLE1["HMDB-51"]) and hmdb[10].startswith("66.7 (")
+    assert gflops[10:13] == ["184.19", "33.85", "218.03"] and row_of(one, "total, ms")[12] == NOT_RUN
+    assert row_of(one, "UCF-101")[10:] == [NOT_RUN] * 5
+
+
+def test_other_datasets_and_other_tests_have_cells_of_their_own(tmp_path: Path) -> None:
+    crops = replace(RECIPE.phases["i_stream"], test_crops=10, test_segments=4)
+    other = replace(RECIPE, phases={**RECIPE.phases, "i_stream": crops})
+    tables = tables_of(make_run(tmp_path / "a"), make_run(tmp_path / "own", other, dataset="weizmann"))
+    assert row_of(tables[0], "weizmann")[1:10] == ["-"] * len(TABLE1_METHODS)
+    five = tables[4].table
+    assert list(five.heads[6:]) == [
+        "ours, HMDB-51: I",
+        "ours, weizmann: I",
+        "ours, HMDB-51: I + P",
+        "ours, weizmann: I + P",
+    ]
+    assert row_of(tables[4], "ResNet-152", "4*10")[2:7] == ["-"] * 4 + [NOT_RUN]
+    two = tables_of(make_run(tmp_path / "b"), make_run(tmp_path / "c", other))[1]
+    both = row_of(two, "I + MR")[3]
+    assert both.startswith("b, i+p_plain: 100.0 (") and "; c, i+p_plain: 100.0 (" in both
+
+
+def network(modality: str, seconds: float) -> dict:
+    return {
+        "modality": modality,
+        "depth": 18,
+        "frames": 8,
+        "size_px": 112,
+        "multiply_adds": 2e9,
+        "seconds": {"plain": {"1": 2 * seconds, "8": seconds}, "compiled": {"1": seconds}},
+    }
+
+
+BENCH = {
+    "machine": {"device": "a CPU"},
+    "networks": {"i": network("i", 0.010), "p": network("mr", 0.020)},
+    "preprocessing_s": {"columns": {"i": 1, "p": 1, "all": 2}, "video": {"i": 0.004, "p": 0.006, "all": 0.010}},
+}
+
+
+def test_a_bench_fills_times(tmp_path: Path) -> None:
+    one = tables_of(make_run(tmp_path / "run"), benches=(BENCH,))[0]
+    assert row_of(one, "preprocessing, ms")[10:13] == ["4.0", "6.0", "10.0"]
+    assert row_of(one, "temporal stream, ms")[10:13] == ["-", "20.0", "20.0"]
+    assert row_of(one, "videos/s")[10:] == ["71.4", "38.5", "25.0", NOT_RUN, NOT_RUN]
+    assert row_of(one, "GFLOPs")[12] == "4.00" and "a CPU, i: ResNet-18, 8 frames of 112 px" in one.note
+
+
+def test_gains_and_closeness(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    log = run / "split-1" / "p_stream" / "log.jsonl"
+    log.parent.mkdir()
+    lines = [{"step": n + 1, "epoch": (n + 1) / 2, "feature": 50.0 * (4 - n)} for n in range(4)]
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    entries = entries_of(read_runs([run]))
+    (gain,) = gains_of(entries)
+    assert gain.names == ("p_plain", "p") and (gain.whole.only_first, gain.whole.only_second) == (2, 2)
+    assert gain.per_class["class 0"].difference == 1 and gain.per_class["class 5"].difference == -1
+    rows = {row[2]: list(row[3:]) for row in closeness_table(entries).rows}
+    assert rows["p"] == ["100.0", "3.5000", "1.5000", "50"]
+    assert rows["p_plain"][:3] == ["66.7", "-", "-"]
+
+
+def report(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, ["report", *map(str, arguments)])
+
+
+def test_the_command_writes_one_file_that_needs_no_network(tmp_path: Path) -> None:
+    (tmp_path / "bench.json").write_text(json.dumps(BENCH))
+    out, markdown = tmp_path / "report.html", tmp_path / "report.md"
+    done = report(
+        make_run(tmp_path / "run"), f"--out={out}", f"--markdown={markdown}", f"--bench={tmp_path}/bench.json"
+    )
+    assert done.exit_code == 0, done.output
+    page, text = out.read_text(), markdown.read_text()
+    assert not re.search(r"(src|href)=\"(?!data:)", page) and "http" not in re.sub(r"base64,[^\"]*", "", page)
+    for title in (*(f"Table {n}" for n in range(1, 7)), "Figure 4", "Figure 5", "Gains of distillation", "How near P"):
+        assert f"<h2>{title}" in page and f"## {title}" in text
+    assert page.count("data:image/svg+xml;base64,") == 3 and page.count("<td") > 300
+    assert "| IP TSN, this paper | 69.1 | 93.4 | " in text
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("NO BROWSER: the page was not opened")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/browser", "--dump-dom"]
+    shown = subprocess.run([browser, *options, out.as_uri()], capture_output=True, text=True, timeout=120)
+    assert shown.stdout.count("<section>") == page.count("<section>")
+
+
+def test_what_cannot_be_reported_is_one_line(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    (tmp_path / "bench.json").write_text("[]")
+    done = report(run, f"--out={tmp_path}/r.html", f"--bench={tmp_path}/bench.json")
+    assert done.exit_code == 1 and "is not what `ipmodel bench --out` wrote" in done.stderr
+    for path in (run / "split-1" / "scores").iterdir():
+        path.rename(path.with_name(f"old {path.name}"))
+    done = report(run, f"--out={tmp_path}/r.html")
+    assert done.exit_code == 1 and "scores of no stream of their recipes" in done.stderr
+    assert not (tmp_path / "r.html").exists()
