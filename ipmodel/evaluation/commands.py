@@ -31,9 +31,10 @@ def compare(
 
     Runs that differ by their seed alone are one variant. Variants are compared with that of the first RUN.
     """
-    from ipmodel.evaluation.compare import on_common_splits, read_runs, results_of, variants_of
+    from ipmodel.evaluation.compare import results_of, variants_of
     from ipmodel.evaluation.compared import keys_table, numbers_table, plot_results, results_table
     from ipmodel.evaluation.report import MEASURES, measures_of
+    from ipmodel.evaluation.tested import on_common_splits, read_runs
 
     runs = on_common_splits(read_runs(directories))
     variants = variants_of(runs)

@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from ipmodel.evaluation.compare import EVAL
 from ipmodel.evaluation.comparisons import Tables, comparisons_of, pairs_table, telling_pairs
 from ipmodel.evaluation.confusion import plot_confusion
 from ipmodel.evaluation.curves import plot_curves
@@ -20,6 +19,7 @@ from ipmodel.evaluation.report import (
     measures_of,
     table_of,
 )
+from ipmodel.evaluation.tested import EVAL
 from ipmodel.recipe import SCORES
 from ipmodel.runs.record import RUN, Record, as_json, read_record, tested_sha256
 from ipmodel.runs.run import Run

@@ -24,7 +24,7 @@ def report(directories: tuple[Path, ...], out: Path, markdown: Path | None, benc
     The report is one HTML file that needs no network. Cells without a run say "not run".
     """
     begun_s = time.monotonic()
-    from ipmodel.evaluation.compare import read_runs
+    from ipmodel.evaluation.tested import read_runs
     from ipmodel.reporting.document import as_html, as_markdown
     from ipmodel.reporting.parts import parts_of, title_of
     from shards.atomic import write_published

@@ -7,7 +7,8 @@ from typing import Literal
 
 import pipelines
 from ipmodel.data.modality import architecture_of
-from ipmodel.evaluation.compare import Result, TestedRun, Variant, on_common_splits, results_of, variants_of
+from ipmodel.evaluation.compare import Result, Variant, results_of, variants_of
+from ipmodel.evaluation.tested import TestedRun, on_common_splits
 from ipmodel.networks.cost import multiply_adds
 from ipmodel.networks.resnet import Architecture
 from ipmodel.recipe import ModalityName, Phase, TrainRecipe

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
-from ipmodel.evaluation.compare import TestedRun
 from ipmodel.evaluation.tables import Table
+from ipmodel.evaluation.tested import TestedRun
 from ipmodel.reporting.document import Part
 from ipmodel.reporting.entries import dataset_of, entries_of
 from ipmodel.reporting.gains import Gain, check, closeness_table, gains_of
-from ipmodel.reporting.paper_tables import Bench, all_tables, speeds_of
-from ipmodel.reporting.plots import figure4, figure5, plot_gain
+from ipmodel.reporting.paper_tables import all_tables
+from ipmodel.reporting.plots import MAX_BARS, figure4, figure5, plot_gain
+from ipmodel.reporting.table1 import Bench, speeds_of
 
 OVER_SEEDS = "Runs with several seeds, and splits that overlap, count a video several times, so the true p is larger."
 
@@ -51,7 +52,9 @@ def _words(gain: Gain) -> str:
     whole = gain.whole
     only = f"of {whole.videos} tests, only P with its teacher has {whole.only_second} right"
     other = f"only P without {whole.only_first}"
-    return f"{100 * whole.difference:+.2f} points; {only}, {other}; McNemar's p {gain.p_value}. {OVER_SEEDS}"
+    told = f"{100 * whole.difference:+.2f} points; {only}, {other}; McNemar's p {gain.p_value}. {OVER_SEEDS}"
+    few = len(gain.per_class) <= MAX_BARS
+    return told if few else f"{told} Drawn are the {MAX_BARS // 2} classes that gain most, and as many that lose most."
 
 
 def _runs_table(runs: Sequence[TestedRun]) -> Table:

@@ -10,10 +10,11 @@ from click.testing import CliRunner, Result
 
 from ipmodel.cli import main
 from ipmodel.errors import ModelError
-from ipmodel.evaluation.compare import differing_keys, on_common_splits, read_runs, results_of, variants_of
+from ipmodel.evaluation.compare import differing_keys, results_of, variants_of
 from ipmodel.evaluation.fuse import ScoreTable
 from ipmodel.evaluation.interval import wilson_interval
 from ipmodel.evaluation.tables import Table, in_latex
+from ipmodel.evaluation.tested import on_common_splits, read_runs
 from ipmodel.recipe import Phase, TrainRecipe
 from ipmodel.runs.record import DRAWS, RUN, as_json
 
