@@ -30,7 +30,7 @@ class Variant:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
+class StreamResult:
     """What a variant reaches with a stream. Accuracies are fractions."""
 
     variant: str
@@ -85,7 +85,7 @@ def _name_of(names: list[str]) -> str:
     return "".join(letters[0] for letters in shared).rstrip("0123456789").rstrip(BETWEEN) or names[0]
 
 
-def results_of(variants: Sequence[Variant]) -> list[Result]:
+def results_of(variants: Sequence[Variant]) -> list[StreamResult]:
     """A result for each stream and variant: streams in the order of the variant that has them first."""
     streams = list(dict.fromkeys(stream for variant in variants for stream in variant.streams()))
     return [
@@ -96,12 +96,12 @@ def results_of(variants: Sequence[Variant]) -> list[Result]:
     ]
 
 
-def _result(stream: str, variant: Variant, first: Variant) -> Result:
+def _result(stream: str, variant: Variant, first: Variant) -> StreamResult:
     tables = [[own[stream] for own in run.tables.values()] for run in variant.runs]
     top1 = [[table.top1 for table in own] for own in tables]
     flat = [table for own in tables for table in own]
     comparable = variant is not first and stream in first.streams()
-    return Result(
+    return StreamResult(
         variant=variant.name,
         stream=stream,
         top1=top1,

@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from ipmodel.evaluation.compare import Result, Variant, differing_keys
+from ipmodel.evaluation.compare import StreamResult, Variant, differing_keys
 from ipmodel.evaluation.comparisons import p_text
 from ipmodel.evaluation.figures import COLOURS, GREY, MARKERS, PAGE_INCHES, readable, styled, write
 from ipmodel.evaluation.report import in_percent
@@ -16,7 +16,7 @@ LINE_INCHES = 0.19  # of the plot, for each variant of each stream
 CELL = 60  # characters of a value of a key
 
 
-def results_table(results: Sequence[Result], variants: Sequence[Variant], *, with_top5: bool) -> Table:
+def results_table(results: Sequence[StreamResult], variants: Sequence[Variant], *, with_top5: bool) -> Table:
     """A row for each stream and variant, in percent and points."""
     heads = ["stream", "variant", "runs", "top-1, %", "sd of seeds", "sd of splits", "95 % interval"]
     heads += [*(["top-5, %"] if with_top5 else []), "videos"]
@@ -42,7 +42,7 @@ def keys_table(variants: Sequence[Variant]) -> Table | None:
     return Table(heads=["differs", *(variant.name for variant in variants)], rows=rows, words=1 + len(variants))
 
 
-def numbers_table(results: Sequence[Result], variants: Sequence[Variant], splits: Sequence[str]) -> Table:
+def numbers_table(results: Sequence[StreamResult], variants: Sequence[Variant], splits: Sequence[str]) -> Table:
     """A row for each run, split and stream, for other programs: accuracies are fractions."""
     by_name = {variant.name: variant for variant in variants}
     rows = [
@@ -62,7 +62,7 @@ def numbers_table(results: Sequence[Result], variants: Sequence[Variant], splits
     return Table(heads=["stream", "variant", "run", "seed", "split", "top1", "videos"], rows=rows, words=5)
 
 
-def p_values(result: Result) -> str:
+def p_values(result: StreamResult) -> str:
     """The p-value of each pair of runs; of more than three their range."""
     values = [pair.p_value for _, pair in result.against]
     if len(values) <= 3:
@@ -71,7 +71,7 @@ def p_values(result: Result) -> str:
     return f"{least} to {most} ({len(values)})" if least != most else f"{least} ({len(values)})"
 
 
-def plot_results(results: Sequence[Result], variants: Sequence[Variant], out: Path) -> None:
+def plot_results(results: Sequence[StreamResult], variants: Sequence[Variant], out: Path) -> None:
     """Top-1 of each stream: a mark and its 95 % interval for each variant, and small marks for its runs.
 
     out: its suffix says the format, such as .pdf. Raises: OSError.
@@ -103,7 +103,7 @@ def plot_results(results: Sequence[Result], variants: Sequence[Variant], out: Pa
         plt.close(figure)
 
 
-def _places(results: Sequence[Result]) -> dict[tuple[str, str], float]:
+def _places(results: Sequence[StreamResult]) -> dict[tuple[str, str], float]:
     """The heights of the marks: one line each, and a free line between streams."""
     places, y, before = {}, 0.0, results[0].stream
     for one in results:
@@ -113,7 +113,7 @@ def _places(results: Sequence[Result]) -> dict[tuple[str, str], float]:
     return places
 
 
-def _dots(results: Sequence[Result]) -> str:
+def _dots(results: Sequence[StreamResult]) -> str:
     return "; dots: runs" if any(len(one.top1) > 1 for one in results) else ""
 
 

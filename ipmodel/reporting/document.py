@@ -13,7 +13,7 @@ TEMPLATE = "report.html"  # beside this module
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class ReportPart:
     """A table or a figure with its title."""
 
     title: str
@@ -22,13 +22,13 @@ class Part:
     svg: bytes = b""
 
 
-def as_html(title: str, parts: Sequence[Part]) -> str:
+def as_html(title: str, parts: Sequence[ReportPart]) -> str:
     """The page; figures are inside it."""
     page = (resources.files("ipmodel.reporting") / TEMPLATE).read_text("utf-8")
     return page.replace("<!--TITLE-->", _shown(title)).replace("<!--PARTS-->", "\n".join(map(_part, parts)))
 
 
-def as_markdown(title: str, parts: Sequence[Part]) -> str:
+def as_markdown(title: str, parts: Sequence[ReportPart]) -> str:
     """The tables, and where the figures are."""
     blocks = [f"# {in_markdown(title)}\n"]
     for part in parts:
@@ -42,7 +42,7 @@ def as_markdown(title: str, parts: Sequence[Part]) -> str:
     return "\n".join(blocks)
 
 
-def _part(part: Part) -> str:
+def _part(part: ReportPart) -> str:
     note = f"<p>{_shown(part.note)}</p>" if part.note else ""
     table = "" if part.table is None else f'<div class="wide">{_table(part.table)}</div>'
     data = base64.b64encode(part.svg).decode()

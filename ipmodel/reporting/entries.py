@@ -7,7 +7,7 @@ from typing import Literal
 
 import pipelines
 from ipmodel.data.modality import architecture_of
-from ipmodel.evaluation.compare import Result, Variant, results_of, variants_of
+from ipmodel.evaluation.compare import StreamResult, Variant, results_of, variants_of
 from ipmodel.evaluation.tested import TestedRun, on_common_splits
 from ipmodel.networks.cost import multiply_adds
 from ipmodel.networks.resnet import Architecture
@@ -29,7 +29,7 @@ class Entry:
     recipe: TrainRecipe
     name: str
     phases: tuple[str, ...]  # of the streams that take part
-    result: Result
+    result: StreamResult
 
     @property
     def roles(self) -> dict[Role, Phase]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ipmodel.evaluation.tables import Table
 from ipmodel.evaluation.tested import TestedRun
-from ipmodel.reporting.document import Part
+from ipmodel.reporting.document import ReportPart
 from ipmodel.reporting.entries import dataset_of, entries_of
 from ipmodel.reporting.gains import Gain, check, closeness_table, gains_of
 from ipmodel.reporting.paper_tables import all_tables
@@ -19,28 +19,30 @@ def title_of(runs: Sequence[TestedRun]) -> str:
     return f"Beside the paper: {len(runs)} run{'s' if len(runs) != 1 else ''} on {datasets}"
 
 
-def parts_of(runs: Sequence[TestedRun], benches: Sequence[Bench]) -> list[Part]:
+def parts_of(runs: Sequence[TestedRun], benches: Sequence[Bench]) -> list[ReportPart]:
     """All parts, in the order of the report. Raises: ModelError if runs have nothing to report."""
     entries = entries_of(runs)
     check(entries)
-    parts = [Part(title=one.title, note=one.note, table=one.table) for one in all_tables(entries, benches)]
+    parts = [ReportPart(title=one.title, note=one.note, table=one.table) for one in all_tables(entries, benches)]
     speeds = speeds_of(entries, benches)
     hollow = "Hollow: the paper's. Filled: ours, with 95 % intervals"
     timed = "." if speeds else "; none, because no bench was given."
-    parts.append(Part(title="Figure 4: accuracy against speed", note=hollow + timed, svg=figure4(entries, speeds)))
+    parts.append(
+        ReportPart(title="Figure 4: accuracy against speed", note=hollow + timed, svg=figure4(entries, speeds))
+    )
     note = f"{hollow}. IP TSN by depth of I, segments*crops. The paper's multiply-adds are those of its networks here."
-    parts.append(Part(title="Figure 5: accuracy against multiply-adds", note=note, svg=figure5(entries)))
+    parts.append(ReportPart(title="Figure 5: accuracy against multiply-adds", note=note, svg=figure5(entries)))
     by_class = "Gains of distillation by class"
     gains = gains_of(entries)
     for gain in gains:
-        parts.append(Part(title=f"{by_class}: {_where(gain)}", note=_words(gain), svg=plot_gain(gain)))
+        parts.append(ReportPart(title=f"{by_class}: {_where(gain)}", note=_words(gain), svg=plot_gain(gain)))
     if not gains:
-        parts.append(Part(title=by_class, note="not run: no run has P with and without its teacher"))
+        parts.append(ReportPart(title=by_class, note="not run: no run has P with and without its teacher"))
     table = closeness_table(entries)
     if table.rows:
         note = "The distance is that of training: the mean L1 between average-pooled features of P and its teacher."
-        parts.append(Part(title="How near P comes to its teacher", note=note, table=table))
-    parts.append(Part(title="The runs", table=_runs_table(runs)))
+        parts.append(ReportPart(title="How near P comes to its teacher", note=note, table=table))
+    parts.append(ReportPart(title="The runs", table=_runs_table(runs)))
     return parts
 
 
