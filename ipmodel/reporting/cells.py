@@ -22,6 +22,7 @@ class PaperTable:
 
 
 def are(*roles: Role) -> Fits:
+    """Fits what consists of exactly these roles."""
     return lambda own: set(own) == set(roles)
 
 
@@ -37,10 +38,12 @@ def cell(entries: Sequence[Entry], dataset: str, fits: Fits) -> str:
 
 
 def ours(datasets: Sequence[str]) -> list[str]:
+    """The heads of our columns: one for each dataset of the runs."""
     return [f"ours, {dataset}" for dataset in datasets] or ["ours"]
 
 
 def cells(entries: Sequence[Entry], datasets: Sequence[str], fits: Fits | None) -> list[str]:
+    """Our cells of a row. fits: None for a row that no run can fill."""
     if fits is None:
         return ["-"] * max(len(datasets), 1)
     return [cell(entries, dataset, fits) for dataset in datasets] or [NOT_RUN]

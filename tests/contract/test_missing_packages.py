@@ -171,6 +171,7 @@ VERBS = {
         "train --shards=nowhere/set --out=nowhere/run",
         "eval nowhere/run",
         "compare nowhere/run",
+        "report nowhere/run --out=nowhere/report.html",
         "predict nowhere/run clip.avi",
         "package nowhere/run --out=nowhere/model",
         "info",
