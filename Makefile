@@ -92,7 +92,7 @@ $(VENV)/installed: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/installed-test: pyproject.toml | $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[build,train,test,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[build,train,export,test,dev]'
 	@touch $@
 
 clean:
