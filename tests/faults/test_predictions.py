@@ -129,6 +129,16 @@ def test_spans_of_no_length_are_refused(trained: Path, tmp_path: Path, every_s: 
     assert "Traceback" not in done.stderr
 
 
+def test_a_fifo_in_place_of_a_video_fails_at_once(trained: Path, tmp_path: Path) -> None:
+    good, fifo = source_files(ShardSet(trained / "set"), tmp_path / "sources")[0], tmp_path / "fifo.avi"
+    os.mkfifo(fifo)
+    done = ipmodel("predict", trained / "run", fifo, good, "--json", "--video-timeout-s=20")
+    assert done.returncode == 3, done.stderr
+    failed, predicted = map(json.loads, done.stdout.splitlines())
+    assert failed["error"]["code"] == "unreadable" and "is a FIFO, not a regular file" in failed["error"]["reason"]
+    assert predicted["video"] == str(good)
+
+
 def test_an_ffmpeg_that_hangs_costs_its_video_only(trained: Path, tmp_path: Path) -> None:
     good, bad = source_files(ShardSet(trained / "set"), tmp_path / "sources")[:2]
     hangs = wrapped_ffmpeg(tmp_path, first="sleep 3600", of=bad.name)
