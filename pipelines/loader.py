@@ -131,7 +131,10 @@ def _value(expected: Any, value: Any, *, where: str, path: str) -> Any:
         item = get_args(expected)[0]
         return tuple(_value(item, entry, where=where, path=f"{path}[{n}]") for n, entry in enumerate(value))
     if expected is float and type(value) is int:
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise RecipeError(f"{where}: {path} must be {_spell(expected)}, and is too large") from None
     if isinstance(value, float) and not math.isfinite(value):
         raise RecipeError(f"{where}: {path} must be {_spell(expected)}, got {value}")
     if isinstance(expected, UnionType):  # "int | None": TOML has no null, so absence is None

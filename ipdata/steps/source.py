@@ -11,6 +11,7 @@ from ipdata.faults import THIS_MACHINE
 from ipdata.video.stored import Stored
 from ipdata.video.synthesis import Synthesis
 from shards.canonical import sha256_file
+from shards.regular import open_regular
 
 Source = Path | Synthesis | Stored
 # With these errors, the path of a source leads to no file that this user may read. Others may pass, as of a disk.
@@ -115,10 +116,11 @@ class Opened:
 def _state(path: Path) -> tuple[int, ...]:
     """Size in bytes, inode, and the times of the last change of content (mtime) and of inode (ctime), in ns.
 
-    Raises: UnreadableError if the file cannot be opened; BuildError if that is this machine's fault.
+    Raises: UnreadableError if the file cannot be opened, or is a FIFO or a device; BuildError if that is this
+        machine's fault.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             found = os.fstat(file.fileno())
     except OSError as error:
         raise _unreadable(error) from None

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipmodel.errors import ModelError
+from shards.regular import open_regular
 
 F64 = NDArray[np.float64]
 MAX_WEIGHT = 1e6
@@ -78,7 +79,7 @@ class ScoreTable:
 def load_scores(path: Path) -> ScoreTable:
     """Reads any .npz file with `scores` (N, K), `labels` (N,), and `names` or `keys` (N,). Raises: ModelError."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open_regular(path) as regular, np.load(regular, allow_pickle=False) as file:
             found = {name: np.atleast_1d(file[name]) for name in file.files}
     except TypeError:  # an .npy
         raise ModelError(f"{path} is no score file (.npz): it holds a single array") from None

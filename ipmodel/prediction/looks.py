@@ -13,6 +13,7 @@ from shards.columns import COLUMNS
 from shards.schema import NO_TIMESTAMP, Sample
 
 FRAME_RATE = Fraction(25)  # of bitstreams without a container, which state none
+LEAST_SPAN_S = 0.001
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,26 +38,31 @@ class Span:
 def spans_of(sample: Sample, every_s: float | None) -> list[Span]:
     """The whole video, or its spans of `every_s` seconds. A rest shorter than half a span belongs to the last one.
 
-    A span without a frame, as where a video's frame rate varies, is left out.
+    A span without a frame, as where a video's frame rate varies, is left out. Damaged timestamps can leave gaps of
+    years, so the time and memory that this takes depend on the number of frames, not of spans.
     """
     times_s = frame_times_s(sample)
     end_s = times_s[-1] + _interval_s(times_s, sample)
     if every_s is None:
         return [Span(first=0, stop=sample.frames, start_s=0.0, stop_s=end_s)]
-    count = max(int(end_s / every_s + 0.5), 1)
-    first_frames, number = [0], 0
-    for place in range(1, count):
-        while number < sample.frames and times_s[number] < place * every_s:
-            number += 1
-        first_frames.append(number)
-    edges = list(pairwise([*first_frames, sample.frames]))
-    starts_s = [place * every_s for place in range(count)]
-    stops_s = [*starts_s[1:], end_s]
+    last = max(int(end_s / every_s + 0.5), 1) - 1
+    places = [min(_place(time_s, every_s), last) for time_s in times_s]
+    firsts = [number for number in range(sample.frames) if number == 0 or places[number] != places[number - 1]]
     return [
-        Span(first=first, stop=stop, start_s=start_s, stop_s=stop_s)
-        for (first, stop), start_s, stop_s in zip(edges, starts_s, stops_s, strict=True)
-        if stop > first
+        Span(
+            first=first,
+            stop=stop,
+            start_s=places[first] * every_s,
+            stop_s=end_s if places[first] == last else (places[first] + 1) * every_s,
+        )
+        for first, stop in pairwise([*firsts, sample.frames])
     ]
+
+
+def _place(time_s: float, every_s: float) -> int:
+    """The number of the span that a time lies in. The quotient may be rounded up or down at an edge."""
+    place = int(time_s / every_s)
+    return place - (place * every_s > time_s) + ((place + 1) * every_s <= time_s)
 
 
 def frame_times_s(sample: Sample) -> list[float]:

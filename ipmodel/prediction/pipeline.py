@@ -1,5 +1,6 @@
 """From the frames of videos to predictions: clips are cut in threads, and the networks see them in batches."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -7,9 +8,10 @@ from functools import partial
 from typing import TypeVar
 
 from ipmodel.data.batch import Clip
+from ipmodel.errors import ModelError
 from ipmodel.prediction.answers import Prediction, Unpredicted
 from ipmodel.prediction.inflight import in_flight
-from ipmodel.prediction.looks import Span, numbers_of, spans_of
+from ipmodel.prediction.looks import LEAST_SPAN_S, Span, numbers_of, spans_of
 from ipmodel.prediction.scores import Encoded, Scored, Scorer, clips_of
 from ipmodel.prediction.streams import Streams
 from shards.schema import Sample
@@ -59,8 +61,10 @@ def predictions(
 
     read: gives the frames of a video. name_of: how answers call it. at_end: as for `in_flight`.
 
-    Raises: what `read` raises; ModelError.
+    Raises: what `read` raises; ModelError, also if spans are too short.
     """
+    if every_s is not None and not LEAST_SPAN_S <= every_s < math.inf:
+        raise ModelError(f"spans must be {LEAST_SPAN_S:g} s or longer, and finite, got {every_s:g}")
     scorer, waiting = Scorer(model), deque[tuple[int, Cut | Unpredicted, Scored]]()
     cut = partial(_cuts, model, read, every_s)
     for number, part in in_flight(jobs, cut, threads=threads, at_end=at_end):

@@ -17,6 +17,7 @@ from ipmodel.runs.description import Description
 from ipmodel.runs.network_file import parse_network_file, read_network_file
 from ipmodel.runs.record import RUN, read_record
 from shards.canonical import sha256_bytes
+from shards.regular import open_regular
 from shards.store.fetch import fetch_whole
 from shards.store.remote import cached_file
 from shards.store.sources import source_of
@@ -65,7 +66,8 @@ def _directory(path: Path, streams: Sequence[str] | None, device: str | torch.de
     for name in chosen_streams(index.streams, index.fusions, streams, where=str(path)):
         file = path / file_of(name)
         try:
-            data = file.read_bytes()
+            with open_regular(file) as opened_file:
+                data = opened_file.readall()
         except OSError as error:
             raise ModelError(f"{file}: cannot be read ({error.strerror}); copy the whole directory again") from None
         networks[name] = _checked(data, name, index, where=str(file))

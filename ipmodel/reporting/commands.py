@@ -3,14 +3,50 @@
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import click
+from msgspec import Meta, Struct, field
 
 from ipmodel.errors import ModelError
+from shards.errors import ShardError
+from shards.records import parse
 from shards.terminal import say_done
 
 FILE = click.Path(path_type=Path, dir_okay=False)
+Seconds = Annotated[float, Meta(gt=0, lt=1e9)]
+
+
+class _Batches(Struct):
+    """Seconds by the number of clips in a batch; the report needs those of one clip."""
+
+    one: Seconds = field(name="1")
+
+
+class _Network(Struct):
+    modality: str
+    depth: int
+    frames: int
+    size_px: int
+    multiply_adds: Annotated[float, Meta(ge=0, lt=1e30)]
+    seconds: Annotated[dict[str, _Batches], Meta(min_length=1)]
+
+
+class _Preprocessing(Struct):
+    columns: dict[str, Seconds]
+    video: dict[str, Seconds] = field(default_factory=dict)
+
+
+class _Machine(Struct):
+    device: str
+
+
+class _Bench(Struct):
+    """The part of a bench that the report needs."""
+
+    machine: _Machine
+    networks: dict[str, _Network]
+    preprocessing_s: _Preprocessing
 
 
 @click.command()
@@ -41,11 +77,10 @@ def report(directories: tuple[Path, ...], out: Path, markdown: Path | None, benc
 
 def _bench_of(path: Path) -> dict[str, Any]:
     """Raises: ModelError if the file is not what a bench wrote."""
+    data = path.read_bytes()
     try:
-        value = json.loads(path.read_text())
-        if not {"machine", "networks", "preprocessing_s"} <= value.keys():
-            raise ValueError("it lacks machine, networks or preprocessing_s")
-    except (ValueError, AttributeError, RecursionError) as error:
+        parse(data, _Bench, where="its JSON")
+        found: dict[str, Any] = json.loads(data)
+    except (ShardError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} is not what `ipmodel bench --out` wrote: {error}") from None
-    found: dict[str, Any] = value
     return found

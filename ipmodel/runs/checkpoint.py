@@ -28,6 +28,7 @@ from ipmodel.runs.description import Description
 from ipmodel.runs.network_file import described
 from shards.atomic import publish, sync_directory, write_synced
 from shards.canonical import sha256_bytes, sha256_file
+from shards.regular import open_regular
 
 KEPT = 2  # checkpoints
 WEIGHTS, STATE, DIGESTS = "weights.safetensors", "state.pt", "sha256.json"  # in a checkpoint
@@ -135,7 +136,8 @@ def _check_hash(path: Path) -> None:
     """Raises: ModelError if a network does not have the hash that was published with it; OSError."""
     beside = hash_file(path)
     try:
-        stated = beside.read_text("ascii", "replace").split()
+        with open_regular(beside) as file:
+            stated = file.readall().decode("ascii", "replace").split()
     except FileNotFoundError:
         _warn_without_hash(path)
         return

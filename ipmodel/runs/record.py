@@ -5,6 +5,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 import pipelines
 from ipmodel.errors import ModelError
 from ipmodel.recipe import Phase, TrainRecipe
@@ -63,6 +65,8 @@ def checked_record(begun: Any, path: Path) -> Record:
     try:
         recipe = pipelines.from_table(TrainRecipe, begun["recipe"], where=str(path))
         missing = {"shards", "manifest_sha256", "classes", "imagenet"} - begun.keys()
+        for key, kind in (("manifest_sha256", str), ("classes", list[str]), ("imagenet", dict[str, str])):
+            msgspec.convert(begun.get(key, kind()), kind)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{path} is not the record of a run ({error}); use another --out") from None
     if missing:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from amounts import SEED
 from moving import task_of
 
 from ipdata.executors.isolated import run_step_in_child
@@ -151,7 +152,7 @@ def test_a_damaged_file_costs_only_itself(pieces: Path, tmp_path: Path, piece: s
     problems = []
     for number in range(MUTANTS):
         source = tmp_path / f"{number}{suffix}"
-        random = np.random.default_rng([number, *piece.encode()])
+        random = np.random.default_rng([*filter(None, [SEED]), number, *piece.encode()])
         source.write_bytes(mutant(sound, random) if number else sound)
         task = work_on(source)
         outcome = run_step_in_child(task, task.steps[0], None, LIMIT_S)

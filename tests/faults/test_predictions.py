@@ -24,6 +24,7 @@ from ipdata.executors.isolated import Child, end_child, parts_in_child
 from ipdata.extraction import _parts_of
 from ipdata.steps.chosen import Frames
 from ipdata.steps.extract import Failed
+from ipdata.video.transcode import executable
 from ipmodel.prediction.looks import Look, choices_of
 from shards import ShardSet
 
@@ -106,6 +107,36 @@ def test_memory_is_that_of_a_span_however_long_the_video_is(tmp_path: Path) -> N
     assert bytes_given[2] > 9 * bytes_given[1] > 9 * WIDTH * HEIGHT
     grown_bytes = peaks_bytes[2] - peaks_bytes[1]
     assert grown_bytes < (bytes_given[2] - bytes_given[1]) / 4, (peaks_bytes, bytes_given)
+
+
+def test_a_gap_in_the_timestamps_makes_no_spans(trained: Path, tmp_path: Path) -> None:
+    gap = tmp_path / "gap.mkv"
+    years = "setpts=if(gt(N\\,5)\\,N+10000000000\\,N)"  # 12 years of 25 frames a second, after 6 frames
+    source = ["-f", "lavfi", "-i", "testsrc=s=64x48:r=25"]
+    written = ["-frames:v", "12", "-vf", years, "-fps_mode", "passthrough", "-c:v", "mjpeg", gap]
+    subprocess.run([executable(), "-v", "error", *source, *written], check=True, timeout=60)
+    done = ipmodel("predict", trained / "run", gap, "--every=1", "--json", "--video-timeout-s=30")
+    assert done.returncode == 0, done.stderr
+    starts_s = [json.loads(line)["start_s"] for line in done.stdout.splitlines()]
+    assert len(starts_s) == 2 and starts_s[0] == 0 and starts_s[1] > 10 * 365 * 86400
+
+
+@pytest.mark.parametrize("every_s", ["nan", "inf", "1e-320"])
+def test_spans_of_no_length_are_refused(trained: Path, tmp_path: Path, every_s: str) -> None:
+    video = source_files(ShardSet(trained / "set"), tmp_path / "sources")[0]
+    done = ipmodel("predict", trained / "run", video, f"--every={every_s}")
+    assert done.returncode == 1 and "spans must be 0.001 s or longer, and finite" in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_fifo_in_place_of_a_video_fails_at_once(trained: Path, tmp_path: Path) -> None:
+    good, fifo = source_files(ShardSet(trained / "set"), tmp_path / "sources")[0], tmp_path / "fifo.avi"
+    os.mkfifo(fifo)
+    done = ipmodel("predict", trained / "run", fifo, good, "--json", "--video-timeout-s=20")
+    assert done.returncode == 3, done.stderr
+    failed, predicted = map(json.loads, done.stdout.splitlines())
+    assert failed["error"]["code"] == "unreadable" and "is a FIFO, not a regular file" in failed["error"]["reason"]
+    assert predicted["video"] == str(good)
 
 
 def test_an_ffmpeg_that_hangs_costs_its_video_only(trained: Path, tmp_path: Path) -> None:

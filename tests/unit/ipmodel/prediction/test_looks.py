@@ -88,6 +88,13 @@ def test_spans_go_by_the_times_of_the_source() -> None:
     assert [(span.first, span.stop, span.start_s) for span in spans_of(gap, 1.0)] == [(0, 2, 0.0), (2, 4, 5.0)]
 
 
+def test_a_gap_of_years_makes_no_more_spans_than_frames() -> None:
+    video = sample(4, source_pts=[0, 1, 10**14, 10**14 + 1])
+    first, second = spans_of(video, 1.0)
+    assert (first.first, first.stop, first.start_s, first.stop_s) == (0, 2, 0.0, 1.0)
+    assert (second.first, second.stop, second.start_s, second.stop_s) == (2, 4, 4e12, 4e12 + 1)
+
+
 @pytest.mark.parametrize("pts", [[NO_TIMESTAMP] * 4, [3, 2, 1, 0], [0, 0, 0, 0]])
 def test_without_timestamps_that_rise_the_frame_rate_counts(pts: list[int]) -> None:
     assert frame_times_s(sample(4, source_pts=pts, source_frame_rate="2/1")) == [0.0, 0.5, 1.0, 1.5]

@@ -184,6 +184,26 @@ def test_the_command_writes_one_file_that_needs_no_network(tmp_path: Path) -> No
     assert shown.stdout.count("<section>") == page.count("<section>")
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"machine": {}}, "device"),
+        ({"networks": {"i": 1}}, "networks"),
+        ({"networks": {"i": network("i", 0.0)}}, "seconds"),
+        ({"networks": {"i": {**network("i", 0.01), "seconds": {}}}}, "seconds"),
+        ({"networks": {"i": {**network("i", 0.01), "seconds": {"plain": {"2": 1.0}}}}}, "`1`"),
+        ({"preprocessing_s": {"video": {}}}, "columns"),
+        ({"preprocessing_s": {"columns": {"i": [], "p": 1}}}, "preprocessing_s"),
+    ],
+)
+def test_a_bench_of_other_types_is_one_line(tmp_path: Path, changes: dict, said: str) -> None:
+    (tmp_path / "bench.json").write_text(json.dumps(BENCH | changes))
+    done = report(make_run(tmp_path / "run"), f"--out={tmp_path}/r.html", f"--bench={tmp_path}/bench.json")
+    assert done.exit_code == 1 and isinstance(done.exception, SystemExit)
+    assert f"{tmp_path}/bench.json is not what `ipmodel bench --out` wrote: its JSON: " in done.stderr
+    assert said in done.stderr
+
+
 def test_what_cannot_be_reported_is_one_line(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     (tmp_path / "bench.json").write_text("[]")
