@@ -151,7 +151,7 @@ def _count(container: Any, limit_frames: int | None, keep: int) -> SourceFacts:
     kept: deque[Any] = deque(maxlen=keep)
     damaged = discarded = 0
     with _errors_logged() as logged:
-        for packet in container.demux(stream):
+        for packet in _packets(container, stream):
             discarded += packet.is_discard  # before the start that an edit list names: decoded, never shown
             try:
                 frames = packet.decode()
@@ -178,6 +178,16 @@ def _count(container: Any, limit_frames: int | None, keep: int) -> SourceFacts:
         checksum_rows=rows_of(turned=shown[0].turned),
         turned=shown[0].turned,
     )
+
+
+def _packets(container: Any, stream: Any) -> Iterator[Any]:
+    """The packets of a stream. PyAV fails at a packet of a stream that appears later in the file; it is passed over."""
+    while True:
+        try:
+            yield from container.demux(stream)
+            return
+        except IndexError:  # the packet has been read, so the next one follows
+            continue
 
 
 @dataclass(frozen=True)

@@ -145,6 +145,11 @@ def wrong(source: Path, extracted: Extracted, threads: int) -> str:
     return f"picture {off.argmax()} is off by {off.max():.0f} grey levels" if off.max() > NEAR else ""
 
 
+def repeats_itself(source: Path) -> bool:
+    """Whether the independent decoder, on one thread, gives the same pictures each time."""
+    return len({pictures_of(source, threads=1).tobytes() for _ in range(TRIES)}) == 1
+
+
 @pytest.mark.parametrize("piece", PIECES)
 def test_a_damaged_file_costs_only_itself(pieces: Path, tmp_path: Path, piece: str) -> None:
     sound, suffix = (pieces / piece).read_bytes(), Path(piece).suffix
@@ -165,6 +170,8 @@ def test_a_damaged_file_costs_only_itself(pieces: Path, tmp_path: Path, piece: s
             while found[-1] and len(found) < TRIES:
                 found.append(wrong(source, outcome, threads=1))
             damaged = outcome.sample.source_frames_damaged
+            if found[-1] and damaged and not repeats_itself(source):
+                found.append("")  # the decoder shows leftovers of memory, so no picture decides; the damage is counted
             seen["not always the same" if len(found) > 1 else "damage counted" if damaged else "built"] += 1
             if found[-1]:
                 problems.append(f"{number}: {found[-1]}, {damaged} damaged")

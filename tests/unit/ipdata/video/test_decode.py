@@ -128,3 +128,9 @@ def test_decoded_pictures_leave_memory_without_the_garbage_collector(tmp_path: P
         gc.enable()
     assert len(found) == 30 and sum(mv is not None for mv in found) == 27
     assert left == []
+
+
+def test_a_packet_of_a_stream_that_appears_later_is_passed_over() -> None:
+    """A damaged transport stream of twelve frames, in which PyAV's list of streams ends before a packet's stream."""
+    facts = source_facts(Path(__file__).with_name("late_stream.ts"))
+    assert facts.frames == 10 and facts.damaged > 0
