@@ -1,4 +1,4 @@
-"""The command line: `ipmodel train`, `eval`, `compare`, `report`, `predict`, `package`, `fuse`, `info`.
+"""The command line: `ipmodel train`, `eval`, `compare`, `report`, `fuse`, `info`, and the commands of `commands.py`.
 
 Exit status: 0 done; 1 refused, with nothing lost; 2 wrong usage; 3 predicted, but some videos failed; 75 stopped by
 SIGTERM, with the state saved; 130 interrupted. After 75 and 130, run the same command again to continue. torchrun
@@ -30,7 +30,9 @@ from shards.terminal import CommandGroup, end_bar, say, say_done, sigterm_noted
     goes_on={
         "train": "run the same command again to continue from the last checkpoint",
         "eval": "run the same command again; it scores all videos anew",
-        **dict.fromkeys(("fuse", "compare", "report", "predict", "package"), "run the same command again"),
+        **dict.fromkeys(
+            ("fuse", "compare", "report", "predict", "package", "export", "bench"), "run the same command again"
+        ),
     },
 )
 def main() -> None:

@@ -96,6 +96,8 @@ def _paths(videos: tuple[str, ...]) -> Iterator[str]:
     from ipmodel.predict import videos_below
 
     for video in videos:
+        if not video:
+            raise ModelError("a VIDEO is an empty text; name a file, a directory, or - for a list")
         if video == FROM_STDIN:
             yield from (line for line in (line.rstrip("\r\n") for line in sys.stdin) if line)
         elif Path(video).is_dir():

@@ -84,6 +84,11 @@ def _split_by_share(entries: dict[str, Entry], folder: Folder) -> dict[str, Entr
         if all(room[class_name] >= count for class_name, count in wanted.items()):
             tests.update(groups[group])
             room = {class_name: left - wanted[class_name] for class_name, left in room.items()}
+    if not tests and folder.test_share and len(groups) < len(entries):
+        cure = "make folder.test_share larger, or name splits in the CSV"
+        raise BuildError(
+            f"folder: no group is small enough to go to test with {folder.test_share} of each class; {cure}"
+        )
     return {
         name: replace(entry, subsets={"split1": "test" if name in tests else "train"})
         for name, entry in entries.items()
@@ -99,7 +104,7 @@ def _read_entries(path: Path) -> dict[str, Entry]:
     header, rows = read_csv(path)
     grouped = header[2:3] == ["group"]
     splits = header[3 if grouped else 2 :]
-    if header[:2] != ["path", "label"] or not all(splits) or len(set(splits)) != len(splits):
+    if header[:2] != ["path", "label"] or not all(splits) or len(set(splits)) != len(splits) or "group" in splits:
         wanted = "expected the header path,label,split1,split2... or path,label,group,split1..."
         raise bad_line(path, 1, f"{wanted}, got {quoted(','.join(header))}")
     entries: dict[str, Entry] = {}

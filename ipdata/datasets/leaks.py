@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -24,29 +23,34 @@ class Leak:
 
 
 def leaks_of(videos: Iterable[Video]) -> list[Leak]:
-    """All such pairs, in order of the test video's name. Reads only files of equal size; files it cannot read are left.
+    """For each such test video the first one that is trained on, in order of the test video's name.
 
-    Extraction reports those.
+    Reads only files of equal size. Empty files and those that cannot be read are left out: extraction reports them.
     """
     leaks = [leak for equal in _equal_videos(videos) for leak in _between_subsets(equal)]
     return sorted(leaks, key=lambda leak: (leak.test, leak.train))
 
 
 def _between_subsets(videos: list[Video]) -> Iterator[Leak]:
-    for train, test in product(videos, videos):
-        splits = [s for s in train.subsets if (train.subsets[s], test.subsets.get(s)) == ("train", "test")]
-        if splits:
-            yield Leak(train.name, test.name, tuple(splits))
+    trained: dict[str, str] = {}  # split -> the first of these videos that it trains on
+    for video in videos:
+        for split, subset in video.subsets.items():
+            if subset == "train":
+                trained.setdefault(split, video.name)
+    for video in videos:
+        tested = [split for split, subset in video.subsets.items() if subset == "test" and split in trained]
+        for name in dict.fromkeys(trained[split] for split in tested):
+            yield Leak(name, video.name, tuple(split for split in tested if trained[split] == name))
 
 
 def _equal_videos(videos: Iterable[Video]) -> Iterator[list[Video]]:
     """The lists of at least two videos whose files have equal bytes."""
-    for alike in _by(videos, lambda path: path.stat().st_size):
+    for alike in _by(videos, lambda path: path.stat().st_size or None):
         yield from _by(alike, sha256_file)
 
 
 def _by(videos: Iterable[Video], value_of: Callable[[Path], Any]) -> Iterator[list[Video]]:
-    """The lists of at least two videos that share a value, leaving out those for which it cannot be had."""
+    """The lists of at least two videos that share a value, leaving out those that have none or cannot be read."""
     found: dict[Any, list[Video]] = defaultdict(list)
     for video in videos:
         if isinstance(video.source, Path):
@@ -54,4 +58,4 @@ def _by(videos: Iterable[Video], value_of: Callable[[Path], Any]) -> Iterator[li
                 found[value_of(video.source)].append(video)
             except OSError:
                 continue
-    return (alike for alike in found.values() if len(alike) > 1)
+    return (alike for value, alike in found.items() if value is not None and len(alike) > 1)

@@ -53,6 +53,7 @@ class SourceFacts:
     pts: list[int]  # of each decoded frame, in time_base; NO_TIMESTAMP if it has none
     damaged: int  # packets that do not decode, frames with concealed damage, packets with which errors were logged
     checksums: list[Checksum | None]  # of each decoded frame; None if ffmpeg's cannot be compared with it
+    own_checksums: list[Checksum | None]  # of each decoded frame, also of those: for another decode of this kind
     checksum_rows: int  # each so many rows are in the checksums
     turned: bool  # the container asks to turn or to mirror the pictures, and ffmpeg does that first
 
@@ -69,7 +70,14 @@ class SourceFacts:
 
         Raises: VideoError if it gave other pictures, because nobody could make the sample again.
         """
-        if numbers := self.differing(checksums):
+        self._check_none(self.differing(checksums))
+
+    def check_repeats(self, again: "SourceFacts") -> None:
+        """Compare with another decode of this kind. Raises: VideoError as check_alike does."""
+        self._check_none(differing(self.own_checksums, again.own_checksums, turned=False))
+
+    def _check_none(self, numbers: Sequence[int]) -> None:
+        if numbers:
             what = f"{len(numbers)} of {self.frames} pictures, first picture {numbers[0]}, decode to other pixels"
             cure = "build from a copy that is decoded once for all: ffmpeg -i VIDEO -c:v ffv1 COPY.mkv"
             raise VideoError("source", "damaged", f"{what} in a second decode, as damaged data may; {cure}")
@@ -117,14 +125,17 @@ def libavcodec_version() -> str:
 
 
 def source_facts(path: Path, *, limit_frames: int | None = None) -> SourceFacts:
-    """Decode a source once, up to limit_frames, and count its frames. If it is damaged, decode it twice and compare.
+    """Decode a source once, up to limit_frames, and count its frames.
+
+    It is decoded twice and compared if it is damaged, or if its frames change in size or format: ffmpeg scales those to
+    the first one's size, so its checksums of them do not compare.
 
     Raises: VideoError if it is not a video, its codec is not supported, no frame decodes, or the frames are other
         pictures the second time.
     """
     facts = _decoded(path, limit_frames, keep=0)
-    if facts.damaged:
-        facts.check_alike(_decoded(path, limit_frames, keep=KEPT_FRAMES).checksums)
+    if facts.damaged or facts.checksums != facts.own_checksums:
+        facts.check_repeats(_decoded(path, limit_frames, keep=KEPT_FRAMES))
     return facts
 
 
@@ -174,7 +185,8 @@ def _count(container: Any, limit_frames: int | None, keep: int) -> SourceFacts:
         time_base=_fraction(stream.time_base),
         pts=[frame.pts for frame in shown],
         damaged=damaged,
-        checksums=[frame.checksum for frame in shown],
+        checksums=[frame.checksum if frame.comparable else None for frame in shown],
+        own_checksums=[frame.checksum for frame in shown],
         checksum_rows=rows_of(turned=shown[0].turned),
         turned=shown[0].turned,
     )
@@ -197,6 +209,7 @@ class _Shown:
     pts: int
     form: tuple[int, int, str, int]  # width and height in px, pixel format, rotation in degrees
     turned: bool
+    comparable: bool  # with ffmpeg's checksum
     checksum: Checksum | None
 
     @classmethod
@@ -206,7 +219,7 @@ class _Shown:
         form = (frame.width, frame.height, frame.format.name, frame.rotation)
         comparable = (first is None or form == first.form) and frame.rotation % 90 == 0
         pts = NO_TIMESTAMP if frame.pts is None else frame.pts
-        return cls(pts, form, turned, checksum_of(frame, rows_of(turned=turned)) if comparable else None)
+        return cls(pts, form, turned, comparable, checksum_of(frame, rows_of(turned=turned)))
 
 
 def _note(frames: list[Any], shown: list[_Shown], kept: deque[Any]) -> None:

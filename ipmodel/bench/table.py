@@ -3,15 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ipmodel import paper
+
 PAPER_DEVICE = "the paper's, TITAN RTX"
-# The paper's Table 1: ms for one video, and G multiply-adds. "all" is IP TSN, both streams.
-PAPER_MS = {
-    "preprocessing": {"i": 3.3, "p": 11.4, "all": 14.7},
-    "network": {"i": 43.1, "p": 8.5},
-}
-PAPER_TOTAL_MS = 66.3
-PAPER_PER_S = 15.1
-PAPER_COST = {"i": 185.6, "p": 33.9, "all": 219.5}
+METHODS = {"i": "I-stream", "p": "P-stream", "all": "IP TSN"}  # our streams in the paper's Table 1
+NETWORK_ROWS = {"i": "spatial stream, ms", "p": "temporal stream, ms"}
 WIDTH = 46
 
 
@@ -28,15 +24,16 @@ def _lines(measured: Mapping[str, Any]) -> Iterator[str]:
     yield _row("one video at a time", "here", PAPER_DEVICE)
     for source, by_stream in measured["preprocessing_s"].items():
         for stream, seconds in by_stream.items():
-            beside = PAPER_MS["preprocessing"].get(stream) if source == "video" and as_papers else None
-            yield _row(f"preprocessing from {source}, {_called(stream)}, ms", _ms(seconds), _figure(beside))
+            beside = _paper("preprocessing, ms", stream) if source == "video" and as_papers else ""
+            yield _row(f"preprocessing from {source}, {_called(stream)}, ms", _ms(seconds), beside)
     for stream, network in networks.items():
         for kind, seconds in network["seconds"].items():
-            beside = _paper(network, PAPER_MS["network"], stream) if kind == "plain" else None
-            yield _row(f"network {stream}, {kind}, ms", _ms(seconds["1"]), _figure(beside))
+            stated = kind == "plain" and _is_papers(network) and stream in NETWORK_ROWS
+            beside = _paper(NETWORK_ROWS[stream], stream) if stated else ""
+            yield _row(f"network {stream}, {kind}, ms", _ms(seconds["1"]), beside)
     total_s, both = total_of(measured), as_papers and set(networks) == {"i", "p"}
-    yield _row("all together, ms", _ms(total_s), _figure(PAPER_TOTAL_MS if both else None))
-    yield _row("videos/s", f"{1 / total_s:.1f}", _figure(PAPER_PER_S if both else None))
+    yield _row("all together, ms", _ms(total_s), _paper("total, ms", "all") if both else "")
+    yield _row("videos/s", f"{1 / total_s:.1f}", _paper("videos/s", "all") if both else "")
     yield _row("at best", "here")
     for stream, network in networks.items():
         kind, size, rate = best_of(network)
@@ -45,16 +42,26 @@ def _lines(measured: Mapping[str, Any]) -> Iterator[str]:
         yield _row(f"whole predictions from {source}, videos/s", f"{rate:.1f}")
     yield _row("multiply-adds of a video, G", "here", "the paper's")
     for stream, network in networks.items():
-        yield _row(f"network {stream}", _giga(network["multiply_adds"]), _figure(_paper(network, PAPER_COST, stream)))
+        beside = _paper("GFLOPs", stream) if _is_papers(network) else ""
+        yield _row(f"network {stream}", _giga(network["multiply_adds"]), beside)
     cost = sum(network["multiply_adds"] for network in networks.values())
-    yield _row("all together", _giga(cost), _figure(PAPER_COST["all"] if both else None))
+    yield _row("all together", _giga(cost), _paper("GFLOPs", "all") if both else "")
 
 
 def total_of(measured: Mapping[str, Any]) -> float:
-    """Seconds for one video, one step after the other: from its bitstream where that was measured, and the networks."""
-    preprocessing = measured["preprocessing_s"]
-    networks = [min(seconds["1"] for seconds in own["seconds"].values()) for own in measured["networks"].values()]
-    return float(preprocessing.get("video", preprocessing["columns"])["all"] + sum(networks))
+    """Seconds for one video, one step after the other: preprocessing, and the networks as they are fastest."""
+    return float(preprocessing_of(measured)["all"] + sum(map(single_s, measured["networks"].values())))
+
+
+def preprocessing_of(measured: Mapping[str, Any]) -> Mapping[str, float]:
+    """Stream, or "all" -> seconds: from the bitstream where that was measured, otherwise from columns."""
+    by_source: Mapping[str, Mapping[str, float]] = measured["preprocessing_s"]
+    return by_source.get("video", by_source["columns"])
+
+
+def single_s(network: Mapping[str, Any]) -> float:
+    """Seconds of a network for one clip, as it is fastest."""
+    return min(float(by_size["1"]) for by_size in network["seconds"].values())
 
 
 def best_of(network: Mapping[str, Any]) -> tuple[str, int, float]:
@@ -68,12 +75,13 @@ def best_of(network: Mapping[str, Any]) -> tuple[str, int, float]:
     return kind, size, rate
 
 
-def _paper(network: Mapping[str, Any], figures: Mapping[str, float], stream: str) -> float | None:
-    """The paper's figure, if this is the network that it measured."""
-    return figures.get(stream) if _is_papers(network) else None
+def _paper(row: str, stream: str) -> str:
+    """A figure of the paper's Table 1, if it has this stream."""
+    return f"{paper.table1(row, METHODS[stream]):g}" if stream in METHODS else ""
 
 
 def _is_papers(network: Mapping[str, Any]) -> bool:
+    """Whether the paper measured this network."""
     depth = {"i": 152, "mr": 18}.get(network["modality"])
     return (network["depth"], network["frames"], network["size_px"]) == (depth, 16, 224)
 
@@ -88,10 +96,6 @@ def _ms(seconds: float) -> str:
 
 def _giga(count: float) -> str:
     return f"{count / 1e9:.1f}"
-
-
-def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:g}"
 
 
 def _row(what: str, here: str, beside: str = "") -> str:

@@ -4,10 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from ipmodel.networks.resnet import STAGES, Architecture, ResNet
-
-# The paper's figures in G multiply-adds, for 16 frames of 224 px.
-PAPER_P = {"conv1": 86.0, "conv2": 50.0, "conv3": 33.9, "conv4": 35.0, "conv5": 29.0}
-PAPER_I = 185.6
+from ipmodel.paper import TABLE4, table1
 
 
 def info_table(*, frames: int, size_px: int, classes: int) -> str:
@@ -18,8 +15,9 @@ def info_table(*, frames: int, size_px: int, classes: int) -> str:
     ]
     networks.append(("teacher, ResNet-18", Architecture(depth=18, channels=2, last_2d_stage="conv3", input_norm=True)))
     networks += [(f"I, ResNet-{depth}", Architecture(depth=depth, channels=3)) for depth in (18, 34, 152)]
-    paper = {f"P, ResNet-18, 2D through {stage}": figure for stage, figure in PAPER_P.items()}
-    paper["I, ResNet-152"] = PAPER_I
+    paper = {f"P, ResNet-18, 2D through {stage}": float(cost) for stage, (_, cost) in TABLE4.items()}
+    paper["P, ResNet-18, 2D through conv3"] = table1("GFLOPs", "P-stream")  # with one digit more than in Table 4
+    paper["I, ResNet-152"] = table1("GFLOPs", "I-stream")
     stated = (frames, size_px) == (16, 224)
     lines = [f"{frames} frames of {size_px} px".ljust(32) + "parameters, M   multiply-adds, G   the paper's"]
     for name, architecture in networks:

@@ -7,6 +7,7 @@ from urllib.error import URLError
 import torch
 
 from ipmodel.errors import ModelError
+from shards.atomic import directory_locked
 from shards.canonical import sha256_file
 from shards.store.cache import cache_dir
 
@@ -78,7 +79,9 @@ def _fetched(path: Path) -> Path:
     url = f"{BASE_URL}/{path.name}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(url, str(path), hash_prefix=path.stem.partition("-")[2], progress=False)
+        with directory_locked(path.parent):  # of the ranks of a machine, one fetches
+            if not path.is_file():
+                torch.hub.download_url_to_file(url, str(path), hash_prefix=path.stem.partition("-")[2], progress=False)
     except (URLError, OSError, RuntimeError) as error:
         raise ModelError(f"cannot fetch {url} ({error}); put {path.name} into {path.parent}") from None
     return path

@@ -2,31 +2,24 @@
 
 from pathlib import Path
 
-from ipmodel.errors import ModelError
+from ipmodel.data.sampling import middle_positions
 from ipmodel.prediction.answers import Prediction, Unpredicted
 from ipmodel.prediction.pages import Answer, Entry, page_of
-from ipmodel.prediction.pictures import SHOWN, first_sheet, sheet_of, sheets_of, write_picture
+from ipmodel.prediction.pictures import SHOWN, first_sheet, sheet_of, sheets_of
 from ipmodel.prediction.pipeline import Found
 from ipmodel.prediction.shown import explained
 from ipmodel.prediction.streams import Streams
-from shards.arrays import U8
-from shards.atomic import write_published
-
-PAGE, PICTURES = "index.html", "pictures"
+from shards.sheet.page import PageDirectory
 
 
 class Page:
     """Collects predictions, and writes pictures as they come. `close` writes the page."""
 
     def __init__(self, directory: Path, model: Streams, *, explain: bool) -> None:
-        """Raises: ModelError if the directory holds something else; OSError."""
-        names = {path.name for path in directory.iterdir()} if directory.is_dir() else set()
-        if names and PAGE not in names and names != {PICTURES}:  # an interrupted command leaves the pictures
-            raise ModelError(f"{directory}: is not empty and has no {PAGE}; name a new directory for the page")
-        self._directory, self._model, self._explain = directory, model, explain
+        """Raises: ShardError if the directory holds something else; OSError."""
+        self._directory, self._model, self._explain = PageDirectory(directory), model, explain
         self._entries: dict[int, Entry] = {}
         self._kept: dict[int, bytes] = {}  # frame number -> I-frame, of some spans of the video that is shown now
-        (directory / PICTURES).mkdir(parents=True, exist_ok=True)
 
     def add(self, found: Found) -> None:
         """Take one prediction. Raises: OSError; ShardError if a frame does not decode."""
@@ -40,7 +33,7 @@ class Page:
         if self._explain:
             sheets = sheets_of(answer, found.sample, found.encoded, self._model.columns, self._model.looks)
             for number, (stream, sheet) in enumerate(sheets.items()):
-                pictures[stream] = self._write(f"{found.job:05d}-{found.number:05d}-{number}.jpg", sheet)
+                pictures[stream] = self._directory.add(f"{found.job:05d}-{found.number:05d}-{number}.jpg", sheet)
         entry.answers.append(
             Answer(
                 start_s=answer.start_s,
@@ -62,26 +55,21 @@ class Page:
         if found.spans == 1 or "iframe" not in columns:
             if not entry.sheet:
                 sheet = first_sheet(answer, found.sample, found.encoded, columns, self._model.looks)
-                entry.sheet = "" if sheet is None else self._write(name, sheet)
+                entry.sheet = "" if sheet is None else self._directory.add(name, sheet)
             return
         if found.number == 0:
             self._kept = {}  # what another video left that failed before its end
-        own, count = found.encoded.get("iframe", {}), min(SHOWN, found.spans)
-        if own and found.number in {(2 * part + 1) * found.spans // (2 * count) for part in range(count)}:
-            self._kept |= [(number, own[number]) for number in sorted(own)][len(own) // 2 :][:1]
+        own = found.encoded.get("iframe", {})
+        if own and found.number in middle_positions(found.spans, min(SHOWN, found.spans)):
+            middle = sorted(own)[len(own) // 2]
+            self._kept[middle] = own[middle]
         if found.number == found.spans - 1 and self._kept:
             frames = {"iframe": self._kept}
             sheet = sheet_of(entry.name, found.sample, frames, columns, ["iframe"], sorted(self._kept))
-            entry.sheet = self._write(name, sheet)
-
-    def _write(self, name: str, picture: U8) -> str:
-        """Write a picture; return its address on the page."""
-        write_picture(self._directory / PICTURES / name, picture)
-        return f"{PICTURES}/{name}"
+            entry.sheet = self._directory.add(name, sheet)
 
     def close(self) -> Path:
         """Write the page; return its path. Raises: OSError."""
-        path = self._directory / PAGE
-        text = page_of([self._entries[number] for number in sorted(self._entries)], self._model)
-        write_published(path, text.encode("utf-8", "backslashreplace"), temporary_dir=self._directory)
-        return path
+        return self._directory.publish(
+            page_of([self._entries[number] for number in sorted(self._entries)], self._model)
+        )

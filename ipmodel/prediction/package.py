@@ -1,5 +1,6 @@
 """Makes a model directory of a run: the networks of its streams, model.json, a card, and the sha256 of each file."""
 
+import errno
 import json
 import logging
 import os
@@ -153,7 +154,7 @@ def _of_one(figures: dict[str, Any]) -> dict[str, Any]:
 
 
 def _publish(out: Path, files: Mapping[str, bytes]) -> None:
-    """Write all files to a directory beside `out`, and rename it. Raises: OSError."""
+    """Write all files to a directory beside `out`, and rename it. Raises: ModelError if `out` is in use; OSError."""
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.{os.urandom(4).hex()}")
     temporary.mkdir()
@@ -161,7 +162,12 @@ def _publish(out: Path, files: Mapping[str, bytes]) -> None:
         for name, data in files.items():
             write_synced(temporary / name, data)
         sync_directory(temporary)
-        temporary.rename(out)  # over an empty directory, if there is one
+        try:
+            temporary.rename(out)  # over an empty directory, if there is one
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            raise ModelError(f"{out}: another command has written it meanwhile; name another --out") from None
         sync_directory(out.parent)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)

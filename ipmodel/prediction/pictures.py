@@ -1,23 +1,20 @@
 """Contact sheets of what a model looked at: I-frames, motion vectors and residuals."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-import cv2
 import numpy as np
 
+from ipmodel.data.sampling import middle_positions
 from ipmodel.prediction.answers import Prediction
 from ipmodel.prediction.looks import Look
 from ipmodel.prediction.scores import Encoded
 from shards.arrays import U8
 from shards.columns import COLUMNS
-from shards.errors import ShardError
 from shards.manifest import ColumnInfo
 from shards.schema import Sample
 from shards.sheet.draw import Frames, Strip, draw
 
 SHOWN = 8  # frames of the sheet that is drawn without --explain
-QUALITY = 88  # of the JPEG pictures
 
 
 def sheets_of(
@@ -43,8 +40,7 @@ def first_sheet(
     if chosen is None:
         return None
     numbers = sorted(set(found.looked_at[chosen.stream][chosen.columns[0]]))
-    count = min(SHOWN, len(numbers))
-    spread = [numbers[(2 * part + 1) * len(numbers) // (2 * count)] for part in range(count)]
+    spread = [numbers[position] for position in middle_positions(len(numbers), min(SHOWN, len(numbers)))]
     return sheet_of(found.video, sample, encoded, columns, chosen.columns, spread)
 
 
@@ -72,11 +68,3 @@ def sheet_of(
             strips=strips,
         )
     )
-
-
-def write_picture(path: Path, picture: U8) -> None:
-    """Write a JPEG. picture: (H, W, 3) uint8 RGB. Raises: ShardError if it cannot be encoded; OSError."""
-    done, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-    if not done:
-        raise ShardError(f"{path}: cannot encode a picture of {picture.shape[1]}x{picture.shape[0]} px")
-    path.write_bytes(data.tobytes())

@@ -11,8 +11,8 @@ from ipmodel.evaluation.compare import StreamResult, Variant, results_of, varian
 from ipmodel.evaluation.tested import TestedRun, on_common_splits
 from ipmodel.networks.cost import multiply_adds
 from ipmodel.networks.resnet import Architecture
+from ipmodel.paper import DATASETS
 from ipmodel.recipe import ModalityName, Phase, TrainRecipe
-from ipmodel.reporting.paper import DATASETS
 
 # What a network is in the paper: I-stream; P-stream with its teacher, distilled in 2D only, and without; the teacher;
 # the 2D networks of MV, R and MR; MR in 2D with the teacher.

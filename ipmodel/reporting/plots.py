@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from ipmodel.evaluation.figures import COLOURS, GREY, MARKERS, PAGE_INCHES, readable, styled
+from ipmodel.paper import HMDB, KINETICS, TABLE1, TABLE1_METHODS, TABLE5, UCF
 from ipmodel.recipe import Phase
 from ipmodel.reporting.entries import Entry, cost_of
 from ipmodel.reporting.gains import Gain
-from ipmodel.reporting.paper import HMDB, KINETICS, TABLE1, TABLE1_METHODS, TABLE5, UCF
 
 SPEED = "videos/s"
 IP_TSN = {"i", "p"}

@@ -108,7 +108,8 @@ FOLDERS = {
     "ipmodel": {
         "errors": set(),
         "process": {"errors"},
-        "networks": {"errors"},
+        "paper": set(),
+        "networks": {"errors", "paper"},
         "recipe": {"errors", "networks"},
         "data": {"errors", "networks", "process", "recipe"},
         "runs": {"data", "errors", "networks", "process", "recipe"},
@@ -116,8 +117,8 @@ FOLDERS = {
         "evaluation": {"data", "errors", "networks", "process", "recipe", "runs"},
         "prediction": {"data", "errors", "evaluation", "networks", "process", "recipe", "runs"},
         "predict": {"errors", "prediction"},
-        "bench": {"data", "errors", "networks", "predict", "prediction", "recipe", "runs"},
-        "reporting": {"data", "errors", "evaluation", "networks", "recipe", "runs"},
+        "bench": {"data", "errors", "networks", "paper", "predict", "prediction", "recipe", "runs"},
+        "reporting": {"bench", "data", "errors", "evaluation", "networks", "paper", "recipe", "runs"},
         "export": {"data", "errors", "networks", "prediction"},
         "commands": {"bench", "errors", "export", "predict", "prediction", "recipe"},
         "cli": {

@@ -118,6 +118,13 @@ def test_a_drawn_split_keeps_groups_whole(source: Path, seed: int) -> None:
     assert drawn.options == {"test_share": 0.3, "seed": seed}
 
 
+def test_a_group_of_all_videos_cannot_be_divided(source: Path) -> None:
+    rows = [f"{video.name},{video.class_name},anna" for video in listing(source).videos]
+    write(source / "videos.csv", "\n".join(["path,label,group", *rows]))
+    with pytest.raises(BuildError, match=r"no group is small enough to go to test with 0.3 of each class; make folder"):
+        listing(source)
+
+
 def test_a_csv_without_splits_is_divided_as_folders_are(source: Path) -> None:
     without = listing(source)
     rows = [f"{video.name},{video.class_name}" for video in without.videos]
@@ -137,6 +144,7 @@ def test_crlf_and_names_that_are_not_utf8(tmp_path: Path) -> None:
         ("", "empty; expected a CSV"),
         ("label,path\nhug,hug/1.avi\n", "line 1: expected the header path,label,split1"),
         ("path,label,a,a\nhug/1.avi,hug,,\n", "line 1: expected the header"),
+        ("path,label,a,group\nhug/1.avi,hug,train,anna\n", "line 1: expected the header .* or path,label,group,split1"),
         ("path,label,\nhug/1.avi,hug,\n", "line 1: expected the header"),
         ("hug/1.avi,hug,train\n", "line 1: expected the header"),
         (CSV + "hug/2.avi,hug,train\n", r"line 5: expected 4 cells \(path,label,fold_a,fold_b\), got 3"),

@@ -134,3 +134,11 @@ def test_a_packet_of_a_stream_that_appears_later_is_passed_over() -> None:
     """A damaged transport stream of twelve frames, in which PyAV's list of streams ends before a packet's stream."""
     facts = source_facts(Path(__file__).with_name("late_stream.ts"))
     assert facts.frames == 10 and facts.damaged > 0
+
+
+def test_pictures_of_another_size_that_do_not_decode_alike_are_refused() -> None:
+    """A damaged VP8 clip whose last two pictures are smaller and show leftovers of memory. No damage is reported."""
+    with pytest.raises(
+        VideoError, match="2 of 12 pictures, first picture 10, decode to other pixels in a second decode"
+    ):
+        source_facts(Path(__file__).with_name("resized_and_damaged.webm"))

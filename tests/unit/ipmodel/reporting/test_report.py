@@ -16,11 +16,11 @@ from ipmodel.cli import main
 from ipmodel.evaluation.fuse import ScoreTable
 from ipmodel.evaluation.report import with_fusions
 from ipmodel.evaluation.tested import read_runs
+from ipmodel.paper import TABLE1, TABLE1_METHODS, TABLE5
 from ipmodel.recipe import TrainRecipe
 from ipmodel.reporting.cells import NOT_RUN, PaperTable
 from ipmodel.reporting.entries import entries_of, role_of
 from ipmodel.reporting.gains import closeness_table, gains_of
-from ipmodel.reporting.paper import TABLE1, TABLE1_METHODS, TABLE5
 from ipmodel.reporting.paper_tables import all_tables
 from ipmodel.runs.record import DRAWS, RUN, as_json
 
