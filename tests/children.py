@@ -6,13 +6,25 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import cv2
+
 MARK = "IPTSN_TEST_MARK"  # in the environment of a process that a test starts, and so in that of its children
 OWN = f"of-{os.getpid()}"  # a mark for what this process starts
 
 
+def fork() -> int:
+    """As os.fork. OpenCV's threads end before: they do not survive a fork, and a child that ends them would hang."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    child = os.fork()
+    if child != 0:
+        cv2.setNumThreads(threads)
+    return child
+
+
 def forked(work: Callable[[], object]) -> int:
     """Begin the work in a child process; return its number. It ends with 0, with 1 if the work raises."""
-    child = os.fork()
+    child = fork()
     if child == 0:
         status = 1
         try:

@@ -19,8 +19,8 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-import cv2
 import torch.distributed
+from children import fork
 
 USED = ("ipmodel.cli", "ipmodel.training.phases", "ipmodel.evaluation.evaluate", "torch.utils.tensorboard")
 
@@ -33,12 +33,9 @@ class Forked:
             importlib.import_module(name)  # here, so that no process has to
         self.args, self.errors = program, errors
         self.returncode: int | None = None
-        opencv_threads = cv2.getNumThreads()
-        cv2.setNumThreads(1)  # they do not survive a fork, and a process that expects them would hang
-        self.pid = os.fork()
+        self.pid = fork()
         if self.pid == 0:
             os._exit(_status_of(partial(_begin, program, errors, new_session, environment)))
-        cv2.setNumThreads(opencv_threads)
 
     def poll(self) -> int | None:
         if self.returncode is None:
