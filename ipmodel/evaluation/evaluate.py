@@ -14,9 +14,9 @@ from ipmodel.data.clips import Clips, ClipSettings, Draw, clips_of, loader
 from ipmodel.data.inputs import network_input
 from ipmodel.data.modality import architecture_of, columns_of
 from ipmodel.errors import ModelError
-from ipmodel.evaluation.fuse import ScoreTable, check_weights
+from ipmodel.evaluation.fuse import F64, ScoreTable, check_weights
 from ipmodel.networks.cost import multiply_adds
-from ipmodel.networks.resnet import ResNet, channels_last
+from ipmodel.networks.resnet import ResNet, channels_last, features_of
 from ipmodel.process.distributed import Ranks
 from ipmodel.runs.preflight import check_files
 from ipmodel.runs.progress import say_waited
@@ -96,11 +96,13 @@ def scores_of(
         LOG.warning("phase %s cannot score %s, %s", phase, excluded, reason)
     network = channels_last(trained_network(run, split=split, name=phase).to(ranks.device)).eval()
     summed_NK = np.zeros((len(clips), len(run.classes)))
-    own, fetch_wait_s = _own_logits(run, network, clips, phase=phase, ranks=ranks, progress=progress)
+    summed_NF = np.zeros((len(clips), features_of(network.architecture.depth)))
+    own, fetch_wait_s = _own_scores(run, network, clips, phase=phase, ranks=ranks, progress=progress)
     if ranks.first:
         say_waited(run.shard_set.location, f"phase {phase}, split {split}", fetch_wait_s=fetch_wait_s)
-    for numbers, logits in ranks.gathered(own):
+    for numbers, logits, features in ranks.gathered(own):
         np.add.at(summed_NK, numbers, logits)
+        np.add.at(summed_NF, numbers, features)
     if not np.isfinite(summed_NK).all():
         broken = run.network_file(split, phase)
         raise ModelError(f"{broken} gives scores that are not finite; delete it and train its phase again")
@@ -110,7 +112,14 @@ def scores_of(
         logits=summed_NK / settings.test_crops,
         classes=run.classes,
         keys=[sample.key for sample in clips.samples],
+        features=(summed_NF / settings.test_crops).astype(np.float32) if _distils(run, phase) else None,
     )
+
+
+def _distils(run: Run, phase: str) -> bool:
+    """Tell whether a phase is a teacher or a student."""
+    phases = run.recipe.phases
+    return bool(phases[phase].teacher) or any(other.teacher == phase for other in phases.values())
 
 
 def _test_clips(run: Run, *, split: str, phase: str, subset: str) -> Clips:
@@ -125,14 +134,15 @@ def _test_clips(run: Run, *, split: str, phase: str, subset: str) -> Clips:
 
 
 @torch.inference_mode()
-def _own_logits(
+def _own_scores(
     run: Run, network: ResNet, clips: Clips, *, phase: str, ranks: Ranks, progress: EvaluationProgress | None
-) -> tuple[tuple[NDArray[np.int64], NDArray[np.float64]], float]:
-    """This rank's share: sample numbers (M,) and logits (M, K), a row for each crop of each sample; and the seconds
-    that reading waited for files from a URL.
+) -> tuple[tuple[NDArray[np.int64], F64, F64], float]:
+    """This rank's share: sample numbers (M,), logits (M, K) and features (M, F), a row for each crop of each sample;
+    and the seconds that reading waited for files from a URL.
     """
     settings, device = run.recipe.phases[phase], ranks.device
     numbers, logits = [np.empty(0, np.int64)], [np.empty((0, len(run.classes)))]
+    features = [np.empty((0, features_of(network.architecture.depth)))]
     fetch_wait_s = 0.0
     draws = partial(_draws, len(clips), settings.test_crops, ranks)
     pin, workers = device.type == "cuda", run.recipe.workers
@@ -141,12 +151,14 @@ def _own_logits(
             batch = host_batch.to(device)
             with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
                 clip_BCTSS = network_input(batch, settings.modality, run.recipe.input, picture_px=clips.picture_px)
-                logits.append(network(clip_BCTSS).logits.double().cpu().numpy())
+                scores = network(clip_BCTSS)
+            logits.append(scores.logits.double().cpu().numpy())
+            features.append(scores.features.double().cpu().numpy())
             numbers.append(host_batch.numbers_B.numpy())
             fetch_wait_s += host_batch.fetch_wait_s
             if progress is not None:
                 progress.update(phase, len(host_batch))
-    return (np.concatenate(numbers), np.concatenate(logits)), fetch_wait_s
+    return (np.concatenate(numbers), np.concatenate(logits), np.concatenate(features)), fetch_wait_s
 
 
 def _draws(samples: int, crops: int, ranks: Ranks) -> Iterator[list[Draw]]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ipmodel.errors import ModelError
 from shards.regular import open_regular
 
+F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 MAX_WEIGHT = 1e6
 
@@ -28,6 +29,7 @@ class ScoreTable:
     logits: F64  # (N, K)
     classes: tuple[str, ...] = ()  # names of the K classes, where they are known
     keys: list[str] = field(default_factory=list)  # of the shard set's samples, where they are known
+    features: F32 | None = None  # (N, F) what distillation compares (section 3.3), of teachers and students
 
     def __post_init__(self) -> None:
         videos = len(self.names)
@@ -36,6 +38,8 @@ class ScoreTable:
             raise ModelError(f"scores of {videos} videos must be (videos, classes) and labels (videos,), got {shapes}")
         if self.keys and len(self.keys) != videos:
             raise ModelError(f"scores of {videos} videos have {len(self.keys)} keys")
+        if self.features is not None and (self.features.ndim != 2 or len(self.features) != videos):
+            raise ModelError(f"features of {videos} videos must be (videos, channels), got {self.features.shape}")
         if not np.isfinite(self.logits).all():
             raise ModelError("some scores are not finite; compute them again")
         if self.classes and len(self.classes) != self.logits.shape[1]:
@@ -65,15 +69,14 @@ class ScoreTable:
         return matrix
 
     def save(self, path: Path) -> None:
-        """An .npz without pickles: keys, names, labels, scores, classes."""
+        """An .npz without pickles: keys, names, labels, scores, classes, and features where they are known."""
+        arrays: dict[str, NDArray[Any]] = {"labels": self.labels, "scores": self.logits}
         words = {"keys": self.keys, "names": self.names, "classes": self.classes}
+        arrays |= {name: np.array(values, np.str_) for name, values in words.items()}
+        if self.features is not None:
+            arrays["features"] = self.features
         with path.open("wb") as file:
-            np.savez(
-                file,
-                labels=self.labels,
-                scores=self.logits,
-                **{name: np.array(values, np.str_) for name, values in words.items()},  # type: ignore[arg-type]
-            )
+            np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def load_scores(path: Path) -> ScoreTable:
@@ -93,12 +96,17 @@ def load_scores(path: Path) -> ScoreTable:
         raise ModelError(
             f"{path} has no {', '.join(missing)}; a score file has scores (videos, classes), labels, and names or keys"
         )
+    features = found.get("features")
+    if features is not None and features.dtype.kind != "f":
+        raise ModelError(f"{path}: features must be numbers")
     if found["scores"].dtype.kind not in "fiu" or found["labels"].dtype.kind not in "iu":
         raise ModelError(f"{path}: scores must be numbers and labels whole numbers")
     names, keys, classes = (_words(found.get(name, np.empty(0, np.str_))) for name in ("names", "keys", "classes"))
     labels, logits = found["labels"].astype(np.int64), found["scores"].astype(np.float64)
     try:
-        return ScoreTable(names, labels, logits, tuple(classes), keys)
+        return ScoreTable(
+            names, labels, logits, tuple(classes), keys, None if features is None else features.astype(np.float32)
+        )
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
 
@@ -146,7 +154,8 @@ def matched(tables: Sequence[ScoreTable]) -> list[ScoreTable]:
         if table.classes and table.classes != classes:
             raise ModelError(f"score file {number} has other classes than the files before it, or in another order")
         order = _order(number, table, rows, first=first, first_rows=rows_by_table[0])
-        aligned.append(ScoreTable(first.names, first.labels, table.logits[order], classes, first.keys))
+        features = None if table.features is None else table.features[order]
+        aligned.append(ScoreTable(first.names, first.labels, table.logits[order], classes, first.keys, features))
     return aligned
 
 
@@ -177,7 +186,8 @@ def only(table: ScoreTable, names: set[str]) -> ScoreTable:
     """The rows of these videos."""
     chosen = [row for row, name in enumerate(table.names) if name in names]
     kept, keys = ([words[row] for row in chosen if words] for words in (table.names, table.keys))
-    return ScoreTable(kept, table.labels[chosen], table.logits[chosen], table.classes, keys)
+    features = None if table.features is None else table.features[chosen]
+    return ScoreTable(kept, table.labels[chosen], table.logits[chosen], table.classes, keys, features)
 
 
 def _matching_ids(tables: Sequence[ScoreTable]) -> list[list[str]]:

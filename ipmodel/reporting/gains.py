@@ -1,7 +1,7 @@
 """What distillation does class by class, and how near the P-stream comes to its teacher."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,19 +61,21 @@ def _gain(entry: Entry, *, plain: str) -> Gain:
 
 
 def closeness_table(entries: Sequence[Entry]) -> Table:
-    """How near P-streams are to their teachers: the same answer in the test, and the distance of features in training.
+    """How near P-streams are to their teachers: the same answer in the test, and the distance of features.
 
-    The distance is the mean L1 between average-pooled features, in the first and in the last epoch.
+    The distance is the mean L1 between average-pooled features: in the first epoch, in the last, and in the test.
     """
-    heads = ["dataset", "variant", "stream", "says what the teacher says, %", "L1 at first", "L1 at last", "weight"]
+    heads = ["dataset", "variant", "stream", "says what the teacher says, %"]
+    heads += ["L1, first epoch", "L1, last epoch", "L1, test", "weight"]
     rows = []
     for entry in (entry for entry in entries if len(entry.roles) == 1 and set(entry.roles) <= {"p", "p_plain", "p_2d"}):
         teacher = _teacher_of(entries, entry)
         agreement = "-" if teacher is None else f"{100 * _agreement(entry, teacher):.1f}"
         first, last = _distances(entry)
+        tested = "-" if teacher is None else _tested_distance(entry, teacher)
         (phase,) = entry.roles.values()
         weight = f"{phase.distillation.feature_weight:g}" if phase.teacher else "-"
-        rows.append([entry.dataset, entry.variant.name, entry.name, agreement, first, last, weight])
+        rows.append([entry.dataset, entry.variant.name, entry.name, agreement, first, last, tested, weight])
     return Table(heads=heads, rows=rows, words=3)
 
 
@@ -85,14 +87,27 @@ def _teacher_of(entries: Sequence[Entry], student: Entry) -> str | None:
 
 def _agreement(entry: Entry, teacher: str) -> float:
     """The share of tests in which both have the same answer."""
-    tables = [(own[entry.name], own[teacher]) for run in entry.variant.runs for own in run.tables.values()]
-    return float(np.mean(np.concatenate([_agree(*own) for own in tables])))
+    agree = [one.logits.argmax(axis=1) == other.logits.argmax(axis=1) for one, other in _tested(entry, teacher)]
+    return float(np.mean(np.concatenate(agree)))
 
 
-def _agree(first: ScoreTable, second: ScoreTable) -> np.ndarray:
-    common = set(first.names) & set(second.names)
-    one, other = matched([only(first, common), only(second, common)])
-    return np.asarray(one.logits.argmax(axis=1) == other.logits.argmax(axis=1))
+def _tested_distance(entry: Entry, teacher: str) -> str:
+    """The mean distance in the test; "-" where the scores have no features, as those of earlier versions."""
+    distances = []
+    for student, other in _tested(entry, teacher):
+        if student.features is None or other.features is None or student.features.shape != other.features.shape:
+            return "-"
+        distances.append(np.abs(student.features - other.features).mean(axis=1))
+    return f"{np.mean(np.concatenate(distances)):.4f}"
+
+
+def _tested(entry: Entry, teacher: str) -> Iterator[tuple[ScoreTable, ScoreTable]]:
+    """The scores of student and teacher for the videos that both have, by run and split."""
+    for own in (own for run in entry.variant.runs for own in run.tables.values()):
+        student, other = own[entry.name], own[teacher]
+        common = set(student.names) & set(other.names)
+        one, two = matched([only(student, common), only(other, common)])
+        yield one, two
 
 
 def _distances(entry: Entry) -> tuple[str, str]:

@@ -40,7 +40,7 @@ def parts_of(runs: Sequence[TestedRun], benches: Sequence[Bench]) -> list[Report
         parts.append(ReportPart(title=by_class, note="not run: no run has P with and without its teacher"))
     table = closeness_table(entries)
     if table.rows:
-        note = "The distance is that of training: the mean L1 between average-pooled features of P and its teacher."
+        note = "The distance is the mean L1 between the average-pooled features of P and of its teacher."
         parts.append(ReportPart(title="How near P comes to its teacher", note=note, table=table))
     parts.append(ReportPart(title="The runs", table=_runs_table(runs)))
     return parts

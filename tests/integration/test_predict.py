@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from browser import opened
 from commands import Done
 from conftest import Run
 from predicting import source_files
@@ -50,6 +51,11 @@ def test_predicting_the_sources_gives_the_logits_of_the_evaluation_to_the_bit(
     for name in ("i", "p", "of", "i+p", "i+of"):
         table = load_scores(evaluated / "split-1" / "scores" / f"{name}.npz")
         assert np.array_equal(np.stack([answer.opinions[name].logits for answer in found]), table.logits), name
+        if name in ("p", "of"):  # the student and its teacher
+            assert table.features is not None
+            assert np.array_equal(np.stack([answer.features[name] for answer in found]), table.features), name
+        else:
+            assert table.features is None
 
 
 def test_predicting_a_set_gives_them_too(evaluated: Path, trained: Path) -> None:
@@ -215,6 +221,25 @@ def test_the_page_shows_each_video_with_its_pictures(
         assert picture is not None and picture.std() > 10
     assert "http" not in page and page.count("<tbody>") == 2
     assert "p looked at frames" in page
+
+
+def test_a_browser_sorts_and_filters_the_page(evaluated: Path, sources: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "page"
+    done = run_predict(evaluated, *sources[:3], f"--html={out}", form="--csv")
+    assert done.returncode == 0, done.stderr
+    names = sorted(map(str, sources[:3]))
+    for clicks, order in ((1, names), (2, names[::-1])):
+        click = 'document.querySelector("th button").click();' * clicks
+        shown = opened(out / "index.html", tmp_path, then=click)
+        places = [shown.index(f"<h2>{name}") for name in order]
+        assert places == sorted(places)
+    search = f"""
+      const field = document.querySelector("input");
+      field.value = "{names[1].upper()}";
+      field.dispatchEvent(new Event("input"));
+    """
+    shown = opened(out / "index.html", tmp_path, then=search)
+    assert shown.count('<tbody hidden="">') == 2 and shown.count("<tbody") == 3
 
 
 def test_the_page_of_spans_has_a_timeline(evaluated: Path, sources: list[Path], tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ipmodel.errors import ModelError
-from ipmodel.evaluation.fuse import ScoreTable, fuse, load_scores
+from ipmodel.evaluation.fuse import ScoreTable, fuse, load_scores, matched, only
 
 STREAMS = {"i": "iframe", "mv": "mv", "r": "residual", "flow": "flow"}
 
@@ -43,6 +43,23 @@ def test_videos_are_matched_by_name_and_not_by_row() -> None:
     assert np.array_equal(fused.logits, 6 * np.eye(3)) and fused.names == ["a", "b", "c"]
     spelled = table(names=["clip/a (1).avi", "b", "c"])
     assert fuse([spelled, table(names=["clip/a__1_.avi", "b", "c"])]).top1 == 1
+
+
+def test_features_follow_their_videos_and_are_saved(tmp_path: Path) -> None:
+    featured = table(features=np.arange(6, dtype=np.float32).reshape(3, 2))
+    featured.save(tmp_path / "p.npz")
+    read = load_scores(tmp_path / "p.npz")
+    assert read.features is not None and np.array_equal(read.features, featured.features)
+    other = table(names=["c", "a", "b"], labels=np.array([2, 0, 1]))
+    _, aligned = matched([other, read])
+    assert aligned.features is not None and aligned.features.tolist() == [[4, 5], [0, 1], [2, 3]]
+    part = only(read, {"b"})
+    assert part.features is not None and part.features.tolist() == [[2, 3]]
+    with pytest.raises(ModelError, match=r"features of 3 videos must be \(videos, channels\), got \(2, 2\)"):
+        table(features=np.zeros((2, 2), np.float32))
+    np.savez(tmp_path / "words.npz", scores=np.eye(2), labels=[0, 1], names=["a", "b"], features=["x", "y"])
+    with pytest.raises(ModelError, match="features must be numbers"):
+        load_scores(tmp_path / "words.npz")
 
 
 def test_keys_go_before_names_where_all_tables_have_the_same(tmp_path: Path) -> None:
