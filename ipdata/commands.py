@@ -35,10 +35,14 @@ def recipe_options(command: Callable) -> Callable:
 def placement_options(command: Callable) -> Callable:
     """Add the options that say where the work runs; `placement_of` takes them away again."""
     where = "a Dask scheduler's address, or none for no cluster  [default: a local cluster]"
+    file = click.Path(dir_okay=False, resolve_path=True, path_type=Path)
+    seconds = click.FloatRange(min=0, min_open=True)
     pem = click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path)
     return _with(
         command,
         click.option("--scheduler", help=where),
+        click.option("--scheduler-file", type=file, help="instead of --scheduler: where a scheduler wrote its address"),
+        click.option("--wait-workers", type=seconds, help="give up if it lacks workers for so long  [default: never]"),
         click.option("--tls-ca", type=pem, help="for a scheduler with TLS: who signed its certificate, a PEM file"),
         click.option("--tls-cert", type=pem, help="for a scheduler with TLS: your own certificate, a PEM file"),
         click.option("--tls-key", type=pem, help="the key of --tls-cert  [default: in the same file]"),

@@ -5,9 +5,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import psutil  # comes with Dask
@@ -60,12 +61,18 @@ class Cluster(NamedTuple):
 
 
 @contextmanager
-def started_cluster(folder: Path, *more: str, workers: int = 2) -> Iterator[Cluster]:
-    """A scheduler and some workers of their own processes. more: options of both, such as those of TLS."""
+def started_cluster(
+    folder: Path, *more: str, workers: int = 2, environment: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Cluster]:
+    """A scheduler and some workers of their own processes.
+
+    more: options of both, such as those of TLS. environment: of the scheduler.
+    """
     folder.mkdir()
     file = folder / "scheduler.json"
     options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", file, *more]
-    scheduler = start("dask_scheduler", *options, DASK_DISTRIBUTED__SCHEDULER__WORK_STEALING="False")
+    no_stealing = {"DASK_DISTRIBUTED__SCHEDULER__WORK_STEALING": "False"}
+    scheduler = start("dask_scheduler", *options, **no_stealing, **environment)
     deadline = time.monotonic() + 60
     while not file.exists():
         assert scheduler.poll() is None and time.monotonic() < deadline

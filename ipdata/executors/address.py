@@ -5,13 +5,21 @@ only those who have a certificate of the cluster's authority.
 """
 
 import ipaddress
+import json
+import logging
 import socket
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from ipdata.errors import BuildError
+from shards.regular import open_regular
 
+SAY_S = 10.0  # from one line about a file that is waited for to the next
+POLL_S = 0.1
+MAX_BYTES = 1_000_000  # of a scheduler's file, which has some thousand
+LOG = logging.getLogger(__name__)
 ENCRYPTED = ("tls://", "wss://")
 
 
@@ -44,6 +52,32 @@ def check_encrypted(address: str, *, tls: TlsFiles, insecure: bool) -> None:
         problem = "without TLS, whoever reaches that port can run code as you"
         cure = "start the cluster with TLS and use tls://, or accept this with --insecure-scheduler"
         raise BuildError(f"--scheduler {address}: {problem}; {cure}")
+
+
+def address_in(file: Path, *, patience_s: float) -> str:
+    """The address that a scheduler has written to its --scheduler-file. Waits until the file is there, and says so.
+
+    Raises: BuildError if it is not there after patience_s, or if it names no address.
+    """
+    begun_s = said_s = time.monotonic()
+    while not file.exists():
+        now_s = time.monotonic()
+        if now_s - begun_s >= patience_s:
+            cure = f"start one with `dask scheduler --scheduler-file {file}`"
+            raise BuildError(f"{file}: no scheduler has written its address there for {patience_s:g} s; {cure}")
+        if now_s == begun_s or now_s - said_s >= SAY_S:
+            LOG.warning("%s is not there: waiting for a scheduler that writes it, for %.0f s", file, now_s - begun_s)
+            said_s = now_s
+        time.sleep(POLL_S)
+    try:
+        with open_regular(file) as opened:
+            written = json.loads(opened.read(MAX_BYTES))
+        if not isinstance(address := written["address"], str):
+            raise TypeError(f"address: {address}")
+        return address
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        cure = "name the file of `dask scheduler --scheduler-file`"
+        raise BuildError(f"{file}: has no address of a scheduler ({error!r}); {cure}") from None
 
 
 def is_loopback(host: str) -> bool:

@@ -1,6 +1,7 @@
 """Start a Dask cluster, or connect to one. Only this module and `dask_run.py` import Dask."""
 
 import logging
+import math
 import multiprocessing
 import signal
 import ssl
@@ -22,6 +23,7 @@ from ipdata.steps.pack import ShardTask
 from shards.terminal import interrupts_noted
 
 CONNECT_S = 20.0  # how long to wait for a running scheduler to answer
+LOCAL_WAIT_S = 60.0  # a local cluster that has lacked workers for so long will get none
 
 LOG = logging.getLogger(__name__)
 
@@ -43,7 +45,14 @@ class LocalDask(Executor):
             _local_cluster(self.workers, wanted, self.scratch) as cluster,
             Client(cluster) as client,
         ):
-            run = ClusterRun(client, wanted, interrupts, video_timeout_s=self.video_timeout_s, cure=_local_cure)
+            run = ClusterRun(
+                client,
+                wanted,
+                interrupts,
+                video_timeout_s=self.video_timeout_s,
+                cure=_local_cure,
+                patience_s=LOCAL_WAIT_S,
+            )
             run.wait_for_workers()
             LOG.info("Dask dashboard: %s", client.dashboard_link)
             yield from run.events(tasks)
@@ -53,13 +62,21 @@ class RunningDask(Executor):
     """A cluster that already runs. Its workers need the same files and the same package versions."""
 
     def __init__(
-        self, address: str, *, video_timeout_s: float, tls: TlsFiles | None = None, insecure: bool = False
+        self,
+        address: str,
+        *,
+        video_timeout_s: float,
+        patience_s: float = math.inf,
+        tls: TlsFiles | None = None,
+        insecure: bool = False,
     ) -> None:
-        """insecure: the user accepts a connection to another machine that is not encrypted.
+        """patience_s: how long it may lack workers; may be infinite.
+
+        insecure: the user accepts a connection to another machine that is not encrypted.
 
         Raises: BuildError if the connection would not be safe, or the certificates cannot be used.
         """
-        self.tls, self.video_timeout_s = tls or TlsFiles(), video_timeout_s
+        self.tls, self.video_timeout_s, self.patience_s = tls or TlsFiles(), video_timeout_s, patience_s
         scheme = "tls" if self.tls.given else dask.config.get("distributed.comm.default-scheme")
         self.address = address if "://" in address else f"{scheme}://{address}"
         with self._reached():
@@ -72,7 +89,14 @@ class RunningDask(Executor):
             with self._reached():
                 client = Client(self.address, timeout=CONNECT_S, security=self.security)
             with interrupts_noted() as interrupts, client:
-                run = ClusterRun(client, wanted, interrupts, video_timeout_s=self.video_timeout_s, cure=self._cure)
+                run = ClusterRun(
+                    client,
+                    wanted,
+                    interrupts,
+                    video_timeout_s=self.video_timeout_s,
+                    cure=self._cure,
+                    patience_s=self.patience_s,
+                )
                 run.wait_for_workers()
                 LOG.info("Dask dashboard: %s", client.dashboard_link)
                 yield from run.events(tasks)
@@ -109,7 +133,7 @@ class RunningDask(Executor):
     def _cure(self, resource: str) -> str:
         tls = ", and its --tls options" if self.address.startswith(ENCRYPTED) else ""
         option = f" --resources {resource}=1" if resource else ""
-        return f"start one with `dask worker {self.address} --nthreads 1{option}`{tls}, and run this again"
+        return f"start one with `dask worker {self.address} --nthreads 1{option}`{tls}"
 
 
 def resources_of(tasks: Sequence[ShardTask]) -> set[str]:
@@ -119,7 +143,7 @@ def resources_of(tasks: Sequence[ShardTask]) -> set[str]:
 
 
 def _local_cure(resource: str) -> str:
-    return "find out what ended it, such as too little memory, and run this again"
+    return "find out what ended it, such as too little memory"
 
 
 @contextmanager

@@ -1,36 +1,82 @@
 """A build's work on a Dask cluster, whoever has started that.
 
-The graph of a shard is pack([steps(video) for video in shard]). Each step of a video is a Dask task. A step that wants
-a resource, such as a GPU, runs on a worker that has it.
+Each step of a video is a Dask task. A step that wants a resource, such as a GPU, runs on a worker that has it. When all
+videos of a shard are done, a task packs them. What a lost worker had to do is done again by others.
 """
 
-import asyncio
 import logging
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import Future as Promise
+from dataclasses import dataclass, field
 from typing import Any
 
-from distributed import Client, Future, KilledWorker, Scheduler, as_completed
+from distributed import Client, Future, KilledWorker, as_completed, get_worker
 from distributed.client import FutureCancelledError
 from distributed.comm import CommClosedError
 
 from ipdata.errors import BuildError
 from ipdata.executors.base import Event, summary
-from ipdata.executors.isolated import run_step_in_child
-from ipdata.executors.watch import WAIT_S, Watch, WorkerFields
-from ipdata.steps.extract import VideoTask
-from ipdata.steps.pack import ShardTask, pack
+from ipdata.executors.child import ChildDiedError
+from ipdata.executors.dask_scheduler import ask_for_workers, end_worker
+from ipdata.executors.isolated import died_twice, limit_memory, try_step_in_child
+from ipdata.executors.watch import Watch
+from ipdata.steps.extract import Outcome, Step, VideoTask
+from ipdata.steps.pack import Packed, ShardTask, pack
 from shards.terminal import Arrivals
 
 RESULT_S = 10.0  # how long to wait for the result of a task that is done
-END_S = 10.0  # how long a nanny has to end its silent worker
 POLL_S = 0.05
 VIDEOS_AHEAD = 4  # submitted for each core: enough that no core waits, few enough that outcomes fit into memory
+GIVE_UP_S = 1800.0  # a build whose workers die for so long, while nothing is done, gives up
 GONE = "the Dask scheduler is gone; start one, and run this again: what is done is kept"
 
 LOG = logging.getLogger(__name__)
+
+
+@dataclass
+class Shard:
+    """The work on one shard in flight."""
+
+    task: ShardTask
+    outcomes: dict[str, Future] = field(default_factory=dict)  # by key: of each video's last step
+    unfinished: set[str] = field(default_factory=set)  # keys
+    reported: set[str] = field(default_factory=set)  # keys whose event was given
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What a future stands for: the work on a video, or the packing of its shard."""
+
+    shard: Shard
+    video: VideoTask | None = None  # None: the packing
+
+
+class DiedOnWorkerError(Exception):
+    """The child of a worker has died, for the first time with this video. worker: its address."""
+
+    def __init__(self, worker: str) -> None:
+        super().__init__(worker)
+        self.worker = worker
+
+
+def first_try(video: VideoTask, step: Step, begun: Outcome | None, timeout_s: float) -> Outcome:
+    """Run a step on this worker. Raises: DiedOnWorkerError if the child dies; otherwise as try_step_in_child."""
+    worker = get_worker()
+    limit_memory(worker.memory_manager.memory_limit)
+    try:
+        return try_step_in_child(video, step, begun, timeout_s)
+    except ChildDiedError:
+        raise DiedOnWorkerError(worker.address) from None
+
+
+def last_try(video: VideoTask, step: Step, begun: Outcome | None, timeout_s: float) -> Outcome:
+    """Run a step on this worker. If the child dies, the video fails. Raises: BuildError."""
+    limit_memory(get_worker().memory_manager.memory_limit)
+    try:
+        return try_step_in_child(video, step, begun, timeout_s)
+    except ChildDiedError as death:
+        return died_twice(video, death)
 
 
 class ClusterRun:
@@ -44,24 +90,34 @@ class ClusterRun:
         *,
         video_timeout_s: float,
         cure: Callable[[str], str],
+        patience_s: float,
     ) -> None:
         """wanted: the resources that the work wants. cure: what to do if no worker has one of them, or none is there.
 
-        cure is given the resource, or "" if there is no worker at all.
+        cure is given the resource, or "" if there is no worker at all. patience_s: how long the cluster may lack
+        workers; may be infinite.
         """
         self.client, self.interrupts, self.video_timeout_s = client, interrupts, video_timeout_s
         self.name = uuid.uuid4().hex[:12]  # part of each key: two builds must not share tasks, as Dask does
-        address = client.scheduler.address
-        self.watch = Watch(address, wanted=wanted, ask=self._workers, end=self._end, cure=cure)
+        self.watch = Watch(
+            client.scheduler.address,
+            wanted=wanted,
+            ask=lambda: ask_for_workers(client),
+            end=lambda address, heartbeat_s: end_worker(client, address, heartbeat_s, build=self.name),
+            cure=cure,
+            patience_s=patience_s,
+        )
         self._with_resources = bool(wanted)
+        self._running = as_completed(loop=client.loop)
+        self._attempts: dict[Future, Attempt] = {}  # what is waited for
+        self._videos = 0  # of the shards in flight
+        self._tasks = 0  # submitted so far; part of each key
+        self._progress_s = time.monotonic()  # when the last event came
+        self._repeated = 0  # attempts that died with their workers
 
     def wait_for_workers(self) -> None:
         """Wait until the cluster has a worker, and one with each resource that the work wants. Raises: as _look."""
-        told = False
         while self.watch.lacking or not self.watch.answered:
-            if self.watch.lacking and not told:
-                LOG.info("the cluster has no worker %s: waiting up to %g s", self.watch.lacking, WAIT_S)
-                told = True
             self._look()
             time.sleep(POLL_S)
 
@@ -71,36 +127,20 @@ class ClusterRun:
         Tasks that have not begun when the client is closed are never run: the scheduler forgets them when a client
         leaves.
 
-        Raises: whatever a pack raises; BuildError if workers keep dying, if the scheduler dies or does not answer, or
-            if workers are lacking; KeyboardInterrupt if there are interrupts.
+        Raises: whatever a pack raises; BuildError if nothing is done for long while workers die, if the scheduler dies
+            or does not answer, or if workers are lacking; KeyboardInterrupt if there are interrupts.
         """
-        ahead = VIDEOS_AHEAD * sum(worker.threads for worker in self.watch.workers.values())
         waiting = list(reversed(tasks))
-        running = as_completed(loop=self.client.loop)
-        videos_of: dict[Future, int] = {}  # by the future of the shard's pack
-        videos = 0  # in flight: the sum of these
+        self._progress_s = time.monotonic()
         try:
-            while waiting or videos_of:
-                while waiting and (not videos_of or videos < ahead):
-                    packed, summaries = self._submit(waiting.pop())
-                    videos_of[packed] = len(summaries)
-                    videos += len(summaries)
-                    running.update([*summaries, packed])
-                future = self.next_done(running)
-                try:
-                    event: Event = future.result(timeout=RESULT_S)
-                except TimeoutError:
-                    if future.status == "error":
-                        raise
-                    running.add(future)  # its result was lost with its worker; Dask makes it again
-                    continue
-                videos -= videos_of.pop(future, 0)
-                self.watch.working()
-                yield event
-        except KilledWorker as error:
-            raise BuildError(f"Dask workers keep dying ({error}); give them more memory, or use fewer") from None
+            while waiting or self._attempts:
+                while waiting and (not self._attempts or self._videos < self._ahead):
+                    self._begin(Shard(waiting.pop()))
+                yield from self._taken(self.next_done(self._running))
         except (FutureCancelledError, CommClosedError):  # a client that lost its connection cancels its futures
             raise BuildError(GONE) from None
+        if self._repeated:
+            LOG.info("work that was lost with workers was done again by others: %d times", self._repeated)
 
     def next_done(self, running: as_completed) -> Future:
         """Wait for the next future that is done. Raises: as _look."""
@@ -119,86 +159,131 @@ class ClusterRun:
         except OSError:
             raise BuildError(GONE) from None
 
-    def _submit(self, task: ShardTask) -> tuple[Future, list[Future]]:
-        """Submit the graph of one shard; return the futures of its pack and of the summary of each video.
+    @property
+    def _ahead(self) -> int:
+        """How many videos may be in flight. It follows the workers that come and go."""
+        return VIDEOS_AHEAD * sum(worker.threads for worker in self.watch.workers.values())
+
+    def _begin(self, shard: Shard) -> None:
+        self._videos += len(shard.task.videos)
+        for video in shard.task.videos:
+            self._extract(shard, video)
+        if not shard.unfinished:
+            self._pack(shard)
+
+    def _taken(self, future: Future) -> Iterator[Event]:
+        """The event of a future that is done, if it has one. What died with its worker is submitted again."""
+        attempt = self._attempts[future]
+        try:
+            event: Event = future.result(timeout=RESULT_S)
+        except TimeoutError:
+            if future.status == "error":
+                raise
+            self._running.add(future)  # its result was lost with its worker; Dask makes it again
+            return
+        except (KilledWorker, DiedOnWorkerError) as death:
+            del self._attempts[future]
+            self._repeat(attempt, death)
+            return
+        del self._attempts[future]
+        self.watch.working()
+        self._progress_s = time.monotonic()
+        yield from self._done(attempt, event)
+
+    def _done(self, attempt: Attempt, event: Event) -> Iterator[Event]:
+        shard = attempt.shard
+        if isinstance(event, Packed):
+            self._videos -= len(shard.task.videos)
+            yield event
+            return
+        if event.key not in shard.reported:
+            shard.reported.add(event.key)
+            yield event
+        shard.unfinished.remove(event.key)
+        if not shard.unfinished:
+            self._pack(shard)
+
+    def _repeat(self, attempt: Attempt, death: KilledWorker | DiedOnWorkerError) -> None:
+        """Submit again what died with its worker or with its worker's child.
+
+        A video is at fault only for the death of a child that extracts it. The second time it fails for it.
+
+        Raises: BuildError if nothing was done for long.
+        """
+        self._repeated += 1
+        if time.monotonic() - self._progress_s > max(GIVE_UP_S, self.video_timeout_s):
+            since = f"no video was done for {time.monotonic() - self._progress_s:.0f} s, while workers died"
+            cure = "give them more memory, or use fewer, and run this again: what is done is kept"
+            raise BuildError(f"{since} ({self._repeated} attempts were lost with them); {cure}")
+        shard = attempt.shard
+        lost = [attempt.video] if attempt.video else self._lost(shard)
+        for video in lost:
+            avoided = death.worker if isinstance(death, DiedOnWorkerError) else None
+            self._extract(shard, video, avoided=avoided)
+        if not lost:
+            self._pack(shard)
+
+    def _lost(self, shard: Shard) -> list[VideoTask]:
+        """The videos of a shard whose outcomes were lost with a worker and could not be made again."""
+        return [video for video in shard.task.videos if shard.outcomes[video.key].status == "error"]
+
+    def _extract(self, shard: Shard, video: VideoTask, *, avoided: str | None = None) -> None:
+        """Submit the steps of one video, and wait for the summary of its outcome.
 
         Earlier shards have a higher priority, so they are published first.
-        """
-        submit, shard = self.client.submit, task.plan.shard
-        priority = -int(shard)
-        elsewhere = self._elsewhere()
-        outcomes = [self._extracted(video, priority, elsewhere) for video in task.videos]
-        summaries = [
-            submit(summary, outcome, pure=False, priority=priority + 1, key=f"summary-{video.key}-{self.name}")
-            for video, outcome in zip(task.videos, outcomes, strict=True)
-        ]
-        packed = submit(pack, task, outcomes, pure=False, priority=priority, key=f"pack-{shard}-{self.name}")
-        return packed, summaries
 
-    def _extracted(self, video: VideoTask, priority: int, elsewhere: dict[str, Any]) -> Future:
-        """Submit the steps of one video; return the future of the last one's outcome."""
+        avoided: the worker whose child has died with this video. It runs elsewhere if there is another worker.
+        """
+        priority = -int(shard.task.plan.shard)
         outcome: Any = None  # of the previous step: a Future
+        run = first_try if avoided is None else last_try
         for number, step in enumerate(video.steps):
-            place = {"resources": {step.resource: 1}} if step.resource else elsewhere
             name = "+".join(step.columns) if number else "extract"  # as Dask's dashboard shows it
-            options = {"pure": False, "priority": priority + number / 2, "key": f"{name}-{video.key}-{self.name}"}
+            place = {"resources": {step.resource: 1}} if step.resource else {}
             outcome = self.client.submit(
-                run_step_in_child, video, step, outcome, self.video_timeout_s, **options, **place
+                run,
+                video,
+                step,
+                outcome,
+                self.video_timeout_s,
+                pure=False,
+                priority=priority + number / 2,
+                key=self._key(name, video.key),
+                **place,
+                **self._preferred(step, avoided),
             )
-        future: Future = outcome
-        return future
+        done = self.client.submit(
+            summary, outcome, pure=False, priority=priority + 1, key=self._key("summary", video.key)
+        )
+        shard.outcomes[video.key] = outcome
+        shard.unfinished.add(video.key)
+        self._wait_for(done, Attempt(shard, video))
 
-    def _elsewhere(self) -> dict[str, Any]:
-        """Options of `submit` that place a step on a worker without resources, if the work wants any.
+    def _pack(self, shard: Shard) -> None:
+        number = shard.task.plan.shard
+        outcomes = [shard.outcomes[video.key] for video in shard.task.videos]
+        key = self._key("pack", number)
+        packed = self.client.submit(pack, shard.task, outcomes, pure=False, priority=-int(number), key=key)
+        self._wait_for(packed, Attempt(shard))
 
-        This is only a preference. If all workers without resources die, an idle worker with one takes the step.
+    def _wait_for(self, future: Future, attempt: Attempt) -> None:
+        self._attempts[future] = attempt
+        self._running.add(future)
+
+    def _key(self, work: str, what: str) -> str:
+        """A key that no other task has. It begins with the work, by which Dask's dashboard groups tasks."""
+        self._tasks += 1
+        return f"{work}-{what}-{self._tasks}-{self.name}"
+
+    def _preferred(self, step: Step, avoided: str | None) -> dict[str, Any]:
+        """Options of `submit` that place a step which wants no resource: on a worker without one, and not on `avoided`.
+
+        This is only a preference. If no such worker is there, another takes the step. A step that wants a resource gets
+        no preference: Dask would then place it on workers without the resource too.
         """
-        if not self._with_resources:
+        if step.resource or (avoided is None and not self._with_resources):
             return {}
-        plain = [address for address, worker in self.watch.workers.items() if not worker.resources]
-        return {"workers": plain, "allow_other_workers": True} if plain else {}
-
-    def _workers(self) -> Promise[dict[str, WorkerFields]]:
-        """Ask the scheduler for its workers, by address."""
-
-        def workers(dask_scheduler: Scheduler) -> dict[str, tuple]:
-            return {
-                address: (
-                    worker.nthreads,
-                    {name for name, amount in worker.resources.items() if amount},
-                    worker.last_seen,
-                )
-                for address, worker in dask_scheduler.workers.items()
-            }
-
-        return self._on_scheduler(workers)
-
-    def _end(self, address: str, heartbeat_s: float) -> Promise[bool]:
-        """End a silent worker that has work of this build. Its nanny, if it has one, starts another.
-
-        The answer is False if nothing was done, because it was heard of meanwhile or has no such work.
-        """
-        build, timeout_s = self.name, END_S
-
-        async def end(dask_scheduler: Scheduler) -> bool:
-            worker = dask_scheduler.workers.get(address)
-            if worker is None or worker.last_seen != heartbeat_s:
-                return False
-            if not any(str(task.key).endswith(build) for task in (*worker.processing, *worker.has_what)):
-                return False
-            await dask_scheduler.restart_workers(
-                [address],
-                timeout=timeout_s,
-                wait_for_workers=False,
-                on_error="return",
-                stimulus_id=f"silent-{build}",
-            )
-            return True
-
-        return self._on_scheduler(end)
-
-    def _on_scheduler(self, function: Callable) -> Promise:
-        """Run a function on the scheduler. Does not wait."""
-        coroutine = self.client.run_on_scheduler(function, asynchronous=True)
-        loop: Any = self.client.loop
-        return asyncio.run_coroutine_threadsafe(coroutine, loop.asyncio_loop)
+        fitting = [
+            address for address, worker in self.watch.workers.items() if address != avoided and not worker.resources
+        ]
+        return {"workers": fitting, "allow_other_workers": True} if fitting else {}

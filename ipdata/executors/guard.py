@@ -1,9 +1,12 @@
 """The process between a worker and its extracting child: no process that the child started outlives the child.
 
-`python -m ipdata.executors.guard` forks before it imports anything large: the child extracts, and the parent guards it.
-When the child ends, or the worker ends or closes stdin, the guard kills all that is left and ends as the child did. If
-the worker has died, the guard also removes the child's temporary directory. On Linux, processes that detached
-themselves are killed too, because orphans become children of the guard.
+`python -m ipdata.executors.guard MEMORY_BYTES` forks before it imports anything large: the child extracts, and the
+parent guards it. When the child ends, or the worker ends or closes stdin, the guard kills all that is left and ends as
+the child did. If the worker has died, the guard also removes the child's temporary directory. On Linux, processes that
+detached themselves are killed too, because orphans become children of the guard.
+
+There, the guard also looks at how much memory all of them take together. Dask does not see it, because it watches the
+worker alone. If it is more than MEMORY_BYTES, the guard ends them, and itself with the status OVER_MEMORY. 0: no limit.
 """
 
 import ctypes
@@ -17,7 +20,8 @@ from contextlib import suppress
 from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36  # of <linux/prctl.h>
-LOOK_MS = 1000  # between two looks at who the parent is, in case nothing else tells that it has died
+LOOK_MS = 500  # between two looks at the memory, and at who the parent is, in case nothing else tells that it has died
+OVER_MEMORY = 75  # an exit status that Python does not give
 KILL_S = 0.01  # between two rounds of killing
 PROC = Path("/proc")
 
@@ -29,12 +33,12 @@ def main() -> None:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, *map(ctypes.c_ulong, (1, 0, 0, 0)))
     child = os.fork()
     if child == 0:
-        from ipdata.executors.isolated import main as extract  # imports take a second, and start threads
+        from ipdata.executors.child import main as extract  # imports take a second, and start threads
 
         extract()
         return
     ended: dict[int, int] = {}  # process -> how it ended
-    _watch(child, worker, ended)
+    over_memory = _watch(child, worker, ended, memory_bytes=int(sys.argv[1]))
     if not PROC.is_dir():  # children cannot be listed; this process ignores SIGTERM now
         os.killpg(0, signal.SIGTERM)
     while _reap(ended):
@@ -46,11 +50,14 @@ def main() -> None:
         from ipdata.steps.scratch import remove_abandoned
 
         remove_abandoned()
-    _end_as(ended[child])
+    _end_as(OVER_MEMORY if over_memory else ended[child])
 
 
-def _watch(child: int, worker: int, ended: dict[int, int]) -> None:
-    """Return when the child has ended, or when the worker has ended or wants the child to end."""
+def _watch(child: int, worker: int, ended: dict[int, int], *, memory_bytes: int) -> bool:
+    """Return when the child has ended or takes too much memory, or when the worker has ended or wants it to end.
+
+    The answer tells whether it took too much memory.
+    """
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)
@@ -64,9 +71,23 @@ def _watch(child: int, worker: int, ended: dict[int, int]) -> None:
     while _reap(ended) and child not in ended and not asked and os.getppid() == worker:
         ready = [descriptor for descriptor, _ in poll.poll(LOOK_MS)]
         if sys.stdin.fileno() in ready:
-            return
+            return False
         if woken in ready:
             os.read(woken, 4096)
+        if memory_bytes and _resident_bytes(os.getpid()) > memory_bytes:
+            return True
+    return False
+
+
+def _resident_bytes(parent: int) -> int:
+    """Resident memory of all processes below one. What Linux does not tell counts 0."""
+    found = 0
+    with suppress(OSError):
+        for child in (PROC / f"{parent}/task/{parent}/children").read_text().split():
+            found += _resident_bytes(int(child))
+            with suppress(OSError):  # it has ended meanwhile
+                found += int((PROC / child / "statm").read_text().split()[1]) * resource.getpagesize()
+    return found
 
 
 def _reap(ended: dict[int, int]) -> bool:

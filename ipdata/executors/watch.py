@@ -13,7 +13,7 @@ from ipdata.errors import BuildError
 
 ASK_S = 5.0  # from one question to the scheduler to the next
 SILENT_S = 60.0  # a worker without a heartbeat for so long is given up; so is a scheduler without an answer
-WAIT_S = 60.0  # how long a build waits for the workers that it lacks before it gives up
+SAY_S = 10.0  # from one line about the workers that are waited for to the next
 PAUSE_S = 10.0  # at most so much of the time between two looks counts
 
 LOG = logging.getLogger(__name__)
@@ -45,14 +45,16 @@ class Watch:
         ask: Callable[[], Future[dict[str, WorkerFields]]],
         end: Callable[[str, float], Future[bool]],
         cure: Callable[[str], str],
+        patience_s: float,
     ) -> None:
         """scheduler: its address. wanted: the resources that the work wants.
 
         ask: asks for the workers, by address. end: ends a worker, by address and last heartbeat; False if it did not
             because the worker was heard of meanwhile, or has no work of this build.
         cure: what to do if no worker has a resource, or, for "", if there is none at all; words for a message.
+        patience_s: how long the cluster may lack workers while no event comes; may be infinite.
         """
-        self.scheduler, self.wanted = scheduler, wanted
+        self.scheduler, self.wanted, self.patience_s = scheduler, wanted, patience_s
         self.workers: Mapping[str, Worker] = {}  # as of the last answer
         self.answered = False
         self._ask, self._end, self._cure = ask, end, cure
@@ -62,11 +64,13 @@ class Watch:
         self._heard: dict[str, tuple[float, float]] = {}  # address -> its heartbeat, and when that was new here
         self._ending: dict[str, Future[bool]] = {}
         self._lacking_since_s: float | None = None
+        self._said_s = 0.0  # when the last line about that came
 
     def look(self) -> None:
         """Ask, or take the answer if there is one. Call it often.
 
-        Raises: BuildError if the scheduler has not answered for SILENT_S, or the cluster has lacked workers for WAIT_S.
+        Raises: BuildError if the scheduler has not answered for SILENT_S, or the cluster has lacked workers for
+            patience_s.
         """
         looked_s = time.monotonic()
         self._now_s += min(looked_s - self._looked_s, PAUSE_S)
@@ -112,11 +116,18 @@ class Watch:
     def _check_lacking(self) -> None:
         if not self.lacking:
             self._lacking_since_s = None
-        elif self._lacking_since_s is None:
-            self._lacking_since_s = self._now_s
-        elif self._now_s - self._lacking_since_s > WAIT_S:
-            cure = self._cure(next(iter(self._absent), ""))
-            raise BuildError(f"the cluster has had no worker {self.lacking} for {WAIT_S:g} s; {cure}")
+            return
+        cure = self._cure(next(iter(self._absent), ""))
+        if self._lacking_since_s is None:
+            self._lacking_since_s = self._said_s = self._now_s
+            LOG.warning("the cluster has no worker %s: waiting for one; %s", self.lacking, cure)
+        waited_s = self._now_s - self._lacking_since_s
+        if waited_s > self.patience_s:
+            had = f"the cluster has had no worker {self.lacking} for {self.patience_s:g} s"
+            raise BuildError(f"{had}; {cure}, and run this again: what is done is kept")
+        if self._now_s - self._said_s >= SAY_S:
+            self._said_s = self._now_s
+            LOG.warning("the cluster has had no worker %s for %.0f s: still waiting", self.lacking, waited_s)
 
     @property
     def lacking(self) -> str:

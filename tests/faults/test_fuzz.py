@@ -16,7 +16,7 @@ import pytest
 from amounts import SEED
 from moving import task_of
 
-from ipdata.executors.isolated import run_step_in_child
+from ipdata.executors.isolated import run_steps_in_child
 from ipdata.steps.extract import Extracted, VideoTask
 from ipdata.video import decode
 from ipdata.video.transcode import executable
@@ -160,7 +160,7 @@ def test_a_damaged_file_costs_only_itself(pieces: Path, tmp_path: Path, piece: s
         random = np.random.default_rng([*filter(None, [SEED]), number, *piece.encode()])
         source.write_bytes(mutant(sound, random) if number else sound)
         task = work_on(source)
-        outcome = run_step_in_child(task, task.steps[0], None, LIMIT_S)
+        outcome = run_steps_in_child(task, LIMIT_S)
         if not isinstance(outcome, Extracted):
             seen[outcome.failure.code] += 1
             if outcome.failure.code == "error":

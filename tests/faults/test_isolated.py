@@ -16,8 +16,8 @@ from moving import recipe_of, task_of
 from ipdata.datasets.base import Listing
 from ipdata.errors import BuildError
 from ipdata.estimate import estimate
-from ipdata.executors import isolated
-from ipdata.executors.isolated import Child, ChildDiedError, run_step_in_child
+from ipdata.executors.child import Child, ChildDiedError
+from ipdata.executors.isolated import run_steps_in_child
 from ipdata.steps.extract import Extracted, Failed, Outcome, Step, VideoTask, run_step, run_steps
 from ipdata.steps.plan import make_plan
 from ipdata.video.synthesis import Synthesis
@@ -41,7 +41,7 @@ def work_of(task: VideoTask) -> tuple[VideoTask, Step, None]:
 
 
 def in_child(task: VideoTask) -> Outcome:
-    return run_step_in_child(*work_of(task), 60)
+    return run_steps_in_child(task, 60)
 
 
 def test_a_crash_is_that_videos_failure_and_the_next_one_works() -> None:
@@ -53,7 +53,7 @@ def test_a_crash_is_that_videos_failure_and_the_next_one_works() -> None:
 
 
 def test_a_hang_ends_at_the_timeout() -> None:
-    outcome = run_step_in_child(*work_of(task_with(Hanging(**SPEC))), 3)
+    outcome = run_steps_in_child(task_with(Hanging(**SPEC)), 3)
     assert isinstance(outcome, Failed)
     assert (outcome.failure.stage, outcome.failure.code, outcome.detail) == ("worker", "timeout", "not done after 3 s")
 
@@ -118,7 +118,7 @@ def test_what_a_crashed_child_had_detached_is_killed(monkeypatch: pytest.MonkeyP
 
 def test_a_child_that_does_not_read_its_work_ends_at_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     """More than a pipe holds: the parent cannot send it all. The guard does not react either, so it is killed too."""
-    monkeypatch.setattr(isolated, "END_S", 1.0)
+    monkeypatch.setattr("ipdata.executors.child.END_S", 1.0)
     child = Child()
     os.killpg(child.process.pid, signal.SIGSTOP)
     with given_up_after(60), pytest.raises(TimeoutError):

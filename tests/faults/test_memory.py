@@ -1,5 +1,6 @@
 """A worker needs memory for one video at a time, however large a shard is."""
 
+import sys
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -7,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from built_sets import quick_options, tree
+from clusters import started_cluster, worker
 from commands import in_process
 from made_sets import Scene, sample_of, scenes
 from moving import HEIGHT, WIDTH, moving_luma, task_of, write_y4m
+from wrapped_ffmpeg import wrapped_ffmpeg
 
 from ipdata.datasets.base import Video
 from ipdata.steps import extract
@@ -123,3 +126,23 @@ def test_a_packed_shard_is_packed_again_if_its_worker_dies(tmp_path: Path) -> No
         before = tree(tmp_path / "set")
         pack(shard, outcomes)
     assert tree(tmp_path / "set") == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how much memory other processes take")
+def test_a_video_that_takes_more_memory_than_its_worker_has_fails_alone(tmp_path: Path) -> None:
+    """Dask does not see what the processes take that extract."""
+    folder, clusters = tmp_path / "videos" / "any", tmp_path / "cluster"
+    folder.mkdir(parents=True)
+    for name in ("a", "b", "c"):
+        write_y4m(folder / f"{name}.y4m", moving_luma(frames=3, step_px=(1, 0)))
+    ffmpeg = wrapped_ffmpeg(tmp_path, first="tail /dev/zero", of="b.y4m")  # which keeps the last line: all of it
+    arguments = ["build", "--dataset=folder", f"--source={folder.parent}", f"--out={tmp_path / 'set'}", "--columns=mv"]
+    with started_cluster(clusters, workers=0) as cluster:
+        cluster.workers.append(worker(clusters, "--memory-limit", "800MiB"))
+        done = in_process("ipdata.cli", [*arguments, f"--ffmpeg={ffmpeg}", f"--scheduler={cluster.address}"])
+    assert done.returncode == 3, done.stderr
+    says = (
+        "any/b.y4m: crash (worker): native code crashed or the process was killed: extraction took more than 0.78 GiB"
+    )
+    assert says in done.stdout and "the memory of its worker, twice" in done.stdout, done.stdout
+    assert sorted(sample.name for sample in ShardSet(tmp_path / "set").samples()) == ["any/a.y4m", "any/c.y4m"]

@@ -20,7 +20,8 @@ from training import command, ipmodel, one_thread
 from wrapped_ffmpeg import DETACHES_AND_HANGS, wrapped_ffmpeg
 
 from ipdata.errors import BuildError
-from ipdata.executors.isolated import Child, end_child, parts_in_child
+from ipdata.executors.child import Child
+from ipdata.executors.isolated import end_child, parts_in_child
 from ipdata.extraction import _parts_of
 from ipdata.steps.chosen import Frames
 from ipdata.steps.extract import Failed

@@ -78,7 +78,6 @@ def test_a_build_whose_last_worker_with_a_gpu_dies_gives_up_and_can_go_on(
         client.wait_for_workers(3, timeout=60)
     out = tmp_path / "set"
     monkeypatch.setenv(*next(iter(SIMULATOR.items())))
-    monkeypatch.setattr(watch, "WAIT_S", 2.0)
     monkeypatch.setattr(watch, "ASK_S", 0.2)
     monkeypatch.setattr(dask_run, "RESULT_S", 1.0)
     next_done = ClusterRun.next_done
@@ -91,7 +90,7 @@ def test_a_build_whose_last_worker_with_a_gpu_dies_gives_up_and_can_go_on(
         return done
 
     monkeypatch.setattr(ClusterRun, "next_done", then_kill)
-    arguments = flow_options(out, scheduler=cluster.address, flow_backend="cuda", columns="flow")
+    arguments = flow_options(out, scheduler=cluster.address, flow_backend="cuda", columns="flow", wait_workers=2)
     done = CliRunner().invoke(ipdata.cli.main, arguments)
     assert done.exit_code == 1 and "no worker with the resource GPU" in done.output, done.output
     monkeypatch.setattr(ClusterRun, "next_done", next_done)

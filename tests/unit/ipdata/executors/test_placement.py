@@ -1,5 +1,6 @@
 """An option that the chosen executor cannot honour is refused, not ignored."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ from ipdata.executors.here import Here
         ({"scheduler": "none", "tls_ca": Path("ca.pem")}, "--tls-ca"),
         ({"tls_key": Path("key.pem")}, "--tls-key"),
         ({"insecure_scheduler": True}, "--insecure-scheduler"),
+        ({"wait_workers": 60.0}, "--wait-workers"),
         ({"scheduler": "tcp://127.0.0.1:8786", "workers": 2}, "--workers"),
+        ({"scheduler": "tcp://127.0.0.1:8786", "scheduler_file": Path("scheduler.json")}, "--scheduler"),
+        ({"scheduler": "none", "scheduler_file": Path("scheduler.json")}, "--scheduler"),
     ],
 )
 def test_what_has_no_effect_is_refused(options: dict[str, Any], option: str) -> None:
@@ -37,3 +41,4 @@ def test_each_placement_has_its_executor() -> None:
     running = executor_of(Placement(scheduler="tcp://127.0.0.1:8786"), scratch=Path())
     assert isinstance(running, RunningDask)
     assert (running.address, running.video_timeout_s) == ("tcp://127.0.0.1:8786", VIDEO_TIMEOUT_S)
+    assert running.patience_s == math.inf

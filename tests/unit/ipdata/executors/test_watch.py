@@ -1,18 +1,23 @@
 """When a worker or a scheduler counts as silent, by a clock that the tests turn."""
 
+import math
 from concurrent.futures import Future
 
 import pytest
 
 from ipdata.errors import BuildError
 from ipdata.executors import watch
-from ipdata.executors.watch import ASK_S, PAUSE_S, SILENT_S, WAIT_S, Watch, WorkerFields
+from ipdata.executors.watch import ASK_S, PAUSE_S, SAY_S, SILENT_S, Watch, WorkerFields
+
+PATIENCE_S = 60.0
 
 
 class Cluster:
     """Stands for a scheduler: answers at once, unless it is frozen."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, wanted: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, *, wanted: tuple[str, ...] = (), patience_s: float = PATIENCE_S
+    ) -> None:
         self.workers: dict[str, WorkerFields] = {"a": (1, set(), 0.0), "b": (1, {"GPU"}, 0.0)}
         self.frozen: set[str] = set()
         self.ended: list[str] = []
@@ -20,7 +25,12 @@ class Cluster:
         self.now_s = 100.0
         monkeypatch.setattr(watch.time, "monotonic", lambda: self.now_s)
         self.watch = Watch(
-            "tcp://s:1", wanted=wanted, ask=self.ask, end=self.end, cure=lambda resource: f"add {resource or 'any'}"
+            "tcp://s:1",
+            wanted=wanted,
+            ask=self.ask,
+            end=self.end,
+            cure=lambda resource: f"add {resource or 'any'}",
+            patience_s=patience_s,
         )
 
     def ask(self) -> Future[dict[str, WorkerFields]]:
@@ -91,10 +101,22 @@ def test_a_build_waits_for_the_workers_that_it_lacks_while_others_work(monkeypat
     cluster.run(10)
     del cluster.workers["b"]
     for _ in range(4):
-        cluster.run(WAIT_S - ASK_S)
+        cluster.run(PATIENCE_S - ASK_S)
         cluster.watch.working()
     with pytest.raises(BuildError, match="the cluster has had no worker with the resource GPU for 60 s; add GPU"):
-        cluster.run(WAIT_S + 2 * ASK_S + 2)
+        cluster.run(PATIENCE_S + 2 * ASK_S + 2)
     cluster.workers.clear()
     with pytest.raises(BuildError, match="the cluster has had no worker at all for 60 s; add any"):
-        cluster.run(WAIT_S + 2 * ASK_S + 2)
+        cluster.run(PATIENCE_S + 2 * ASK_S + 2)
+
+
+def test_a_patient_build_says_every_ten_seconds_what_it_waits_for(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster = Cluster(monkeypatch, patience_s=math.inf)
+    cluster.workers.clear()
+    cluster.run(3600)
+    said = [record.getMessage() for record in caplog.records]
+    assert said[0] == "the cluster has no worker at all: waiting for one; add any"
+    assert 3600 / (SAY_S + ASK_S) - 2 <= len(said[1:]) <= 3600 / SAY_S
+    assert said[-1].startswith("the cluster has had no worker at all for 35") and said[-1].endswith("still waiting")
