@@ -34,6 +34,7 @@ def recipe_options(command: Callable) -> Callable:
 
 def placement_options(command: Callable) -> Callable:
     """Add the options that say where the work runs; `placement_of` takes them away again."""
+    profiles = ", ".join(names("clusters"))
     where = "a Dask scheduler's address, or none for no cluster  [default: a local cluster]"
     file = click.Path(dir_okay=False, resolve_path=True, path_type=Path)
     seconds = click.FloatRange(min=0, min_open=True)
@@ -41,6 +42,7 @@ def placement_options(command: Callable) -> Callable:
     return _with(
         command,
         click.option("--scheduler", help=where),
+        click.option("--cluster", help=f"workers are jobs of a batch system: a profile's file, or {profiles}"),
         click.option("--scheduler-file", type=file, help="instead of --scheduler: where a scheduler wrote its address"),
         click.option("--wait-workers", type=seconds, help="give up if it lacks workers for so long  [default: never]"),
         click.option("--tls-ca", type=pem, help="for a scheduler with TLS: who signed its certificate, a PEM file"),

@@ -1,4 +1,4 @@
-"""Start a Dask cluster, or connect to one. Only this module and `dask_run.py` import Dask."""
+"""Start a Dask cluster, or connect to one. Only the modules `dask*.py` of this folder import Dask."""
 
 import logging
 import math
@@ -40,7 +40,7 @@ class LocalDask(Executor):
     def run(self, tasks: Sequence[ShardTask]) -> Generator[Event, None, None]:
         wanted = resources_of(tasks)
         with (
-            _quiet(stealing=not wanted, scratch=self.scratch),
+            quiet(stealing=not wanted, scratch=self.scratch),
             interrupts_noted() as interrupts,
             _local_cluster(self.workers, wanted, self.scratch) as cluster,
             Client(cluster) as client,
@@ -85,7 +85,7 @@ class RunningDask(Executor):
 
     def run(self, tasks: Sequence[ShardTask]) -> Generator[Event, None, None]:
         wanted = resources_of(tasks)
-        with _quiet(stealing=not wanted):
+        with quiet(stealing=not wanted):
             with self._reached():
                 client = Client(self.address, timeout=CONNECT_S, security=self.security)
             with interrupts_noted() as interrupts, client:
@@ -147,7 +147,7 @@ def _local_cure(resource: str) -> str:
 
 
 @contextmanager
-def _quiet(*, stealing: bool, scratch: Path | None = None) -> Iterator[None]:
+def quiet(*, stealing: bool, scratch: Path | None = None) -> Iterator[None]:
     """Configure Dask for a build. Dask logs no errors, because the build reports each of them once.
 
     stealing: idle workers take work that is queued for others. It must be off where workers have a resource, or

@@ -91,12 +91,14 @@ class ClusterRun:
         video_timeout_s: float,
         cure: Callable[[str], str],
         patience_s: float,
+        tend: Callable[[int], None] = lambda videos_left: None,
     ) -> None:
         """wanted: the resources that the work wants. cure: what to do if no worker has one of them, or none is there.
 
         cure is given the resource, or "" if there is no worker at all. patience_s: how long the cluster may lack
-        workers; may be infinite.
+        workers; may be infinite. tend: is called often, with the number of videos that are not yet done.
         """
+        self.tend = tend
         self.client, self.interrupts, self.video_timeout_s = client, interrupts, video_timeout_s
         self.name = uuid.uuid4().hex[:12]  # part of each key: two builds must not share tasks, as Dask does
         self.watch = Watch(
@@ -111,6 +113,7 @@ class ClusterRun:
         self._running = as_completed(loop=client.loop)
         self._attempts: dict[Future, Attempt] = {}  # what is waited for
         self._videos = 0  # of the shards in flight
+        self._left = 0  # videos that are not yet done
         self._tasks = 0  # submitted so far; part of each key
         self._progress_s = time.monotonic()  # when the last event came
         self._repeated = 0  # attempts that died with their workers
@@ -131,6 +134,7 @@ class ClusterRun:
             or does not answer, or if workers are lacking; KeyboardInterrupt if there are interrupts.
         """
         waiting = list(reversed(tasks))
+        self._left = sum(len(task.videos) for task in tasks)
         self._progress_s = time.monotonic()
         try:
             while waiting or self._attempts:
@@ -154,6 +158,7 @@ class ClusterRun:
         """Raises: BuildError if the scheduler is gone or silent, or if workers are lacking; KeyboardInterrupt."""
         if self.interrupts:
             raise KeyboardInterrupt
+        self.tend(self._left)
         try:
             self.watch.look()
         except OSError:
@@ -198,6 +203,7 @@ class ClusterRun:
             return
         if event.key not in shard.reported:
             shard.reported.add(event.key)
+            self._left -= 1
             yield event
         shard.unfinished.remove(event.key)
         if not shard.unfinished:

@@ -21,13 +21,20 @@ from ipdata.executors.here import Here
         ({"insecure_scheduler": True}, "--insecure-scheduler"),
         ({"wait_workers": 60.0}, "--wait-workers"),
         ({"scheduler": "tcp://127.0.0.1:8786", "workers": 2}, "--workers"),
-        ({"scheduler": "tcp://127.0.0.1:8786", "scheduler_file": Path("scheduler.json")}, "--scheduler"),
-        ({"scheduler": "none", "scheduler_file": Path("scheduler.json")}, "--scheduler"),
+        ({"cluster": "slurm", "workers": 2}, "--workers"),
+        ({"cluster": "slurm", "tls_ca": Path("ca.pem")}, "--tls-ca"),
+        ({"scheduler_file": Path("scheduler.json"), "workers": 2}, "--workers"),
     ],
 )
 def test_what_has_no_effect_is_refused(options: dict[str, Any], option: str) -> None:
-    with pytest.raises(BuildError, match=f"{option} has no effect with this --scheduler, because .*; leave it out"):
+    with pytest.raises(BuildError, match=f"{option} has no effect with .*, because .*; leave it out"):
         executor_of(Placement(**options), scratch=Path())
+
+
+def test_one_place_only() -> None:
+    placement = Placement(scheduler="none", cluster="slurm")
+    with pytest.raises(BuildError, match="--scheduler and --cluster name different places"):
+        executor_of(placement, scratch=Path())
 
 
 def test_each_placement_has_its_executor() -> None:

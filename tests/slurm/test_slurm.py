@@ -1,0 +1,106 @@
+"""Builds whose workers are jobs of a real Slurm, which `tests/slurm/run` starts. Jobs are cancelled and end."""
+
+import os
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from amounts import FULL
+from built_sets import quick_options, tree
+from children import MARK, wait_for_none
+from clusters import wait_for
+from commands import in_process
+
+pytestmark = pytest.mark.skipif(
+    "IPTSN_SLURM" not in os.environ, reason="NO SLURM: tests/slurm/run starts one, for .ci/run"
+)
+JOB_S = 60  # the shortest walltime that Slurm knows
+
+
+def profile(folder: Path, *, jobs: int, walltime: str = "00:10:00") -> Path:
+    path = folder / "profile.toml"
+    path.write_text(
+        f"""
+        kind = "slurm"
+        processes = 2
+        memory = "2GiB"
+        walltime = "{walltime}"
+        minimum_jobs = {jobs}
+        maximum_jobs = {jobs}
+        interface = "lo"
+        """
+    )
+    return path
+
+
+def jobs() -> list[str]:
+    """Numbers of the jobs that run or queue."""
+    done = subprocess.run(["squeue", "--noheader", "--format=%i %t"], capture_output=True, text=True, check=True)
+    return [line.split()[0] for line in done.stdout.splitlines() if line.split()[1] in ("R", "PD", "CF")]
+
+
+def begun(out: Path, *arguments: str) -> subprocess.Popen[str]:
+    """A build; its processes, and those of its jobs, have its output as a mark in their environment."""
+    environment = os.environ | {MARK: str(out)}  # sbatch gives a job the environment
+    command = [sys.executable, "-m", "ipdata.cli", *arguments]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def videos_done(out: Path) -> int:
+    log = out / ".build" / "log.jsonl"
+    return log.read_text().count("\n") if log.exists() else 0
+
+
+def check_sound(out: Path, reference: Path, options: dict[str, object], *more: str) -> None:
+    """The set has the bytes of one that was built without a cluster, and nothing of the build runs or lies around."""
+    assert in_process("ipdata.cli", [*quick_options(reference, scheduler="none", **options), *more]).returncode == 0
+    assert tree(out) == tree(reference)
+    wait_for(lambda: not jobs(), timeout_s=30)
+    wait_for_none(str(out))
+    assert not (out / ".build" / "tmp").exists()
+
+
+def test_a_job_that_is_cancelled_in_mid_build_costs_no_byte(tmp_path: Path) -> None:
+    out, options = tmp_path / "set", {"columns": "mv,video", "limit_videos": 18}
+    build = begun(out, *quick_options(out, cluster=profile(tmp_path, jobs=2), **options))
+    wait_for(lambda: build.poll() is not None or videos_done(out) >= 2, timeout_s=120)
+    assert build.poll() is None, build.communicate()
+    keys = list((out / ".build" / "tmp").rglob("*.pem"))
+    assert {path.name for path in keys} == {"ca_file.pem", "cert.pem", "key.pem"}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in keys} == {0o600}
+    assert {stat.S_IMODE(path.parent.stat().st_mode) for path in keys} == {0o700}
+    running = jobs()
+    assert len(running) == 2
+    subprocess.run(["scancel", running[0]], check=True)
+    _, errors = build.communicate(timeout=120)
+    assert build.returncode == 0 and "Traceback" not in errors, errors
+    check_sound(out, tmp_path / "reference", options)
+
+
+def test_all_jobs_cancelled_are_replaced(tmp_path: Path) -> None:
+    out, options = tmp_path / "set", {"columns": "mv,video", "limit_videos": 18}
+    build = begun(out, *quick_options(out, cluster=profile(tmp_path, jobs=1), **options))
+    wait_for(lambda: build.poll() is not None or videos_done(out) >= 2, timeout_s=120)
+    for job in jobs():
+        subprocess.run(["scancel", job], check=True)
+    _, errors = build.communicate(timeout=120)
+    assert build.returncode == 0 and "Traceback" not in errors, errors
+    check_sound(out, tmp_path / "reference", options)
+
+
+@pytest.mark.skipif(not FULL, reason="takes minutes; IPTSN_FAULTS=full")
+def test_walltime_ends_jobs_and_not_the_build(tmp_path: Path) -> None:
+    out, options = tmp_path / "set", {"columns": "mv,flow", "limit_videos": 12}
+    walltime = profile(tmp_path, jobs=1, walltime=f"00:{JOB_S // 60:02}:00")
+    more = "--set=synthetic.frames=200"
+    build = begun(out, *quick_options(out, cluster=walltime, **options), more)
+    seen: set[str] = set()
+    while build.poll() is None:
+        seen.update(jobs())
+        time.sleep(0.5)
+    _, errors = build.communicate()
+    assert build.returncode == 0 and "Traceback" not in errors and len(seen) > 1, (seen, errors)
+    check_sound(out, tmp_path / "reference", options, more)
