@@ -1,4 +1,4 @@
-"""The command line: `ipdata build`, `plan`, `datasets`, `derive`, `prove`.
+"""The command line: `ipdata build`, `plan`, `datasets`, `unpack`, `derive`, `prove`.
 
 Exit status: 0 all built; 1 refused, with nothing lost; 2 wrong usage; 3 built, with failures, or `prove` found a
 difference; 4 stopped by --strict; 130 interrupted, by Ctrl-C or SIGTERM.
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from ipdata import commands
+from ipdata.archives.commands import unpack
 from ipdata.commands import placement_of, placement_options, recipe_options, timeout_option
 from ipdata.errors import BuildError, StrictError
 from ipdata.kernels.parameters import Backend
@@ -196,7 +197,7 @@ def datasets() -> None:
         click.echo(f"{dataset.name}\n{dataset.expects.rstrip()}\n")
 
 
-for command in commands.ALL:
+for command in (unpack, *commands.ALL):
     main.add_command(command)
 
 if __name__ == "__main__":

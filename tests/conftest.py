@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,8 +17,8 @@ pytest_plugins = ["served_sets"]
 REPOSITORY = Path(__file__).parents[1]
 DATA = Path(os.environ.get("IPTSN_DATA", REPOSITORY.parent / "shared" / "data"))
 
-REQUIRE = "IPTSN_REQUIRE"  # names data, gpu, or both with a comma: a test that lacks it fails instead of skipping
-REQUIRABLE = {"data", "gpu"}
+REQUIRE = "IPTSN_REQUIRE"  # names some of these, with commas: a test that lacks one fails instead of skipping
+REQUIRABLE = {"data", "gpu", "rar"}
 
 Run = Callable[..., Done]
 
@@ -57,6 +58,26 @@ def gpu() -> None:
 
     if not cuda.is_available():
         lack("gpu", "NO GPU: Numba finds no CUDA GPU here")
+
+
+@pytest.fixture(params=["bsdtar", "unar", "7z"])
+def rar_tool(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each program that unpacks RAR, as the only one on the PATH."""
+    found = shutil.which(request.param)
+    if found is None:
+        lack("rar", f"NO RAR TOOL: {request.param} is not installed")
+    folder = tmp_path / "only-tool"
+    folder.mkdir()
+    (folder / request.param).symlink_to(found)
+    monkeypatch.setenv("PATH", str(folder))
+    return str(request.param)
+
+
+@pytest.fixture
+def any_rar_tool() -> None:
+    """Some program that unpacks RAR."""
+    if not any(shutil.which(name) for name in ("bsdtar", "unar", "7z", "7zz")):
+        lack("rar", "NO RAR TOOL: none of bsdtar, unar and 7z is installed")
 
 
 def lack(kind: str, reason: str) -> NoReturn:

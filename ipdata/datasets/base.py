@@ -3,9 +3,10 @@
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn
 
+from ipdata.datasets.archives import SHOWN_ARCHIVES, Archives, command_for, is_archive
 from ipdata.errors import BuildError
 from ipdata.video.stored import Stored
 from ipdata.video.synthesis import Synthesis
@@ -22,7 +23,7 @@ class Video:
     """One source video that is present: a file, a synthetic one that a worker draws, or the bitstream in a set."""
 
     # Path below the source directory, with "/"; bytes that are not UTF-8 are escaped (printable_name).
-    # kinetics_n50 exists in several layouts, so there it is <label>/<file name>, wherever the file lies.
+    # kinetics_n50 and ucf101 exist in several layouts, so there it is <class>/<file name>, wherever the file lies.
     name: str
     source: Path | Synthesis | Stored
     class_name: str
@@ -71,6 +72,7 @@ class Dataset:
     options: type | None = None  # the dataclass of the dataset's table in the recipe, if it has one
     takes_splits: bool = False  # whether --splits may name its lists
     takes_draw: bool = False  # whether --draw may name the videos to take
+    archives: Archives | None = None  # what `ipdata unpack` unpacks; None if it does not
 
     def listing(self, source: Path, splits: Path | None, draw: Path | None, options: Any) -> Listing:
         """The dataset's listing; arguments as for `list_videos`.
@@ -165,8 +167,22 @@ def files_by_name(source: Path, *, dataset: Dataset, videos_only: bool = True) -
 
 
 def expected(dataset: Dataset, source: Path, problem: str) -> BuildError:
-    """The error for something that is not there: the problem, and all that the dataset expects on disk."""
+    """The error for something that is not there: the problem, and all that the dataset expects on disk.
+
+    If there are archives below the source directory, it has the command that unpacks them.
+    """
+    if found := _archives_below(dataset, source):
+        names = ", ".join(printable_name(path, below=source) for path in found[:SHOWN_ARCHIVES])
+        more = f" and {len(found) - SHOWN_ARCHIVES} more" if len(found) > SHOWN_ARCHIVES else ""
+        command = printable_bytes(os.fsencode(command_for(dataset.name, source, found)))
+        problem += f"; there are archives ({names}{more}). Unpack them, then run this again:\n  {command}"
     return BuildError(f"{dataset.name}: {problem}\nExpected: {dataset.expects.replace('<source>', shown(source))}")
+
+
+def _archives_below(dataset: Dataset, source: Path) -> list[Path]:
+    if dataset.archives is None or not source.is_dir():
+        return []
+    return [path for path in video_files(source) if is_archive(PurePosixPath(path))]
 
 
 def subsets_by_name(splits: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:

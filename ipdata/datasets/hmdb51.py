@@ -1,8 +1,9 @@
 """HMDB51 (Kuehne et al. 2011): 6,766 clips of 51 classes, three official splits."""
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from ipdata.datasets.archives import Archives, place_of
 from ipdata.datasets.base import (
     Dataset,
     Entry,
@@ -23,8 +24,9 @@ FORM = 'expected "<file>.avi FLAG" with flag 0 (unused), 1 (train) or 2 (test)'
 EXPECTS = """\
 <source>/<class>/*.avi and the official lists <class>_test_split1.txt, _split2.txt and _split3.txt of every class, in
 --splits, in <source> or in folders directly below it. Get hmdb51_org.rar (videos) and test_train_splits.rar (lists)
-from the HMDB51 page of the Serre lab. Unpack hmdb51_org.rar, and then each <class>.rar that comes out of it, so that
-<source>/brush_hair/ and 50 folders like it hold .avi files; unpack test_train_splits.rar into <source> as well."""
+from the HMDB51 page of the Serre lab. `ipdata unpack --dataset hmdb51 hmdb51_org.rar test_train_splits.rar --out
+<source>` unpacks both, and each <class>.rar in the first, so that <source>/brush_hair/ and 50 folders like it hold .avi
+files and <source>/testTrainMulti_7030_splits/ the lists."""
 
 
 def list_hmdb51(source: Path, splits: Path | None, draw: Path | None, options: None) -> Listing:
@@ -76,4 +78,25 @@ def _read_split(path: Path) -> dict[str, str]:
     return subsets
 
 
-HMDB51 = Dataset(name="hmdb51", expects=EXPECTS, default_recipe="default", list_videos=list_hmdb51, takes_splits=True)
+def _place(path: PurePosixPath) -> str | None:
+    return place_of(
+        path, videos="", lists="testTrainMulti_7030_splits", is_list=lambda name: bool(SPLIT_FILE.fullmatch(name))
+    )
+
+
+HMDB51 = Dataset(
+    name="hmdb51",
+    expects=EXPECTS,
+    default_recipe="default",
+    list_videos=list_hmdb51,
+    takes_splits=True,
+    archives=Archives(
+        names=("hmdb51_org.rar", "test_train_splits.rar"),
+        place=_place,
+        classes=51,
+        videos=6766,
+        lists=153,
+        max_bytes=20 * 10**9,
+        max_files=20_000,
+    ),
+)

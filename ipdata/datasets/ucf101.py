@@ -1,8 +1,9 @@
 """UCF101 (Soomro et al. 2012): 13,320 clips of 101 classes, three official splits of train and test."""
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from ipdata.datasets.archives import Archives, place_of
 from ipdata.datasets.base import (
     Dataset,
     Entry,
@@ -17,14 +18,16 @@ from ipdata.datasets.lists import bad_line, find_lists, quoted, read_lines
 from ipdata.errors import BuildError
 
 NUMBERS = ("1", "2", "3")
+VIDEOS_FOLDER = "UCF-101"  # the folder that UCF101.rar has all class folders in
 LIST_FILE = re.compile(r"classInd\.txt|(train|test)list0[123]\.txt")
 
 EXPECTS = """\
-<source>/<class>/*.avi and the official lists classInd.txt, trainlist01.txt to trainlist03.txt and testlist01.txt to
-testlist03.txt, in --splits, in <source> or in a folder directly below it. Get UCF101.rar (videos) and
-UCF101TrainTestSplits-RecognitionTask.zip (lists) from the UCF101 page of CRCV, University of Central Florida. Unpack
-both, and move the class folders so that <source>/ApplyEyeMakeup/ and 100 folders like it hold .avi files. Move the
-folder of the lists into <source> too."""
+<source>/UCF-101/<class>/*.avi or <source>/<class>/*.avi, and the official lists classInd.txt, trainlist01.txt to
+trainlist03.txt and testlist01.txt to testlist03.txt, in --splits, in <source> or in a folder directly below it. Get
+UCF101.rar (videos) and UCF101TrainTestSplits-RecognitionTask.zip (lists) from the UCF101 page of CRCV, University of
+Central Florida. `ipdata unpack --dataset ucf101 UCF101.rar UCF101TrainTestSplits-RecognitionTask.zip --out <source>`
+unpacks both, so that <source>/UCF-101/ApplyEyeMakeup/ and 100 folders like it hold .avi files and
+<source>/ucfTrainTestlist/ the lists."""
 
 
 def list_ucf101(source: Path, splits: Path | None, draw: Path | None, options: None) -> Listing:
@@ -34,12 +37,24 @@ def list_ucf101(source: Path, splits: Path | None, draw: Path | None, options: N
 
     Raises: BuildError.
     """
-    files = files_by_name(source, dataset=UCF101)
+    files = _files(source)
     lists = _list_files(source, splits)
     classes = _read_classes(lists["classInd.txt"])
     subsets = subsets_by_name({f"split{number}": _read_split(lists, number, classes) for number in NUMBERS})
     entries = {name: Entry(name.partition("/")[0], subsets[name]) for name in subsets}
     return match(UCF101, entries, classes=classes, files=files, source=source)
+
+
+def _files(source: Path) -> dict[str, Path]:
+    """Name -> path. A video has the same name whether or not its class folder lies in UCF-101."""
+    files: dict[str, Path] = {}
+    for below, path in files_by_name(source, dataset=UCF101).items():
+        name = below.removeprefix(f"{VIDEOS_FOLDER}/")
+        if name in files:
+            cure = f"remove one; {VIDEOS_FOLDER}/ is what UCF101.rar has"
+            raise BuildError(f"ucf101: {shown(files[name])} and {shown(path)} are the same video; {cure}")
+        files[name] = path
+    return files
 
 
 def _list_files(source: Path, splits: Path | None) -> dict[str, Path]:
@@ -102,4 +117,25 @@ def _test_name(name: str, classes: tuple[str, ...]) -> str:
     return name
 
 
-UCF101 = Dataset(name="ucf101", expects=EXPECTS, default_recipe="default", list_videos=list_ucf101, takes_splits=True)
+def _place(path: PurePosixPath) -> str | None:
+    return place_of(
+        path, videos=VIDEOS_FOLDER, lists="ucfTrainTestlist", is_list=lambda name: bool(LIST_FILE.fullmatch(name))
+    )
+
+
+UCF101 = Dataset(
+    name="ucf101",
+    expects=EXPECTS,
+    default_recipe="default",
+    list_videos=list_ucf101,
+    takes_splits=True,
+    archives=Archives(
+        names=("UCF101.rar", "UCF101TrainTestSplits-RecognitionTask.zip"),
+        place=_place,
+        classes=101,
+        videos=13_320,
+        lists=7,
+        max_bytes=50 * 10**9,
+        max_files=40_000,
+    ),
+)

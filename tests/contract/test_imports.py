@@ -76,6 +76,7 @@ FOLDERS = {
         "video": {"errors", "faults"},
         "columns": {"errors", "kernels", "video"},
         "datasets": {"errors", "video"},
+        "archives": {"datasets", "errors"},
         "recipe": {"columns", "datasets", "video"},
         "steps": {"columns", "datasets", "errors", "faults", "recipe", "video"},
         "executors": {"errors", "faults", "steps"},
@@ -100,7 +101,7 @@ FOLDERS = {
         },
         "commands": {"columns", "derive", "executors", "progress", "prove"},
         "cli": {
-            *("build", "columns", "commands", "datasets", "errors", "estimate", "executors"),
+            *("archives", "build", "columns", "commands", "datasets", "errors", "estimate", "executors"),
             *("kernels", "progress", "recipe", "report", "steps", "video"),
         },
         "__init__": set(),

@@ -193,7 +193,8 @@ for line in {lines!r}:
 def without_its_extra(package: str) -> dict[str, Done]:
     """How each command line ends where the extra is not installed; one interpreter runs them all."""
     helps = {f"{line.split()[0]} --help": None for line in VERBS[package]}
-    lines = ["--help", "--version", *helps, *VERBS[package], *(["datasets"] if package == "ipdata" else [])]
+    needing_none = ["datasets", f"unpack --dataset=ucf101 {__file__}"] if package == "ipdata" else []
+    lines = ["--help", "--version", *helps, *VERBS[package], *needing_none]
     done = run_without(EXTRA[package][1], COMMANDS.format(lines=lines, package=package))
     assert done.returncode == 0, done.stderr
     ends = map(json.loads, done.stdout.splitlines())
@@ -247,6 +248,11 @@ def test_predicting_videos_needs_the_extra_build_and_samples_of_a_set_do_not(tra
 def test_datasets_are_listed_without_the_extra() -> None:
     done = without_its_extra("ipdata")["datasets"]
     assert done.returncode == 0 and "classInd.txt" in done.stdout, done.stderr
+
+
+def test_archives_are_unpacked_without_the_extra() -> None:
+    done = without_its_extra("ipdata")[f"unpack --dataset=ucf101 {__file__}"]
+    assert done.returncode == 1 and "is no RAR or ZIP archive" in done.stderr, done.stderr
 
 
 def test_fusing_scores_needs_no_torch() -> None:

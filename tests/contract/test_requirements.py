@@ -30,4 +30,4 @@ def test_what_is_required_must_be_there(require: str, status: int, word: str) ->
 
 def test_a_misspelt_requirement_is_an_error() -> None:
     done = run("dta")
-    assert done.returncode != 0 and "IPTSN_REQUIRE names dta; known: data, gpu" in done.stdout + done.stderr
+    assert done.returncode != 0 and "IPTSN_REQUIRE names dta; known: data, gpu, rar" in done.stdout + done.stderr

@@ -79,5 +79,22 @@ def test_absent_lists_are_named(source: Path) -> None:
 def test_a_missing_source_says_archives_and_places(tmp_path: Path) -> None:
     with pytest.raises(BuildError) as raised:
         listing(tmp_path / "ucf101")
-    for part in ("no directory", "UCF101.rar", "CRCV", f"{tmp_path}/ucf101/ApplyEyeMakeup/"):
+    for part in ("no directory", "UCF101.rar", "CRCV", f"{tmp_path}/ucf101/UCF-101/ApplyEyeMakeup/"):
         assert part in str(raised.value)
+
+
+def test_videos_as_unpacked_have_the_same_names(source: Path) -> None:
+    flat = listing(source)
+    (source / "UCF-101").mkdir()
+    for name in ("Archery", "Zumba"):
+        (source / name).rename(source / "UCF-101" / name)
+    below = listing(source)
+    assert [(v.name, v.subsets) for v in below.videos] == [(v.name, v.subsets) for v in flat.videos]
+    assert (below.missing, below.unlisted) == (flat.missing, flat.unlisted)
+    assert below.videos[0].source == source / "UCF-101/Archery/v_a.avi"
+
+
+def test_a_video_in_both_places_is_an_error(source: Path) -> None:
+    write(source / "UCF-101/Archery/v_a.avi")
+    with pytest.raises(BuildError, match=r"UCF-101/Archery/v_a\.avi .*are the same video; remove one"):
+        listing(source)
