@@ -20,6 +20,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from ipdata.errors import BuildError
+from ipdata.executors.workers import by_this_worker
 from ipdata.faults import MORE_MEMORY, ending_of, was_killed
 from ipdata.steps.extract import Failed, Outcome, Step, VideoTask, failed, run_step, run_steps
 from ipdata.steps.scratch import remove_abandoned
@@ -52,12 +53,12 @@ def run_step_in_child(task: VideoTask, step: Step, begun: Outcome | None, timeou
     """
     if isinstance(begun, Failed):
         return begun
-    return _outcome(task, timeout_s, run_step, task, step, begun)
+    return by_this_worker(_outcome(task, timeout_s, run_step, task, step, begun), begun)
 
 
 def run_steps_in_child(task: VideoTask, timeout_s: float) -> Outcome:
     """Run all steps of a video in this thread's child process. Otherwise as run_step_in_child."""
-    return _outcome(task, timeout_s, run_steps, task)
+    return by_this_worker(_outcome(task, timeout_s, run_steps, task))
 
 
 def _outcome(task: VideoTask, timeout_s: float, work: Callable[..., Outcome], *arguments: Any) -> Outcome:
