@@ -64,10 +64,11 @@ def nice(step: float) -> float:
 def svg_of(bars: Bars, *, x_title: str, y_title: str, x_text: Callable[[float], str], what: str) -> str:
     """The chart. x_text: an edge as text. what: what a bar counts, for the text that a pointer shows."""
     tick = nice(max(bars.heights) / TICKS)
-    top = TICKS * (max(1, tick) if all(float(height).is_integer() for height in bars.heights) else tick)
+    tick = max(1, tick) if all(float(height).is_integer() for height in bars.heights) else tick
+    ticks = max(1, math.ceil(max(bars.heights) / tick))
     step = (WIDTH_PX - LEFT_PX - RIGHT_PX) / len(bars.heights)
-    base, scale = HEIGHT_PX - BOTTOM_PX, (HEIGHT_PX - BOTTOM_PX - TOP_PX) / top
-    parts = [*_grid(top, base, scale), *_labels(bars, step, base, x_text)]
+    base, scale = HEIGHT_PX - BOTTOM_PX, (HEIGHT_PX - BOTTOM_PX - TOP_PX) / (ticks * tick)
+    parts = [*_grid(ticks, tick, base, scale), *_labels(bars, step, base, x_text)]
     for number, height in enumerate(bars.heights):
         x, tall = LEFT_PX + number * step, height * scale
         said = f"{height:g} {what}, {x_text(bars.edges[number])} to {x_text(bars.edges[number + 1])}"
@@ -85,10 +86,10 @@ def svg_of(bars: Bars, *, x_title: str, y_title: str, x_text: Callable[[float], 
     return f'<svg viewBox="0 0 {WIDTH_PX} {HEIGHT_PX}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
 
 
-def _grid(top: float, base: float, scale: float) -> list[str]:
+def _grid(ticks: int, tick: float, base: float, scale: float) -> list[str]:
     lines = []
-    for tick in range(TICKS + 1):
-        value = top * tick / TICKS
+    for number in range(ticks + 1):
+        value = number * tick
         y = base - value * scale
         lines.append(f'<line class="grid" x1="{LEFT_PX}" x2="{WIDTH_PX - RIGHT_PX}" y1="{y:.1f}" y2="{y:.1f}"/>')
         lines.append(f'<text x="{LEFT_PX - 6}" y="{y + 4:.1f}" text-anchor="end">{value:g}</text>')

@@ -133,7 +133,7 @@ def failures_part(status: Status) -> Part:
         lines = [f"{name}: {reason.partition(': ')[2]}" for name, reason in kind.videos]
         body = listed(lines, more=kind.count - len(kind.videos))
         blocks.append(_subsection(head, body))
-    note = f"{status.failed} videos failed in the last build. The next one tries them again."
+    note = f"Failed in the last build: {status.failed}. The next one tries them again."
     return Part(title="Failures", note=note, body="".join(blocks))
 
 
