@@ -1,6 +1,7 @@
 """`ipdata build`: list the videos, plan, extract what is not done, publish each shard, and the manifest last."""
 
 import logging
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -11,10 +12,12 @@ from ipdata.datasets import DATASETS, dataset_of
 from ipdata.datasets.leaks import leaks_of
 from ipdata.errors import BuildError, StrictError
 from ipdata.executors import Placement, executor_of
+from ipdata.log import LOG as LOG_FILE
 from ipdata.progress import Unwatched
 from ipdata.publish import manifest_before, publish_set
 from ipdata.recipe import BuildRecipe
 from ipdata.report import failure_line
+from ipdata.reporting.document import reported
 from ipdata.run import run_tasks
 from ipdata.steps import identity
 from ipdata.steps.extract import Failed, VideoTask
@@ -24,6 +27,7 @@ from ipdata.steps.plan import Plan, ShardPlan, make_plan
 from ipdata.steps.receipt import intact, stored_videos, work_left
 from ipdata.steps.scratch import remove_abandoned
 from ipdata.steps.source import Source, UnreadableError, source_sha256
+from ipdata.steps.started import Started
 from ipdata.video.stored import VIDEO, Stored
 from ipdata.video.tools import tools_here
 from shards.manifest import Manifest
@@ -111,10 +115,19 @@ def build(request: Request, progress: Unwatched = UNWATCHED) -> Result:
             len(plan.shards),
             sum(len(task.videos) for task in tasks),
         )
+        _note_beginning(output, plan, tuple(columns), tasks)
         before = manifest_before(output)
-        failures = run_tasks(executor, output, tasks, progress, on_failure=_stop if request.strict else None)
-        manifest = publish_set(output, plan, columns, failures, before=before)
+        with reported(output):
+            failures = run_tasks(executor, output, tasks, progress, on_failure=_stop if request.strict else None)
+            manifest = publish_set(output, plan, columns, failures, before=before)
     return Result(plan=plan, manifest=manifest, failures=failures)
+
+
+def _note_beginning(output: Output, plan: Plan, columns: tuple[str, ...], tasks: list[ShardTask]) -> None:
+    """Write what this build has to do, for `ipdata status`."""
+    log = output.build_dir / LOG_FILE
+    log_bytes = log.stat().st_size if log.exists() else 0
+    Started.of(plan, columns, tasks, at=time.time(), log_bytes=log_bytes).write(output)
 
 
 def _check_leaks(plan: Plan, *, strict: bool) -> None:

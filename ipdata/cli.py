@@ -1,4 +1,4 @@
-"""The command line: `ipdata build`, `plan`, `datasets`, `unpack`, `derive`, `prove`.
+"""The command line: `ipdata build`, `plan`, `status`, `datasets`, `unpack`, `derive`, `prove`.
 
 Exit status: 0 all built; 1 refused, with nothing lost; 2 wrong usage; 3 built, with failures, or `prove` found a
 difference; 4 stopped by --strict; 130 interrupted, by Ctrl-C or SIGTERM.
@@ -14,18 +14,20 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from ipdata import commands
+from ipdata import commands, status_commands
 from ipdata.archives.commands import unpack
 from ipdata.commands import placement_of, placement_options, recipe_options, timeout_option
 from ipdata.errors import BuildError, StrictError
 from ipdata.kernels.parameters import Backend
 from pipelines import RecipeError
 from shards.errors import ShardError
-from shards.terminal import REFUSED, CommandGroup, handled, say_done
+from shards.facts import size_of
+from shards.terminal import REFUSED, CommandGroup, duration, handled, say_done
 
 if TYPE_CHECKING:  # these need the extra "build"; --help must work without it
     from ipdata.build import Request, Result
     from ipdata.datasets.base import Listing
+    from ipdata.estimate import Estimate
     from ipdata.steps.plan import Plan
 
 WITH_FAILURES, STRICT = 3, 4
@@ -153,19 +155,33 @@ def _print_names(what: str, all_names: Sequence[str], *, shown: int = SHOWN_NAME
 
 @main.command()
 @_request_options
+@click.option(
+    "--workers", type=click.IntRange(1), help="say how long so many take  [default: one a core of this machine]"
+)
+@click.option("--probe", type=click.IntRange(1), help="how many videos the estimate is made from  [default: 12]")
 @timeout_option
-def plan(**options: Any) -> None:
-    """Print what `build` would make and cost: videos, frames, shards, bytes, core-hours. Writes nothing."""
+def plan(probe: int | None, **options: Any) -> None:
+    """Print what `build` would make and cost: videos, frames, shards, bytes, core-hours, hours. Writes nothing."""
     from ipdata.build import checked_tools, plan_of
+    from ipdata.estimate import PROBE_VIDEOS, estimate
 
     request = _request(options)
     tools = checked_tools(request)
-    _print_plan(request, plan_of(request), tools)
+    made = plan_of(request)
+    _print_plan(request, made)
+    timeout_s, columns = request.placement.timeout_s, request.columns
+    probes = PROBE_VIDEOS if probe is None else probe
+    cost = estimate(made, columns, tools, ffmpeg=request.ffmpeg, timeout_s=timeout_s, probe_videos=probes)
+    _print_estimate(cost, workers=request.placement.workers or _cores())
 
 
-def _print_plan(request: "Request", made: "Plan", tools: dict[str, str]) -> None:
+def _cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _print_plan(request: "Request", made: "Plan") -> None:
     from ipdata.datasets.leaks import leaks_of
-    from ipdata.estimate import estimate
 
     click.echo(f"dataset   {request.dataset} from {request.source} into {request.out}")
     grouped = "grouped by subset" if made.grouped else "not grouped: readers select by record"
@@ -177,15 +193,21 @@ def _print_plan(request: "Request", made: "Plan", tools: dict[str, str]) -> None
         click.echo(f"{split:9} " + ", ".join(f"{subsets.count(name)} {name}" for name in ("train", "test", "unused")))
     _print_unmatched(made.listing)
     _print_names("tested videos are also trained on", [str(leak) for leak in leaks_of(made.videos.values())])
-    cost = estimate(made, request.columns, tools, ffmpeg=request.ffmpeg, timeout_s=request.placement.timeout_s)
+
+
+def _print_estimate(cost: "Estimate | None", *, workers: int) -> None:
     if cost is None:
         click.echo("estimate  none: none of the probed videos can be extracted")
         return
-    click.echo(f"estimate  from {cost.probed - cost.failed} of {cost.probed} probed videos")
-    click.echo(f"frames    about {cost.frames}")
-    for column, size_bytes in cost.column_bytes.items():
-        click.echo(f"{column:9} about {size_bytes / 1e6:.1f} MB")
-    click.echo(f"all       about {sum(cost.column_bytes.values()) / 1e6:.1f} MB, {cost.core_hours:.2f} core-hours")
+    click.echo(
+        f"estimate  from {cost.probed - cost.failed} of {cost.probed} probed videos, spread over the sizes of the files"
+    )
+    click.echo(f"frames    {cost.frames.said('{:.0f}'.format)}")
+    for column, size_bytes in [*cost.column_bytes.items(), ("all", cost.all_bytes)]:
+        click.echo(f"{column:9} {size_bytes.said(lambda count: size_of(round(count)))}")
+    click.echo(f"work      {cost.core_s.said(lambda seconds: f'{seconds / 3600:.3g} core-hours')}")
+    many = "worker" if workers == 1 else "workers"
+    click.echo(f"time      {cost.core_s.said(lambda seconds: duration(seconds / workers))}, on {workers} {many}")
 
 
 @main.command()
@@ -197,7 +219,7 @@ def datasets() -> None:
         click.echo(f"{dataset.name}\n{dataset.expects.rstrip()}\n")
 
 
-for command in (unpack, *commands.ALL):
+for command in (status_commands.status, unpack, *commands.ALL):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
 """Run the tasks of a build or a derivation with an executor; report each video to the progress and to the log."""
 
-import json
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
 from ipdata.errors import BuildError
 from ipdata.executors.base import Executor
+from ipdata.log import LOG, LogLine, end_torn_line
 from ipdata.progress import Unwatched
-from ipdata.report import failure_line, log_line
+from ipdata.report import failure_line
 from ipdata.steps.extract import Failed
 from ipdata.steps.output import Output
 from ipdata.steps.pack import Packed, ShardTask
@@ -43,9 +44,11 @@ def run_tasks(
     would_lose: list[Failed] = []
     if not tasks:
         return failures
-    log = output.build_dir / "log.jsonl"
+    log = output.build_dir / LOG
     # Not buffered, so what a full disk refused is not written once more when the file is closed.
     with log.open("ab", buffering=0) as lines, closing(executor.run(tasks)) as events:
+        with named(log):
+            end_torn_line(lines)
         for event in events:
             if isinstance(event, Packed):
                 would_lose += event.would_lose
@@ -53,7 +56,7 @@ def run_tasks(
                 continue
             progress.update(event)
             with named(log):
-                write_all(lines, (json.dumps(log_line(event)) + "\n").encode())
+                write_all(lines, LogLine.of(event, at=time.time()).to_json())
             if event.failed is not None:
                 _check_unreadable(event.failed, tasks)
                 failures.append(event.failed)

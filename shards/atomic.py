@@ -87,6 +87,22 @@ def held(file: IO[bytes]) -> Iterator[None]:
                 fcntl.flock(file, fcntl.LOCK_UN)  # a process forked meanwhile would keep the lock
 
 
+def is_locked(path: Path) -> bool:
+    """Tell whether another process or thread holds the exclusive lock of a file. Does not wait, and writes nothing.
+
+    It asks for the shared lock and gives it back at once, so `locked` without any wait may fail meanwhile.
+
+    Raises: OSError if there is no such file, or this file system has no locks.
+    """
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        fcntl.flock(file, fcntl.LOCK_UN)  # closing is not enough: a process forked meanwhile would keep the lock
+        return False
+
+
 def lies_at(path: Path, file: IO[bytes]) -> bool:
     """Tell whether an open file still has this path."""
     try:

@@ -16,6 +16,7 @@ class VideoDone:
     frames: int
     failed: Failed | None
     seconds: dict[str, float]  # by stage
+    workers: tuple[str, ...] = ()  # that had it, HOST:PROCESS
 
 
 Event = VideoDone | Packed
@@ -38,5 +39,6 @@ class Executor(ABC):
 def summary(outcome: Outcome) -> VideoDone:
     """The event for an outcome. It leaves the payloads out, so it is small to send."""
     if isinstance(outcome, Failed):
-        return VideoDone(key=outcome.failure.key, frames=0, failed=outcome, seconds={})
-    return VideoDone(key=outcome.sample.key, frames=outcome.sample.frames, failed=None, seconds=outcome.seconds)
+        return VideoDone(key=outcome.failure.key, frames=0, failed=outcome, seconds={}, workers=outcome.workers)
+    sample, seconds = outcome.sample, outcome.seconds
+    return VideoDone(key=sample.key, frames=sample.frames, failed=None, seconds=seconds, workers=outcome.workers)

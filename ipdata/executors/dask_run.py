@@ -11,17 +11,16 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from distributed import Client, Future, KilledWorker, as_completed, get_worker
+from distributed import Client, Future, KilledWorker, as_completed
 from distributed.client import FutureCancelledError
 from distributed.comm import CommClosedError
 
 from ipdata.errors import BuildError
 from ipdata.executors.base import Event, summary
-from ipdata.executors.child import ChildDiedError
 from ipdata.executors.dask_scheduler import ask_for_workers, end_worker
-from ipdata.executors.isolated import died_twice, limit_memory, try_step_in_child
+from ipdata.executors.dask_worker import DiedOnWorkerError, first_try, last_try
 from ipdata.executors.watch import Watch
-from ipdata.steps.extract import Outcome, Step, VideoTask
+from ipdata.steps.extract import Step, VideoTask
 from ipdata.steps.pack import Packed, ShardTask, pack
 from shards.terminal import Arrivals
 
@@ -50,33 +49,6 @@ class Attempt:
 
     shard: Shard
     video: VideoTask | None = None  # None: the packing
-
-
-class DiedOnWorkerError(Exception):
-    """The child of a worker has died, for the first time with this video. worker: its address."""
-
-    def __init__(self, worker: str) -> None:
-        super().__init__(worker)
-        self.worker = worker
-
-
-def first_try(video: VideoTask, step: Step, begun: Outcome | None, timeout_s: float) -> Outcome:
-    """Run a step on this worker. Raises: DiedOnWorkerError if the child dies; otherwise as try_step_in_child."""
-    worker = get_worker()
-    limit_memory(worker.memory_manager.memory_limit)
-    try:
-        return try_step_in_child(video, step, begun, timeout_s)
-    except ChildDiedError:
-        raise DiedOnWorkerError(worker.address) from None
-
-
-def last_try(video: VideoTask, step: Step, begun: Outcome | None, timeout_s: float) -> Outcome:
-    """Run a step on this worker. If the child dies, the video fails. Raises: BuildError."""
-    limit_memory(get_worker().memory_manager.memory_limit)
-    try:
-        return try_step_in_child(video, step, begun, timeout_s)
-    except ChildDiedError as death:
-        return died_twice(video, death)
 
 
 class ClusterRun:

@@ -4,6 +4,7 @@ from collections.abc import Generator, Sequence
 
 from ipdata.executors.base import Event, Executor, summary
 from ipdata.executors.isolated import child_ended, run_steps_in_child
+from ipdata.executors.workers import by_this_worker
 from ipdata.steps.extract import Outcome
 from ipdata.steps.pack import ShardTask, pack
 
@@ -19,6 +20,6 @@ class Here(Executor):
             for task in tasks:
                 outcomes: list[Outcome] = []
                 for video in task.videos:
-                    outcomes.append(run_steps_in_child(video, self.video_timeout_s))
+                    outcomes.append(by_this_worker(run_steps_in_child(video, self.video_timeout_s)))
                     yield summary(outcomes[-1])
                 yield pack(task, outcomes)

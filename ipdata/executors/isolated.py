@@ -44,8 +44,6 @@ def try_step_in_child(task: VideoTask, step: Step, begun: Outcome | None, timeou
 
     Raises: ChildDiedError if the child dies; BuildError if this machine cannot extract any video.
     """
-    if isinstance(begun, Failed):
-        return begun
     try:
         return _child().call(run_step, task, step, begun, timeout_s=timeout_s)
     except TimeoutError:

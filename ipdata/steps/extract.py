@@ -76,7 +76,8 @@ class Extracted:
 
     sample: Sample
     payloads: Mapping[str, PayloadFile]
-    seconds: dict[str, float]  # spent in each stage; for the log, never for the set
+    seconds: dict[str, float]  # spent in each stage; this and workers are for the log, never for the set
+    workers: tuple[str, ...] = ()  # HOST:PROCESS, one for each step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +86,7 @@ class Failed:
 
     failure: Failure
     detail: str  # free text, for the log and the report
+    workers: tuple[str, ...] = ()  # as of Extracted
 
 
 Outcome = Extracted | Failed

@@ -1,5 +1,6 @@
 """The output directory of a build: its paths, its lock, and checks that nothing in it is lost."""
 
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from shards.schema import FORMAT, Sample
 
 BUILD_DIR = ".build"  # receipts, lock, log: no part of the set
 PUBLISHED_NAME = re.compile(r"\d{5,}\.(tar|idx\.json|jsonl)")  # files of other names are not ours to remove
+LOCK_WAIT_S = 1.0  # `ipdata status` asks for the shared lock, and gives it back at once
 IDENTITY = "identity.json"  # in BUILD_DIR; see ipdata/steps/identity.py
 
 
@@ -35,6 +37,10 @@ class Output:
     @property
     def temporary_dir(self) -> Path:
         return self.build_dir / "tmp"
+
+    @property
+    def lock(self) -> Path:
+        return self.build_dir / "lock"
 
     def payload_dir(self, shard: str) -> Path:
         """Where the payloads of a shard's videos wait until it is packed."""
@@ -70,8 +76,13 @@ class Output:
 
     def receipts(self) -> list[Receipt]:
         """All receipts that can be read, also those of another plan."""
-        paths = sorted((self.build_dir / "receipts").glob("*.json"))
-        return [receipt for receipt in map(self.receipt, (path.stem for path in paths)) if receipt is not None]
+        return [receipt for _, receipt in self.receipts_by_shard()]
+
+    def receipts_by_shard(self) -> Iterator[tuple[str, Receipt]]:
+        """Yield the number of a shard and its receipt, in order of the shards."""
+        for path in sorted((self.build_dir / "receipts").glob("*.json"), key=lambda path: (len(path.stem), path.stem)):
+            if (receipt := self.receipt(path.stem)) is not None:
+                yield path.stem, receipt
 
     def published_keys(self) -> set[str]:
         """Keys of all samples that the output holds, from its receipts or, where one is lost, from the records."""
@@ -99,7 +110,8 @@ class Output:
         """Lock the output for one build. Raises BuildError if another build has locked it."""
         self.build_dir.mkdir(parents=True, exist_ok=True)
         try:
-            with (self.build_dir / "lock").open("wb") as file, locked(file, wait_s=0):
+            with self.lock.open("ab") as file, locked(file, wait_s=LOCK_WAIT_S):
+                os.utime(self.lock)  # says since when a build holds it
                 shutil.rmtree(self.temporary_dir, ignore_errors=True)  # left by a killed build
                 self.temporary_dir.mkdir()
                 try:

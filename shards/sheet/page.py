@@ -81,10 +81,15 @@ class PageDirectory:
 
 def write_picture(path: Path, picture: U8) -> None:
     """Write a JPEG. picture: (H, W, 3) uint8 RGB. Raises: ShardError if it cannot be encoded; OSError."""
+    path.write_bytes(encoded(picture, name=str(path)))
+
+
+def encoded(picture: U8, *, name: str) -> bytes:
+    """The JPEG of a picture, (H, W, 3) uint8 RGB. Raises: ShardError that begins with the name."""
     done, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
     if not done:
-        raise ShardError(f"{path}: cannot encode a picture of {picture.shape[1]}x{picture.shape[0]} px")
-    path.write_bytes(data.tobytes())
+        raise ShardError(f"{name}: cannot encode a picture of {picture.shape[1]}x{picture.shape[0]} px")
+    return data.tobytes()
 
 
 def page_of(title: str, about: str, sections: Sequence[Section]) -> str:

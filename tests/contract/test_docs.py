@@ -60,3 +60,8 @@ def test_each_promise_names_tests_that_exist_and_that_make_faults_runs() -> None
             functions = ast.parse((REPOSITORY / "tests" / file).read_text("utf-8")).body
             assert name in {node.name for node in functions if isinstance(node, ast.FunctionDef)}, f"{file}::{name}"
             assert file.startswith("faults/") or Path(file).name.removeprefix("test_") in makefile, file
+
+
+def test_the_readme_is_short() -> None:
+    lines = (REPOSITORY / "README.md").read_text("utf-8").splitlines()
+    assert len(lines) <= 150 and max(map(len, lines)) <= 120

@@ -157,4 +157,4 @@ def test_a_plan_goes_on_without_a_video_that_crashes_or_hangs(hostile: type[Synt
     videos = (sound, replace(sound, name="hostile", source=hostile(**SPEC)))
     listing = Listing(dataset="folder", classes=("any",), splits=("split1",), videos=videos)
     made = estimate(make_plan(listing, recipe_of()), ["mv"], tools_here(), ffmpeg=None, timeout_s=3)
-    assert made is not None and (made.probed, made.failed, made.frames) == (2, 1, 2 * 3)
+    assert made is not None and (made.probed, made.failed, made.frames.mean) == (2, 1, 2 * 3)

@@ -1,0 +1,42 @@
+"""The command `ipdata status`: how far a build is."""
+
+import json
+import time
+from pathlib import Path
+
+import click
+import msgspec
+
+from ipdata.errors import BuildError
+from shards.atomic import write_published
+from shards.terminal import say
+
+
+@click.command()
+@click.argument("directory", metavar="SET", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="print it for programs")
+@click.option(
+    "--html", type=click.Path(dir_okay=False, path_type=Path), help="write the page that a build leaves at its end"
+)
+def status(directory: Path, as_json: bool, html: Path | None) -> None:
+    """Print how far the build in the directory SET is: done, left, failed, rate, time left, workers.
+
+    It works while a build runs and afterwards, writes nothing into the set, and does not disturb the build.
+    """
+    from ipdata.status.state import status_of
+    from ipdata.status.words import in_words
+
+    now = time.time()
+    found = status_of(directory, now=now)
+    if as_json:
+        click.echo(json.dumps(msgspec.to_builtins(found), indent=2))
+    else:
+        click.echo(in_words(found, now=now))
+    if html is not None:
+        from ipdata.reporting.document import page_of
+
+        if directory.resolve() in html.resolve().parents:
+            cure = "a set must have no files that its manifest does not name; name one elsewhere"
+            raise BuildError(f"--html {html}: would lie in the set; {cure}")
+        write_published(html, page_of(directory, now=now), temporary_dir=html.parent)
+        say(f"page: {html}")
