@@ -46,7 +46,7 @@ def _zip_members(path: Path) -> list[Member]:
             if info.flag_bits & 1:
                 raise ArchiveError("needs a password")
             kind = _zip_kind(info)
-            members.append(Member(name=info.filename, kind=kind, bytes=info.file_size, crc32=info.CRC))
+            members.append(Member(name=info.filename, kind=kind, size_bytes=info.file_size, crc32=info.CRC))
     return members
 
 
@@ -103,11 +103,11 @@ class _Source:
         self._chunks, self._left = chunks, b""
 
     def take(self, member: Member) -> Iterator[bytes]:
-        left_bytes, crc32 = member.bytes, 0
+        left_bytes, crc32 = member.size_bytes, 0
         while left_bytes:
             chunk = self._left or next(self._chunks, b"")
             if not chunk:
-                raise ArchiveError(f"{member.name}: {left_bytes} of {member.bytes} bytes did not come")
+                raise ArchiveError(f"{member.name}: {left_bytes} of {member.size_bytes} bytes did not come")
             chunk, self._left = chunk[:left_bytes], chunk[left_bytes:]
             left_bytes -= len(chunk)
             crc32 = zlib.crc32(chunk, crc32)

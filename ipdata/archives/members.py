@@ -21,7 +21,7 @@ class Member:
 
     name: str  # with "/", as it stands there
     kind: Kind
-    bytes: int  # once unpacked
+    size_bytes: int  # once unpacked
     crc32: int  # of these bytes
 
     @property
@@ -62,7 +62,7 @@ def _hostile(label: str, member: Member, problem: str) -> BuildError:
 def check_limits(label: str, members: Sequence[Member], limits: Limits) -> None:
     """Raises: BuildError if the members are more, or larger, than the limits allow."""
     files = [member for member in members if member.kind == "file"]
-    total = sum(member.bytes for member in files)
+    total = sum(member.size_bytes for member in files)
     if len(files) > limits.max_files:
         cure = f"if you trust it, run this again with --max-files {len(files)}"
         raise BuildError(f"{label}: has {len(files)} files, and the limit is {limits.max_files}; {cure}")

@@ -82,7 +82,10 @@ def _member_4(flags: int, fields: bytes) -> Member:
     name = fields[start : start + name_bytes].partition(b"\0")[0].decode("utf-8", "replace").replace("\\", "/")
     is_folder = flags & FOLDER_4 == FOLDER_4
     return Member(
-        name=name, kind=_kind(is_folder, mode if system == UNIX_4 else 0), bytes=0 if is_folder else size, crc32=crc32
+        name=name,
+        kind=_kind(is_folder, mode if system == UNIX_4 else 0),
+        size_bytes=0 if is_folder else size,
+        crc32=crc32,
     )
 
 
@@ -125,7 +128,7 @@ def _member_5(header: "_Numbers", extra: bytes) -> Member:
     kind: Kind = _kind(is_folder, mode if system == UNIX_5 else 0)
     if REDIRECTION_RECORD_5 in records:  # a link of any kind
         kind = "link"
-    return Member(name=name, kind=kind, bytes=0 if is_folder else size, crc32=crc32 or 0)
+    return Member(name=name, kind=kind, size_bytes=0 if is_folder else size, crc32=crc32 or 0)
 
 
 def _records_5(extra: bytes) -> Iterator[int]:

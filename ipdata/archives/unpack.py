@@ -135,7 +135,7 @@ class _Run:
 
     def _inner_parts(self, path: Path, members: list[Member], inner: list[Member], folder: Path) -> list[_Part]:
         label = shown(path)
-        self._check_space(sum(member.bytes for member in inner))
+        self._check_space(sum(member.size_bytes for member in inner))
         LOG.info("%s: copying the %d archives in it", label, len(inner))
         targets = {member.name: folder / str(number) / member.path.name for number, member in enumerate(inner)}
         for target in targets.values():
@@ -174,9 +174,9 @@ class _Run:
         for part in parts:
             for member in part.members:
                 if member.name in part.places and not self._is_there(part, member):
-                    missing_bytes += member.bytes
+                    missing_bytes += member.size_bytes
         self._check_space(missing_bytes)
-        self.total_bytes = sum(member.bytes for part in parts for member in part.members)
+        self.total_bytes = sum(member.size_bytes for part in parts for member in part.members)
 
     def _is_there(self, part: _Part, member: Member) -> bool:
         """Tell whether a file has its final name already. Raises: BuildError if something else has."""
@@ -186,8 +186,8 @@ class _Run:
             raise BuildError(f"{shown(path)}: leads through a link, perhaps out of the directory; replace the link")
         if not path.exists():
             return False
-        if not path.is_file() or path.stat().st_size != member.bytes:
-            what = f"is not the file of {member.bytes} bytes that {part.label} has"
+        if not path.is_file() or path.stat().st_size != member.size_bytes:
+            what = f"is not the file of {member.size_bytes} bytes that {part.label} has"
             raise BuildError(f"{shown(path)}: {what}; move it away and run this again")
         return True
 
@@ -217,7 +217,7 @@ class _Run:
             self._read(part.label, part.path, part.members, targets, done)
             self.result.files += len(wanted)
         else:
-            self._advance(sum(member.bytes for member in part.members))
+            self._advance(sum(member.size_bytes for member in part.members))
         if part.path.is_relative_to(self.work):
             part.path.unlink()  # the disk has room for the next one
 

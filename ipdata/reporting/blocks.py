@@ -9,7 +9,7 @@ CUT_CHARACTERS = 300  # of a name or a reason
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class Block:
     """A section of the report."""
 
     title: str
@@ -27,7 +27,7 @@ class Measure:
     lacks: bool = False  # drawn in another colour and with a mark
 
 
-def section(part: Part) -> str:
+def section(part: Block) -> str:
     note = f"<p>{shown(part.note)}</p>" if part.note else ""
     return f"<section><h2>{shown(part.title)}</h2>{note}{part.body}</section>"
 

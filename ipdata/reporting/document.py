@@ -11,7 +11,7 @@ from ipdata.errors import BuildError
 from ipdata.log import LOG as LOG_FILE
 from ipdata.log import read_log
 from ipdata.reporting import parts
-from ipdata.reporting.blocks import Part, section
+from ipdata.reporting.blocks import Block, section
 from ipdata.reporting.contents import contents_of
 from ipdata.reporting.history import History
 from ipdata.reporting.sheets import sheets_part
@@ -58,7 +58,7 @@ def page_of(directory: Path, *, now: float, held_by_caller: bool = False) -> byt
     started = Started.read(output)
     history.add_all(read_log(output.build_dir / LOG_FILE))
     contents = contents_of(output, keys=[key for _, key, _ in history.slowest])
-    made: list[Part] = [
+    made: list[Block] = [
         parts.totals_part(status),
         parts.rate_part(history),
         parts.stages_part(history),
@@ -77,7 +77,7 @@ def page_of(directory: Path, *, now: float, held_by_caller: bool = False) -> byt
     return _filled(title, f"{directory}, as of {clock(now)}", made).encode("utf-8", "backslashreplace")
 
 
-def _filled(title: str, about: str, made: list[Part]) -> str:
+def _filled(title: str, about: str, made: list[Block]) -> str:
     page = (resources.files("ipdata.reporting") / TEMPLATE).read_text("utf-8")
     for name, text in (("TITLE", shown(title)), ("ABOUT", shown(about)), ("PARTS", "\n".join(map(section, made)))):
         page = page.replace(f"<!--{name}-->", text)  # no part has such a mark: `<` is escaped in all texts

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from ipdata.reporting.blocks import Measure, Part, facts, first_of, listed, measures, table
+from ipdata.reporting.blocks import Block, Measure, facts, first_of, listed, measures, table
 from ipdata.reporting.charts import Bars, histogram, nice, svg_of
 from ipdata.reporting.contents import DUPLICATE_NAMES, DUPLICATES, Contents, duplicates_of
 from ipdata.reporting.history import History
@@ -19,7 +19,7 @@ RATE_BINS = 60
 FAILED_NAMES = 50  # of each kind
 
 
-def totals_part(status: Status) -> Part:
+def totals_part(status: Status) -> Block:
     published = status.published
     pairs = [("state", STATES[status.state])]
     if status.videos is not None:
@@ -28,7 +28,7 @@ def totals_part(status: Status) -> Part:
     if status.missing is not None:
         pairs.append(("not there", f"{status.missing} missing on disk, though listed; {status.unlisted} unlisted"))
     pairs.append(("published", f"{published.videos} videos, {published.frames} frames"))
-    pairs.append(("stored", f"{size_of(published.bytes)} in {published.shards} shards"))
+    pairs.append(("stored", f"{size_of(published.size_bytes)} in {published.shards} shards"))
     pairs.append(("columns", ", ".join(status.columns) or "not known"))
     if status.begun_at is not None:
         pairs.append(("last build", f"begun {clock(status.begun_at)}"))
@@ -36,18 +36,18 @@ def totals_part(status: Status) -> Part:
         pairs.append(("its rate", f"{said(status.rate)}, in {duration(status.rate.seconds)}"))
     if status.damaged is not None:
         pairs.append(("log", f"{status.damaged.lines} lines are damaged and not counted"))
-    return Part(title="Totals", body=facts(pairs))
+    return Block(title="Totals", body=facts(pairs))
 
 
 def _known(number: int | None) -> str:
     return "?" if number is None else str(number)
 
 
-def rate_part(history: History) -> Part:
+def rate_part(history: History) -> Block:
     done, pauses = history.at_work_s()
     title = "Rate over time"
     if not done or done[-1] <= 0:
-        return Part(title=title, note="Fewer than two videos were done, so there is no rate.")
+        return Block(title=title, note="Fewer than two videos were done, so there is no rate.")
     width = max(1.0, float(nice(done[-1] / RATE_BINS)))
     counts = [0] * (int(done[-1] // width) + 1)
     for at in done:
@@ -61,10 +61,10 @@ def rate_part(history: History) -> Part:
     if pauses:
         note += f" Dashed lines: {len(pauses)} pauses of more than an hour, which are left out."
     chart = svg_of(bars, x_title="time at work", y_title="videos/min", x_text=duration, what="videos/min")
-    return Part(title=title, note=note, body=chart)
+    return Block(title=title, note=note, body=chart)
 
 
-def stages_part(history: History) -> Part:
+def stages_part(history: History) -> Block:
     total = sum(history.stages_s.values())
     ordered = sorted(history.stages_s.items(), key=lambda item: (-item[1], item[0]))
     bars = [
@@ -73,10 +73,10 @@ def stages_part(history: History) -> Part:
         if seconds > 0
     ]
     note = f"{duration(total)} of work on one core in all, as the log has it."
-    return Part(title="Where the time went", note=note, body=measures(bars))
+    return Block(title="Where the time went", note=note, body=measures(bars))
 
 
-def classes_part(started: Started | None, contents: Contents) -> Part:
+def classes_part(started: Started | None, contents: Contents) -> Block:
     planned = _planned(started, contents)
     largest = max((videos for _, videos, _ in planned), default=0)
     lacking = [entry for entry in planned if contents.by_class[entry[0]] < entry[1] or entry[2]]
@@ -89,7 +89,7 @@ def classes_part(started: Started | None, contents: Contents) -> Part:
         _class_bar(name, contents.by_class[name], videos, missing, largest)
         for name, videos, missing in shown_classes[:MAX_CLASSES]
     ]
-    return Part(title="Classes", note=note, body=measures(bars))
+    return Block(title="Classes", note=note, body=measures(bars))
 
 
 def _planned(started: Started | None, contents: Contents) -> list[tuple[str, int, int]]:
@@ -107,7 +107,7 @@ def _class_bar(name: str, published: int, videos: int, missing: int, largest: in
     return Measure(name=name, said=text, share=published / max(1, largest), lacks=lacks)
 
 
-def histogram_parts(contents: Contents) -> Iterator[Part]:
+def histogram_parts(contents: Contents) -> Iterator[Block]:
     """Frames and bytes of the published videos."""
     whole: Callable[[float], str] = "{:.0f}".format
     for title, values, x_title, x_text in (
@@ -115,39 +115,39 @@ def histogram_parts(contents: Contents) -> Iterator[Part]:
         ("Bytes of a video", contents.size_bytes, "bytes of all columns", lambda edge: size_of(round(edge))),
     ):
         if not values:
-            yield Part(title=title, note="Nothing is published yet.")
+            yield Block(title=title, note="Nothing is published yet.")
             continue
         ordered = sorted(values)
         words = [x_text(value) for value in (ordered[0], ordered[len(ordered) // 2], ordered[-1])]
         note = f"least {words[0]}, median {words[1]}, most {words[2]}"
         chart = svg_of(histogram(values), x_title=x_title, y_title="videos", x_text=x_text, what="videos")
-        yield Part(title=title, note=note, body=chart)
+        yield Block(title=title, note=note, body=chart)
 
 
-def failures_part(status: Status) -> Part:
+def failures_part(status: Status) -> Block:
     if not status.failures:
-        return Part(title="Failures", note="No video failed in the last build.")
+        return Block(title="Failures", note="No video failed in the last build.")
     blocks = []
     for kind in status.failures:
-        head = Part(title=f"{kind.count} {kind.code} ({kind.stage})", note=CODES[kind.code])
+        head = Block(title=f"{kind.count} {kind.code} ({kind.stage})", note=CODES[kind.code])
         lines = [f"{name}: {reason.partition(': ')[2]}" for name, reason in kind.videos]
         body = listed(lines, more=kind.count - len(kind.videos))
         blocks.append(_subsection(head, body))
     note = f"Failed in the last build: {status.failed}. The next one tries them again."
-    return Part(title="Failures", note=note, body="".join(blocks))
+    return Block(title="Failures", note=note, body="".join(blocks))
 
 
-def _subsection(head: Part, body: str) -> str:
+def _subsection(head: Block, body: str) -> str:
     return f"<h3>{head.title}</h3><p>{head.note}</p>{body}"
 
 
-def slowest_part(history: History, contents: Contents) -> Part:
+def slowest_part(history: History, contents: Contents) -> Block:
     rows = [(contents.names.get(key, key), f"{seconds:.1f}", stage) for seconds, key, stage in history.slowest]
     note = "Seconds on one core, and the stage that took most of them. Each build that did a video counts by itself."
-    return Part(title="Slowest videos", note=note, body=table(["video", "seconds", "longest stage"], rows))
+    return Block(title="Slowest videos", note=note, body=table(["video", "seconds", "longest stage"], rows))
 
 
-def workers_part(status: Status) -> Part:
+def workers_part(status: Status) -> Block:
     def rows(hosts: Sequence) -> str:
         heads = ["machine", "processes", "videos", "frames", "failed", "last"]
         return table(
@@ -156,20 +156,20 @@ def workers_part(status: Status) -> Part:
         )
 
     if not status.workers:
-        return Part(title="Workers", note="The log of the last build names none.")
+        return Block(title="Workers", note="The log of the last build names none.")
     note = "In the last build. A video whose steps ran on several machines counts on each."
-    return Part(title="Workers", note=note, body=first_of(status.workers, MAX_HOSTS, rows, "machines"))
+    return Block(title="Workers", note=note, body=first_of(status.workers, MAX_HOSTS, rows, "machines"))
 
 
-def duplicates_part(contents: Contents) -> Part:
+def duplicates_part(contents: Contents) -> Block:
     groups = duplicates_of(contents)
     title = "Equal sources"
     if not groups:
-        return Part(title=title, note="No two published videos have equal bytes in their source files.")
+        return Block(title=title, note="No two published videos have equal bytes in their source files.")
     many = sum(map(len, groups))
     note = f"{many} published videos in {len(groups)} groups, each of videos whose source files have equal bytes."
     lines = [_group(names) for names in groups[:DUPLICATES]]
-    return Part(title=title, note=note, body=listed(lines, more=len(groups) - DUPLICATES))
+    return Block(title=title, note=note, body=listed(lines, more=len(groups) - DUPLICATES))
 
 
 def _group(names: Sequence[str]) -> str:
@@ -177,14 +177,14 @@ def _group(names: Sequence[str]) -> str:
     return " = ".join(names[:DUPLICATE_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
-def missing_part(status: Status) -> Iterator[Part]:
+def missing_part(status: Status) -> Iterator[Block]:
     if status.missing:
         note = f"{status.missing} videos are listed by the dataset and not on disk."
         body = listed(status.missing_names, more=status.missing - len(status.missing_names))
-        yield Part(title="Missing", note=note, body=body)
+        yield Block(title="Missing", note=note, body=body)
 
 
-def unread_part(contents: Contents) -> Iterator[Part]:
+def unread_part(contents: Contents) -> Iterator[Block]:
     if contents.unread:
         note = "These shards are not counted above. A build that runs may just be replacing them."
-        yield Part(title="Not read", note=note, body=listed(contents.unread[:20], more=len(contents.unread) - 20))
+        yield Block(title="Not read", note=note, body=listed(contents.unread[:20], more=len(contents.unread) - 20))

@@ -4,7 +4,7 @@ import base64
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from ipdata.reporting.blocks import Part
+from ipdata.reporting.blocks import Block
 from shards.errors import ShardError
 from shards.layout import MANIFEST
 from shards.reader import ShardSet
@@ -16,16 +16,16 @@ SHEETS, FRAMES = 8, 4
 MAX_BYTES = 2_000_000  # of all pictures; a page has a third more for them, in base64
 
 
-def sheets_part(directory: Path, first_of_class: Mapping[str, str]) -> Part:
+def sheets_part(directory: Path, first_of_class: Mapping[str, str]) -> Block:
     """The first samples of a few classes. first_of_class: class -> key, of what is published."""
     if not (directory / MANIFEST).is_file():
-        return Part(title="Samples", note="They are drawn when the set is whole: it has no manifest yet.")
+        return Block(title="Samples", note="They are drawn when the set is whole: it has no manifest yet.")
     classes = sorted(first_of_class)
     chosen = [classes[(2 * n + 1) * len(classes) // (2 * SHEETS)] for n in range(SHEETS)]
     keys = [first_of_class[name] for name in dict.fromkeys(chosen)] if len(classes) > SHEETS else None
     figures = "".join(_figures(ShardSet(directory), keys or [first_of_class[name] for name in classes]))
     note = f"The first samples of {min(len(classes), SHEETS)} of {len(classes)} classes. {LEGEND}"
-    return Part(title="Samples", note=note, body=f'<div class="sheets">{figures}</div>')
+    return Block(title="Samples", note=note, body=f'<div class="sheets">{figures}</div>')
 
 
 def _figures(shard_set: ShardSet, keys: list[str]) -> Iterator[str]:

@@ -16,7 +16,7 @@ class Published(Record, frozen=True, kw_only=True):
     videos: int
     frames: int
     shards: int
-    bytes: int
+    size_bytes: int
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Receipts:
 
     @property
     def published(self) -> Published:
-        return Published(videos=self.videos, frames=self.frames, shards=self.shards, bytes=self.size_bytes)
+        return Published(videos=self.videos, frames=self.frames, shards=self.shards, size_bytes=self.size_bytes)
 
 
 def read_receipts(output: Output, started: Started | None) -> Receipts:

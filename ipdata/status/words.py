@@ -41,7 +41,7 @@ def _lines(status: Status, now: float) -> Iterator[str]:
     published = status.published
     yield (
         f"published {published.videos} videos, {published.frames} frames, {published.shards} shards, "
-        f"{size_of(published.bytes)}"
+        f"{size_of(published.size_bytes)}"
     )
     yield from _rate_lines(status)
     yield from _worker_lines(status, now)

@@ -35,7 +35,7 @@ def test_what_is_written_is_read(tmp_path: Path, version: int) -> None:
         ("link", "link"),
         ("device", "device"),
     ]
-    assert [member.bytes for member in members[:4]] == [0, 500_000, 0, 1]
+    assert [member.size_bytes for member in members[:4]] == [0, 500_000, 0, 1]
 
 
 def test_a_hard_link_is_a_link(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_names_sizes_and_checksums_are_kept(
 ) -> None:
     entries = [rar.Entry(name, data) for name, data in files.items()]
     path = rar.write_rar(tmp_path_factory.mktemp("rar") / "a.rar", entries, version=version)
-    made = [Member(name=name, kind="file", bytes=len(data), crc32=rar.crc32(data)) for name, data in files.items()]
+    made = [Member(name=name, kind="file", size_bytes=len(data), crc32=rar.crc32(data)) for name, data in files.items()]
     assert rar_members(path) == made
 
 
