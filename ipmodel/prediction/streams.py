@@ -104,13 +104,24 @@ def streams_of(
     device: str | torch.device | None,
 ) -> Streams:
     """Streams on a device; None: the first GPU, or the CPU where there is none. Raises: ModelError."""
-    chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    chosen = usable_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     streams = {
         name: Stream(name=name, description=description, network=channels_last(network.to(chosen)).eval())
         for name, (description, network) in networks.items()
     }
     kept = {name: dict(weights) for name, weights in fusions.items() if weights.keys() <= streams.keys()}
     return Streams(location=location, streams=streams, fusions=kept, device=chosen)
+
+
+def usable_device(name: str | torch.device) -> torch.device:
+    """Raises: ModelError if PyTorch does not know the device, or cannot use it here."""
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # AssertionError: PyTorch was built without CUDA
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"device {name}: cannot be used here ({reason}); use cpu, cuda or cuda:NUMBER") from None
+    return device
 
 
 def _picture(description: Description) -> tuple[int, int]:

@@ -5,11 +5,13 @@
 
 import html
 import json
+import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import cv2
 
@@ -19,6 +21,8 @@ from shards.errors import ShardError
 from shards.text import printable
 
 PAGE, PICTURES = "index.html", "pictures"
+UNFINISHED = ".unfinished-pictures"  # where pictures wait until all of them are there
+MARK = '<meta name="generator" content="ip-tsn">'  # of a page that was made here
 TEMPLATE = "page.html"  # beside this module
 QUALITY = 88  # of the JPEG pictures
 
@@ -53,30 +57,52 @@ class Section:
 
 
 class PageDirectory:
-    """The directory of a page: pictures are written as they come, the page last."""
+    """The directory of a page. Pictures wait in a directory of their own until the page is published."""
 
     def __init__(self, directory: Path) -> None:
-        """Raises: ShardError if the directory holds something else; OSError."""
-        names = {path.name for path in directory.iterdir()} if directory.is_dir() else set()
-        if names and PAGE not in names and names != {PICTURES}:  # an interrupted command leaves the pictures
+        """Raises: ShardError if the directory holds something else than a page that was made here; OSError."""
+        self._directory, self._waiting = directory, directory / UNFINISHED
+        self._page, self._pictures = directory / PAGE, directory / PICTURES
+        self._earlier = self._of_earlier_page()
+        begun = self._waiting.is_dir()  # by a command that was interrupted
+        if directory.is_dir() and any(directory.iterdir()) and not (begun or self._page.is_file()):
             raise ShardError(f"{directory}: is not empty and has no {PAGE}; name a new directory for the page")
-        self._directory, self._names = directory, set[str]()
-        (directory / PICTURES).mkdir(parents=True, exist_ok=True)
+        if begun:
+            shutil.rmtree(self._waiting)
+        self._waiting.mkdir(parents=True)
+
+    def _of_earlier_page(self) -> set[str]:
+        """Names of the pictures of the page that is there. Raises: ShardError if it was not made here; OSError."""
+        if not self._page.is_file():
+            return set()
+        text = self._page.read_text("utf-8", "replace")
+        if MARK not in text:
+            cure = "name a new directory for the page"
+            raise ShardError(f"{self._page}: is not a page that this package has made; {cure}")
+        names = map(unquote, re.findall(rf'src="{PICTURES}/([^"/]+[.]jpg)"', text))
+        return {name for name in names if Path(name).name == name}
 
     def add(self, name: str, picture: U8) -> str:
         """Write a picture (H, W, 3) uint8 RGB; return its address on the page. Raises: ShardError, OSError."""
-        write_picture(self._directory / PICTURES / name, picture)
-        self._names.add(name)
+        write_picture(self._waiting / name, picture)
         return f"{PICTURES}/{quote(name)}"
 
     def publish(self, text: str) -> Path:
-        """Write the page, and remove the pictures of an earlier one; return its path. Raises: OSError."""
-        path = self._directory / PAGE
-        write_published(path, text.encode("utf-8", "backslashreplace"), temporary_dir=self._directory)
-        for picture in (self._directory / PICTURES).glob("*.jpg"):
-            if picture.name not in self._names:
-                picture.unlink(missing_ok=True)
-        return path
+        """Replace an earlier page and its pictures; return the page's path. Other files are left alone.
+
+        In between there is no page: an old one would show new pictures.
+
+        Raises: OSError.
+        """
+        self._page.unlink(missing_ok=True)
+        self._pictures.mkdir(exist_ok=True)
+        for name in self._earlier:
+            (self._pictures / name).unlink(missing_ok=True)
+        for picture in sorted(self._waiting.iterdir()):
+            picture.replace(self._pictures / picture.name)
+        write_published(self._page, text.encode("utf-8", "backslashreplace"), temporary_dir=self._directory)
+        self._waiting.rmdir()
+        return self._page
 
 
 def write_picture(path: Path, picture: U8) -> None:

@@ -159,6 +159,7 @@ def test_paths_come_from_standard_input_too(
         ([], "name videos, or a set with --shards"),
         (["x.avi", "--subset=test"], "--split and --subset go with --shards"),
         (["x.avi", "--ffmpeg=/nowhere/ffmpeg"], "does not run as ffmpeg"),
+        (["x.avi", "--device=abacus"], "device abacus: cannot be used here"),
     ],
 )
 def test_wrong_use_is_named_in_one_line(evaluated: Path, tmp_path: Path, arguments: list[str], said: str) -> None:

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from shards import ShardError, ShardSet
 from shards.cli import main
-from shards.sheet.page import PAGE, PICTURES, Guess, Item, PageDirectory, Section, page_of
+from shards.sheet.page import PAGE, PICTURES, UNFINISHED, Guess, Item, PageDirectory, Section, page_of
 from shards.text import printable
 
 EVIL = '<script>alert("1")</script>\x1b&\n'
@@ -111,6 +111,40 @@ def test_a_directory_of_other_files_is_left_alone(made_dir: Path, tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
+def test_a_page_of_somebody_else_and_its_pictures_are_left_alone(made_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / PICTURES).mkdir()
+    mine = {tmp_path / PAGE: "<html>mine</html>", tmp_path / PICTURES / "holiday.jpg": "mine too"}
+    for path, text in mine.items():
+        path.write_text(text)
+    done = run("show", made_dir, "--all", "--html", tmp_path)
+    assert done.exit_code == 1 and "is not a page that this package has made" in done.stderr
+    (tmp_path / PAGE).unlink()
+    assert run("show", made_dir, "--all", "--html", tmp_path).exit_code == 1
+    assert (tmp_path / PICTURES / "holiday.jpg").read_text() == "mine too" and not (tmp_path / PAGE).exists()
+
+
+def test_only_pictures_of_the_earlier_page_are_removed(made_dir: Path, tmp_path: Path) -> None:
+    out = tmp_path / "page"
+    assert run("show", made_dir, "--all", "--html", out, "--frames", "1").exit_code == 0
+    (out / PICTURES / "holiday.jpg").write_text("mine")
+    (tmp_path / "thesis.jpg").write_text("mine")
+    crafted = (out / PAGE).read_text() + f'<img src="{PICTURES}/..%2F..%2Fthesis.jpg">'
+    (out / PAGE).write_text(crafted)
+    assert run("show", made_dir, "--all", "--html", out, "--frames", "1", "--per-class", "1").exit_code == 0
+    assert (out / PICTURES / "holiday.jpg").exists() and (tmp_path / "thesis.jpg").exists()
+    assert len(list((out / PICTURES).iterdir())) == 3 + 1
+
+
+def test_an_interrupted_page_leaves_the_earlier_one_and_is_made_again(made_dir: Path, tmp_path: Path) -> None:
+    out = tmp_path / "page"
+    assert run("show", made_dir, "--all", "--html", out, "--frames", "1").exit_code == 0
+    before = {path.name: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    PageDirectory(out).add("00000.jpg", np.zeros((8, 8, 3), np.uint8))  # and then it is killed
+    assert {path.name: path.read_bytes() for path in (out / PICTURES).iterdir()} | {PAGE: before[PAGE]} == before
+    assert run("show", made_dir, "--all", "--html", out, "--frames", "1").exit_code == 0
+    assert {path.name: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
 def test_names_from_outside_are_text() -> None:
     guess = Guess(class_name=EVIL, probability=0.5, is_right=True)
     item = Item(title=EVIL, lines=[EVIL], picture="pictures/a%22.jpg", facets={"class": EVIL}, opinions={EVIL: [guess]})
@@ -126,7 +160,7 @@ def test_a_picture_keeps_its_colours(tmp_path: Path) -> None:
     place = PageDirectory(tmp_path / "page")
     red = np.full((40, 60, 3), (250, 10, 10), np.uint8)
     assert place.add("a #1.jpg", red) == f"{PICTURES}/a%20%231.jpg"
-    blue, green, red_level = cv2.imread(str(tmp_path / "page" / PICTURES / "a #1.jpg"))[20, 30]
+    blue, green, red_level = cv2.imread(str(tmp_path / "page" / UNFINISHED / "a #1.jpg"))[20, 30]
     assert red_level > 240 and max(blue, green) < 20
     with pytest.raises(ShardError, match="cannot encode a picture of 70000x1 px"):
         place.add("b.jpg", np.zeros((1, 70000, 3), np.uint8))
