@@ -39,6 +39,10 @@ UNWATCHED = Unwatched()
 LOG = logging.getLogger(__name__)
 
 
+MAX_MISSING = 0.01
+SHOWN_MISSING = 20  # names in the error; `ipdata plan` has the number
+
+
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """What to build, and where. `placement` and `strict` change no byte of the set."""
@@ -53,6 +57,8 @@ class Request:
     placement: Placement = field(default_factory=Placement)
     strict: bool = False
     drop_failed: bool = False  # leave out published samples whose videos can no longer be extracted
+    max_missing: float = MAX_MISSING  # share of the listed videos that may be missing
+    allow_missing: bool = False  # build what is there, whatever is missing
     ffmpeg: str | None = None  # path of the executable; None: see video.transcode.executable
 
 
@@ -78,6 +84,23 @@ def plan_of(request: Request) -> Plan:
     return plan
 
 
+def check_missing(request: Request, plan: Plan) -> None:
+    """Raises: BuildError if more of the listed videos are missing than the request allows."""
+    listing = plan.listing
+    listed = len(listing.videos) + len(listing.missing)
+    if request.allow_missing or len(listing.missing) <= request.max_missing * listed:
+        return
+    share = 100 * len(listing.missing) / listed
+    names = "\n  ".join(listing.missing[:SHOWN_MISSING])
+    more = len(listing.missing) - SHOWN_MISSING
+    raise BuildError(
+        f"{len(listing.missing)} of {listed} listed videos are missing ({share:.3g} %; --max-missing is "
+        f"{100 * request.max_missing:g} %):\n  {names}\n{f'  and {more} more' + chr(10) if more > 0 else ''}"
+        f"Add them to {request.source} (`ipdata datasets` says what {request.dataset} is made of), or build what is "
+        "there with --allow-missing."
+    )
+
+
 def checked_tools(request: Request) -> dict[str, str]:
     """The versions of the tools on this machine. Raises: BuildError if it lacks what a column needs."""
     tools = tools_here(request.ffmpeg, packages=packages_of(request.columns))
@@ -98,6 +121,7 @@ def build(request: Request, progress: Unwatched = UNWATCHED) -> Result:
     executor = executor_of(request.placement, scratch=output.temporary_dir / "dask")
     tools = checked_tools(request)
     plan = plan_of(request)
+    check_missing(request, plan)
     _check_leaks(plan, strict=request.strict)
     remove_abandoned()
     with output.locked():

@@ -71,6 +71,14 @@ def _request_options(command: Callable) -> Callable:
         click.option(
             "--strict", is_flag=True, help="stop at the first failed or missing video, and if one is in train and test"
         ),
+        click.option(
+            "--max-missing",
+            type=click.FloatRange(0, 1),
+            default=0.01,
+            show_default=True,
+            help="the share of the listed videos that may be missing; beyond it, nothing is built",
+        ),
+        click.option("--allow-missing", is_flag=True, help="build what is there, whatever is missing"),
         click.option("--ffmpeg", help="an ffmpeg executable  [default: $IPDATA_FFMPEG or imageio-ffmpeg's]"),
     ]
     for option in reversed(options):
@@ -181,6 +189,7 @@ def _cores() -> int:
 
 
 def _print_plan(request: "Request", made: "Plan") -> None:
+    from ipdata.build import check_missing
     from ipdata.datasets.leaks import leaks_of
 
     click.echo(f"dataset   {request.dataset} from {request.source} into {request.out}")
@@ -192,6 +201,10 @@ def _print_plan(request: "Request", made: "Plan") -> None:
         subsets = [video.subsets[split] for video in made.videos.values()]
         click.echo(f"{split:9} " + ", ".join(f"{subsets.count(name)} {name}" for name in ("train", "test", "unused")))
     _print_unmatched(made.listing)
+    try:
+        check_missing(request, made)
+    except BuildError:
+        click.echo("so many are missing that `build` builds nothing; add them, or use --allow-missing")
     _print_names("tested videos are also trained on", [str(leak) for leak in leaks_of(made.videos.values())])
 
 

@@ -308,3 +308,24 @@ def test_strict_stops_on_missing(ipdata: Run, data: Path, tmp_path: Path) -> Non
     done = ipdata("build", dataset="hmdb51", out=tmp_path / "other", **hmdb51, **options)
     assert done.returncode == 4 and "6762 listed videos are missing" in done.stderr
     assert not (tmp_path / "other").exists()
+
+
+def test_a_set_with_too_much_missing_is_not_built_unless_that_is_allowed(ipdata: Run, tmp_path: Path) -> None:
+    """Of four listed videos one is missing."""
+    videos, out = tmp_path / "videos", tmp_path / "set"
+    (videos / "any").mkdir(parents=True)
+    names = [f"any/{name}.y4m" for name in "abcd"]
+    (videos / "videos.csv").write_text("path,label,split1\n" + "".join(f"{name},any,train\n" for name in names))
+    for seed, name in enumerate(names[:3]):
+        write_y4m(videos / name, moving_luma(frames=3, step_px=(1, 0), seed=seed))
+    planned = {"dataset": "folder", "source": videos, "out": out, "columns": "mv"}
+    options = {**planned, "scheduler": "none"}
+    refused = ipdata("build", **options)
+    assert refused.returncode == 1 and not out.exists(), refused.stderr
+    assert "1 of 4 listed videos are missing (25 %; --max-missing is 1 %):\n  any/d.y4m\n" in refused.stderr
+    assert "build what is there with --allow-missing" in refused.stderr
+    assert "so many are missing that `build` builds nothing" in ipdata("plan", **planned).stdout
+    assert ipdata("build", max_missing=0.24, **options).returncode == 1
+    assert ipdata("build", max_missing=0.25, **options).returncode == 0
+    assert ipdata("build", allow_missing=True, **options).returncode == 0
+    assert len(ShardSet(out)) == 3 and ShardSet(out).manifest.missing == ["any/d.y4m"]
