@@ -25,8 +25,6 @@ from shards.terminal import interrupts_noted
 CONNECT_S = 20.0  # how long to wait for a running scheduler to answer
 LOCAL_WAIT_S = 60.0  # a local cluster that has lacked workers for so long will get none
 
-LOG = logging.getLogger(__name__)
-
 
 class LocalDask(Executor):
     """A cluster of single-threaded processes on this machine, with one more for each resource that the work wants."""
@@ -53,8 +51,6 @@ class LocalDask(Executor):
                 cure=_local_cure,
                 patience_s=LOCAL_WAIT_S,
             )
-            run.wait_for_workers()
-            LOG.info("Dask dashboard: %s", client.dashboard_link)
             yield from run.events(tasks)
 
 
@@ -97,8 +93,6 @@ class RunningDask(Executor):
                     cure=self._cure,
                     patience_s=self.patience_s,
                 )
-                run.wait_for_workers()
-                LOG.info("Dask dashboard: %s", client.dashboard_link)
                 yield from run.events(tasks)
 
     @contextmanager

@@ -1,6 +1,5 @@
 """A Dask cluster whose workers are jobs of a batch system, such as Slurm. dask-jobqueue submits them."""
 
-import logging
 import math
 import tempfile
 import time
@@ -29,7 +28,6 @@ CLASSES: dict[Kind, str] = {  # of dask_jobqueue
 }
 NAMES: dict[str, str] = {"account": "account", "queue": "queue", "interface": "interface", "python": "python"}
 TEND_S = 1.0  # from one look at the jobs to the next
-LOG = logging.getLogger(__name__)
 
 
 class QueuedDask(Executor):
@@ -69,8 +67,6 @@ class QueuedDask(Executor):
                 patience_s=self.patience_s,
                 tend=Jobs(cluster, self.profile).tend,
             )
-            run.wait_for_workers()
-            LOG.info("Dask dashboard: %s", client.dashboard_link)
             yield from run.events(tasks)
 
     @contextmanager

@@ -90,7 +90,7 @@ class ClusterRun:
         self._progress_s = time.monotonic()  # when the last event came
         self._repeated = 0  # attempts that died with their workers
 
-    def wait_for_workers(self) -> None:
+    def _wait_for_workers(self) -> None:
         """Wait until the cluster has a worker, and one with each resource that the work wants. Raises: as _look."""
         while self.watch.lacking or not self.watch.answered:
             self._look()
@@ -107,6 +107,8 @@ class ClusterRun:
         """
         waiting = list(reversed(tasks))
         self._left = sum(len(task.videos) for task in tasks)
+        self._wait_for_workers()
+        LOG.info("Dask dashboard: %s", self.client.dashboard_link)
         self._progress_s = time.monotonic()
         try:
             while waiting or self._attempts:
