@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from ipmodel.errors import ModelError
+
 FILE = click.Path(path_type=Path, dir_okay=False)
 PLOTS = (".png", ".svg", ".pdf")
 
@@ -31,14 +33,17 @@ def compare(
 
     Runs that differ by their seed alone are one variant. Variants are compared with that of the first RUN.
     """
-    from ipmodel.evaluation.compare import results_of, variants_of
+    from ipmodel.evaluation.compare import results_of
     from ipmodel.evaluation.compared import keys_table, numbers_table, plot_results, results_table
     from ipmodel.evaluation.report import MEASURES, measures_of
     from ipmodel.evaluation.tested import on_common_splits, read_runs
+    from ipmodel.evaluation.variants import variants_of
 
     runs = on_common_splits(read_runs(directories))
     variants = variants_of(runs)
     results = results_of(variants)
+    if not results:
+        raise ModelError(f"no stream has scores on all of {', '.join(runs[0].tables)}; `ipmodel eval` makes them")
     table = results_table(results, variants, with_top5=measures_of(len(runs[0].record["classes"])) == MEASURES)
     keys = keys_table(variants)
     click.echo(table.in_text())

@@ -6,11 +6,12 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from ipmodel.evaluation.compare import StreamResult, Variant, differing_keys
+from ipmodel.evaluation.compare import StreamResult, differing_keys
 from ipmodel.evaluation.comparisons import p_text
 from ipmodel.evaluation.figures import COLOURS, GREY, MARKERS, PAGE_INCHES, readable, styled, write
 from ipmodel.evaluation.report import in_percent
 from ipmodel.evaluation.tables import Table
+from ipmodel.evaluation.variants import Variant
 
 LINE_INCHES = 0.19  # of the plot, for each variant of each stream
 CELL = 60  # characters of a value of a key
@@ -56,7 +57,7 @@ def numbers_table(results: Sequence[StreamResult], variants: Sequence[Variant], 
             str(len(run.tables[split][one.stream].names)),
         ]
         for one in results
-        for run, shares in zip(by_name[one.variant].runs, one.top1, strict=True)
+        for run, shares in zip(by_name[one.variant].having(one.stream), one.top1, strict=True)
         for split, share in zip(splits, shares, strict=True)
     ]
     return Table(heads=["stream", "variant", "run", "seed", "split", "top1", "videos"], rows=rows, words=5)

@@ -104,6 +104,25 @@ def test_runs_fill_the_cells_that_are_theirs(tmp_path: Path) -> None:
     assert row_of(one, "UCF-101")[10:] == [NOT_RUN] * 5
 
 
+def test_a_run_without_a_stream_empties_no_cell(tmp_path: Path) -> None:
+    whole, seeds = make_run(tmp_path / "whole"), [replace(RECIPE, seed=seed) for seed in (8, 9)]
+    p_only = [
+        make_run(tmp_path / f"p{recipe.seed}", replace(recipe, streams={"p": "p_stream"}, fusions={}))
+        for recipe in seeds
+    ]
+    for run in p_only:
+        for path in (run / "split-1" / "scores").glob("*.npz"):
+            if path.stem != "p":
+                path.unlink()
+    runs = read_runs([*p_only, whole])
+    entries = {entry.name: entry for entry in entries_of(runs)}
+    assert entries["p"].told.endswith("3 runs)") and entries["i"].told == "66.7 (39.1 to 86.2; 12 videos, 1 of 3 runs)"
+    assert row_of(tables_of(*p_only, whole)[1], "I + MR")[3].startswith("100.0 (")
+    (gain,) = gains_of(list(entries.values()))
+    assert gain.whole.videos == 12
+    assert len(closeness_table(list(entries.values())).rows) >= 2
+
+
 def test_other_datasets_and_other_tests_have_cells_of_their_own(tmp_path: Path) -> None:
     crops = replace(RECIPE.phases["i_stream"], test_crops=10, test_segments=4)
     other = replace(RECIPE, phases={**RECIPE.phases, "i_stream": crops})
