@@ -52,7 +52,9 @@ def compare(
     if csv_file is not None:
         csv_file.write_text(numbers_table(results, variants, list(runs[0].tables)).in_csv(), encoding="utf-8")
     if latex_file is not None:
-        latex_file.write_text("\n".join(one.in_latex() for one in (table, keys) if one is not None), encoding="utf-8")
+        latex_file.write_text(
+            "\n\\bigskip\n".join(one.in_latex() for one in (table, keys) if one is not None), encoding="utf-8"
+        )
     if markdown_file is not None:
         markdown_file.write_text(
             "\n".join(one.in_markdown() for one in (table, keys) if one is not None), encoding="utf-8"

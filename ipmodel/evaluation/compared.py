@@ -1,5 +1,6 @@
 """What `ipmodel compare` shows: tables of results and of differing keys, and a plot."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,10 +16,11 @@ from ipmodel.evaluation.variants import Variant
 
 LINE_INCHES = 0.19  # of the plot, for each variant of each stream
 CELL = 60  # characters of a value of a key
+HASH, HASH_SHOWN = re.compile("[0-9a-f]{64}"), 16  # characters of a sha256
 
 
 def results_table(results: Sequence[StreamResult], variants: Sequence[Variant], *, with_top5: bool) -> Table:
-    """A row for each stream and variant, in percent and points."""
+    """A row for each stream and variant, in percent and points; without columns that have no figure."""
     heads = ["stream", "variant", "runs", "top-1, %", "sd of seeds", "sd of splits", "95 % interval"]
     heads += [*(["top-5, %"] if with_top5 else []), "videos"]
     if len(variants) > 1:
@@ -31,7 +33,7 @@ def results_table(results: Sequence[StreamResult], variants: Sequence[Variant], 
         if len(variants) > 1:
             row += ["-" if one.difference is None else f"{100 * one.difference:+.2f}", p_values(one)]
         rows.append(row)
-    return Table(heads=heads, rows=rows, words=2)
+    return Table(heads=heads, rows=rows, words=2).without_empty_columns()
 
 
 def keys_table(variants: Sequence[Variant]) -> Table | None:
@@ -39,8 +41,15 @@ def keys_table(variants: Sequence[Variant]) -> Table | None:
     keys = differing_keys(variants)
     if not keys:
         return None
-    rows = [[key, *(value if len(value) <= CELL else value[: CELL - 3] + "..." for value in keys[key])] for key in keys]
+    rows = [[key, *map(_shortened, keys[key])] for key in keys]
     return Table(heads=["differs", *(variant.name for variant in variants)], rows=rows, words=1 + len(variants))
+
+
+def _shortened(value: str) -> str:
+    """The beginning of a long value; of a hash as much as tells hashes apart."""
+    if HASH.fullmatch(value):
+        return value[:HASH_SHOWN]
+    return value if len(value) <= CELL else value[: CELL - 3] + "..."
 
 
 def numbers_table(results: Sequence[StreamResult], variants: Sequence[Variant], splits: Sequence[str]) -> Table:

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -202,6 +203,38 @@ def test_the_command_prints_and_writes_all_forms(runs: list[Path], tmp_path: Pat
     assert "p & short-seed & 2 & 50.00 & " in files["latex"].read_text()
     assert "| p | short-seed | 2 | 50.00 |" in files["markdown"].read_text()
     assert files["pdf"].read_bytes().startswith(b"%PDF")
+
+
+def test_columns_without_a_figure_are_left_out(tmp_path: Path) -> None:
+    paths = [make_run(tmp_path / name, {"1": "1110"}, epochs=epochs) for name, epochs in (("plain", 3), ("long", 9))]
+    done = compare(*paths, "--latex", tmp_path / "t.tex", "--markdown", tmp_path / "t.md")
+    assert done.exit_code == 0, done.output
+    for text in (done.stdout, (tmp_path / "t.tex").read_text(), (tmp_path / "t.md").read_text()):
+        assert "sd" not in text and "McNemar" in text
+    assert r" & 4 & $-$ & " not in (tmp_path / "t.tex").read_text()
+    alone = compare(paths[0])
+    assert alone.stdout.split("\n")[0].split() == "stream variant runs top-1, % 95 % interval videos".split()
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex: the width of LaTeX tables is not checked")
+def test_latex_tables_fit_the_text_of_an_article(tmp_path: Path) -> None:
+    classes = tuple(f"c{n}" for n in range(6))
+    paths = [
+        make_run(tmp_path / name, {"1": "10" * 300}, epochs=e, classes=classes)
+        for name, e in (("plain", 3), ("distilled", 9))
+    ]
+    record = json.loads((paths[1] / RUN).read_text())
+    record["manifest_sha256"] = "f" * 64
+    record["recipe"]["phases"]["a"]["distillation"]["feature_weight"] = 0.5
+    (paths[1] / RUN).write_text(json.dumps(record))
+    done = compare(*paths, "--latex", tmp_path / "table.tex")
+    assert done.exit_code == 0 and "top-5" in done.stdout, done.output
+    document = r"\documentclass{article}\usepackage{booktabs}\begin{document}\input{table.tex}\end{document}"
+    (tmp_path / "page.tex").write_text(document)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
+    compiled = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    assert compiled.returncode == 0, compiled.stdout
+    assert "Overfull" not in compiled.stdout, compiled.stdout
 
 
 def test_wrong_use_is_refused(runs: list[Path], tmp_path: Path) -> None:
