@@ -1,10 +1,12 @@
 """Puts the report together: the paper's tables and figures, then what distillation does."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
+from ipmodel.evaluation.outputs import Output
 from ipmodel.evaluation.tables import Table
 from ipmodel.evaluation.tested import TestedRun
-from ipmodel.reporting.document import ReportPart
+from ipmodel.reporting.document import ReportPart, html_begins
 from ipmodel.reporting.entries import dataset_of, entries_of
 from ipmodel.reporting.gains import Gain, check, closeness_table, gains_of
 from ipmodel.reporting.paper_tables import all_tables
@@ -12,11 +14,21 @@ from ipmodel.reporting.plots import MAX_BARS, figure4, figure5, plot_gain
 from ipmodel.reporting.table1 import Bench, speeds_of
 
 OVER_SEEDS = "Runs with several seeds, and splits that overlap, count a video several times, so the true p is larger."
+TITLE = "Beside the paper"  # titles begin so
+
+
+def outputs_of(out: Path, markdown: Path | None) -> dict[str, Output]:
+    """The files of a report, by their options."""
+    page = Output(path=out, begins=html_begins(TITLE), what="a page of `ipmodel report`")
+    if markdown is None:
+        return {"--out": page}
+    tables = Output(path=markdown, begins=f"# {TITLE}".encode(), what="Markdown of `ipmodel report`")
+    return {"--out": page, "--markdown": tables}
 
 
 def title_of(runs: Sequence[TestedRun]) -> str:
     datasets = ", ".join(dict.fromkeys(map(dataset_of, runs)))
-    return f"Beside the paper: {len(runs)} run{'s' if len(runs) != 1 else ''} on {datasets}"
+    return f"{TITLE}: {len(runs)} run{'s' if len(runs) != 1 else ''} on {datasets}"
 
 
 def parts_of(runs: Sequence[TestedRun], benches: Sequence[Bench]) -> list[ReportPart]:

@@ -237,6 +237,37 @@ def test_latex_tables_fit_the_text_of_an_article(tmp_path: Path) -> None:
     assert "Overfull" not in compiled.stdout, compiled.stdout
 
 
+def test_outputs_are_checked_before_the_work(runs: list[Path], tmp_path: Path) -> None:
+    taken = tmp_path / "notes.md"
+    taken.write_text("mine")
+    own = runs[0] / "split-1" / "curves.png"
+    own.write_bytes(b"\x89PNG of a run")
+    for option, path, said in (
+        ("--latex", tmp_path / "none" / "t.tex", "there is no directory"),
+        ("--markdown", taken, "notes.md is there and is not what `ipmodel compare --markdown` wrote"),
+        ("--csv", runs[0] / RUN, "run.json belongs to a run, and is not replaced"),
+        ("--plot", own, "curves.png belongs to a run"),
+    ):
+        before = path.read_bytes() if path.exists() else None
+        done = compare(*runs, option, path)
+        assert done.exit_code == 1 and said in done.stderr and not done.stdout, done.output
+        assert (path.read_bytes() if path.exists() else None) == before
+    twice = compare(*runs, "--csv", tmp_path / "x", "--latex", tmp_path / "x")
+    assert twice.exit_code == 1 and "--csv and --latex name the same file" in twice.stderr
+
+
+def test_own_files_are_replaced_whole(runs: list[Path], tmp_path: Path) -> None:
+    paths = {option: tmp_path / f"out.{option}" for option in ("csv", "latex", "markdown", "svg")}
+    given = [f"--{option}={path}" for option, path in paths.items() if option != "svg"] + [f"--plot={paths['svg']}"]
+    assert compare(runs[0], *given).exit_code == 0
+    first = {option: (path.stat().st_ino, path.read_bytes()) for option, path in paths.items()}
+    again = compare(*runs, *given)
+    assert again.exit_code == 0, again.output
+    for option, path in paths.items():
+        assert path.stat().st_ino != first[option][0] and path.read_bytes() != first[option][1]
+    assert sorted(path.name for path in tmp_path.glob("out.*")) == sorted(path.name for path in paths.values())
+
+
 def test_wrong_use_is_refused(runs: list[Path], tmp_path: Path) -> None:
     assert compare(runs[0], "--plot", "plot.gif").exit_code == 2
     assert compare().exit_code == 2

@@ -186,6 +186,22 @@ def report(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, ["report", *map(str, arguments)])
 
 
+def test_nothing_else_is_replaced_by_a_report(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    bench = tmp_path / "bench.json"
+    bench.write_text(json.dumps(BENCH))
+    for path, said in ((run / RUN, "belongs to a run"), (bench, "is not a page of `ipmodel report`")):
+        before = path.read_bytes()
+        done = report(run, "--out", path)
+        assert done.exit_code == 1 and said in done.stderr, done.output
+        assert path.read_bytes() == before
+    assert "there is no directory" in report(run, "--out", tmp_path / "none" / "page.html").stderr
+    page = tmp_path / "page.html"
+    assert report(run, "--out", page).exit_code == 0
+    page.write_bytes(page.read_bytes() + b"<!-- older -->")
+    assert report(run, "--out", page).exit_code == 0 and not page.read_bytes().endswith(b"<!-- older -->")
+
+
 def test_the_command_writes_one_file_that_needs_no_network(tmp_path: Path) -> None:
     (tmp_path / "bench.json").write_text(json.dumps(BENCH))
     out, markdown = tmp_path / "report.html", tmp_path / "report.md"
