@@ -10,7 +10,7 @@ from ipmodel.reporting.document import ReportPart, html_begins
 from ipmodel.reporting.entries import dataset_of, entries_of
 from ipmodel.reporting.gains import Gain, check, closeness_table, gains_of
 from ipmodel.reporting.paper_tables import all_tables
-from ipmodel.reporting.plots import MAX_BARS, figure4, figure5, plot_gain
+from ipmodel.reporting.plots import MAX_BARS, as_svg, figure4, figure5, plot_gain
 from ipmodel.reporting.table1 import Bench, speeds_of
 
 OVER_SEEDS = "Runs with several seeds, and splits that overlap, count a video several times, so the true p is larger."
@@ -40,10 +40,10 @@ def parts_of(runs: Sequence[TestedRun], benches: Sequence[Bench]) -> list[Report
     hollow = "Hollow: the paper's. Filled: ours, with 95 % intervals"
     timed = "." if speeds else "; none, because no bench was given."
     parts.append(
-        ReportPart(title="Figure 4: accuracy against speed", note=hollow + timed, svg=figure4(entries, speeds))
+        ReportPart(title="Figure 4: accuracy against speed", note=hollow + timed, svg=as_svg(figure4(entries, speeds)))
     )
     note = f"{hollow}. IP TSN by depth of I, segments*crops. The paper's multiply-adds are those of its networks here."
-    parts.append(ReportPart(title="Figure 5: accuracy against multiply-adds", note=note, svg=figure5(entries)))
+    parts.append(ReportPart(title="Figure 5: accuracy against multiply-adds", note=note, svg=as_svg(figure5(entries))))
     by_class = "Gains of distillation by class"
     gains = gains_of(entries)
     for gain in gains:

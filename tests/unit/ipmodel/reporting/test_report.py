@@ -3,12 +3,15 @@
 import json
 import re
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from browser import opened
 from click.testing import CliRunner, Result
+from matplotlib.collections import PathCollection
 
 import pipelines
 from ipmodel.cli import main
@@ -21,6 +24,7 @@ from ipmodel.reporting.cells import NOT_RUN, PaperTable
 from ipmodel.reporting.entries import entries_of, role_of
 from ipmodel.reporting.gains import closeness_table, gains_of
 from ipmodel.reporting.paper_tables import all_tables
+from ipmodel.reporting.plots import figure4, figure5
 from ipmodel.runs.record import DRAWS, RUN, as_json
 
 CLASSES = tuple(f"class {n}" for n in range(6))
@@ -184,6 +188,25 @@ def test_gains_and_closeness(tmp_path: Path) -> None:
 
 def report(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, ["report", *map(str, arguments)])
+
+
+def test_names_in_figures_cover_neither_points_nor_each_other(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / "run"), make_run(tmp_path / "ucf", dataset="ucf101")]
+    entries = entries_of(read_runs(runs))
+    speeds = {"I-stream": 310.0, "P-stream": 420.0, "IP TSN": 190.0, "OF": 1.6, "I + OF": 1.5}
+    for figure, panels in ((figure4(entries, speeds), 3), (figure5(entries), 2)):
+        assert len(figure.axes) == panels and {axes.get_ylabel() for axes in figure.axes} == {"top-1, %"}
+        assert not figure.get_supylabel()
+        for axes in figure.axes:
+            names = [text.get_window_extent() for text in axes.texts if text.get_text()]
+            drawn = [one for one in axes.collections if isinstance(one, PathCollection)]
+            marks = [axes.transData.transform(at) for one in drawn for at in one.get_offsets()]
+            assert len(names) == len(marks) > 0
+            assert not any(one.overlaps(other) for one, other in combinations(names, 2))
+            assert not any(name.contains(*mark) for name in names for mark in marks)
+            inside = axes.get_window_extent()
+            assert all(inside.x0 <= name.x0 and name.x1 <= inside.x1 for name in names)
+        plt.close(figure)
 
 
 def test_nothing_else_is_replaced_by_a_report(tmp_path: Path) -> None:
