@@ -20,6 +20,7 @@ LATEX = {
 NO_FIGURE = "-"
 LATEX_BEGIN = r"% needs \usepackage{booktabs}"
 GAP_PT = 3  # half of what lies between two columns
+HEAD_CHARACTERS = 10  # in a line of a head
 PAGE_CHARACTERS = 60  # in small print, of the 345 pt of an article's text
 
 
@@ -57,7 +58,7 @@ class Table:
         return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
     def in_latex(self) -> str:
-        r"""A tabular in small print, with heads of two lines and narrow gaps; it needs \usepackage{booktabs}.
+        r"""A tabular in small print, with heads of several lines and narrow gaps; it needs \usepackage{booktabs}.
 
         A table of words that is wider than the page's text gets columns of equal width, whose cells break into lines.
         """
@@ -100,13 +101,16 @@ def _figure(cell: str) -> str:
 
 
 def _stacked(head: str, side: str) -> str:
-    """A head of several words in two lines, which are as equally long as can be."""
+    """A head in two lines, which are as equally long as can be; in a line for each word where these are too long."""
     words = head.split(" ")
     if len(words) == 1:
         return in_latex(head)
-    cuts = [(" ".join(words[:n]), " ".join(words[n:])) for n in range(1, len(words))]
-    upper, lower = min(cuts, key=lambda cut: max(map(len, cut)))
-    return rf"\begin{{tabular}}[b]{{@{{}}{side}@{{}}}}{in_latex(upper)}\\{in_latex(lower)}\end{{tabular}}"
+    cuts = [[" ".join(words[:n]), " ".join(words[n:])] for n in range(1, len(words))]
+    lines = min(cuts, key=lambda cut: max(map(len, cut)))
+    if max(map(len, lines)) > HEAD_CHARACTERS:
+        lines = words
+    stack = r"\\".join(map(in_latex, lines))
+    return rf"\begin{{tabular}}[b]{{@{{}}{side}@{{}}}}{stack}\end{{tabular}}"
 
 
 def _breakable(cell: str) -> str:

@@ -221,7 +221,7 @@ def test_latex_tables_fit_the_text_of_an_article(tmp_path: Path) -> None:
     classes = tuple(f"c{n}" for n in range(6))
     paths = [
         make_run(tmp_path / name, {"1": "10" * 300}, epochs=e, classes=classes)
-        for name, e in (("plain", 3), ("distilled", 9))
+        for name, e in (("lambda50", 3), ("distilled", 9))
     ]
     record = json.loads((paths[1] / RUN).read_text())
     record["manifest_sha256"] = "f" * 64
