@@ -138,6 +138,7 @@ def _next_command(run: Any, split: str) -> list[str]:
     metavar="KEY=VALUE",
     help="change how it is tested, such as phases.i_stream.test_crops=10; repeatable",
 )
+@click.option("--streams", metavar="A,B", help="test only these streams, and the fusions of them alone  [default: all]")
 @click.option("--out", type=click.Path(path_type=Path), help="where results are written  [default: RUN]")
 @click.option(
     "--sheets",
@@ -147,10 +148,17 @@ def _next_command(run: Any, split: str) -> list[str]:
     help="contact sheets on each split's page of mistakes; 0: no page",
 )
 def evaluate(
-    directory: Path, shards: str | None, splits: str, overrides: tuple[str, ...], out: Path | None, sheets: int
+    directory: Path,
+    shards: str | None,
+    splits: str,
+    overrides: tuple[str, ...],
+    streams: str | None,
+    out: Path | None,
+    sheets: int,
 ) -> None:
     """Print the accuracy of each stream and fusion on the test subset, and compare them; write figures and plots."""
     begun_s = time.monotonic()
+    from ipmodel.evaluation.choice import with_streams
     from ipmodel.evaluation.evaluate import EvaluationProgress, check_streams
     from ipmodel.evaluation.results import write_figures, write_pages
     from ipmodel.process.distributed import ranks
@@ -162,6 +170,8 @@ def evaluate(
         chosen = all_splits if splits == "all" else [split.strip() for split in splits.split(",")]
         if not opened.recipe.streams:
             raise ModelError(f"the recipe of {directory} names no streams to report; --set streams.p=PHASE does")
+        if streams is not None:
+            opened = with_streams(opened, [name.strip() for name in streams.split(",")], told=own.first)
         check_streams(opened, chosen, ranks=own)
         progress = EvaluationProgress(opened, chosen, ranks=own)
         tables = {split: _tables(opened, split, own, results, progress) for split in chosen}

@@ -1,8 +1,17 @@
 """`ipmodel compare`: what sets runs apart, and what it makes of their accuracies."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from ipmodel.errors import ModelError
+
+if TYPE_CHECKING:
+    from ipmodel.evaluation.outputs import Output
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 PLOTS = (".png", ".svg", ".pdf")
@@ -31,26 +40,31 @@ def compare(
 
     Runs that differ by their seed alone are one variant. Variants are compared with that of the first RUN.
     """
-    from ipmodel.evaluation.compare import results_of, variants_of
-    from ipmodel.evaluation.compared import keys_table, numbers_table, plot_results, results_table
+    from ipmodel.evaluation.compare import results_of
+    from ipmodel.evaluation.compared import keys_table, numbers_table, outputs_of, plot_results, results_table
+    from ipmodel.evaluation.outputs import check_outputs
     from ipmodel.evaluation.report import MEASURES, measures_of
     from ipmodel.evaluation.tested import on_common_splits, read_runs
+    from ipmodel.evaluation.variants import variants_of
 
+    files = {"--csv": csv_file, "--latex": latex_file, "--markdown": markdown_file, "--plot": plot_file}
+    outputs = outputs_of(files)
+    check_outputs(outputs)
     runs = on_common_splits(read_runs(directories))
     variants = variants_of(runs)
     results = results_of(variants)
+    if not results:
+        raise ModelError(f"no stream has scores on all of {', '.join(runs[0].tables)}; `ipmodel eval` makes them")
     table = results_table(results, variants, with_top5=measures_of(len(runs[0].record["classes"])) == MEASURES)
     keys = keys_table(variants)
-    click.echo(table.in_text())
-    if keys is not None:
-        click.echo(f"\n{keys.in_text()}")
-    if csv_file is not None:
-        csv_file.write_text(numbers_table(results, variants, list(runs[0].tables)).in_csv(), encoding="utf-8")
-    if latex_file is not None:
-        latex_file.write_text("\n".join(one.in_latex() for one in (table, keys) if one is not None), encoding="utf-8")
-    if markdown_file is not None:
-        markdown_file.write_text(
-            "\n".join(one.in_markdown() for one in (table, keys) if one is not None), encoding="utf-8"
-        )
-    if plot_file is not None:
-        plot_results(results, variants, plot_file)
+    tables = [table] if keys is None else [table, keys]
+    click.echo("\n\n".join(one.in_text() for one in tables))
+    made: dict[str, Callable[[Output], str | bytes]] = {
+        "--csv": lambda _: numbers_table(results, variants, list(runs[0].tables)).in_csv(),
+        "--latex": lambda _: "\n\\bigskip\n".join(one.in_latex() for one in tables),
+        "--markdown": lambda _: "\n".join(one.in_markdown() for one in tables),
+        "--plot": lambda output: plot_results(results, variants, output.path.suffix),
+    }
+    written = {option: made[option](output) for option, output in outputs.items()}
+    for option, data in written.items():
+        outputs[option].write(data.encode() if isinstance(data, str) else data)

@@ -1,8 +1,7 @@
-"""Compares runs: gathers those that differ by their seed alone, and says what they reach and what sets them apart."""
+"""Compares variants: says what they reach, and what sets them apart."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -10,23 +9,8 @@ import numpy as np
 from ipmodel.evaluation.comparisons import compared
 from ipmodel.evaluation.paired import Pair
 from ipmodel.evaluation.report import TOP5, mean_interval
-from ipmodel.evaluation.tested import TestedRun
+from ipmodel.evaluation.variants import Variant
 from ipmodel.runs.record import Record, differences
-
-BETWEEN = "-_. "  # what may stand between a variant's name and the seed
-
-
-@dataclass(frozen=True, kw_only=True)
-class Variant:
-    """Runs that differ by their seeds alone."""
-
-    name: str
-    runs: list[TestedRun]
-
-    def streams(self) -> list[str]:
-        """The streams and fusions that all its runs have on all splits."""
-        tables = [own for run in self.runs for own in run.tables.values()]
-        return [name for name in tables[0] if all(name in own for own in tables)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +19,7 @@ class StreamResult:
 
     variant: str
     stream: str
-    top1: list[list[float]]  # of each run on each split
+    top1: list[list[float]]  # of each run that has the stream, on each split
     top5: float
     interval: tuple[float, float]  # 95 %, of the mean
     videos: int  # different ones
@@ -62,29 +46,6 @@ class StreamResult:
         return float(np.average([p.difference for p in pairs], weights=[p.videos for p in pairs])) if pairs else None
 
 
-def variants_of(runs: Sequence[TestedRun]) -> list[Variant]:
-    """Runs that differ by their seeds alone together, in the order of the first of each."""
-    groups: list[list[TestedRun]] = []
-    for run in runs:
-        own = next((group for group in groups if group[0].deciding == run.deciding), None)
-        if own is None:
-            groups.append([run])
-        else:
-            own.append(run)
-    names = [_name_of([run.name for run in group]) for group in groups]
-    if len(set(names)) < len(names):
-        names = [group[0].name for group in groups]
-    return [Variant(name=name, runs=group) for name, group in zip(names, groups, strict=True)]
-
-
-def _name_of(names: list[str]) -> str:
-    """A run's name, or what the names of several begin with."""
-    if len(names) == 1:
-        return names[0]
-    shared = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
-    return "".join(letters[0] for letters in shared).rstrip("0123456789").rstrip(BETWEEN) or names[0]
-
-
 def results_of(variants: Sequence[Variant]) -> list[StreamResult]:
     """A result for each stream and variant: streams in the order of the variant that has them first."""
     streams = list(dict.fromkeys(stream for variant in variants for stream in variant.streams()))
@@ -97,7 +58,7 @@ def results_of(variants: Sequence[Variant]) -> list[StreamResult]:
 
 
 def _result(stream: str, variant: Variant, first: Variant) -> StreamResult:
-    tables = [[own[stream] for own in run.tables.values()] for run in variant.runs]
+    tables = [[own[stream] for own in run.tables.values()] for run in variant.having(stream)]
     top1 = [[table.top1 for table in own] for own in tables]
     flat = [table for own in tables for table in own]
     comparable = variant is not first and stream in first.streams()
@@ -113,11 +74,12 @@ def _result(stream: str, variant: Variant, first: Variant) -> StreamResult:
 
 
 def _against(stream: str, first: Variant, second: Variant) -> list[tuple[str, Pair]]:
-    """Comparisons of runs with equal seeds, or of the only two."""
-    by_seed = {run.seed: run for run in first.runs}
-    pairs = [(by_seed[run.seed], run) for run in second.runs if run.seed in by_seed]
-    if not pairs and len(first.runs) == len(second.runs) == 1:
-        pairs = [(first.runs[0], second.runs[0])]
+    """Comparisons of runs with equal seeds, or of the only two; of the runs that have the stream."""
+    ours, theirs = first.having(stream), second.having(stream)
+    by_seed = {run.seed: run for run in ours}
+    pairs = [(by_seed[run.seed], run) for run in theirs if run.seed in by_seed]
+    if not pairs and len(ours) == len(theirs) == 1:
+        pairs = [(ours[0], theirs[0])]
     found = []
     for one, other in pairs:
         splits = {split: (one.tables[split][stream], other.tables[split][stream]) for split in one.tables}

@@ -1,23 +1,41 @@
 """What `ipmodel compare` shows: tables of results and of differing keys, and a plot."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import matplotlib.pyplot as plt
 import numpy as np
 
-from ipmodel.evaluation.compare import StreamResult, Variant, differing_keys
+from ipmodel.evaluation.compare import StreamResult, differing_keys
 from ipmodel.evaluation.comparisons import p_text
 from ipmodel.evaluation.figures import COLOURS, GREY, MARKERS, PAGE_INCHES, readable, styled, write
+from ipmodel.evaluation.outputs import Output
 from ipmodel.evaluation.report import in_percent
-from ipmodel.evaluation.tables import Table
+from ipmodel.evaluation.tables import LATEX_BEGIN, Table
+from ipmodel.evaluation.variants import Variant
 
 LINE_INCHES = 0.19  # of the plot, for each variant of each stream
+NUMBERS = ("stream", "variant", "run", "seed", "split", "top1", "videos")  # columns of the CSV
+PLOT_BEGINS = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
 CELL = 60  # characters of a value of a key
+HASH, HASH_SHOWN = re.compile("[0-9a-f]{64}"), 16  # characters of a sha256
+
+
+def outputs_of(paths: Mapping[str, Path | None]) -> dict[str, Output]:
+    """The files to write, by their options; without the options that were not given."""
+    begins = {"--csv": ",".join(NUMBERS), "--latex": LATEX_BEGIN, "--markdown": "| stream | variant |"}
+    found = {}
+    for option, path in paths.items():
+        if path is not None:
+            start = begins[option].encode() if option in begins else PLOT_BEGINS[path.suffix.lower()]
+            found[option] = Output(path=path, begins=start, what=f"what `ipmodel compare {option}` wrote")
+    return found
 
 
 def results_table(results: Sequence[StreamResult], variants: Sequence[Variant], *, with_top5: bool) -> Table:
-    """A row for each stream and variant, in percent and points."""
+    """A row for each stream and variant, in percent and points; without columns that have no figure."""
     heads = ["stream", "variant", "runs", "top-1, %", "sd of seeds", "sd of splits", "95 % interval"]
     heads += [*(["top-5, %"] if with_top5 else []), "videos"]
     if len(variants) > 1:
@@ -30,7 +48,7 @@ def results_table(results: Sequence[StreamResult], variants: Sequence[Variant], 
         if len(variants) > 1:
             row += ["-" if one.difference is None else f"{100 * one.difference:+.2f}", p_values(one)]
         rows.append(row)
-    return Table(heads=heads, rows=rows, words=2)
+    return Table(heads=heads, rows=rows, words=2).without_empty_columns()
 
 
 def keys_table(variants: Sequence[Variant]) -> Table | None:
@@ -38,8 +56,15 @@ def keys_table(variants: Sequence[Variant]) -> Table | None:
     keys = differing_keys(variants)
     if not keys:
         return None
-    rows = [[key, *(value if len(value) <= CELL else value[: CELL - 3] + "..." for value in keys[key])] for key in keys]
+    rows = [[key, *map(_shortened, keys[key])] for key in keys]
     return Table(heads=["differs", *(variant.name for variant in variants)], rows=rows, words=1 + len(variants))
+
+
+def _shortened(value: str) -> str:
+    """The beginning of a long value; of a hash as much as tells hashes apart."""
+    if HASH.fullmatch(value):
+        return value[:HASH_SHOWN]
+    return value if len(value) <= CELL else value[: CELL - 3] + "..."
 
 
 def numbers_table(results: Sequence[StreamResult], variants: Sequence[Variant], splits: Sequence[str]) -> Table:
@@ -56,10 +81,10 @@ def numbers_table(results: Sequence[StreamResult], variants: Sequence[Variant], 
             str(len(run.tables[split][one.stream].names)),
         ]
         for one in results
-        for run, shares in zip(by_name[one.variant].runs, one.top1, strict=True)
+        for run, shares in zip(by_name[one.variant].having(one.stream), one.top1, strict=True)
         for split, share in zip(splits, shares, strict=True)
     ]
-    return Table(heads=["stream", "variant", "run", "seed", "split", "top1", "videos"], rows=rows, words=5)
+    return Table(heads=NUMBERS, rows=rows, words=5)
 
 
 def p_values(result: StreamResult) -> str:
@@ -71,10 +96,10 @@ def p_values(result: StreamResult) -> str:
     return f"{least} to {most} ({len(values)})" if least != most else f"{least} ({len(values)})"
 
 
-def plot_results(results: Sequence[StreamResult], variants: Sequence[Variant], out: Path) -> None:
+def plot_results(results: Sequence[StreamResult], variants: Sequence[Variant], suffix: str) -> bytes:
     """Top-1 of each stream: a mark and its 95 % interval for each variant, and small marks for its runs.
 
-    out: its suffix says the format, such as .pdf. Raises: OSError.
+    suffix: the format, such as ".pdf".
     """
     streams, places = list(dict.fromkeys(one.stream for one in results)), _places(results)
     with styled():
@@ -99,8 +124,12 @@ def plot_results(results: Sequence[StreamResult], variants: Sequence[Variant], o
         axes.tick_params(axis="y", length=0)
         if len(variants) > 1:
             figure.legend(loc="outside upper left", ncols=min(4, len(variants)))
-        write(figure, out)
+        with TemporaryDirectory() as folder:
+            drawn = Path(folder) / f"plot{suffix.lower()}"
+            write(figure, drawn)
+            data = drawn.read_bytes()
         plt.close(figure)
+    return data
 
 
 def _places(results: Sequence[StreamResult]) -> dict[tuple[str, str], float]:

@@ -14,13 +14,14 @@ from ipmodel.data.clips import Clips, ClipSettings, Draw, clips_of, loader
 from ipmodel.data.inputs import network_input
 from ipmodel.data.modality import architecture_of, columns_of
 from ipmodel.errors import ModelError
+from ipmodel.evaluation.choice import check_networks
 from ipmodel.evaluation.fuse import F64, ScoreTable, check_weights
 from ipmodel.networks.cost import multiply_adds
 from ipmodel.networks.resnet import ResNet, channels_last, features_of
 from ipmodel.process.distributed import Ranks
 from ipmodel.runs.preflight import check_files
 from ipmodel.runs.progress import say_waited
-from ipmodel.runs.run import Run, check_trained, trained_network
+from ipmodel.runs.run import Run, trained_network
 from shards.terminal import PLAIN_INTERVAL_S, Progress
 
 LOG = logging.getLogger(__name__)
@@ -38,9 +39,7 @@ def check_streams(run: Run, splits: Sequence[str], *, ranks: Ranks, subset: str 
         except ModelError as error:
             raise ModelError(f"fusions.{fusion}: {error}; change them with --set") from None
     phases = run.recipe.streams.values()
-    for split in splits:
-        for phase in phases:
-            check_trained(run, split=split, name=phase)
+    check_networks(run, splits)
     columns = columns_of(run.recipe.phases[phase].modality for phase in phases)
     for split in splits:
         check_files(run, columns, split=split, subset=subset, ranks=ranks)

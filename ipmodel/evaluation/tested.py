@@ -40,11 +40,24 @@ class TestedRun:
 
 
 def read_runs(directories: Sequence[Path]) -> list[TestedRun]:
-    """Runs with their scores. Raises: ModelError if a directory is no run or has no scores; OSError."""
+    """Runs with their scores. Each directory counts once, however often it is given.
+
+    Raises: ModelError if a directory is no run or has no scores; OSError.
+    """
+    directories = _each_once(directories)
     names = [path.resolve().name for path in directories]
     if len(set(names)) < len(names):
         names = [str(path) for path in directories]
     return [_read(path, name) for path, name in zip(directories, names, strict=True)]
+
+
+def _each_once(directories: Sequence[Path]) -> list[Path]:
+    found: dict[Path, Path] = {}
+    for directory in directories:
+        first = found.setdefault(directory.resolve(), directory)
+        if first is not directory:
+            LOG.warning("%s is the directory of %s, which was given already: it counts once", directory, first)
+    return list(found.values())
 
 
 def on_common_splits(runs: Sequence[TestedRun]) -> list[TestedRun]:

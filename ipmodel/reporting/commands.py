@@ -60,17 +60,19 @@ def report(directories: tuple[Path, ...], out: Path, markdown: Path | None, benc
     The report is one HTML file that needs no network. Cells without a run say "not run".
     """
     begun_s = time.monotonic()
+    from ipmodel.evaluation.outputs import check_outputs
     from ipmodel.evaluation.tested import read_runs
     from ipmodel.reporting.document import as_html, as_markdown
-    from ipmodel.reporting.parts import parts_of, title_of
-    from shards.atomic import write_published
+    from ipmodel.reporting.parts import outputs_of, parts_of, title_of
 
+    outputs = outputs_of(out, markdown)
+    check_outputs(outputs)
     runs = read_runs(directories)
     parts, title = parts_of(runs, [_bench_of(path) for path in bench_files]), title_of(runs)
-    write_published(out, as_html(title, parts).encode("utf-8", "backslashreplace"), temporary_dir=out.parent)
-    if markdown is not None:
-        text = as_markdown(title, parts).encode("utf-8", "backslashreplace")
-        write_published(markdown, text, temporary_dir=markdown.parent)
+    texts = {"--out": as_html, "--markdown": as_markdown}
+    written = {option: texts[option](title, parts).encode("utf-8", "backslashreplace") for option in outputs}
+    for option, data in written.items():
+        outputs[option].write(data)
     click.echo(f"report: {out}")
     say_done(begun_s)
 

@@ -10,6 +10,7 @@ from ipmodel.evaluation.tables import Table
 from shards.text import in_markdown, printable
 
 TEMPLATE = "report.html"  # beside this module
+TITLE_MARK = "<!--TITLE-->"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,10 +23,18 @@ class ReportPart:
     svg: bytes = b""
 
 
+def html_begins(title: str) -> bytes:
+    """How each page begins whose title begins like this."""
+    return (_template().partition(TITLE_MARK)[0] + _shown(title)).encode()
+
+
+def _template() -> str:
+    return (resources.files("ipmodel.reporting") / TEMPLATE).read_text("utf-8")
+
+
 def as_html(title: str, parts: Sequence[ReportPart]) -> str:
     """The page; figures are inside it."""
-    page = (resources.files("ipmodel.reporting") / TEMPLATE).read_text("utf-8")
-    return page.replace("<!--TITLE-->", _shown(title)).replace("<!--PARTS-->", "\n".join(map(_part, parts)))
+    return _template().replace(TITLE_MARK, _shown(title)).replace("<!--PARTS-->", "\n".join(map(_part, parts)))
 
 
 def as_markdown(title: str, parts: Sequence[ReportPart]) -> str:

@@ -7,8 +7,9 @@ from typing import Literal
 
 import pipelines
 from ipmodel.data.modality import architecture_of
-from ipmodel.evaluation.compare import StreamResult, Variant, results_of, variants_of
+from ipmodel.evaluation.compare import StreamResult, results_of
 from ipmodel.evaluation.tested import TestedRun, on_common_splits
+from ipmodel.evaluation.variants import Variant, variants_of
 from ipmodel.networks.cost import multiply_adds
 from ipmodel.networks.resnet import Architecture
 from ipmodel.paper import DATASETS
@@ -45,9 +46,9 @@ class Entry:
     def told(self) -> str:
         """Top-1 in %, with what it rests on."""
         low, high = (100 * edge for edge in self.result.interval)
-        runs = len(self.result.top1)
-        rest = f"{low:.1f} to {high:.1f}; {self.result.videos} videos" + (f", {runs} runs" if runs > 1 else "")
-        return f"{100 * self.result.mean:.1f} ({rest})"
+        runs, of = len(self.result.top1), len(self.variant.runs)
+        counted = f", {runs} of {of} runs" if runs < of else f", {runs} runs" if runs > 1 else ""
+        return f"{100 * self.result.mean:.1f} ({low:.1f} to {high:.1f}; {self.result.videos} videos{counted})"
 
 
 def role_of(phases: Phases, name: str) -> Role:
@@ -72,13 +73,10 @@ def entries_of(runs: Sequence[TestedRun]) -> list[Entry]:
 
 def _entries(dataset: str, runs: list[TestedRun]) -> list[Entry]:
     variants = {variant.name: variant for variant in variants_of(on_common_splits(runs))}
-    recipes = {
-        name: pipelines.from_table(TrainRecipe, variant.runs[0].record["recipe"], where=name)
-        for name, variant in variants.items()
-    }
     found = []
     for result in results_of(list(variants.values())):
-        recipe = recipes[result.variant]
+        variant = variants[result.variant]
+        recipe = _recipe_with(result.stream, variant)
         weights = recipe.fusions.get(result.stream, {result.stream: 1.0})
         streams = [name for name, weight in weights.items() if weight > 0]
         if not set(streams) <= recipe.streams.keys():
@@ -86,7 +84,7 @@ def _entries(dataset: str, runs: list[TestedRun]) -> list[Entry]:
         found.append(
             Entry(
                 dataset=dataset,
-                variant=variants[result.variant],
+                variant=variant,
                 recipe=recipe,
                 name=result.stream,
                 phases=tuple(recipe.streams[name] for name in streams),
@@ -94,6 +92,13 @@ def _entries(dataset: str, runs: list[TestedRun]) -> list[Entry]:
             )
         )
     return found
+
+
+def _recipe_with(stream: str, variant: Variant) -> TrainRecipe:
+    """The recipe of a run that has the stream: others may have been tested with fewer streams."""
+    having = variant.having(stream)
+    recipes = [pipelines.from_table(TrainRecipe, run.record["recipe"], where=run.name) for run in having]
+    return next((recipe for recipe in recipes if stream in {*recipe.streams, *recipe.fusions}), recipes[0])
 
 
 def dataset_of(run: TestedRun) -> str:

@@ -40,13 +40,15 @@ def gains_of(entries: Sequence[Entry]) -> list[Gain]:
         if list(entry.roles) != ["p"]:
             continue
         for other in entries:
-            if other.variant is entry.variant and list(other.roles) == ["p_plain"]:
+            plain = other.variant is entry.variant and list(other.roles) == ["p_plain"]
+            if plain and entry.variant.having(entry.name, other.name):
                 found.append(_gain(entry, plain=other.name))
     return found
 
 
 def _gain(entry: Entry, *, plain: str) -> Gain:
-    tables = [(own[plain], own[entry.name]) for run in entry.variant.runs for own in run.tables.values()]
+    runs = entry.variant.having(plain, entry.name)
+    tables = [(own[plain], own[entry.name]) for run in runs for own in run.tables.values()]
     by_class: dict[str, list[Pair]] = {}
     for first, second in tables:
         for name, pair in pairs_per_class(first, second).items():
@@ -80,9 +82,9 @@ def closeness_table(entries: Sequence[Entry]) -> Table:
 
 
 def _teacher_of(entries: Sequence[Entry], student: Entry) -> str | None:
-    """The stream of the flow network of the same variant."""
+    """The stream of the flow network of the same variant, in runs that have both."""
     same = (entry for entry in entries if entry.variant is student.variant and list(entry.roles) == ["of"])
-    return next((entry.name for entry in same), None)
+    return next((entry.name for entry in same if entry.variant.having(student.name, entry.name)), None)
 
 
 def _agreement(entry: Entry, teacher: str) -> float:
@@ -103,7 +105,7 @@ def _tested_distance(entry: Entry, teacher: str) -> str:
 
 def _tested(entry: Entry, teacher: str) -> Iterator[tuple[ScoreTable, ScoreTable]]:
     """The scores of student and teacher for the videos that both have, by run and split."""
-    for own in (own for run in entry.variant.runs for own in run.tables.values()):
+    for own in (own for run in entry.variant.having(entry.name, teacher) for own in run.tables.values()):
         student, other = own[entry.name], own[teacher]
         common = set(student.names) & set(other.names)
         one, two = matched([only(student, common), only(other, common)])
@@ -116,7 +118,9 @@ def _distances(entry: Entry) -> tuple[str, str]:
     if not phase.teacher or not phase.distillation.feature_weight:
         return "-", "-"
     first, last = [], []
-    for path in (path for run in entry.variant.runs for path in run.directory.glob(f"split-*/{name}/{LINE}")):
+    for path in (
+        path for run in entry.variant.having(entry.name) for path in run.directory.glob(f"split-*/{name}/{LINE}")
+    ):
         lines = [line for line in lines_of(path) if FEATURE in line and "epoch" in line]
         distances = [(line["epoch"], line[FEATURE] / phase.distillation.feature_weight) for line in lines]
         first += [distance for epoch, distance in distances if epoch <= 1]

@@ -1,22 +1,34 @@
 """Puts the report together: the paper's tables and figures, then what distillation does."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
+from ipmodel.evaluation.outputs import Output
 from ipmodel.evaluation.tables import Table
 from ipmodel.evaluation.tested import TestedRun
-from ipmodel.reporting.document import ReportPart
+from ipmodel.reporting.document import ReportPart, html_begins
 from ipmodel.reporting.entries import dataset_of, entries_of
 from ipmodel.reporting.gains import Gain, check, closeness_table, gains_of
 from ipmodel.reporting.paper_tables import all_tables
-from ipmodel.reporting.plots import MAX_BARS, figure4, figure5, plot_gain
+from ipmodel.reporting.plots import MAX_BARS, as_svg, figure4, figure5, plot_gain
 from ipmodel.reporting.table1 import Bench, speeds_of
 
 OVER_SEEDS = "Runs with several seeds, and splits that overlap, count a video several times, so the true p is larger."
+TITLE = "Beside the paper"  # titles begin so
+
+
+def outputs_of(out: Path, markdown: Path | None) -> dict[str, Output]:
+    """The files of a report, by their options."""
+    page = Output(path=out, begins=html_begins(TITLE), what="a page of `ipmodel report`")
+    if markdown is None:
+        return {"--out": page}
+    tables = Output(path=markdown, begins=f"# {TITLE}".encode(), what="Markdown of `ipmodel report`")
+    return {"--out": page, "--markdown": tables}
 
 
 def title_of(runs: Sequence[TestedRun]) -> str:
     datasets = ", ".join(dict.fromkeys(map(dataset_of, runs)))
-    return f"Beside the paper: {len(runs)} run{'s' if len(runs) != 1 else ''} on {datasets}"
+    return f"{TITLE}: {len(runs)} run{'s' if len(runs) != 1 else ''} on {datasets}"
 
 
 def parts_of(runs: Sequence[TestedRun], benches: Sequence[Bench]) -> list[ReportPart]:
@@ -28,10 +40,10 @@ def parts_of(runs: Sequence[TestedRun], benches: Sequence[Bench]) -> list[Report
     hollow = "Hollow: the paper's. Filled: ours, with 95 % intervals"
     timed = "." if speeds else "; none, because no bench was given."
     parts.append(
-        ReportPart(title="Figure 4: accuracy against speed", note=hollow + timed, svg=figure4(entries, speeds))
+        ReportPart(title="Figure 4: accuracy against speed", note=hollow + timed, svg=as_svg(figure4(entries, speeds)))
     )
     note = f"{hollow}. IP TSN by depth of I, segments*crops. The paper's multiply-adds are those of its networks here."
-    parts.append(ReportPart(title="Figure 5: accuracy against multiply-adds", note=note, svg=figure5(entries)))
+    parts.append(ReportPart(title="Figure 5: accuracy against multiply-adds", note=note, svg=as_svg(figure5(entries))))
     by_class = "Gains of distillation by class"
     gains = gains_of(entries)
     for gain in gains:

@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import matplotlib.pyplot as plt
@@ -15,27 +14,17 @@ from ipmodel.paper import HMDB, KINETICS, TABLE1, TABLE1_METHODS, TABLE5, UCF
 from ipmodel.recipe import Phase
 from ipmodel.reporting.entries import Entry, cost_of
 from ipmodel.reporting.gains import Gain
+from ipmodel.reporting.labels import Point, label
 
 SPEED = "videos/s"
 IP_TSN = {"i", "p"}
 MAX_BARS = 20  # classes; of more, those that gain and lose most are drawn
 PAPER_STYLE: Any = {"facecolor": "none", "edgecolor": GREY, "s": 26, "linewidth": 0.8}
 SIZE_PX = 224  # of the paper's crops
-COLUMNS, PANEL_INCHES = 2, 2.7  # panels beside each other; their height
-LABEL_POINTS = 5.5
+PANEL_INCHES = 2.6  # the height of a panel; each has the whole width
 
 
-@dataclass(frozen=True, kw_only=True)
-class Point:
-    """A method in a plot of accuracy against something else."""
-
-    name: str
-    x: float
-    top1: float  # %
-    interval: tuple[float, float] | None = None  # %; None for the paper's
-
-
-def figure4(entries: Sequence[Entry], speeds: dict[str, float]) -> bytes:
+def figure4(entries: Sequence[Entry], speeds: dict[str, float]) -> Figure:
     """Accuracy against videos/s: a panel for each dataset. speeds: ours, by the methods' names in Table 1."""
     roles = {"I-stream": {"i"}, "P-stream": {"p"}, "IP TSN": IP_TSN, "OF": {"of"}, "I + OF": {"i", "of"}}
     paper = {
@@ -58,7 +47,7 @@ def figure4(entries: Sequence[Entry], speeds: dict[str, float]) -> bytes:
     return _panels(paper, ours, x="videos/s")
 
 
-def figure5(entries: Sequence[Entry]) -> bytes:
+def figure5(entries: Sequence[Entry]) -> Figure:
     """Accuracy of IP TSN against multiply-adds. Those of the paper's rows of Table 5 are computed here."""
     paper = [
         Point(name=f"{row[0][7:]}, {row[1]}*{row[2]}", x=_paper_cost(*row), top1=float(figures[3]))
@@ -91,7 +80,7 @@ def plot_gain(gain: Gain) -> bytes:
         axes.invert_yaxis()
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel("points of top-1 that P gains by distillation (in brackets: tests of the class)")
-        return _svg(figure)
+        return as_svg(figure)
 
 
 def _datasets(entries: Sequence[Entry]) -> list[str]:
@@ -117,24 +106,25 @@ def _paper_cost(network: str, segments: int, crops: int) -> float:
     return cost_of(i, SIZE_PX) + cost_of(p, SIZE_PX)
 
 
-def _panels(paper: dict[str, list[Point]], ours: dict[str, list[Point]], *, x: str) -> bytes:
+def _panels(paper: dict[str, list[Point]], ours: dict[str, list[Point]], *, x: str) -> Figure:
     """A panel for each dataset that has points: the paper's are hollow, ours are filled. The x axis is logarithmic."""
     names = [name for name in dict.fromkeys([*paper, *ours]) if paper.get(name) or ours.get(name)]
     with styled():
-        rows = max(1, -(-len(names) // COLUMNS))
+        rows = max(1, len(names))
         size = (PAGE_INCHES, PANEL_INCHES * rows)
-        figure, grid = plt.subplots(rows, COLUMNS, figsize=size, squeeze=False, layout="constrained")
+        figure, grid = plt.subplots(rows, 1, figsize=size, squeeze=False, layout="constrained")
         for axes, name in zip(grid.ravel(), names, strict=False):
             _draw(axes, paper.get(name, []), ours.get(name, []))
             axes.set_title(readable(name), loc="left")
             axes.set_xlabel(x)
+            axes.set_ylabel("top-1, %")
         for axes in grid.ravel()[len(names) :]:
             axes.axis("off")
-        figure.supylabel("top-1, %", fontsize=8)
         figure.draw_without_rendering()  # now the panels have their places, and labels can get theirs
+        figure.set_layout_engine("none")
         for axes, name in zip(grid.ravel(), names, strict=False):
-            _label(axes, [*paper.get(name, []), *ours.get(name, [])])
-        return _svg(figure)
+            label(axes, [*paper.get(name, []), *ours.get(name, [])])
+        return figure
 
 
 def _draw(axes: Axes, paper: Sequence[Point], ours: Sequence[Point]) -> None:
@@ -146,31 +136,16 @@ def _draw(axes: Axes, paper: Sequence[Point], ours: Sequence[Point]) -> None:
         axes.vlines(point.x, *point.interval, color=colour, linewidth=1.0)
         axes.scatter(point.x, point.top1, color=colour, marker=marker, s=26, zorder=3)
     axes.set_xscale("log")
-    axes.margins(0.3, 0.1)
+    axes.margins(0.15, 0.12)
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _label(axes: Axes, points: Sequence[Point]) -> None:
-    """Names beside the points, each moved up until it covers none of the others."""
-    taken: list[tuple[float, float, float]] = []  # left, right, base; in points of print
-    to_points = 72 / axes.figure.dpi
-    for point in sorted(points, key=lambda one: one.top1):
-        left, base = (float(value) * to_points for value in axes.transData.transform((point.x, point.top1)))
-        left, base, name = left + 4, base - 2, readable(point.name)
-        right, height = left + 0.55 * LABEL_POINTS * len(name), LABEL_POINTS + 0.5
-        start = base
-        while any(left < other[1] and other[0] < right and abs(base - other[2]) < height for other in taken):
-            base += 0.5
-        taken.append((left, right, base))
-        offset = (4, base - start - 2)
-        at = (point.x, point.top1)
-        axes.annotate(name, at, xytext=offset, textcoords="offset points", fontsize=LABEL_POINTS, color=GREY)
-
-
-def _svg(figure: Figure) -> bytes:
+def as_svg(figure: Figure) -> bytes:
+    """The figure's file, without a date; closes the figure."""
     out = io.BytesIO()
-    figure.savefig(out, format="svg", metadata={"Date": None})
+    with styled():
+        figure.savefig(out, format="svg", metadata={"Date": None})
     plt.close(figure)
     return out.getvalue()

@@ -308,3 +308,22 @@ def test_a_phase_that_another_process_has_trained_meanwhile_is_left_as_it_is(tra
         made = (run / "split-1/i_stream" / FINAL).stat()
     assert first.wait(timeout=120) == 0
     assert (run / "split-1/i_stream" / FINAL).stat() == made and len(log_of(run, "i_stream")) == 2
+
+
+def test_a_run_that_lacks_a_network_is_tested_with_the_streams_that_it_has(trained: Path, tmp_path: Path) -> None:
+    run = shutil.copytree(trained / "run", tmp_path / "p-only")
+    streams = json.loads((run / "run.json").read_text())["recipe"]["streams"]
+    shutil.rmtree(run / "split-1" / streams["i"])
+    there = ",".join(name for name in streams if name != "i")
+    refused = ipmodel("eval", run)
+    assert refused.returncode == 1 and f"or test only streams that have one: --streams {there}\n" in refused.stderr
+    unknown = ipmodel("eval", run, "--streams", "p,q")
+    assert unknown.returncode == 1 and "--streams must name streams of the recipe, got 'q'; known: " in unknown.stderr
+    done = ipmodel("eval", run, "--streams", "p")
+    assert done.returncode == 0, done.stderr
+    assert "fusion i+p is left out, because it needs the streams that are not tested: i" in done.stderr
+    assert list(json.loads((run / "eval.json").read_text())["mean"]) == ["p"]
+    compared = ipmodel("compare", run)
+    assert compared.returncode == 0 and compared.stdout.splitlines()[1].split()[:3] == ["p", "p-only", "1"]
+    reported = ipmodel("report", run, "--out", tmp_path / "report.html")
+    assert reported.returncode == 0, reported.stderr

@@ -3,12 +3,15 @@
 import json
 import re
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from browser import opened
 from click.testing import CliRunner, Result
+from matplotlib.collections import PathCollection
 
 import pipelines
 from ipmodel.cli import main
@@ -21,6 +24,7 @@ from ipmodel.reporting.cells import NOT_RUN, PaperTable
 from ipmodel.reporting.entries import entries_of, role_of
 from ipmodel.reporting.gains import closeness_table, gains_of
 from ipmodel.reporting.paper_tables import all_tables
+from ipmodel.reporting.plots import figure4, figure5
 from ipmodel.runs.record import DRAWS, RUN, as_json
 
 CLASSES = tuple(f"class {n}" for n in range(6))
@@ -104,6 +108,25 @@ def test_runs_fill_the_cells_that_are_theirs(tmp_path: Path) -> None:
     assert row_of(one, "UCF-101")[10:] == [NOT_RUN] * 5
 
 
+def test_a_run_without_a_stream_empties_no_cell(tmp_path: Path) -> None:
+    whole, seeds = make_run(tmp_path / "whole"), [replace(RECIPE, seed=seed) for seed in (8, 9)]
+    p_only = [
+        make_run(tmp_path / f"p{recipe.seed}", replace(recipe, streams={"p": "p_stream"}, fusions={}))
+        for recipe in seeds
+    ]
+    for run in p_only:
+        for path in (run / "split-1" / "scores").glob("*.npz"):
+            if path.stem != "p":
+                path.unlink()
+    runs = read_runs([*p_only, whole])
+    entries = {entry.name: entry for entry in entries_of(runs)}
+    assert entries["p"].told.endswith("3 runs)") and entries["i"].told == "66.7 (39.1 to 86.2; 12 videos, 1 of 3 runs)"
+    assert row_of(tables_of(*p_only, whole)[1], "I + MR")[3].startswith("100.0 (")
+    (gain,) = gains_of(list(entries.values()))
+    assert gain.whole.videos == 12
+    assert len(closeness_table(list(entries.values())).rows) >= 2
+
+
 def test_other_datasets_and_other_tests_have_cells_of_their_own(tmp_path: Path) -> None:
     crops = replace(RECIPE.phases["i_stream"], test_crops=10, test_segments=4)
     other = replace(RECIPE, phases={**RECIPE.phases, "i_stream": crops})
@@ -165,6 +188,41 @@ def test_gains_and_closeness(tmp_path: Path) -> None:
 
 def report(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, ["report", *map(str, arguments)])
+
+
+def test_names_in_figures_cover_neither_points_nor_each_other(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / "run"), make_run(tmp_path / "ucf", dataset="ucf101")]
+    entries = entries_of(read_runs(runs))
+    speeds = {"I-stream": 310.0, "P-stream": 420.0, "IP TSN": 190.0, "OF": 1.6, "I + OF": 1.5}
+    for figure, panels in ((figure4(entries, speeds), 3), (figure5(entries), 2)):
+        assert len(figure.axes) == panels and {axes.get_ylabel() for axes in figure.axes} == {"top-1, %"}
+        assert not figure.get_supylabel()
+        for axes in figure.axes:
+            names = [text.get_window_extent() for text in axes.texts if text.get_text()]
+            drawn = [one for one in axes.collections if isinstance(one, PathCollection)]
+            marks = [axes.transData.transform(at) for one in drawn for at in one.get_offsets()]
+            assert len(names) == len(marks) > 0
+            assert not any(one.overlaps(other) for one, other in combinations(names, 2))
+            assert not any(name.contains(*mark) for name in names for mark in marks)
+            inside = axes.get_window_extent()
+            assert all(inside.x0 <= name.x0 and name.x1 <= inside.x1 for name in names)
+        plt.close(figure)
+
+
+def test_nothing_else_is_replaced_by_a_report(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    bench = tmp_path / "bench.json"
+    bench.write_text(json.dumps(BENCH))
+    for path, said in ((run / RUN, "belongs to a run"), (bench, "is not a page of `ipmodel report`")):
+        before = path.read_bytes()
+        done = report(run, "--out", path)
+        assert done.exit_code == 1 and said in done.stderr, done.output
+        assert path.read_bytes() == before
+    assert "there is no directory" in report(run, "--out", tmp_path / "none" / "page.html").stderr
+    page = tmp_path / "page.html"
+    assert report(run, "--out", page).exit_code == 0
+    page.write_bytes(page.read_bytes() + b"<!-- older -->")
+    assert report(run, "--out", page).exit_code == 0 and not page.read_bytes().endswith(b"<!-- older -->")
 
 
 def test_the_command_writes_one_file_that_needs_no_network(tmp_path: Path) -> None:
