@@ -17,6 +17,7 @@ from ipmodel.prediction.answers import Prediction, Unpredicted, sound
 from ipmodel.prediction.looks import choices_of
 from ipmodel.prediction.pipeline import Found, Read, predictions
 from ipmodel.prediction.place import opened
+from ipmodel.prediction.reached import OnReached, unheard
 from ipmodel.prediction.scores import Encoded, Numbers
 from ipmodel.prediction.streams import Streams
 from pipelines import RecipeError
@@ -90,12 +91,14 @@ def predictions_of_videos(
     workers: int | None = None,
     video_timeout_s: float = VIDEO_TIMEOUT_S,
     ffmpeg: str | None = None,
+    on_reached: OnReached = unheard,
 ) -> Iterator[Found]:
     """What a model says of each video, or of each span of `every_s` seconds, in order.
 
     videos: paths. Each is transcoded and decoded in a child process exactly as the model's data was; the checks and the
     reasons of a failure are those of a build. workers: videos that are decoded at a time; None: one for each core.
-    video_timeout_s: for the transcode of a video, and for each span.
+    video_timeout_s: for the transcode of a video, and for each span. on_reached: is called after each span that was
+    read.
 
     Raises: ModelError if this machine cannot predict, or packages are missing.
     """
@@ -133,6 +136,7 @@ def predictions_of_videos(
             every_s=every_s,
             threads=threads,
             at_end=extraction.close,
+            on_reached=on_reached,
         )
 
 

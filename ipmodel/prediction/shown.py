@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ipmodel.prediction.answers import TOP, Guess, Prediction, Unpredicted
+from ipmodel.prediction.reached import Reached
 
 NAME_COLUMNS = 24  # of a class on the terminal
 
@@ -16,6 +17,15 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds * 10), 600)
     hours, minutes = divmod(minutes, 60)
     return (f"{hours}:{minutes:02}" if hours else f"{minutes}") + f":{rest // 10:02}.{rest % 10}"
+
+
+def reached_line(reached: Reached, total: int, elapsed_s: float) -> str:
+    """How far the reading of so many videos is; while a video is read, up to which time of it."""
+    done = reached.job + reached.share
+    if reached.share < 1:
+        place = f"video {reached.job + 1} of {total}" if total > 1 else "video"
+        return f"{place}: {clock(reached.stop_s)} of {clock(reached.end_s)} read"
+    return f"{done:.0f} of {total} videos, {done / elapsed_s:.1f} videos/s"
 
 
 def block_of(found: Prediction, *, explain: bool = False) -> str:
