@@ -12,13 +12,13 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from ipmodel.evaluation.fonts import shortened, use_fallbacks, without_glyph_warnings
+from ipmodel.evaluation.palette import OKABE_ITO
 
 SUFFIXES = (".png", ".svg", ".pdf")
 DPI = 200  # of PNG files: 1400 px for the width of a page
 PAGE_INCHES = 7.0  # the width of a page's text
 
-# Okabe and Ito 2008: eight colours that people tell apart whatever colours they see, black last.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+COLOURS = OKABE_ITO
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")  # so that a grey print tells them apart too
 GREY = "#666666"
 
