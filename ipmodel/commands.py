@@ -142,7 +142,7 @@ def _show(model: "Model", found: "Iterator[Found]", options: dict[str, Any]) -> 
         end_bar()
         if isinstance(answer, Unpredicted):
             failed += 1
-            say(f"{answer.video}: {answer.reason}")
+            say(f"{answer.video}: {answer.said}")
         if options["as_json"]:
             click.echo(shown.json_line(answer, explain=explain))
         elif not isinstance(answer, Unpredicted) and options["as_csv"]:

@@ -22,7 +22,7 @@ from ipmodel.prediction.scores import Encoded, Numbers
 from ipmodel.prediction.streams import Streams
 from pipelines import RecipeError
 from shards.errors import install
-from shards.failures import reason_of
+from shards.failures import cause_of
 from shards.schema import Sample
 from shards.text import printable_bytes
 
@@ -121,7 +121,7 @@ def predictions_of_videos(
             for part in extraction.parts(Path(video), shown(video)):
                 if isinstance(part, Failed):
                     why = part.failure
-                    reason = reason_of(why.stage, why.code, part.detail)
+                    reason = cause_of(why.code, part.detail)
                     yield Unpredicted(video=shown(video), stage=why.stage, code=why.code, reason=reason)
                 else:
                     yield part.columns if isinstance(part, Frames) else part

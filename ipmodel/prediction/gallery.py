@@ -27,7 +27,7 @@ class Page:
         answer = found.answer
         entry = self._entries.setdefault(found.job, Entry(answer.video))
         if isinstance(answer, Unpredicted):
-            entry.failed = answer.reason
+            entry.failed = answer.said
             return
         assert found.sample is not None
         pictures = {}

@@ -6,7 +6,7 @@ from importlib import resources
 
 from ipmodel.prediction.answers import Guess
 from ipmodel.prediction.entries import Answer, Entry
-from ipmodel.prediction.shown import clock
+from ipmodel.prediction.shown import span_clock
 from ipmodel.prediction.streams import Streams
 from ipmodel.prediction.timeline import Colours, colours_of, timeline_of
 
@@ -44,7 +44,7 @@ def _rows(entry: Entry, names: Sequence[str], *, with_truth: bool) -> str:
 
 
 def _line(entry: Entry, answer: Answer, names: Sequence[str], colours: Colours, *, with_truth: bool) -> str:
-    when = f"{clock(answer.start_s)} to {clock(answer.stop_s)}"
+    when = span_clock(answer.start_s, answer.stop_s)
     cells = [_cell(when, f"{entry.name} {answer.start_s:014.3f}", "time")]
     for name in names:
         top = answer.tops.get(name)

@@ -20,7 +20,7 @@ from shards.schema import Sample
 Job = TypeVar("Job")
 # What a source of frames gives of one video: its record, then the frames of each of its spans; or why it cannot.
 Read = Sample | Encoded | Unpredicted
-NO_FRAMES = "no_frames (predict): none of the model's streams can see it, because it has no P-frames"
+NO_FRAMES = "none of the model's streams can see it, because it has no P-frames"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ipmodel.evaluation.palette import OKABE_ITO
 from ipmodel.prediction.entries import Answer
-from ipmodel.prediction.shown import clock
+from ipmodel.prediction.shown import clock, span_clock
 
 Colours = Mapping[str, str]
 LEGEND = 12  # classes below a timeline, the longest first
@@ -45,7 +45,7 @@ def timeline_of(answers: Sequence[Answer], colours: Colours) -> str:
 
 def _part(answer: Answer, end_s: float, highest: float, colours: Colours) -> str:
     best, length_s = answer.tops[answer.by][0], answer.stop_s - answer.start_s
-    when = f"{clock(answer.start_s)} to {clock(answer.stop_s)}"
+    when = span_clock(answer.start_s, answer.stop_s)
     title = html.escape(f"{when}: {best.class_name}, {100 * best.probability:.1f} %")
     place = f"left:{100 * answer.start_s / end_s:.3f}%;width:{100 * length_s / end_s:.3f}%"
     fill = f"background:{colours[best.class_name]};height:{100 * best.probability / highest:.1f}%"

@@ -110,11 +110,10 @@ def test_bad_videos_are_reported_as_a_build_reports_them_and_left_out(
     built = ipdata("build", dataset="folder", source=bad_videos, out=tmp_path / "set", scheduler="none")
     assert built.returncode == 3, built.stderr
     for name in ("empty.avi", "sound.y4m", "text.mp4"):
-        reason = lines[name]["error"]["reason"]
-        assert reason.partition(": ")[0] in built.stdout and f"{name}: {reason.partition(': ')[0]}" in built.stdout, (
-            name
-        )
-        assert f"{name}: {reason}" in done.stderr
+        error = lines[name]["error"]
+        told = f"{name}: {error['code']} ({error['stage']}): "
+        assert told in built.stdout and f"{told}{error['reason']}\n" in done.stderr, name
+        assert f"({error['stage']})" not in error["reason"]
 
 
 def test_a_missing_video_fails_and_python_says_why(model: Model, tmp_path: Path) -> None:
@@ -162,6 +161,7 @@ def test_paths_come_from_standard_input_too(
         (["x.avi", "--shards=set"], "name either videos, or a set with --shards, not both"),
         (["x.avi", "--subset=test"], "--split and --subset go with --shards"),
         (["x.avi", "--ffmpeg=/nowhere/ffmpeg"], "does not run as ffmpeg"),
+        (["x.avi", "--ffmpeg=/bin/true"], "does not run as ffmpeg (its -version prints nothing); name another"),
     ],
 )
 def test_wrong_use_is_named_in_one_line(evaluated: Path, tmp_path: Path, arguments: list[str], said: str) -> None:
@@ -176,6 +176,9 @@ def test_what_is_no_model_is_named(trained: Path, tmp_path: Path) -> None:
     assert done.returncode == 1 and f"{tmp_path}: is no model; name a network's file" in done.stderr
     done = ipmodel_command("predict", trained / "set" / "manifest.json", "x.avi")
     assert done.returncode == 1 and "is torn, or no network's file" in done.stderr, done.stderr
+    done = ipmodel_command("predict", trained / "run" / "run.json", "x.avi")
+    said = f"{trained / 'run' / 'run.json'}: is one of a model's files; name the directory: {trained / 'run'}"
+    assert done.returncode == 1 and said in done.stderr, done.stderr
 
 
 def test_spans_of_a_video_are_predicted_one_by_one(model: Model, sources: list[Path]) -> None:
