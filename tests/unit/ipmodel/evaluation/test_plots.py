@@ -122,6 +122,26 @@ def test_a_curve_knows_where_the_rate_falls_and_smooths_over_an_epoch(tmp_path: 
     assert curve_of("p", tmp_path / "absent.jsonl") is None
 
 
+def test_distillation_and_the_published_epoch_have_their_lines_and_numbers_are_plain(tmp_path: Path) -> None:
+    for name in ("plain", "taught"):
+        taught = {"feature": 0.3} if name == "taught" else {}
+        steps = [{"epoch": n + 1.0, "rate": 1.0, "classification": 0.9 - 0.1 * n, **taught} for n in range(7)]
+        log(tmp_path / name / "log.jsonl", steps)
+    curve = curve_of("taught", tmp_path / "taught" / "log.jsonl", published=4.0)
+    assert curve is not None and curve.smooth_features is not None and curve.published == 4.0
+    assert curve.smooth_features.tolist() == pytest.approx([0.3] * 7)
+    plot_curves(tmp_path, ["plain", "taught"], tmp_path / "curves.png", published={"taught": 4.0})
+    svg = (tmp_path / "curves.svg").read_text()
+    assert "<!-- distance to the teacher's features -->" in svg and "<!-- published -->" in svg
+    assert "<!-- 0.6 -->" in svg and "times" not in svg and "mathdefault" not in svg
+    level = [{"epoch": n + 1.0, "classification": 0.68 - 0.002 * n} for n in range(7)]  # 0.668 to 0.68
+    log(tmp_path / "level" / "log.jsonl", level)
+    plot_curves(tmp_path, ["level"], tmp_path / "level.png")
+    assert "<!-- 0.672 -->" in (tmp_path / "level.svg").read_text()
+    plot_curves(tmp_path, ["plain"], tmp_path / "plain.png")
+    assert "teacher" not in (tmp_path / "plain.svg").read_text()
+
+
 def test_each_phase_has_a_panel_and_phases_without_a_log_have_none(tmp_path: Path) -> None:
     for name, epochs in (("a", 1), ("b_$", 3)):
         steps = [{"epoch": n + 1.0, "rate": 1.0, "classification": 1.0 / (n + 1)} for n in range(epochs)]
