@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ipdata.columns.registry import column_build_of, packages_of
 from ipdata.datasets import DATASETS, dataset_of
-from ipdata.datasets.leaks import leaks_of
+from ipdata.datasets.leaks import leaks_of, refuse_leaks
 from ipdata.errors import BuildError, StrictError
 from ipdata.executors import Placement, executor_of
 from ipdata.log import LOG as LOG_FILE
@@ -157,9 +157,8 @@ def _note_beginning(output: Output, plan: Plan, columns: tuple[str, ...], tasks:
 def _check_leaks(plan: Plan, *, strict: bool) -> None:
     """Warns of each video that is tested and, under another name, trained on. Raises: StrictError with --strict."""
     leaks = leaks_of(plan.videos.values())
-    if leaks and strict:
-        cure = "remove one of them, or leave --strict out"
-        raise StrictError(f"--strict: {leaks[0]}; {len(leaks)} such pairs; {cure}")
+    if strict:
+        refuse_leaks(leaks)
     for leak in leaks[:SHOWN_LEAKS]:
         LOG.warning("%s", leak)
     if len(leaks) > SHOWN_LEAKS:

@@ -171,16 +171,21 @@ def _print_names(what: str, all_names: Sequence[str], *, shown: int = SHOWN_NAME
 def plan(probe: int | None, **options: Any) -> None:
     """Print what `build` would make and cost: videos, frames, shards, bytes, core-hours, hours. Writes nothing."""
     from ipdata.build import checked_tools, plan_of
+    from ipdata.datasets.leaks import leaks_of, refuse_leaks
     from ipdata.estimate import PROBE_VIDEOS, estimate
 
     request = _request(options)
     tools = checked_tools(request)
     made = plan_of(request)
     _print_plan(request, made)
+    leaks = leaks_of(made.videos.values())
+    _print_names(f"tested {'video is' if len(leaks) == 1 else 'videos are'} also trained on", list(map(str, leaks)))
     timeout_s, columns = request.placement.timeout_s, request.columns
     probes = PROBE_VIDEOS if probe is None else probe
     cost = estimate(made, columns, tools, ffmpeg=request.ffmpeg, timeout_s=timeout_s, probe_videos=probes)
     _print_estimate(cost, workers=request.placement.workers or _cores())
+    if request.strict:
+        refuse_leaks(leaks)
 
 
 def _cores() -> int:
@@ -190,7 +195,6 @@ def _cores() -> int:
 
 def _print_plan(request: "Request", made: "Plan") -> None:
     from ipdata.build import check_missing
-    from ipdata.datasets.leaks import leaks_of
 
     click.echo(f"dataset   {request.dataset} from {request.source} into {request.out}")
     grouped = "grouped by subset" if made.grouped else "not grouped: readers select by record"
@@ -205,7 +209,6 @@ def _print_plan(request: "Request", made: "Plan") -> None:
         check_missing(request, made)
     except BuildError:
         click.echo("so many are missing that `build` builds nothing; add them, or use --allow-missing")
-    _print_names("tested videos are also trained on", [str(leak) for leak in leaks_of(made.videos.values())])
 
 
 def _print_estimate(cost: "Estimate | None", *, workers: int) -> None:

@@ -16,6 +16,7 @@ from shards.terminal import Progress, end_bar, say, say_done
 if TYPE_CHECKING:  # these need the extra "train"; --help must work without it
     from ipmodel.predict import Model
     from ipmodel.prediction.pipeline import Found
+    from ipmodel.prediction.reached import OnReached, Reached
 
 WITH_FAILURES = 3  # as of a build: done, but some videos failed
 FROM_STDIN = "-"
@@ -52,23 +53,24 @@ def predict(location: str, videos: tuple[str, ...], **options: Any) -> int:
     begun_s = time.monotonic()
     if options["as_json"] and options["as_csv"]:
         raise click.UsageError("choose one of --json and --csv")
-    if bool(videos) == (options["shards"] is not None):
+    if videos and options["shards"] is not None:
+        raise click.UsageError("name either videos, or a set with --shards, not both")
+    if not videos and options["shards"] is None:
         raise click.UsageError("name videos, or a set with --shards")
     if options["shards"] is None and (options["split"] or options["subset"]):
         raise click.UsageError("--split and --subset go with --shards")
     from ipmodel.predict import load
 
     model = load(location, streams=options["streams"], device=options["device"])
-    total, found = _predictions(model, videos, options)
-    failed, done = _show(model, found, total, options)
+    failed, done = _show(model, _predictions(model, videos, options), options)
     if failed:
         say(f"{failed} of {done} videos failed")
     say_done(begun_s)
     return WITH_FAILURES if failed else 0
 
 
-def _predictions(model: "Model", videos: tuple[str, ...], options: dict[str, Any]) -> tuple[int, "Iterator[Found]"]:
-    """The number of videos, and what the model says of them."""
+def _predictions(model: "Model", videos: tuple[str, ...], options: dict[str, Any]) -> "Iterator[Found]":
+    """What the model says of the videos. Shows how far their reading is."""
     from ipmodel.predict import VIDEO_TIMEOUT_S, predictions_of_videos
     from ipmodel.prediction.from_set import chosen_samples, predictions_of_samples
     from shards import ShardSet
@@ -76,19 +78,37 @@ def _predictions(model: "Model", videos: tuple[str, ...], options: dict[str, Any
     if options["shards"] is not None:
         shard_set = ShardSet(options["shards"])
         samples = chosen_samples(model, shard_set, split=options["split"], subset=options["subset"])
-        return len(samples), predictions_of_samples(model, shard_set, samples, every_s=options["every_s"])
+        return predictions_of_samples(
+            model,
+            shard_set,
+            samples,
+            every_s=options["every_s"],
+            on_reached=_shows_reading(len(samples), transcodes=False),
+        )
     paths = list(_paths(videos))
     if not paths:
         raise ModelError("no videos: standard input was empty")
-    found = predictions_of_videos(
+    return predictions_of_videos(
         model,
         paths,
         every_s=options["every_s"],
         workers=options["workers"],
         video_timeout_s=options["video_timeout_s"] or VIDEO_TIMEOUT_S,
         ffmpeg=options["ffmpeg"],
+        on_reached=_shows_reading(len(paths), transcodes=True),
     )
-    return len(paths), found
+
+
+def _shows_reading(total: int, *, transcodes: bool) -> "OnReached":
+    from ipmodel.prediction.shown import reached_line
+
+    progress = Progress(total)
+    progress.advance_to(0, f"0 of {total} videos: transcoding" if transcodes else f"0 of {total} videos")
+
+    def show(reached: "Reached") -> None:
+        progress.advance_to(reached.job + reached.share, reached_line(reached, total, progress.elapsed_s))
+
+    return show
 
 
 def _paths(videos: tuple[str, ...]) -> Iterator[str]:
@@ -106,7 +126,7 @@ def _paths(videos: tuple[str, ...]) -> Iterator[str]:
             yield video
 
 
-def _show(model: "Model", found: "Iterator[Found]", total: int, options: dict[str, Any]) -> tuple[int, int]:
+def _show(model: "Model", found: "Iterator[Found]", options: dict[str, Any]) -> tuple[int, int]:
     """Print predictions as they come; return how many videos failed, and how many there were."""
     from ipmodel.prediction import shown
     from ipmodel.prediction.answers import Unpredicted
@@ -114,7 +134,7 @@ def _show(model: "Model", found: "Iterator[Found]", total: int, options: dict[st
 
     explain, names = options["explain"], [*model.fusions, *model.streams]
     page = Page(options["html_dir"], model, explain=explain) if options["html_dir"] else None
-    progress, failed, last_job = Progress(total), 0, -1
+    failed, last_job = 0, -1
     if options["as_csv"]:
         click.echo(shown.csv_header(names))
     for one in found:
@@ -122,7 +142,7 @@ def _show(model: "Model", found: "Iterator[Found]", total: int, options: dict[st
         end_bar()
         if isinstance(answer, Unpredicted):
             failed += 1
-            say(f"{answer.video}: {answer.reason}")
+            say(f"{answer.video}: {answer.said}")
         if options["as_json"]:
             click.echo(shown.json_line(answer, explain=explain))
         elif not isinstance(answer, Unpredicted) and options["as_csv"]:
@@ -136,8 +156,6 @@ def _show(model: "Model", found: "Iterator[Found]", total: int, options: dict[st
         if page is not None:
             page.add(one)
         last_job = one.job
-        done = one.job + (one.number + 1) / one.spans
-        progress.advance_to(done, f"{one.job + 1} of {total} videos, {done / progress.elapsed_s:.1f} videos/s")
     if page is not None:
         say(f"page: {page.close()}")
     return failed, last_job + 1

@@ -17,11 +17,12 @@ from ipmodel.prediction.answers import Prediction, Unpredicted, sound
 from ipmodel.prediction.looks import choices_of
 from ipmodel.prediction.pipeline import Found, Read, predictions
 from ipmodel.prediction.place import opened
+from ipmodel.prediction.reached import OnReached, unheard
 from ipmodel.prediction.scores import Encoded, Numbers
 from ipmodel.prediction.streams import Streams
 from pipelines import RecipeError
 from shards.errors import install
-from shards.failures import reason_of
+from shards.failures import cause_of
 from shards.schema import Sample
 from shards.text import printable_bytes
 
@@ -90,12 +91,14 @@ def predictions_of_videos(
     workers: int | None = None,
     video_timeout_s: float = VIDEO_TIMEOUT_S,
     ffmpeg: str | None = None,
+    on_reached: OnReached = unheard,
 ) -> Iterator[Found]:
     """What a model says of each video, or of each span of `every_s` seconds, in order.
 
     videos: paths. Each is transcoded and decoded in a child process exactly as the model's data was; the checks and the
     reasons of a failure are those of a build. workers: videos that are decoded at a time; None: one for each core.
-    video_timeout_s: for the transcode of a video, and for each span.
+    video_timeout_s: for the transcode of a video, and for each span. on_reached: is called after each span that was
+    read.
 
     Raises: ModelError if this machine cannot predict, or packages are missing.
     """
@@ -118,7 +121,7 @@ def predictions_of_videos(
             for part in extraction.parts(Path(video), shown(video)):
                 if isinstance(part, Failed):
                     why = part.failure
-                    reason = reason_of(why.stage, why.code, part.detail)
+                    reason = cause_of(why.code, part.detail)
                     yield Unpredicted(video=shown(video), stage=why.stage, code=why.code, reason=reason)
                 else:
                     yield part.columns if isinstance(part, Frames) else part
@@ -133,6 +136,7 @@ def predictions_of_videos(
             every_s=every_s,
             threads=threads,
             at_end=extraction.close,
+            on_reached=on_reached,
         )
 
 

@@ -47,7 +47,12 @@ class Failure(Record, frozen=True, kw_only=True):
 
 
 def reason_of(stage: str, code: str, detail: str) -> str:
-    """Why a video failed, in one line. detail: free text, such as ffmpeg's messages or a traceback."""
+    """Why a video failed, in one line, with its code. detail: free text, such as ffmpeg's messages or a traceback."""
+    return f"{code} ({stage}): {cause_of(code, detail)}"
+
+
+def cause_of(code: str, detail: str) -> str:
+    """As `reason_of`, without stage and code."""
     lines = detail.strip().splitlines() or ["no details"]
     line = lines[-1] if detail.startswith("Traceback") else lines[0]  # ffmpeg names the cause first
-    return f"{code} ({stage}): {CODES[code]}: {line}"
+    return f"{CODES[code]}: {line}"

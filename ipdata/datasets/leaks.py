@@ -1,12 +1,13 @@
 """Videos with equal bytes in the train and in the test subset of a split: what is tested was trained on."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ipdata.datasets.base import Video
+from ipdata.errors import StrictError
 from shards.canonical import sha256_file
 
 
@@ -29,6 +30,14 @@ def leaks_of(videos: Iterable[Video]) -> list[Leak]:
     """
     leaks = [leak for equal in _equal_videos(videos) for leak in _between_subsets(equal)]
     return sorted(leaks, key=lambda leak: (leak.test, leak.train))
+
+
+def refuse_leaks(leaks: Sequence[Leak]) -> None:
+    """What --strict does. Raises: StrictError if there is a leak."""
+    if leaks:
+        pairs = "1 such pair" if len(leaks) == 1 else f"{len(leaks)} such pairs"
+        cure = "remove one of them, or leave --strict out"
+        raise StrictError(f"--strict: {leaks[0]}; {pairs}; {cure}")
 
 
 def _between_subsets(videos: list[Video]) -> Iterator[Leak]:

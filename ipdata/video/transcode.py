@@ -78,9 +78,13 @@ def version(path: str) -> str:
     """The version that an ffmpeg executable states. Raises BuildError if it does not run."""
     try:
         done = subprocess.run([path, "-version"], capture_output=True, text=True, timeout=60, check=True)
-        return done.stdout.split()[2]
-    except (OSError, subprocess.SubprocessError, IndexError) as error:
+    except (OSError, subprocess.SubprocessError, UnicodeDecodeError) as error:
         raise BuildError(f"{path} does not run as ffmpeg ({error}); name another with --ffmpeg") from None
+    words = done.stdout.split()
+    if words[:2] != ["ffmpeg", "version"] or len(words) < 3:
+        said = f"its -version prints {' '.join(words)[:60]!r}" if words else "its -version prints nothing"
+        raise BuildError(f"{path} does not run as ffmpeg ({said}); name another with --ffmpeg")
+    return words[2]
 
 
 def command(

@@ -1,28 +1,29 @@
 """Plots confusion matrices: with numbers for few classes; for many with the worst confusions beside."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
-from ipmodel.evaluation.figures import GREY, readable, save, styled
+from ipmodel.evaluation.figures import fitting, save, styled
+from ipmodel.evaluation.fonts import width_inches
 from ipmodel.evaluation.fuse import ScoreTable
 from ipmodel.evaluation.interval import wilson_interval
 from ipmodel.evaluation.report import in_percent
+from ipmodel.evaluation.worst import LIST_INCHES, WorstList, inch_axes
 
 MAX_NUMBERED = 20  # classes; more numbers than 20 x 20 cannot be read
-WORST = 10  # confusions that are listed beside a matrix without numbers
-CELL_INCHES = 0.3  # of a matrix with numbers
-MANY_CELL_INCHES, MANY_SIDE_INCHES = 0.066, 4.2  # of a matrix without; and the least length of its side
+CELL_INCHES, SIDE_INCHES = 0.3, 1.8  # of a matrix with numbers; and the least length of its side
+MANY_CELL_INCHES, MANY_SIDE_INCHES = 0.066, LIST_INCHES  # of a matrix without
 COLOUR_MAP = "Blues"  # from white to dark in one hue: it stays in order in a grey print and for every eye
-LINE_INCHES = 0.38  # of the list: two lines of text and a gap
-LABEL = 34  # characters of a class name
-
-Confusion = tuple[int, int, int]  # true class, predicted class, number of videos
+LABEL_INCHES, LABEL_POINTS = 1.8, 7.0  # the greatest width of a class beside its row, and the greatest size
+EDGE, AXIS, BAR = 0.15, 0.34, 0.65  # inches: free at the edges; for an axis's name and ticks; for the scale of colours
+TITLE, TITLE_POINTS = 0.5, 9.0  # inches above the matrix, for two lines
 
 
 def plot_confusion(table: ScoreTable, title: str, out: Path) -> None:
@@ -30,25 +31,20 @@ def plot_confusion(table: ScoreTable, title: str, out: Path) -> None:
 
     out: ends in .png; SVG and PDF are written beside it. Raises: OSError.
     """
-    counts_KK = table.confusion()
-    names = [readable(name) for name in table.classes or map(str, range(len(counts_KK)))]
-    names = [name if len(name) <= LABEL else f"{name[: LABEL - 1]}…" for name in names]
     with styled():
-        figure = (_numbered if len(names) <= MAX_NUMBERED else _coloured)(counts_KK, names)
-        figure.suptitle(f"{readable(title)}: {_accuracy(table)}", fontsize=9)
-        save(figure, out)
+        save(confusion_figure(table, title), out)
 
 
-def worst_confusions(counts_KK: NDArray[np.int64], wanted: int = WORST) -> list[Confusion]:
-    """The confusions with most videos; of equally many, those that are a larger part of their class come first."""
-    videos_K = counts_KK.sum(axis=1)
-    wrong = [
-        (true, taken, int(counts_KK[true, taken]))
-        for true, taken in zip(*counts_KK.nonzero(), strict=True)
-        if true != taken
-    ]
-    ordered = sorted(wrong, key=lambda one: (-one[2], videos_K[one[0]]))
-    return [(int(true), int(taken), count) for true, taken, count in ordered[:wanted]]
+def confusion_figure(table: ScoreTable, title: str) -> Figure:
+    """The plot, with a line above it that says the accuracy."""
+    counts_KK = table.confusion()
+    names = table.classes or tuple(map(str, range(len(counts_KK))))
+    figure = (_numbered if len(names) <= MAX_NUMBERED else _coloured)(counts_KK, names)
+    width, height = figure.get_size_inches()
+    words = fitting(title, width - 2 * EDGE, TITLE_POINTS, bold=True)
+    figure.text(0.5, 1 - EDGE / height, words, ha="center", va="top", fontsize=TITLE_POINTS, fontweight="bold")
+    figure.text(0.5, 1 - (EDGE + 0.18) / height, _accuracy(table), ha="center", va="top", fontsize=8)
+    return figure
 
 
 def _accuracy(table: ScoreTable) -> str:
@@ -59,54 +55,66 @@ def _accuracy(table: ScoreTable) -> str:
     return f"{100 * table.top1:.1f} % of {videos} videos (95 % interval {interval} %)"
 
 
-def _numbered(counts_KK: NDArray[np.int64], names: list[str]) -> Figure:
-    side = max(1.8, CELL_INCHES * len(names))
-    figure, axes = plt.subplots(figsize=(side + 2.2, side + 1.6), layout="constrained")
+def _numbered(counts_KK: NDArray[np.int64], names: Sequence[str]) -> Figure:
+    """A matrix with the number of videos in each cell, whose rows and columns are named."""
+    side = max(SIDE_INCHES, CELL_INCHES * len(names))
+    labels = [fitting(name, LABEL_INCHES, LABEL_POINTS) for name in names]
+    names_width = _widest(labels, LABEL_POINTS)
+    below = AXIS + names_width * 0.71 + 0.15  # names are turned by 45 degrees
+    left = max(AXIS + names_width, below)  # they reach as far to the left as down
+    figure, axes = _matrix(side, left=left, below=below)
     shares_KK = _shares(counts_KK)
     _draw(figure, axes, shares_KK, gamma=1.0)
     for true, taken in zip(*counts_KK.nonzero(), strict=True):
         ink = "white" if shares_KK[true, taken] > 0.55 else "black"
         axes.text(taken, true, str(counts_KK[true, taken]), color=ink, ha="center", va="center", fontsize=7)
-    axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(names)), names)
+    axes.set_xticks(range(len(names)), labels, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(names)), labels)
     return figure
 
 
-def _coloured(counts_KK: NDArray[np.int64], names: list[str]) -> Figure:
+def _coloured(counts_KK: NDArray[np.int64], names: Sequence[str]) -> Figure:
     """A matrix without numbers, whose rows are named and whose columns have the rows' numbers; and a list beside it."""
     side = max(MANY_SIDE_INCHES, MANY_CELL_INCHES * len(names))
-    figure, (axes, beside) = plt.subplots(
-        1, 2, figsize=(side + 4.8, side + 0.9), layout="constrained", width_ratios=(side + 1.6, 3.2)
-    )
+    size = min(LABEL_POINTS, 66 * side / len(names))
+    labels = [f"{fitting(name, LABEL_INCHES, size)}  {n}" for n, name in enumerate(names)]
+    left, worst = AXIS + _widest(labels, size), WorstList(counts_KK, names)
+    figure, axes = _matrix(side, left=left, below=AXIS + 0.1, right=worst.width + EDGE)
     _draw(figure, axes, _shares(counts_KK), gamma=0.5)  # the root shows confusions of a few percent
-    size = min(7.0, 66 * side / len(names))
-    axes.set_yticks(range(len(names)), [f"{name}  {n}" for n, name in enumerate(names)], fontsize=size)
+    axes.set_yticks(range(len(names)), labels, fontsize=size)
     axes.set_xticks(range(0, len(names), 5))
-    _list_worst(beside, counts_KK, names, line=LINE_INCHES / side)
+    width, height = figure.get_size_inches()
+    worst.draw(figure, left=width - EDGE - worst.width, top=height - EDGE - TITLE)
     return figure
+
+
+def _widest(labels: Sequence[str], points: float) -> float:
+    return max(width_inches(label, points) for label in labels)
+
+
+def _matrix(side: float, *, left: float, below: float, right: float = 0.0) -> tuple[Figure, Axes]:
+    """A figure and the matrix's axes in it, whose sides are `side` inches, with so many inches free around them."""
+    size = (EDGE + left + side + BAR + right + EDGE, EDGE + below + side + TITLE + EDGE)
+    figure = Figure(figsize=size)
+    return figure, inch_axes(figure, EDGE + left, EDGE + below, side, side)
 
 
 def _draw(figure: Figure, axes: Axes, shares_KK: NDArray[np.float64], *, gamma: float) -> None:
     drawn = axes.imshow(shares_KK, norm=PowerNorm(gamma, vmin=0, vmax=1), cmap=COLOUR_MAP, interpolation="nearest")
-    axes.set(xlabel="predicted class", ylabel="true class")
     axes.spines[:].set_visible(True)
     axes.tick_params(length=2, width=0.4)
-    bar = figure.colorbar(drawn, ax=axes, label="fraction of the true class", shrink=0.5, aspect=30, pad=0.02)
-    bar.set_ticks([0, 0.05, 0.25, 0.5, 1] if gamma < 1 else [0, 0.5, 1])
+    box, (width, height) = axes.get_position(), figure.get_size_inches()
+    x, middle = EDGE / width, (box.y0 + box.y1) / 2
+    figure.text(x, middle, "true class", rotation=90, ha="left", va="center", fontsize=8)
+    figure.text((box.x0 + box.x1) / 2, EDGE / height, "predicted class", ha="center", va="bottom", fontsize=8)
+    _scale(figure, drawn, left=box.x1 * width + 0.1, middle=middle * height, ticks_of_root=gamma < 1)
 
 
-def _list_worst(axes: Axes, counts_KK: NDArray[np.int64], names: list[str], *, line: float) -> None:
-    """One below the other: the true class, what it was taken for, and how often. line: height, of that of the axes."""
-    axes.axis("off")
-    axes.text(0, 1, "most frequent confusions", transform=axes.transAxes, va="top", fontsize=9, fontweight="bold")
-    told = "videos of the first class taken for the second"
-    axes.text(0, 1 - 0.45 * line, told, transform=axes.transAxes, va="top", color=GREY, fontsize=7)
-    for n, (true, taken, count) in enumerate(worst_confusions(counts_KK)):
-        y = 1 - line * (n + 0.9)
-        videos = int(counts_KK[true].sum())
-        axes.text(0, y, f"{count} of {videos}", transform=axes.transAxes, va="top", fontsize=8, fontweight="bold")
-        words = f"{true} {names[true]}\nas {taken} {names[taken]}"
-        axes.text(0.24, y, words, transform=axes.transAxes, va="top", fontsize=7.5)
+def _scale(figure: Figure, drawn: AxesImage, *, left: float, middle: float, ticks_of_root: bool) -> None:
+    """The scale of colours, right of the matrix; left and middle in inches."""
+    place = inch_axes(figure, left, middle - 0.8, 0.07, 1.6)
+    bar = figure.colorbar(drawn, cax=place, label="fraction of the true class")
+    bar.set_ticks([0, 0.05, 0.25, 0.5, 1] if ticks_of_root else [0, 0.5, 1])
 
 
 def _shares(counts_KK: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -11,12 +11,14 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
+from ipmodel.evaluation.fonts import shortened, use_fallbacks, without_glyph_warnings
+from ipmodel.evaluation.palette import OKABE_ITO
+
 SUFFIXES = (".png", ".svg", ".pdf")
 DPI = 200  # of PNG files: 1400 px for the width of a page
 PAGE_INCHES = 7.0  # the width of a page's text
 
-# Okabe and Ito 2008: eight colours that people tell apart whatever colours they see, black last.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+COLOURS = OKABE_ITO
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")  # so that a grey print tells them apart too
 GREY = "#666666"
 
@@ -53,10 +55,25 @@ def save(figure: Figure, out: Path) -> None:
 def write(figure: Figure, path: Path) -> None:
     """Write a figure in the format of the path's suffix, without a date. Raises: OSError."""
     without_date = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix)
-    figure.savefig(path, dpi=DPI, metadata=without_date)
+    use_fallbacks(figure)
+    with without_glyph_warnings():
+        figure.savefig(path, dpi=DPI, metadata=without_date)
 
 
 def readable(name: str) -> str:
     """A name as a label: `$` would begin a formula, and what does not print is escaped."""
-    escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
-    return escaped.replace("$", r"\$")
+    return _literal(printable(name))
+
+
+def fitting(text: str, inches: float, points: float, *, bold: bool = False) -> str:
+    """A text as a label that is at most so wide: of a longer one the beginning, with an ellipsis."""
+    return _literal(shortened(printable(text), inches, points, bold=bold))
+
+
+def printable(name: str) -> str:
+    """A name with escapes for what does not print."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+
+
+def _literal(text: str) -> str:
+    return text.replace("$", r"\$")

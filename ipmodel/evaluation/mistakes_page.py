@@ -61,7 +61,8 @@ def write_mistakes(
     ]
     wrong = sum(map(len, groups))
     about = "What was taken for what, the most frequent confusions first. Green bars are the true class. "
-    about += f"{len(drawn)} videos have a contact sheet. {LEGEND}"
+    have = "video has" if len(drawn) == 1 else "videos have"
+    about += f"{len(drawn)} {have} a contact sheet. {LEGEND}"
     title = f"Mistakes of {main}: {wrong} of {len(tables[main].names)} videos"
     return place.publish(page_of(title, about, sections))
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ipmodel.data.holdout import validated_on
 from ipmodel.runs.network_file import read_description
 from ipmodel.runs.run import Run
 
@@ -29,9 +30,12 @@ def published_epochs(run: Run, split: str) -> Published:
 
 def published_lines(run: Run, published: Mapping[str, Published]) -> Iterable[str]:
     """A line for each split if the best epoch was selected; of last epochs there is nothing to say."""
-    share = f"{100 * run.recipe.validation.share:g} % of the train subset"
-    for split, streams in published.items():
+    split_of = {run.split_dir(split).name: split for split in run.shard_set.manifest.splits}
+    for folder, streams in published.items():
         best = {name: told for name, told in streams.items() if told["select"] == "best"}
         if best:
             listed = ", ".join(f"{name} {told['epoch']} of {told['epochs']}" for name, told in best.items())
-            yield f"{split}: epochs that were best in validation, on {share}: {listed}"
+            samples = list(run.shard_set.samples(split=split_of[folder], subset="train"))
+            kept = len(validated_on(samples, run.recipe.validation))
+            kept_of = f"{kept} of {len(samples)} videos of the train subset"
+            yield f"{folder}: epochs that were best in validation, on {kept_of}: {listed}"

@@ -36,7 +36,8 @@ def write_split(run: Run, split: str, tables: Tables, results: Path) -> None:
     for name, table in tables.items():
         table.save(folder / SCORES / f"{name}.npz")
         plot_confusion(table, name, folder / SCORES / f"{name}.png")
-    plot_curves(run.split_dir(split), run.recipe.phases, folder / "curves.png")
+    best = {run.recipe.streams[name]: float(told["epoch"]) for name, told in published_epochs(run, split).items()}
+    plot_curves(run.split_dir(split), run.recipe.phases, folder / "curves.png", published=best)
     write_published(folder / MISTAKES, mistakes_csv(tables), temporary_dir=folder)
 
 

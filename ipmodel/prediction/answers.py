@@ -100,7 +100,12 @@ class Unpredicted:
     video: str
     stage: str  # of `shards.failures`, or "predict"
     code: str
-    reason: str  # in one line, as a build gives it
+    reason: str  # in one line, without stage and code
+
+    @property
+    def said(self) -> str:
+        """Why, in one line for people, as a build says it."""
+        return f"{self.code} ({self.stage}): {self.reason}"
 
     def to_value(self) -> dict[str, Any]:
         return {"video": self.video, "error": {"stage": self.stage, "code": self.code, "reason": self.reason}}
@@ -109,5 +114,5 @@ class Unpredicted:
 def sound(found: Prediction | Unpredicted) -> Prediction:
     """The prediction. Raises: ModelError that says why there is none."""
     if isinstance(found, Unpredicted):
-        raise ModelError(f"{found.video}: {found.reason}")
+        raise ModelError(f"{found.video}: {found.said}")
     return found

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from ipmodel.errors import ModelError
 from ipmodel.prediction.looks import choices_of
 from ipmodel.prediction.pipeline import Found, Read, predictions
+from ipmodel.prediction.reached import OnReached, unheard
 from ipmodel.prediction.scores import Encoded, Numbers
 from ipmodel.prediction.streams import Streams
 from shards import Sample, ShardSet
@@ -41,7 +42,12 @@ def chosen_samples(model: Streams, shard_set: ShardSet, *, split: str | None, su
 
 
 def predictions_of_samples(
-    model: Streams, shard_set: ShardSet, samples: list[Sample], *, every_s: float | None = None
+    model: Streams,
+    shard_set: ShardSet,
+    samples: list[Sample],
+    *,
+    every_s: float | None = None,
+    on_reached: OnReached = unheard,
 ) -> Iterator[Found]:
     """What a model says of each sample, or of each span of `every_s` seconds, in order. They are called by name.
 
@@ -53,7 +59,15 @@ def predictions_of_samples(
         for choice in choices_of(sample, looks=model.looks, every_s=every_s):
             yield encoded_of(shard_set, sample, choice)
 
-    return predictions(model, samples, read, name_of=lambda _, sample: sample.name, every_s=every_s, threads=1)
+    return predictions(
+        model,
+        samples,
+        read,
+        name_of=lambda _, sample: sample.name,
+        every_s=every_s,
+        threads=1,
+        on_reached=on_reached,
+    )
 
 
 def encoded_of(shard_set: ShardSet, sample: Sample, choice: Numbers) -> Encoded:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from ipmodel.data.sampling import middle_positions
 from ipmodel.prediction.answers import Prediction, Unpredicted
-from ipmodel.prediction.pages import Answer, Entry, page_of
+from ipmodel.prediction.entries import Answer, Entry
+from ipmodel.prediction.pages import page_of
 from ipmodel.prediction.pictures import SHOWN, first_sheet, sheet_of, sheets_of
 from ipmodel.prediction.pipeline import Found
 from ipmodel.prediction.shown import explained
@@ -26,7 +27,7 @@ class Page:
         answer = found.answer
         entry = self._entries.setdefault(found.job, Entry(answer.video))
         if isinstance(answer, Unpredicted):
-            entry.failed = answer.reason
+            entry.failed = answer.said
             return
         assert found.sample is not None
         pictures = {}

@@ -12,6 +12,7 @@ from ipmodel.errors import ModelError
 from ipmodel.prediction.answers import Prediction, Unpredicted
 from ipmodel.prediction.inflight import in_flight
 from ipmodel.prediction.looks import LEAST_SPAN_S, Span, numbers_of, spans_of
+from ipmodel.prediction.reached import OnReached, Reached, unheard
 from ipmodel.prediction.scores import Encoded, Scored, Scorer, clips_of
 from ipmodel.prediction.streams import Streams
 from shards.schema import Sample
@@ -19,7 +20,7 @@ from shards.schema import Sample
 Job = TypeVar("Job")
 # What a source of frames gives of one video: its record, then the frames of each of its spans; or why it cannot.
 Read = Sample | Encoded | Unpredicted
-NO_FRAMES = "no_frames (predict): none of the model's streams can see it, because it has no P-frames"
+NO_FRAMES = "none of the model's streams can see it, because it has no P-frames"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,7 @@ class Cut:
     number: int  # of the span
     spans: int
     span: Span
+    end_s: float  # of the video
     encoded: Encoded
     looked_at: dict[str, dict[str, list[int]]]  # stream -> column -> frame numbers
     clips: dict[str, list[Clip]]  # by stream
@@ -56,10 +58,12 @@ def predictions(
     every_s: float | None,
     threads: int,
     at_end: Callable[[], None] = lambda: None,
+    on_reached: OnReached = unheard,
 ) -> Generator[Found, None, None]:
     """Yield what the model says of each video, or of each of its spans, in order.
 
-    read: gives the frames of a video. name_of: how answers call it. at_end: as for `in_flight`.
+    read: gives the frames of a video. name_of: how answers call it. at_end: as for `in_flight`. on_reached: is called
+    after each span that was read.
 
     Raises: what `read` raises; ModelError, also if spans are too short.
     """
@@ -68,12 +72,19 @@ def predictions(
     scorer, waiting = Scorer(model), deque[tuple[int, Cut | Unpredicted, Scored]]()
     cut = partial(_cuts, model, read, every_s)
     for number, part in in_flight(jobs, cut, threads=threads, at_end=at_end):
+        on_reached(_reached(number, part))
         waiting.append((number, part, scorer.add({} if isinstance(part, Unpredicted) else part.clips)))
         while waiting and waiting[0][2].done:
             yield _found(model, jobs, name_of, *waiting.popleft())
     scorer.flush()
     for found in waiting:
         yield _found(model, jobs, name_of, *found)
+
+
+def _reached(job: int, part: Cut | Unpredicted) -> Reached:
+    if isinstance(part, Unpredicted):
+        return Reached(job=job)
+    return Reached(job=job, share=(part.number + 1) / part.spans, stop_s=part.span.stop_s, end_s=part.end_s)
 
 
 def _cuts(
@@ -99,6 +110,7 @@ def _cuts(
             number=number,
             spans=len(spans),
             span=spans[number],
+            end_s=spans[-1].stop_s,
             encoded=part,
             looked_at=looked_at,
             clips=clips,

@@ -9,7 +9,7 @@ import torch
 import pipelines
 from ipmodel.errors import ModelError
 from ipmodel.networks.resnet import ResNet
-from ipmodel.prediction.index import INDEX, MAX_BYTES, ModelIndex, file_of, parse_index, read_index
+from ipmodel.prediction.index import INDEX, MAX_BYTES, SUFFIX, ModelIndex, file_of, parse_index, read_index
 from ipmodel.prediction.streams import Streams, streams_of
 from ipmodel.recipe import TrainRecipe
 from ipmodel.runs.checkpoint import FINAL
@@ -48,6 +48,8 @@ def opened(
     if is_url(location):
         return _remote(str(location), streams, device)
     path = Path(location)
+    if path.is_file() and path.suffix != SUFFIX and _is_model(path.parent):
+        raise ModelError(f"{path}: is one of a model's files; name the directory: {path.parent}")
     if path.is_file():
         description, network = read_network_file(path)
         return streams_of(str(path), {description.phase: (description, network)}, {}, device=device)
@@ -58,6 +60,11 @@ def opened(
         return _run(run, named, streams, device)
     kinds = f"a network's file, a model directory (with {INDEX}), a run (with {RUN}), or the URL of a model directory"
     raise ModelError(f"{path}: is no model; name {kinds}")
+
+
+def _is_model(directory: Path) -> bool:
+    """Whether a directory is a model or a run."""
+    return any((directory / name).is_file() for name in (INDEX, RUN))
 
 
 def _directory(path: Path, streams: Sequence[str] | None, device: str | torch.device | None) -> Streams:

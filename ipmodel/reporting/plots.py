@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from ipmodel.evaluation.figures import COLOURS, GREY, MARKERS, PAGE_INCHES, readable, styled
+from ipmodel.evaluation.fonts import use_fallbacks, without_glyph_warnings
 from ipmodel.paper import HMDB, KINETICS, TABLE1, TABLE1_METHODS, TABLE5, UCF
 from ipmodel.recipe import Phase
 from ipmodel.reporting.entries import Entry, cost_of
@@ -145,7 +146,8 @@ def _draw(axes: Axes, paper: Sequence[Point], ours: Sequence[Point]) -> None:
 def as_svg(figure: Figure) -> bytes:
     """The figure's file, without a date; closes the figure."""
     out = io.BytesIO()
-    with styled():
+    use_fallbacks(figure)
+    with styled(), without_glyph_warnings():
         figure.savefig(out, format="svg", metadata={"Date": None})
     plt.close(figure)
     return out.getvalue()

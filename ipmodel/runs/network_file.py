@@ -90,7 +90,7 @@ def description_in(data: bytes, *, where: str) -> Description:
             raise ModelError(f"{where}: {newer}")
         return Description.from_json(text.encode(), where="its description")
     except ShardError as error:
-        raise ModelError(f"{where}: {error}") from None
+        raise ModelError(f"{where}: {error}; {AGAIN}") from None
 
 
 def _metadata(data: bytes, *, where: str) -> dict[str, str]:

@@ -36,7 +36,8 @@ def write_gallery(
             items.append(_item(shard_set, sample, place, frames=frames))
             done += 1
             progress(done, total)
-        sections.append(Section(title=class_name, note=f"{len(items)} videos", items=items))
+        note = f"{len(items)} video{'s' if len(items) != 1 else ''}"
+        sections.append(Section(title=class_name, note=note, items=items))
     manifest = shard_set.manifest
     title = f"{manifest.dataset['name']}: {total} of {len(shard_set)} videos, {len(sections)} classes"
     return place.publish(page_of(title, LEGEND, sections))

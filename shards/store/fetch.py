@@ -219,7 +219,7 @@ class _Fetch:
 
     def _check(self, part: Part, reply: Reply) -> None:
         if reply.total_bytes not in (None, part.size_bytes):
-            sizes = f"has {reply.total_bytes} bytes at the server, and {part.size_bytes} in the manifest"
+            sizes = f"has {reply.total_bytes} bytes at the server, and {part.size_bytes} are stated"
             raise NotReceivedError(f"{sizes}; if it happens again, upload the file again", retries=1)
         part.version = part.version or reply.version
 
@@ -245,7 +245,7 @@ class _Fetch:
                 part.whole = True  # no other thread receives anything of it now
             damaged = self._spans_fetched_again(part)
             if not damaged and not part.is_right():
-                LOG.warning("%s: its bytes do not have the sha256 of the manifest; fetching it again", self._name(part))
+                LOG.warning("%s: its bytes do not have the sha256 that is stated; fetching it again", self._name(part))
                 with self.changes.change():
                     part.reset()
                 self._receive(part, Chunk(0, part.size_bytes, whole=True))

@@ -136,9 +136,9 @@ def _check_status(response: Any) -> None:
     if status in (401, 403):
         raise NotReceivedError(f"access is refused (HTTP {status}); check the credentials", retries=0, absent=True)
     if status in (404, 410):
-        raise NotReceivedError("not found there; check the URL, or upload the set again", retries=0, absent=True)
+        raise NotReceivedError("not found there; check the URL, or upload it again", retries=0, absent=True)
     if status == 416:
-        raise NotReceivedError("is shorter at the server than the manifest says; upload the file again", retries=1)
+        raise NotReceivedError("is shorter at the server than is stated; upload the file again", retries=1)
     if status not in (200, 206):
         final = status < 500 and status not in PASSING
         reason = f"cannot be fetched (HTTP {status}); check the URL, the network and the server"

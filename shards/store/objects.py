@@ -81,7 +81,7 @@ def not_received(error: Exception, *, url: str, done: str = "fetched") -> Except
     if isinstance(error, ShardError | NotReceivedError):
         return error
     if isinstance(error, FileNotFoundError):
-        return NotReceivedError("not found there; check the URL, or upload the set again", retries=0, absent=True)
+        return NotReceivedError("not found there; check the URL, or upload it again", retries=0, absent=True)
     if isinstance(error, PermissionError):
         said = without_secrets(str(error), url)
         return NotReceivedError(f"access is refused ({said}); check the credentials", retries=0, absent=True)

@@ -329,3 +329,20 @@ def test_a_set_with_too_much_missing_is_not_built_unless_that_is_allowed(ipdata:
     assert ipdata("build", max_missing=0.25, **options).returncode == 0
     assert ipdata("build", allow_missing=True, **options).returncode == 0
     assert len(ShardSet(out)) == 3 and ShardSet(out).manifest.missing == ["any/d.y4m"]
+
+
+def test_strict_refuses_a_video_that_is_trained_on_and_tested(ipdata: Run, good: Path, tmp_path: Path) -> None:
+    names = [f"any/{name}.mp4" for name in ("a", "b")]
+    for name in names:
+        (tmp_path / "videos" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "videos" / name).write_bytes(good.read_bytes())
+    listed = tmp_path / "lists.csv"
+    listed.write_text(f"path,label,split1\n{names[0]},any,train\n{names[1]},any,test\n")
+    options = {"dataset": "folder", "source": tmp_path / "videos", "splits": listed, "out": tmp_path / "set"}
+    for command in ("plan", "build"):
+        done = ipdata(command, strict=True, columns="mv", **options)
+        assert done.returncode == 4, (command, done.stdout, done.stderr)
+        said = f"--strict: {names[1]} (test) has the bytes of {names[0]} (train) in split1; 1 such pair; remove one"
+        assert said in done.stderr, done.stderr
+    done = ipdata("plan", columns="mv", **options)
+    assert done.returncode == 0 and "1 tested video is also trained on:" in done.stdout, done.stderr

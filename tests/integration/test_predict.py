@@ -20,8 +20,10 @@ from training import one_torch_thread
 import ipmodel
 from ipmodel.errors import ModelError
 from ipmodel.evaluation.fuse import load_scores
-from ipmodel.predict import Model
+from ipmodel.predict import Model, predictions_of_videos
 from ipmodel.prediction.answers import Prediction, Unpredicted
+from ipmodel.prediction.reached import Reached
+from ipmodel.prediction.shown import reached_line
 from shards import ShardSet
 
 
@@ -108,11 +110,10 @@ def test_bad_videos_are_reported_as_a_build_reports_them_and_left_out(
     built = ipdata("build", dataset="folder", source=bad_videos, out=tmp_path / "set", scheduler="none")
     assert built.returncode == 3, built.stderr
     for name in ("empty.avi", "sound.y4m", "text.mp4"):
-        reason = lines[name]["error"]["reason"]
-        assert reason.partition(": ")[0] in built.stdout and f"{name}: {reason.partition(': ')[0]}" in built.stdout, (
-            name
-        )
-        assert f"{name}: {reason}" in done.stderr
+        error = lines[name]["error"]
+        told = f"{name}: {error['code']} ({error['stage']}): "
+        assert told in built.stdout and f"{told}{error['reason']}\n" in done.stderr, name
+        assert f"({error['stage']})" not in error["reason"]
 
 
 def test_a_missing_video_fails_and_python_says_why(model: Model, tmp_path: Path) -> None:
@@ -157,9 +158,11 @@ def test_paths_come_from_standard_input_too(
         (["x.avi", "--streams=q"], "has no stream 'q'; known: i, p, of"),
         (["x.avi", "--json", "--csv"], "choose one of --json and --csv"),
         ([], "name videos, or a set with --shards"),
+        (["x.avi", "--shards=set"], "name either videos, or a set with --shards, not both"),
         (["x.avi", "--subset=test"], "--split and --subset go with --shards"),
         (["x.avi", "--ffmpeg=/nowhere/ffmpeg"], "does not run as ffmpeg"),
         (["x.avi", "--device=abacus"], "device abacus: cannot be used here"),
+        (["x.avi", "--ffmpeg=/bin/true"], "does not run as ffmpeg (its -version prints nothing); name another"),
     ],
 )
 def test_wrong_use_is_named_in_one_line(evaluated: Path, tmp_path: Path, arguments: list[str], said: str) -> None:
@@ -174,6 +177,9 @@ def test_what_is_no_model_is_named(trained: Path, tmp_path: Path) -> None:
     assert done.returncode == 1 and f"{tmp_path}: is no model; name a network's file" in done.stderr
     done = ipmodel_command("predict", trained / "set" / "manifest.json", "x.avi")
     assert done.returncode == 1 and "is torn, or no network's file" in done.stderr, done.stderr
+    done = ipmodel_command("predict", trained / "run" / "run.json", "x.avi")
+    said = f"{trained / 'run' / 'run.json'}: is one of a model's files; name the directory: {trained / 'run'}"
+    assert done.returncode == 1 and said in done.stderr, done.stderr
 
 
 def test_spans_of_a_video_are_predicted_one_by_one(model: Model, sources: list[Path]) -> None:
@@ -183,6 +189,21 @@ def test_spans_of_a_video_are_predicted_one_by_one(model: Model, sources: list[P
     assert spans[1].looked_at["i"] == {"iframe": [0]}
     assert spans[2].looked_at["i"] == {"iframe": [12]}
     assert spans[2].looked_at["p"]["mv"] == [10, 11, 13]
+
+
+def test_the_reading_of_a_video_is_reported_span_by_span(evaluated: Path, model: Model, sources: list[Path]) -> None:
+    reached: list[Reached] = []
+    spans = predictions_of_videos(model, [str(sources[0])], every_s=0.2, on_reached=reached.append)
+    first = next(spans)
+    assert first.spans == 3 and len(list(spans)) == 2
+    assert [(own.job, round(own.share, 2), round(own.stop_s, 2)) for own in reached] == [
+        (0, 0.33, 0.2),
+        (0, 0.67, 0.4),
+        (0, 1.0, 0.56),
+    ]
+    assert reached_line(reached[1], 1, 2.0) == "video: 0:00.4 of 0:00.6 read"
+    assert reached_line(reached[1], 7, 2.0) == "video 1 of 7: 0:00.4 of 0:00.6 read"
+    assert reached_line(reached[2], 7, 2.0) == "1 of 7 videos, 0.5 videos/s"
 
 
 def test_features_are_those_of_each_stream(model: Model, sources: list[Path]) -> None:

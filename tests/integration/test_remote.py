@@ -171,8 +171,8 @@ def test_a_manifest_is_asked_for_again_but_not_if_it_is_another(served: Served, 
     ("fault", "message", "asked"),
     [
         (serving.corrupted, "do not have the manifest's sha256; if it happens again", 2),
-        (serving.shortened, "has [0-9]+ bytes at the server, and [0-9]+ in the manifest", 2),
-        (serving.lengthened, "has [0-9]+ bytes at the server, and [0-9]+ in the manifest", 2),
+        (serving.shortened, "has [0-9]+ bytes at the server, and [0-9]+ are stated", 2),
+        (serving.lengthened, "has [0-9]+ bytes at the server, and [0-9]+ are stated", 2),
         (serving.truncated, "cannot be fetched", 4),
         (serving.unavailable, "503", 4),
         (serving.forbidden, "access is refused.*credentials", 1),
@@ -221,7 +221,7 @@ def test_a_file_that_is_gone_is_named_and_not_asked_for_again(served: Served, tm
     far = ShardSet(f"{served.url}/set")
     path = f"set/{mv_tar(far)}"
     (tmp_path / path).unlink()
-    with pytest.raises(ShardError, match=f"{served.url}/{path}: not found there.*upload the set again"):
+    with pytest.raises(ShardError, match=f"{served.url}/{path}: not found there.*upload it again"):
         far.read(KEYS[0], "mv")
     assert served.asked.count(path) == 1
 

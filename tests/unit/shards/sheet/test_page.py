@@ -164,3 +164,22 @@ def test_a_picture_keeps_its_colours(tmp_path: Path) -> None:
     assert red_level > 240 and max(blue, green) < 20
     with pytest.raises(ShardError, match="cannot encode a picture of 70000x1 px"):
         place.add("b.jpg", np.zeros((1, 70000, 3), np.uint8))
+
+
+def test_two_sheets_fit_beside_each_other_and_lists_are_not_wider_than_a_third(tmp_path: Path) -> None:
+    sheet = np.full((200, 592, 3), 99, np.uint8)  # as wide as small sheets are
+    place = PageDirectory(tmp_path / "page")
+    items = [
+        Item(title=name, lines=[], picture=place.add(f"{name}.jpg", sheet), facets={"class": name * 60}, opinions={})
+        for name in ("a", "b", "c")
+    ]
+    page = place.publish(page_of("three", "", [Section(title="any", note="", items=items)]))
+    measure = """
+      const tops = [...document.querySelectorAll("figure")].map(one => one.getBoundingClientRect().top);
+      const list = document.querySelector("select").getBoundingClientRect().width;
+      document.title = `same row ${tops[0] === tops[1]}, next row ${tops[2] > tops[0]}, list ${list < 400},
+        overflow ${document.documentElement.scrollWidth > innerWidth}`.replace(/\\s+/g, " ");
+    """
+    for width_px, fits in ((1200, "true"), (700, "false")):
+        shown = opened(page, tmp_path, then=measure, width_px=width_px)
+        assert f"<title>same row {fits}, next row true, list true, overflow false</title>" in shown, shown[:400]
