@@ -22,6 +22,14 @@ class Crashing(Synthesis):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Exiting(Synthesis):
+    """Ends its process with a status, as Python does where a package cannot be imported."""
+
+    def write(self, path: Path) -> None:
+        os._exit(1)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Killed(Synthesis):
     """Its process is killed, as Linux does when memory runs out: always, or only while a file is not there."""
 

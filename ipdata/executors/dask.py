@@ -8,6 +8,7 @@ import ssl
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future as Promise
+from concurrent.futures import wait
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from pathlib import Path
@@ -23,6 +24,7 @@ from ipdata.steps.pack import ShardTask
 from shards.terminal import interrupts_noted
 
 CONNECT_S = 20.0  # how long to wait for a running scheduler to answer
+HANDSHAKE_S = 5.0  # more than that, for what Dask's own limit does not count
 LOCAL_WAIT_S = 60.0  # a local cluster that has lacked workers for so long will get none
 
 
@@ -83,7 +85,7 @@ class RunningDask(Executor):
         wanted = resources_of(tasks)
         with quiet(stealing=not wanted):
             with self._reached():
-                client = Client(self.address, timeout=CONNECT_S, security=self.security)
+                client = self._connected()
             with interrupts_noted() as interrupts, client:
                 run = ClusterRun(
                     client,
@@ -95,6 +97,25 @@ class RunningDask(Executor):
                 )
                 yield from run.events(tasks)
 
+    def _connected(self) -> Client:
+        """Connect. Dask's own limit does not bound the handshake, in which a scheduler may be frozen.
+
+        Raises: TimeoutError; whatever Dask raises.
+        """
+        made: Promise[Client] = Promise()
+
+        def connect() -> None:
+            try:
+                made.set_result(Client(self.address, timeout=CONNECT_S, security=self.security))
+            except BaseException as error:
+                made.set_exception(error)
+
+        threading.Thread(target=connect, daemon=True).start()
+        wait([made], timeout=CONNECT_S + HANDSHAKE_S)
+        if not made.done():
+            raise TimeoutError(f"no handshake within {CONNECT_S + HANDSHAKE_S:g} s")
+        return made.result()
+
     @contextmanager
     def _reached(self) -> Iterator[None]:
         """Raises: BuildError in place of what is raised if no scheduler can be reached."""
@@ -102,7 +123,7 @@ class RunningDask(Executor):
             yield
         except BuildError:
             raise
-        except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: Dask's configuration forbids the address
+        except Exception as error:  # what answers at an address can make Dask raise anything
             reason = error.__cause__ if isinstance(error.__cause__, ssl.SSLError) else error
             problem = f"no Dask scheduler answers there ({reason})"
             raise BuildError(

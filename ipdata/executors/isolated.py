@@ -93,7 +93,10 @@ def _timed_out(task: VideoTask, timeout_s: float) -> Failed:
 
 
 def died_twice(task: VideoTask, death: ChildDiedError) -> Failed:
-    """The outcome of a video whose second child died too. Raises: BuildError if that was killed from outside."""
+    """The outcome of a video whose second child died too.
+
+    Raises: BuildError if that was killed from outside, or ended by a Python error, which a video cannot raise there.
+    """
     if death.over_memory:
         limit = f"{(_Memory.limit_bytes or 0) / 2**30:.2f} GiB"
         detail = f"extraction took more than {limit}, the memory of its worker, twice; give workers more memory"
@@ -101,6 +104,9 @@ def died_twice(task: VideoTask, death: ChildDiedError) -> Failed:
     if was_killed(death.status):
         name = task.video.name
         raise BuildError(f"{name}: the extracting process was killed twice ({death}). {MORE_MEMORY}") from None
+    if death.status > 0:
+        what = f"the extracting process ended twice with {death}; its error stands above"
+        raise BuildError(f"{task.video.name} cannot be extracted here: {what}. Mend that and run this again")
     return failed(task, "worker", "crash", f"the extracting process ended twice, the second time with {death}")
 
 

@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote
 import cv2
 
 from shards.arrays import U8
-from shards.atomic import write_published
+from shards.atomic import named, write_published
 from shards.errors import ShardError
 from shards.text import printable
 
@@ -107,7 +107,9 @@ class PageDirectory:
 
 def write_picture(path: Path, picture: U8) -> None:
     """Write a JPEG. picture: (H, W, 3) uint8 RGB. Raises: ShardError if it cannot be encoded; OSError."""
-    path.write_bytes(encoded(picture, name=str(path)))
+    data = encoded(picture, name=str(path))
+    with named(path):
+        path.write_bytes(data)
 
 
 def encoded(picture: U8, *, name: str) -> bytes:

@@ -5,7 +5,9 @@ of.
 """
 
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,9 +35,7 @@ def pictures_of(bitstream: bytes, numbers: Sequence[int], *, width: int, height:
     """
     if not bitstream.startswith(START_CODE):  # otherwise FFmpeg could take it for a list of other files
         return None
-    with TemporaryDirectory(prefix="ipshards-") as folder:
-        path = Path(folder) / "video.m4v"
-        path.write_bytes(bitstream)
+    with _as_file(bitstream) as path:
         level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
         try:
             found = _decoded(path, {*numbers, *(number - 1 for number in numbers)}, size=(width, height))
@@ -48,6 +48,21 @@ def pictures_of(bitstream: bytes, numbers: Sequence[int], *, width: int, height:
     return Pictures(
         [found[number] for number in numbers], [change_of(found[number], found[number - 1]) for number in numbers]
     )
+
+
+@contextmanager
+def _as_file(bitstream: bytes) -> Iterator[Path]:
+    """A file for OpenCV. On Linux it is in memory, so a killed process leaves nothing in the temporary directory."""
+    if sys.platform == "linux" and Path("/proc/self/fd").is_dir():
+        with os.fdopen(os.memfd_create("video.m4v"), "wb") as file:
+            file.write(bitstream)
+            file.flush()
+            yield Path(f"/proc/self/fd/{file.fileno()}")
+        return
+    with TemporaryDirectory(prefix="ipshards-") as folder:
+        path = Path(folder) / "video.m4v"
+        path.write_bytes(bitstream)
+        yield path
 
 
 def _decoded(path: Path, wanted: set[int], *, size: tuple[int, int]) -> dict[int, U8] | None:

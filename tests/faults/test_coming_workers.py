@@ -2,7 +2,11 @@
 
 import itertools
 import json
+import signal
+import socket
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -137,3 +141,35 @@ def test_a_video_that_crashes_fails_after_a_second_try_on_another_worker(tmp_pat
     tried = [int(line) for line in workers.read_text().split()]
     assert sorted(tried) == sorted(process.pid for process in cluster.workers)
     assert sorted(sample.name for sample in ShardSet(tmp_path / "set").samples()) == ["any/a.y4m", "any/c.y4m"]
+
+
+def test_a_scheduler_that_is_frozen_before_the_build_connects_is_one_line(tmp_path: Path) -> None:
+    with started_cluster(tmp_path / "cluster", workers=0) as cluster:
+        cluster.scheduler.send_signal(signal.SIGSTOP)
+        settings = "from ipdata.executors import dask\ndask.CONNECT_S, dask.HANDSHAKE_S = 2.0, 1.0"
+        build = started_build(*quick_options(tmp_path / "set", scheduler=cluster.address), settings=settings)
+        _, errors = build.communicate(timeout=60)
+        cluster.scheduler.send_signal(signal.SIGCONT)
+    assert build.returncode == 1 and b"Traceback" not in errors, errors
+    assert b"no Dask scheduler answers there (" in errors.splitlines()[-1], errors
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.0 404 Not Found\r\n\r\n" * 4, bytes(range(256)) * 4], ids=["http", "any"])
+def test_a_port_of_something_else_is_one_line(tmp_path: Path, answer: bytes) -> None:
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = server.accept()
+                connection.sendall(answer)
+                connection.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+    settings = "from ipdata.executors import dask\ndask.CONNECT_S, dask.HANDSHAKE_S = 2.0, 1.0"
+    build = started_build(*quick_options(tmp_path / "set", scheduler=address), settings=settings)
+    _, errors = build.communicate(timeout=60)
+    server.close()
+    assert build.returncode == 1 and b"Traceback" not in errors, errors
+    assert f"error: --scheduler {address}: no Dask scheduler answers there (" in errors.decode().splitlines()[-1]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from children import MARK, OWN, marked, wait_for_none
-from hostile import Changing, Crashing, Detaching, Hanging, Hungry, Killed, Printing, Unwritable
+from hostile import Changing, Crashing, Detaching, Exiting, Hanging, Hungry, Killed, Printing, Unwritable
 from moving import recipe_of, task_of
 
 from ipdata.datasets.base import Listing
@@ -99,6 +99,12 @@ def test_a_child_that_is_killed_once_costs_nothing(tmp_path: Path) -> None:
 def test_a_child_that_is_killed_twice_stops_the_build_and_fails_no_video() -> None:
     with pytest.raises(BuildError, match=r"was killed twice \(SIGKILL\).*give it more memory, or run fewer workers"):
         in_child(task_with(Killed(**SPEC)))
+
+
+def test_a_child_that_ends_by_itself_stops_the_build_and_fails_no_video() -> None:
+    """As where memory does not suffice to import what extracts."""
+    with pytest.raises(BuildError, match=r"cannot be extracted here: .* ended twice with status 1; its error stands"):
+        in_child(task_with(Exiting(**SPEC)))
 
 
 @pytest.mark.parametrize(("source", "says"), [(Unwritable, "Input/output error"), (Hungry, "MemoryError")])
