@@ -143,6 +143,50 @@ def test_damaged_zips_get_no_final_name(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def zip_of(path: Path, method: int) -> bytes:
+    """Write a ZIP archive of one video, and return its bytes."""
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("wave/a.avi", bytes(range(256)) * 10)
+    return path.read_bytes()
+
+
+DATA = 30 + len("wave/a.avi")  # where a member's data begin, after its header and name
+ZIP_DAMAGES = {
+    "deflate": (zipfile.ZIP_DEFLATED, DATA, b"\xff" * 9, r"wave/a\.avi: Error -3 while decompressing"),
+    "LZMA stream": (zipfile.ZIP_LZMA, DATA + 9, b"\xff" * 9, r"wave/a\.avi: Corrupt input data"),
+    "LZMA properties": (zipfile.ZIP_LZMA, DATA + 4, b"\xff" * 5, r"wave/a\.avi: Invalid or unsupported options"),
+    "LZMA header": (zipfile.ZIP_LZMA, DATA, b"\xff" * 4, r"wave/a\.avi: "),
+}
+
+
+@pytest.mark.parametrize("kind", ZIP_DAMAGES)
+def test_damaged_data_of_a_zip_are_one_line_that_names_the_member(tmp_path: Path, kind: str) -> None:
+    method, place, damage, problem = ZIP_DAMAGES[kind]
+    whole = zip_of(tmp_path / "a.zip", method)
+    (tmp_path / "a.zip").write_bytes(whole[:place] + damage + whole[place + len(damage) :])
+    with pytest.raises(BuildError, match=rf"a\.zip: cannot be unpacked \(zipfile: {problem}[^\n]+download it again$"):
+        run(tmp_path / "out", tmp_path / "a.zip")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        (b"wave/a.avi", b"\0ave/a.avi", "has a member without a name"),
+        (b"PK\x01\x02\x14\x03\x14", b"PK\x01\x02\x14\x03\xff", r"zip file version 25\.5"),
+        (b"PK\x01\x02", b"PK\x01\x03", "Bad magic number for central directory"),
+    ],
+    ids=["no name", "version", "directory"],
+)
+def test_a_damaged_list_of_a_zip_is_one_line(tmp_path: Path, old: bytes, new: bytes, problem: str) -> None:
+    whole = zip_of(tmp_path / "a.zip", zipfile.ZIP_STORED)
+    assert old in whole
+    (tmp_path / "a.zip").write_bytes(whole.replace(old, new))
+    with pytest.raises(BuildError, match=rf"a\.zip: {problem}[^\n]*; download it again if it should not be so$"):
+        run(tmp_path / "out", tmp_path / "a.zip")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.usefixtures("any_rar_tool")
 def test_a_link_in_the_directory_is_not_followed_out_of_it(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
