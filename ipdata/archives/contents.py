@@ -58,6 +58,10 @@ def _zip_problems(where: str = "") -> Iterator[None]:
         yield
     except ZIP_ERRORS as error:
         raise ArchiveError(f"{where}{printable(str(error)) or type(error).__name__}") from None
+    except OSError as error:
+        if error.filename is not None:  # the file cannot be opened
+            raise
+        raise ArchiveError(f"{where}cannot be read: {error.strerror or printable(str(error))}") from None
 
 
 def _zip_members(path: Path) -> list[Member]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ipdata.archives.members import ArchiveError, Kind, Member
+from shards.atomic import named
 
 MAGIC_4, MAGIC_5 = b"Rar!\x1a\x07\x00", b"Rar!\x1a\x07\x01\x00"
 UNIX_4, UNIX_5 = 3, 1  # the system on which a member was packed
@@ -37,7 +38,7 @@ def rar_members(path: Path) -> list[Member]:
     Raises: ArchiveError if it is damaged, cut, encrypted or of a kind that is not read here; OSError.
     """
     size_bytes = path.stat().st_size
-    with path.open("rb") as file:
+    with named(path), path.open("rb") as file:
         is_5 = file.read(len(MAGIC_5)) == MAGIC_5
         file.seek(len(MAGIC_5 if is_5 else MAGIC_4))
         try:

@@ -15,7 +15,7 @@ from ipdata.archives.tools import INSTALL
 from ipdata.datasets.archives import Archives, Counts, counts_of, is_archive
 from ipdata.datasets.base import Dataset, shown, video_files
 from ipdata.errors import BuildError
-from shards.atomic import LockedError, directory_locked, named, publish_new, sync_directory
+from shards.atomic import LockedError, directory_locked, named, publish_new, sync_directory, write_all
 
 LOG = logging.getLogger(__name__)
 WORK = ".unpacking"  # in the directory, so that renaming from there is one step; nothing that is hidden is a video
@@ -257,18 +257,22 @@ class _Run:
         raise BuildError(f"{label}: cannot be unpacked ({'; '.join(problems)}); {cure}")
 
     def _write(self, target: Path | None, chunks: Iterator[bytes]) -> None:
-        """Write a file and sync it; None: only read. A file that breaks off is removed."""
+        """Write a file and sync it; None: only read. A file that breaks off is removed.
+
+        Only errors of writing get the name of the file: those of reading come from the archive.
+        """
         if target is None:
             for chunk in chunks:
                 self._advance(len(chunk))
             return
         try:
-            with named(target), target.open("wb") as file:
+            with target.open("wb", buffering=0) as file:
                 for chunk in chunks:
-                    file.write(chunk)
+                    with named(target):
+                        write_all(file, chunk)
                     self._advance(len(chunk))
-                file.flush()
-                os.fsync(file.fileno())
+                with named(target):
+                    os.fsync(file.fileno())
         except BaseException:
             target.unlink(missing_ok=True)
             raise

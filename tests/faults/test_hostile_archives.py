@@ -3,10 +3,13 @@
 They are refused before anything is published, and nothing outside the directory is touched.
 """
 
+import errno
 import os
+import resource
 import shutil
 import signal
 import stat
+import struct
 import subprocess
 import sys
 import time
@@ -153,6 +156,7 @@ def zip_of(path: Path, method: int) -> bytes:
 DATA = 30 + len("wave/a.avi")  # where a member's data begin, after its header and name
 ZIP_DAMAGES = {
     "deflate": (zipfile.ZIP_DEFLATED, DATA, b"\xff" * 9, r"wave/a\.avi: Error -3 while decompressing"),
+    "bzip2": (zipfile.ZIP_BZIP2, DATA, b"\xff" * 9, r"wave/a\.avi: cannot be read: Invalid data stream"),
     "LZMA stream": (zipfile.ZIP_LZMA, DATA + 9, b"\xff" * 9, r"wave/a\.avi: Corrupt input data"),
     "LZMA properties": (zipfile.ZIP_LZMA, DATA + 4, b"\xff" * 5, r"wave/a\.avi: Invalid or unsupported options"),
     "LZMA header": (zipfile.ZIP_LZMA, DATA, b"\xff" * 4, r"wave/a\.avi: "),
@@ -166,6 +170,31 @@ def test_damaged_data_of_a_zip_are_one_line_that_names_the_member(tmp_path: Path
     (tmp_path / "a.zip").write_bytes(whole[:place] + damage + whole[place + len(damage) :])
     with pytest.raises(BuildError, match=rf"a\.zip: cannot be unpacked \(zipfile: {problem}[^\n]+download it again$"):
         run(tmp_path / "out", tmp_path / "a.zip")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_cannot_be_read_of_a_zip_is_not_blamed_on_the_file_that_is_written(tmp_path: Path) -> None:
+    """A wrong offset of the list shifts all members to before the start of the file."""
+    whole = bytearray(zip_of(tmp_path / "a.zip", zipfile.ZIP_STORED))
+    struct.pack_into("<I", whole, len(whole) - 6, struct.unpack_from("<I", whole, len(whole) - 6)[0] + 1000)
+    (tmp_path / "a.zip").write_bytes(whole)
+    problem = r"wave/a\.avi: cannot be read: Invalid argument"
+    with pytest.raises(BuildError, match=rf"a\.zip: cannot be unpacked \(zipfile: {problem}\); download it again$"):
+        run(tmp_path / "out", tmp_path / "a.zip")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_cannot_be_written_names_the_file(tmp_path: Path) -> None:
+    """Files have a limit of 1000 bytes here, as on a full disk."""
+    zip_of(tmp_path / "a.zip", zipfile.ZIP_STORED)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"out/\.unpacking/staged/wave/a\.avi") as raised:
+            run(tmp_path / "out", tmp_path / "a.zip")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert raised.value.errno == errno.EFBIG
     assert not (tmp_path / "out").exists()
 
 
