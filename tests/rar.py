@@ -74,7 +74,7 @@ def _block4(kind: int, flags: int, fields: bytes) -> bytes:
 
 
 def rar5(entries: Sequence[Entry]) -> bytes:
-    """An archive as RAR writes them since 2013."""
+    """An archive as RAR writes them since 2013. A size or mode may be larger than the format allows."""
     blocks = [b"Rar!\x1a\x07\x01\x00", _block5(_numbers(MAIN5, 0, 0))]
     blocks += [_file5(entry) for entry in entries]
     return b"".join([*blocks, _block5(_numbers(END5, 0, 0))])

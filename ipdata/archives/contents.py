@@ -1,19 +1,31 @@
 """Opens an archive of any kind: lists its members, and yields their bytes, each compared with its checksum."""
 
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Generator, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from ipdata.archives.members import ArchiveError, Kind, Member
 from ipdata.archives.rar import MAGIC_4, MAGIC_5, rar_members
 from ipdata.archives.tools import CHUNK_BYTES, INSTALL, TOOLS, Tool
 from ipdata.errors import BuildError
-from shards.text import printable_bytes
+from shards.text import printable, printable_bytes
+
+try:
+    from lzma import LZMAError
+except ImportError:  # this Python was built without it; then zipfile raises RuntimeError at a member that needs it
+    LZMAError = RuntimeError  # type: ignore[assignment, misc]
 
 AGAIN = "download it again"
+# What zipfile raises at damaged archives and at those that it cannot read. NotImplementedError is a RuntimeError;
+# UnicodeDecodeError is a ValueError.
+ZIP_ERRORS = (
+    *(zipfile.BadZipFile, zlib.error, LZMAError, EOFError, RuntimeError),
+    *(ValueError, IndexError, OverflowError, struct.error),
+)
 Pieces = Generator[
     tuple[Member, Iterator[bytes]], None, None
 ]  # every file of an archive, in order; its bytes must be read whole
@@ -23,7 +35,7 @@ def members_of(label: str, path: Path) -> list[Member]:
     """The members of a RAR or ZIP archive, whatever its name is. Raises: BuildError, OSError."""
     try:
         return _zip_members(path) if _is_zip(label, path) else rar_members(path)
-    except (ArchiveError, zipfile.BadZipFile, NotImplementedError) as error:
+    except ArchiveError as error:
         raise BuildError(f"{label}: {error}; {AGAIN} if it should not be so") from None
 
 
@@ -39,12 +51,27 @@ def _is_zip(label: str, path: Path) -> bool:
     raise BuildError(f"{label}: is no RAR or ZIP archive, {begins}; {AGAIN}")
 
 
+@contextmanager
+def _zip_problems(where: str = "") -> Iterator[None]:
+    """Turn what zipfile raises at a bad archive into an ArchiveError of one line, which begins with `where`."""
+    try:
+        yield
+    except ZIP_ERRORS as error:
+        raise ArchiveError(f"{where}{printable(str(error)) or type(error).__name__}") from None
+    except OSError as error:
+        if error.filename is not None:  # the file cannot be opened
+            raise
+        raise ArchiveError(f"{where}cannot be read: {error.strerror or printable(str(error))}") from None
+
+
 def _zip_members(path: Path) -> list[Member]:
-    with zipfile.ZipFile(path) as archive:
+    with _zip_problems(), zipfile.ZipFile(path) as archive:
         members = []
         for info in archive.infolist():
             if info.flag_bits & 1:
                 raise ArchiveError("needs a password")
+            if not info.filename:
+                raise ArchiveError("has a member without a name")
             kind = _zip_kind(info)
             members.append(Member(name=info.filename, kind=kind, size_bytes=info.file_size, crc32=info.CRC))
     return members
@@ -72,19 +99,16 @@ def readings(label: str, path: Path, members: list[Member], work: Path) -> Itera
 
 
 def _zip_pieces(path: Path, members: list[Member]) -> Pieces:
-    with zipfile.ZipFile(path) as archive:
+    with _zip_problems(), zipfile.ZipFile(path) as archive:
         for member, info in zip(members, archive.infolist(), strict=True):
             if member.kind == "file":
                 yield member, _zip_chunks(archive, info)
 
 
 def _zip_chunks(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
-    try:
-        with archive.open(info) as file:  # compares size and checksum
-            while chunk := file.read(CHUNK_BYTES):
-                yield chunk
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error) as error:
-        raise ArchiveError(f"zipfile: {printable_bytes(info.filename.encode())}: {error}") from None
+    with _zip_problems(f"{printable(info.filename)}: "), archive.open(info) as file:  # compares size and checksum
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk
 
 
 def _rar_pieces(tool: Tool, path: Path, files: list[Member], work: Path) -> Pieces:

@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ipdata.archives.members import ArchiveError, Kind, Member
+from shards.atomic import named
 
 MAGIC_4, MAGIC_5 = b"Rar!\x1a\x07\x00", b"Rar!\x1a\x07\x01\x00"
 UNIX_4, UNIX_5 = 3, 1  # the system on which a member was packed
 MAX_HEADER_BYTES = 2 * 2**20  # of format 5, by its definition
+MAX_NUMBER_BYTES = 10  # of a number of format 5, by its definition
+NUMBER_BITS, MODE_BITS = 63, 32  # larger sizes and modes exist on no system
 MAIN_4, FILE_4, END_4 = 0x73, 0x74, 0x7B  # types of blocks
 VOLUME_4, ENCRYPTED_HEADERS_4 = 0x01, 0x80  # flags of the main block
 SPLIT_4, ENCRYPTED_4, LARGE_4, FOLDER_4 = 0x03, 0x04, 0x100, 0xE0  # flags of a file
@@ -35,7 +38,7 @@ def rar_members(path: Path) -> list[Member]:
     Raises: ArchiveError if it is damaged, cut, encrypted or of a kind that is not read here; OSError.
     """
     size_bytes = path.stat().st_size
-    with path.open("rb") as file:
+    with named(path), path.open("rb") as file:
         is_5 = file.read(len(MAGIC_5)) == MAGIC_5
         file.seek(len(MAGIC_5 if is_5 else MAGIC_4))
         try:
@@ -111,7 +114,7 @@ def _members_5(file: BinaryIO, size_bytes: int) -> Iterator[Member]:
 
 
 def _member_5(header: "_Numbers", extra: bytes) -> Member:
-    flags, size, mode = header.next(), header.next(), header.next()
+    flags, size, mode = header.next(), header.next(), header.next(MODE_BITS)
     header.place += 4 * bool(flags & HAS_TIME_5)
     crc32 = struct.unpack_from("<I", header.data, header.place)[0] if flags & HAS_CRC_5 else None
     header.place += 4 * bool(flags & HAS_CRC_5)
@@ -148,21 +151,26 @@ class _Numbers:
     data: bytes
     place: int = 0
 
-    def next(self) -> int:
-        value = shift = 0
-        while True:
+    def next(self, max_bits: int = NUMBER_BITS) -> int:
+        """Raises: ArchiveError if the number has more bytes than the format allows, or more bits; IndexError."""
+        value = 0
+        for index in range(MAX_NUMBER_BYTES):
             byte = self.data[self.place]
             self.place += 1
-            value |= (byte & 0x7F) << shift
-            shift += 7
+            value |= (byte & 0x7F) << 7 * index
             if not byte & 0x80:
-                return value
+                break
+        else:
+            raise ArchiveError(f"has a broken header: a number has more than {MAX_NUMBER_BYTES} bytes")
+        if value.bit_length() > max_bits:
+            raise ArchiveError(f"has a broken header: a number has more than {max_bits} bits")
+        return value
 
 
 def _number(file: BinaryIO) -> tuple[int, bytes]:
     """The number that comes next, and its bytes."""
     digits = bytearray()
-    while not digits or digits[-1] & 0x80:
+    while not digits or (digits[-1] & 0x80 and len(digits) < MAX_NUMBER_BYTES):
         digits += file.read(1) or b"\0"
     return _Numbers(bytes(digits)).next(), bytes(digits)
 

@@ -15,7 +15,8 @@ from ipdata.archives.tools import INSTALL
 from ipdata.datasets.archives import Archives, Counts, counts_of, is_archive
 from ipdata.datasets.base import Dataset, shown, video_files
 from ipdata.errors import BuildError
-from shards.atomic import LockedError, directory_locked, named, publish_new, sync_directory
+from shards.atomic import LockedError, directory_locked, named, publish_new, sync_directory, write_all
+from shards.text import printable
 
 LOG = logging.getLogger(__name__)
 WORK = ".unpacking"  # in the directory, so that renaming from there is one step; nothing that is hidden is a video
@@ -167,6 +168,8 @@ class _Run:
     def check(self, parts: list[_Part]) -> None:
         """Refuse what cannot be unpacked as a whole. Raises: BuildError."""
         check_limits("the archives", [member for part in parts for member in part.members], self.limits)
+        if not any(part.places for part in parts):
+            raise self._nothing()
         twice = [place for place, n in Counter(p for part in parts for p in part.places.values()).items() if n > 1]
         if twice:
             raise BuildError(f"two members of the archives go to {twice[0]}; give each archive once")
@@ -177,6 +180,14 @@ class _Run:
                     missing_bytes += member.size_bytes
         self._check_space(missing_bytes)
         self.total_bytes = sum(member.size_bytes for part in parts for member in part.members)
+
+    def _nothing(self) -> BuildError:
+        others = self.result.left_out
+        what = f"only other files ({len(others)}), such as {printable(others[0])}" if others else "and no other file"
+        cure = f"give the archives of the dataset's site: {', '.join(self.facts.names)}"
+        return BuildError(
+            f"{', '.join(map(shown, self.archives))}: no video and no list of the dataset, {what}; {cure}"
+        )
 
     def _is_there(self, part: _Part, member: Member) -> bool:
         """Tell whether a file has its final name already. Raises: BuildError if something else has."""
@@ -257,18 +268,22 @@ class _Run:
         raise BuildError(f"{label}: cannot be unpacked ({'; '.join(problems)}); {cure}")
 
     def _write(self, target: Path | None, chunks: Iterator[bytes]) -> None:
-        """Write a file and sync it; None: only read. A file that breaks off is removed."""
+        """Write a file and sync it; None: only read. A file that breaks off is removed.
+
+        Only errors of writing get the name of the file: those of reading come from the archive.
+        """
         if target is None:
             for chunk in chunks:
                 self._advance(len(chunk))
             return
         try:
-            with named(target), target.open("wb") as file:
+            with target.open("wb", buffering=0) as file:
                 for chunk in chunks:
-                    file.write(chunk)
+                    with named(target):
+                        write_all(file, chunk)
                     self._advance(len(chunk))
-                file.flush()
-                os.fsync(file.fileno())
+                with named(target):
+                    os.fsync(file.fileno())
         except BaseException:
             target.unlink(missing_ok=True)
             raise

@@ -3,10 +3,13 @@
 They are refused before anything is published, and nothing outside the directory is touched.
 """
 
+import errno
 import os
+import resource
 import shutil
 import signal
 import stat
+import struct
 import subprocess
 import sys
 import time
@@ -139,6 +142,76 @@ def test_damaged_zips_get_no_final_name(tmp_path: Path) -> None:
     whole = (tmp_path / "a.zip").read_bytes()
     (tmp_path / "a.zip").write_bytes(whole.replace(b"aaaa", b"aaab", 1))
     with pytest.raises(BuildError, match=r"zipfile: wave/a\.avi: Bad CRC-32.*download it again$"):
+        run(tmp_path / "out", tmp_path / "a.zip")
+    assert not (tmp_path / "out").exists()
+
+
+def zip_of(path: Path, method: int) -> bytes:
+    """Write a ZIP archive of one video, and return its bytes."""
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("wave/a.avi", bytes(range(256)) * 10)
+    return path.read_bytes()
+
+
+DATA = 30 + len("wave/a.avi")  # where a member's data begin, after its header and name
+ZIP_DAMAGES = {
+    "deflate": (zipfile.ZIP_DEFLATED, DATA, b"\xff" * 9, r"wave/a\.avi: Error -3 while decompressing"),
+    "bzip2": (zipfile.ZIP_BZIP2, DATA, b"\xff" * 9, r"wave/a\.avi: cannot be read: Invalid data stream"),
+    "LZMA stream": (zipfile.ZIP_LZMA, DATA + 9, b"\xff" * 9, r"wave/a\.avi: Corrupt input data"),
+    "LZMA properties": (zipfile.ZIP_LZMA, DATA + 4, b"\xff" * 5, r"wave/a\.avi: Invalid or unsupported options"),
+    "LZMA header": (zipfile.ZIP_LZMA, DATA, b"\xff" * 4, r"wave/a\.avi: "),
+}
+
+
+@pytest.mark.parametrize("kind", ZIP_DAMAGES)
+def test_damaged_data_of_a_zip_are_one_line_that_names_the_member(tmp_path: Path, kind: str) -> None:
+    method, place, damage, problem = ZIP_DAMAGES[kind]
+    whole = zip_of(tmp_path / "a.zip", method)
+    (tmp_path / "a.zip").write_bytes(whole[:place] + damage + whole[place + len(damage) :])
+    with pytest.raises(BuildError, match=rf"a\.zip: cannot be unpacked \(zipfile: {problem}[^\n]+download it again$"):
+        run(tmp_path / "out", tmp_path / "a.zip")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_cannot_be_read_of_a_zip_is_not_blamed_on_the_file_that_is_written(tmp_path: Path) -> None:
+    """A wrong offset of the list shifts all members to before the start of the file."""
+    whole = bytearray(zip_of(tmp_path / "a.zip", zipfile.ZIP_STORED))
+    struct.pack_into("<I", whole, len(whole) - 6, struct.unpack_from("<I", whole, len(whole) - 6)[0] + 1000)
+    (tmp_path / "a.zip").write_bytes(whole)
+    problem = r"wave/a\.avi: cannot be read: Invalid argument"
+    with pytest.raises(BuildError, match=rf"a\.zip: cannot be unpacked \(zipfile: {problem}\); download it again$"):
+        run(tmp_path / "out", tmp_path / "a.zip")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_cannot_be_written_names_the_file(tmp_path: Path) -> None:
+    """Files have a limit of 1000 bytes here, as on a full disk."""
+    zip_of(tmp_path / "a.zip", zipfile.ZIP_STORED)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"out/\.unpacking/staged/wave/a\.avi") as raised:
+            run(tmp_path / "out", tmp_path / "a.zip")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert raised.value.errno == errno.EFBIG
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        (b"wave/a.avi", b"\0ave/a.avi", "has a member without a name"),
+        (b"PK\x01\x02\x14\x03\x14", b"PK\x01\x02\x14\x03\xff", r"zip file version 25\.5"),
+        (b"PK\x01\x02", b"PK\x01\x03", "Bad magic number for central directory"),
+    ],
+    ids=["no name", "version", "directory"],
+)
+def test_a_damaged_list_of_a_zip_is_one_line(tmp_path: Path, old: bytes, new: bytes, problem: str) -> None:
+    whole = zip_of(tmp_path / "a.zip", zipfile.ZIP_STORED)
+    assert old in whole
+    (tmp_path / "a.zip").write_bytes(whole.replace(old, new))
+    with pytest.raises(BuildError, match=rf"a\.zip: {problem}[^\n]*; download it again if it should not be so$"):
         run(tmp_path / "out", tmp_path / "a.zip")
     assert not (tmp_path / "out").exists()
 

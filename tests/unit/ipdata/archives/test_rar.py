@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ipdata.archives import tools
 from ipdata.archives.members import ArchiveError, Member
-from ipdata.archives.rar import rar_members
+from ipdata.archives.rar import MAGIC_5, rar_members
 from ipdata.archives.tools import TOOLS
 
 ENTRIES = [
@@ -136,3 +136,32 @@ def test_volumes_and_passwords_are_refused(tmp_path: Path, name: str, problem: s
     path = rar.write_rar(tmp_path / "a.rar", ENTRIES, main_flags=flags)
     with pytest.raises(ArchiveError, match=problem):
         rar_members(path)
+
+
+def test_a_number_that_never_ends_is_refused_at_its_eleventh_byte(tmp_path: Path) -> None:
+    """Without a limit, this archive takes hours."""
+    path = tmp_path / "a.rar"
+    path.write_bytes(MAGIC_5 + bytes(4) + b"\xff" * 4_000_000)
+    with pytest.raises(ArchiveError, match="a number has more than 10 bytes"):
+        rar_members(path)
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        (rar.Entry("a.avi", bytes=1 << 140_000), "more than 10 bytes"),
+        (rar.Entry("a.avi", bytes=1 << 63), "more than 63 bits"),
+        (rar.Entry("a.avi", mode=1 << 5000), "more than 10 bytes"),
+        (rar.Entry("a.avi", mode=1 << 32), "more than 32 bits"),
+    ],
+    ids=["size of 20,000 bytes", "size of 64 bits", "mode of 5000 bits", "mode of 33 bits"],
+)
+def test_sizes_and_modes_that_no_system_has_are_refused(tmp_path: Path, entry: rar.Entry, problem: str) -> None:
+    path = rar.write_rar(tmp_path / "a.rar", [entry], version=5)
+    with pytest.raises(ArchiveError, match=f"has a broken header: a number has {problem}"):
+        rar_members(path)
+
+
+def test_the_largest_size_is_read(tmp_path: Path) -> None:
+    path = rar.write_rar(tmp_path / "a.rar", [rar.Entry("a.avi", bytes=2**63 - 1)], version=5)
+    assert [member.size_bytes for member in rar_members(path)] == [2**63 - 1]

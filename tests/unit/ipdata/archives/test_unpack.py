@@ -141,6 +141,30 @@ def test_zip_needs_no_tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize(
+    ("names", "what"),
+    [
+        (("readme.txt", "notes/b.md"), r"only other files \(2\), such as \S+/a\.zip/readme\.txt"),
+        ((), "and no other file"),
+    ],
+    ids=["other files", "empty"],
+)
+@pytest.mark.parametrize("is_there", [False, True])
+def test_archives_that_hold_nothing_of_the_dataset_are_refused(
+    tmp_path: Path, names: tuple[str, ...], what: str, is_there: bool
+) -> None:
+    if is_there:
+        write(tmp_path / "out/wave/a.avi", b"mine")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in names:
+            archive.writestr(name, b"x")
+    cure = r"give the archives of the dataset's site: hmdb51_org\.rar, test_train_splits\.rar$"
+    with pytest.raises(BuildError, match=rf"a\.zip: no video and no list of the dataset, {what}; {cure}"):
+        unpacked("hmdb51", (tmp_path / "a.zip",), tmp_path / "out")
+    assert tree(tmp_path / "out") == ({"wave/a.avi": b"mine"} if is_there else {})
+    assert (tmp_path / "out").exists() is is_there
+
+
+@pytest.mark.parametrize(
     ("content", "problem"), [(b"<!DOCTYPE html>", 'it begins with "<!DOCTYPE html>"'), (b"", "it is empty")]
 )
 def test_a_page_that_was_saved_as_an_archive_is_named(tmp_path: Path, content: bytes, problem: str) -> None:
