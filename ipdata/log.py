@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BufferedReader, FileIO
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -17,19 +17,24 @@ from shards.regular import open_regular
 LOG = "log.jsonl"  # in .build
 MAX_LINE_BYTES = 1 << 20  # the error texts of a video are far shorter
 CHUNK_BYTES = 1 << 18
+LAST_TIME_S = 253_402_300_799.0  # s since 1970: the end of the year 9999, after which no calendar goes
+
+Time = Annotated[float, msgspec.Meta(ge=0.0, le=LAST_TIME_S)]  # s since 1970
+Seconds = Annotated[float, msgspec.Meta(ge=0.0, le=LAST_TIME_S)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]  # a float holds it exactly
 
 
 class LogLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What became of one video. It has times and error texts, which must not get into the set.
 
-    Lines of other versions may have further fields, or lack those with a default. Raises: ShardError for an unknown
-    stage or code.
+    Lines of other versions may have further fields, or lack those with a default. A line with numbers out of bounds
+    cannot be read. Raises: ShardError for an unknown stage or code.
     """
 
-    at: float  # s since 1970, by the driver's clock
+    at: Time  # by the driver's clock
     key: str
-    frames: int  # 0 if it failed
-    seconds: dict[str, float]  # by stage; empty if it failed
+    frames: Count  # 0 if it failed
+    seconds: dict[str, Seconds]  # by stage; empty if it failed
     workers: list[str] = []  # HOST:PROCESS, one for each step
     name: str = ""  # this and what follows are those of a failure
     stage: str = ""
