@@ -1,13 +1,15 @@
 """`.build/log.jsonl`: a line for each video that a build has made, or that failed. It is no part of a set."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BufferedReader, FileIO
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
+from ipdata.bounds import Count, Seconds, Time
 from ipdata.executors.base import VideoDone
 from shards import canonical
 from shards.errors import ShardError
@@ -17,11 +19,6 @@ from shards.regular import open_regular
 LOG = "log.jsonl"  # in .build
 MAX_LINE_BYTES = 1 << 20  # the error texts of a video are far shorter
 CHUNK_BYTES = 1 << 18
-LAST_TIME_S = 253_402_300_799.0  # s since 1970: the end of the year 9999, after which no calendar goes
-
-Time = Annotated[float, msgspec.Meta(ge=0.0, le=LAST_TIME_S)]  # s since 1970
-Seconds = Annotated[float, msgspec.Meta(ge=0.0, le=LAST_TIME_S)]
-Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]  # a float holds it exactly
 
 
 class LogLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -77,7 +74,7 @@ _DECODER = msgspec.json.Decoder(LogLine)
 
 
 def read_log(path: Path, *, from_byte: int = 0) -> Iterator[LogLine | Damaged]:
-    """Yield the lines of a log as a stream; none if there is no log. from_byte: where a line begins.
+    """Yield the lines of a log as a stream; none if there is no log. from_byte: where a line begins, or past the end.
 
     A last line without an end is left out: it is being written, or its writer was killed.
 
@@ -88,6 +85,8 @@ def read_log(path: Path, *, from_byte: int = 0) -> Iterator[LogLine | Damaged]:
     except FileNotFoundError:
         return
     with BufferedReader(file, CHUNK_BYTES) as lines:
+        if from_byte >= os.fstat(file.fileno()).st_size:
+            return  # also where it is more than the file system can seek to
         lines.seek(from_byte)
         place = from_byte
         while line := lines.readline(MAX_LINE_BYTES):

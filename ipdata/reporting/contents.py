@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from ipdata.bounds import Count
 from ipdata.status.published import published_shards
 from ipdata.steps.output import Output
 from shards.errors import ShardError
@@ -25,13 +26,13 @@ class _Record(msgspec.Struct):
     key: str
     name: str
     class_name: str
-    frames: int
+    frames: Count
     source_sha256: str
 
 
 class _Entry(msgspec.Struct):
     key: str
-    payload: list[int]  # offset, bytes
+    payload: tuple[Count, Count]  # offset, bytes
 
 
 class _Index(msgspec.Struct):

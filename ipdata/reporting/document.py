@@ -19,6 +19,7 @@ from ipdata.status.state import status_of
 from ipdata.status.words import clock
 from ipdata.steps.output import BUILD_DIR, Output
 from ipdata.steps.started import Started
+from shards.errors import ShardError
 from shards.sheet.page import shown
 
 TEMPLATE = "report.html"  # beside this module
@@ -45,7 +46,7 @@ def _write(output: Output) -> None:
     try:
         page = page_of(output.directory, now=time.time(), held_by_caller=True)
         output.publish(f"{BUILD_DIR}/{REPORT}", page)
-    except OSError as error:
+    except (OSError, ShardError) as error:
         LOG.warning("the report of the build is not written: %s", error)
     except Exception:  # whatever it is, the set is built
         LOG.warning("the report of the build is not written; this is a bug, please report it", exc_info=True)

@@ -1,5 +1,6 @@
 """The output directory of a build: its paths, its lock, and checks that nothing in it is lost."""
 
+import errno
 import os
 import re
 import shutil
@@ -79,8 +80,11 @@ class Output:
         return [receipt for _, receipt in self.receipts_by_shard()]
 
     def receipts_by_shard(self) -> Iterator[tuple[str, Receipt]]:
-        """Yield the number of a shard and its receipt, in order of the shards."""
-        for path in sorted((self.build_dir / "receipts").glob("*.json"), key=lambda path: (len(path.stem), path.stem)):
+        """Yield the number of a shard and its receipt, in order of the shards. Raises: NotADirectoryError."""
+        directory = self.build_dir / "receipts"
+        if os.path.lexists(directory) and not directory.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(directory))
+        for path in sorted(directory.glob("*.json"), key=lambda path: (len(path.stem), path.stem)):
             if (receipt := self.receipt(path.stem)) is not None:
                 yield path.stem, receipt
 

@@ -1,5 +1,6 @@
 """The state of a build: what is done, left and failed, how fast, and by whom."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from made_sets import make_set
 
 from ipdata.errors import BuildError
 from ipdata.log import LogLine
+from ipdata.reporting.document import page_of
 from ipdata.status.state import COMPARING, COMPLETE, RUNNING, UNFINISHED, Status, status_of
 from ipdata.status.words import in_words
 from ipdata.steps.output import Output
@@ -213,3 +215,34 @@ def test_status_writes_nothing_and_holds_no_build_back(made: Made) -> None:
     with made.output.locked():
         assert made.status().has_lock
     assert not made.status().has_lock
+
+
+@pytest.mark.parametrize(
+    ("field", "number"),
+    [("at", "1e300"), ("at", "-1e300"), ("log_bytes", str(1 << 70)), ("log_bytes", str(1 << 62)), ("unlisted", "-1")],
+)
+def test_what_was_begun_with_numbers_out_of_bounds_is_refused_by_name(made: Made, field: str, number: str) -> None:
+    made.begin()
+    path = made.output.build_dir / STARTED
+    path.write_text(re.sub(rf'"{field}":[0-9.]+', f'"{field}":{number}', path.read_text()))
+    with pytest.raises(ShardError, match=f"{STARTED}: .*{field}"):
+        made.status()
+
+
+def test_a_log_that_is_shorter_than_it_was_has_no_lines_of_this_build(made: Made) -> None:
+    made.begin(log_bytes=1 << 53)  # no file system can seek there
+    made.log(done(1))
+    assert made.status().rate is None
+
+
+def test_receipts_that_are_no_directory_are_named(made: Made) -> None:
+    made.begin()
+    (made.output.build_dir / "receipts").touch()
+    with pytest.raises(NotADirectoryError, match="receipts"):
+        made.status()
+
+
+def test_without_receipts_a_page_has_no_samples(made: Made) -> None:
+    make_set(made.output.directory)
+    made.begin()
+    assert b"None are drawn" in page_of(made.output.directory, now=BEGUN)
