@@ -3,12 +3,13 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from ipdata.bounds import Count, Time
+from ipdata.bounds import MAX_FILE_BYTES, Count, Time
 from ipdata.steps.output import Output
 from ipdata.steps.pack import ShardTask
 from ipdata.steps.plan import Plan
 from shards.errors import ShardError
 from shards.records import Record
+from shards.regular import read_regular
 
 STARTED = "started.json"  # in .build
 KEPT_NAMES = 20  # of the missing videos; .build/report.json has all of them
@@ -57,7 +58,7 @@ class Started(Record, frozen=True, kw_only=True):
         """That of an output; None if its builds have left none. Raises: ShardError if it is damaged; OSError."""
         path = output.build_dir / STARTED
         try:
-            data = path.read_bytes()
+            data = read_regular(path, max_bytes=MAX_FILE_BYTES)
         except FileNotFoundError:
             return None
         return cls.from_json(data, where=str(path))
