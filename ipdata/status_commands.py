@@ -18,7 +18,7 @@ from shards.terminal import say
 @click.option(
     "--html",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="write the page that a build leaves at its end; PATH is new, or an earlier page",
+    help="write the page that a build leaves at its end; FILE is new, or an earlier page",
 )
 def status(directory: Path, as_json: bool, html: Path | None) -> None:
     """Print how far the build in the directory SET is: done, left, failed, rate, time left, workers.
