@@ -67,6 +67,7 @@ class Status(Record, frozen=True, kw_only=True):
     failures: list[FailedKind]
     workers: list[WorkerDone]
     damaged: DamagedLines | None
+    damaged_receipts: list[str]  # their shards count as not published
 
 
 def status_of(directory: Path, *, now: float, names: int = SHOWN_NAMES, held_by_caller: bool = False) -> Status:
@@ -113,6 +114,7 @@ def status_of(directory: Path, *, now: float, names: int = SHOWN_NAMES, held_by_
         failures=tally.kinds,
         workers=tally.workers,
         damaged=_damaged(tally),
+        damaged_receipts=receipts.unread,
     )
 
 

@@ -4,7 +4,7 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +80,11 @@ class Output:
     def receipts(self) -> list[Receipt]:
         """All receipts that can be read, also those of another plan."""
         return [receipt for _, receipt in self.receipts_by_shard()]
+
+    def damaged_receipts(self, *, but: Collection[str]) -> list[str]:
+        """The shards whose receipts cannot be read. but: those that were read."""
+        shards = sorted(path.stem for path in (self.build_dir / "receipts").glob("*.json"))
+        return [shard for shard in shards if shard not in but and self.receipt(shard) is None]
 
     def receipts_by_shard(self) -> Iterator[tuple[str, Receipt]]:
         """Yield the number of a shard and its receipt, in order of the shards. Raises: NotADirectoryError."""

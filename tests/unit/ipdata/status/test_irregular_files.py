@@ -9,6 +9,7 @@ from made_outputs import BEGUN, Made
 
 from ipdata.reporting.contents import contents_of
 from ipdata.status.state import status_of
+from ipdata.status.words import in_words
 from ipdata.steps.output import Output
 from ipdata.steps.started import Started
 
@@ -49,10 +50,12 @@ def test_what_was_begun(made: Made, make: Make) -> None:
 
 
 @IRREGULAR
-def test_a_receipt_counts_as_lost(made: Made, make: Make) -> None:
+def test_a_receipt_counts_as_lost_and_is_named(made: Made, make: Make) -> None:
     made.receive("00001", samples=3)
     replace(made.output.receipt_path("00000"), make)
-    assert made.status().published.videos == 3
+    status = made.status()
+    assert status.published.videos == 3
+    assert "receipts  1 cannot be read, the first is .build/receipts/00000.json" in in_words(status, now=BEGUN)
 
 
 @IRREGULAR
