@@ -1,5 +1,6 @@
 """`.build/log.jsonl`: a line for each video that a build has made, or that failed. It is no part of a set."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BufferedReader, FileIO
@@ -8,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from ipdata.bounds import Count, Seconds, Time
 from ipdata.executors.base import VideoDone
 from shards import canonical
 from shards.errors import ShardError
@@ -22,14 +24,14 @@ CHUNK_BYTES = 1 << 18
 class LogLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What became of one video. It has times and error texts, which must not get into the set.
 
-    Lines of other versions may have further fields, or lack those with a default. Raises: ShardError for an unknown
-    stage or code.
+    Lines of other versions may have further fields, or lack those with a default. A line with numbers out of bounds
+    cannot be read. Raises: ShardError for an unknown stage or code.
     """
 
-    at: float  # s since 1970, by the driver's clock
+    at: Time  # by the driver's clock
     key: str
-    frames: int  # 0 if it failed
-    seconds: dict[str, float]  # by stage; empty if it failed
+    frames: Count  # 0 if it failed
+    seconds: dict[str, Seconds]  # by stage; empty if it failed
     workers: list[str] = []  # HOST:PROCESS, one for each step
     name: str = ""  # this and what follows are those of a failure
     stage: str = ""
@@ -72,7 +74,7 @@ _DECODER = msgspec.json.Decoder(LogLine)
 
 
 def read_log(path: Path, *, from_byte: int = 0) -> Iterator[LogLine | Damaged]:
-    """Yield the lines of a log as a stream; none if there is no log. from_byte: where a line begins.
+    """Yield the lines of a log as a stream; none if there is no log. from_byte: where a line begins, or past the end.
 
     A last line without an end is left out: it is being written, or its writer was killed.
 
@@ -83,6 +85,8 @@ def read_log(path: Path, *, from_byte: int = 0) -> Iterator[LogLine | Damaged]:
     except FileNotFoundError:
         return
     with BufferedReader(file, CHUNK_BYTES) as lines:
+        if from_byte >= os.fstat(file.fileno()).st_size:
+            return  # also where it is more than the file system can seek to
         lines.seek(from_byte)
         place = from_byte
         while line := lines.readline(MAX_LINE_BYTES):

@@ -16,6 +16,7 @@ from ipdata.steps.output import Output
 from ipdata.steps.pack import Packed, ShardTask
 from ipdata.steps.source import UnreadableError, source_sha256
 from shards.atomic import named, write_all
+from shards.regular import check_regular_or_new
 
 # What to do about published samples whose videos failed; key: whether it is certainly the video's fault.
 CURES = {
@@ -45,6 +46,7 @@ def run_tasks(
     if not tasks:
         return failures
     log = output.build_dir / LOG
+    check_regular_or_new(log)  # to open a FIFO would wait for its reader
     # Not buffered, so what a full disk refused is not written once more when the file is closed.
     with log.open("ab", buffering=0) as lines, closing(executor.run(tasks)) as events:
         with named(log):

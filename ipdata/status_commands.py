@@ -16,7 +16,9 @@ from shards.terminal import say
 @click.argument("directory", metavar="SET", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="print it for programs")
 @click.option(
-    "--html", type=click.Path(dir_okay=False, path_type=Path), help="write the page that a build leaves at its end"
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="write the page that a build leaves at its end; FILE is new, or an earlier page",
 )
 def status(directory: Path, as_json: bool, html: Path | None) -> None:
     """Print how far the build in the directory SET is: done, left, failed, rate, time left, workers.
@@ -26,6 +28,8 @@ def status(directory: Path, as_json: bool, html: Path | None) -> None:
     from ipdata.status.state import status_of
     from ipdata.status.words import in_words
 
+    if html is not None:
+        _check_place(html, directory)
     now = time.time()
     found = status_of(directory, now=now)
     if as_json:
@@ -35,8 +39,15 @@ def status(directory: Path, as_json: bool, html: Path | None) -> None:
     if html is not None:
         from ipdata.reporting.document import page_of
 
-        if directory.resolve() in html.resolve().parents:
-            cure = "a set must have no files that its manifest does not name; name one elsewhere"
-            raise BuildError(f"--html {html}: would lie in the set; {cure}")
         write_published(html, page_of(directory, now=now), temporary_dir=html.parent)
         say(f"page: {html}")
+
+
+def _check_place(html: Path, directory: Path) -> None:
+    """Raises: BuildError if a page there would lie in the set, or replace what is no such page; OSError."""
+    from ipdata.reporting.document import check_page
+
+    if directory.resolve() in html.resolve().parents:
+        cure = "a set must have no files that its manifest does not name; name one elsewhere"
+        raise BuildError(f"--html {html}: would lie in the set; {cure}")
+    check_page(html)

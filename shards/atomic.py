@@ -193,8 +193,16 @@ def write_synced(path: Path, data: bytes) -> None:
 
 
 def write_published(path: Path, data: bytes, *, temporary_dir: Path) -> None:
-    """Write a file below `temporary_dir`, then rename it to `path`, which never holds a partial file."""
+    """Write a file below `temporary_dir`, then rename it to `path`, which never holds a partial file.
+
+    What fails leaves nothing in `temporary_dir`, unless the process is killed.
+    """
     temporary_dir.mkdir(parents=True, exist_ok=True)
     temporary = temporary_dir / f"{path.name}.{os.getpid()}.{os.urandom(4).hex()}"
-    write_synced(temporary, data)
-    publish(temporary, path)
+    try:
+        write_synced(temporary, data)
+        publish(temporary, path)
+    except BaseException:
+        with suppress(OSError):  # the first error counts
+            temporary.unlink(missing_ok=True)
+        raise

@@ -3,6 +3,7 @@
 import errno
 import os
 import stat
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 
@@ -24,9 +25,23 @@ def open_regular(path: Path) -> FileIO:
     return file
 
 
+def read_regular(path: Path, *, max_bytes: int) -> bytes:
+    """The bytes of a regular file. Raises: OSError that names the path, also if it is no such file, or is larger."""
+    with open_regular(path) as file:
+        if os.fstat(file.fileno()).st_size > max_bytes:
+            raise OSError(errno.EFBIG, f"is larger than {max_bytes} bytes, so it is damaged", str(path))
+        return file.readall()
+
+
 def check_regular(path: Path) -> None:
     """Raises: OSError that names the path, unless it is a regular file."""
     _check(path, path.stat())
+
+
+def check_regular_or_new(path: Path) -> None:
+    """Raises: OSError that names the path, unless it is a regular file or there is nothing yet."""
+    with suppress(FileNotFoundError):
+        check_regular(path)
 
 
 def _check(path: Path, state: os.stat_result) -> None:

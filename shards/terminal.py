@@ -3,6 +3,7 @@
 It needs only click and the standard library.
 """
 
+import io
 import logging
 import math
 import os
@@ -24,6 +25,7 @@ from shards.version import __version__
 
 REFUSED, INTERRUPTED = 1, 130  # exit statuses that all commands share; click ends wrong usage with 2
 OURS = ("shards", "pipelines", "ipdata", "ipmodel")
+STDERR = 2  # the descriptor
 PLAIN_INTERVAL_S = 10.0  # between two lines of progress where there is no terminal
 REDRAW_S = 0.1  # between two changes of a bar
 BAR_COLUMNS, MIN_BAR_COLUMNS = 24, 6  # as much as the line leaves free
@@ -63,6 +65,7 @@ class CommandGroup(click.Group):
         self.expected, self.text_of, self.extra, self.goes_on = expected, text_of, extra, goes_on
 
     def invoke(self, ctx: click.Context) -> NoReturn:
+        _open_stderr()
         ctx.with_resource(_sigterm_interrupts())
         with _log_shown():
             try:
@@ -90,6 +93,22 @@ class CommandGroup(click.Group):
             end_bar()
             raise error  # click ends quietly when `| head` closes the pipe
         return status, text
+
+
+def _open_stderr() -> None:
+    """Where a command was started without stderr (`2>&-`), discard what it and its children write there.
+
+    Otherwise the next file that it opens, such as a log, has the descriptor to which libraries print their errors.
+    """
+    if sys.stderr is not None:
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    if nowhere == STDERR:
+        os.set_inheritable(STDERR, True)
+    else:
+        os.dup2(nowhere, STDERR)
+        os.close(nowhere)
+    sys.stderr = open(STDERR, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
 
 
 def _is_foreign(module: str | None) -> bool:
@@ -161,7 +180,7 @@ class Progress:
     def __init__(self, total: float, *, stream: TextIO | None = None, first_line_s: float = 0.0) -> None:
         self.total, self.done = total, 0.0
         self._skipped = 0.0
-        self._stream = stream or sys.stderr
+        self._stream = stream or sys.stderr or io.StringIO()  # a program may have no stderr; then nothing is shown
         self._begun_s = self._shown_s = time.monotonic()
         self._next_line_s = self._begun_s + first_line_s
         self._lines = 0

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import msgspec
 
+from ipdata.bounds import MAX_FILE_BYTES, Count
 from ipdata.status.published import published_shards
 from ipdata.steps.output import Output
 from shards.errors import ShardError
 from shards.layout import index_path, samples_path
 from shards.manifest import ShardInfo
+from shards.regular import read_regular
 
 DUPLICATES, DUPLICATE_NAMES = 50, 5  # how many groups are listed, and names of each
 HASH_DIGITS = 16  # of a sha256, by which equal sources are looked for
@@ -25,13 +27,13 @@ class _Record(msgspec.Struct):
     key: str
     name: str
     class_name: str
-    frames: int
+    frames: Count
     source_sha256: str
 
 
 class _Entry(msgspec.Struct):
     key: str
-    payload: list[int]  # offset, bytes
+    payload: tuple[Count, Count]  # offset, bytes
 
 
 class _Index(msgspec.Struct):
@@ -102,7 +104,7 @@ def duplicates_of(contents: Contents) -> list[list[str]]:
 def _records(directory: Path, info: ShardInfo) -> list[_Record]:
     path = directory / samples_path(info.shard)
     with _named(path):
-        return _RECORDS.decode_lines(path.read_bytes())
+        return _RECORDS.decode_lines(read_regular(path, max_bytes=MAX_FILE_BYTES))
 
 
 def _sizes(directory: Path, info: ShardInfo, columns: Iterable[str]) -> Counter[str]:
@@ -111,7 +113,7 @@ def _sizes(directory: Path, info: ShardInfo, columns: Iterable[str]) -> Counter[
     for column in columns:
         path = directory / index_path(column, info.shard)
         with _named(path):
-            for entry in _INDEX.decode(path.read_bytes()).samples:
+            for entry in _INDEX.decode(read_regular(path, max_bytes=MAX_FILE_BYTES)).samples:
                 sizes[entry.key] += entry.payload[-1]
     return sizes
 

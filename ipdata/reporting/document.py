@@ -1,6 +1,7 @@
 """The report as one HTML file, which needs no network. `report.html` beside this module has its style and script."""
 
 import logging
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,9 +20,13 @@ from ipdata.status.state import status_of
 from ipdata.status.words import clock
 from ipdata.steps.output import BUILD_DIR, Output
 from ipdata.steps.started import Started
+from shards.errors import ShardError
+from shards.regular import open_regular
 from shards.sheet.page import shown
 
 TEMPLATE = "report.html"  # beside this module
+TITLE_MARK = "<!--TITLE-->"
+TITLE = "Build of"  # titles begin so
 REPORT = "report.html"  # in .build
 
 LOG = logging.getLogger(__name__)
@@ -45,7 +50,7 @@ def _write(output: Output) -> None:
     try:
         page = page_of(output.directory, now=time.time(), held_by_caller=True)
         output.publish(f"{BUILD_DIR}/{REPORT}", page)
-    except OSError as error:
+    except (OSError, ShardError) as error:
         LOG.warning("the report of the build is not written: %s", error)
     except Exception:  # whatever it is, the set is built
         LOG.warning("the report of the build is not written; this is a bug, please report it", exc_info=True)
@@ -73,12 +78,30 @@ def page_of(directory: Path, *, now: float, held_by_caller: bool = False) -> byt
         sheets_part(directory, contents.first_of_class),
     ]
     dataset = status.dataset or "unknown dataset"
-    title = f"Build of {dataset}: {status.published.videos} videos"
+    title = f"{TITLE} {dataset}: {status.published.videos} videos"
     return _filled(title, f"{directory}, as of {clock(now)}", made).encode("utf-8", "backslashreplace")
 
 
+def check_page(path: Path) -> None:
+    """Raises: BuildError if there is something at the path that is no earlier page; OSError."""
+    if not os.path.lexists(path):
+        return
+    cure = "name another file, or remove it"
+    if path.is_symlink() or not path.is_file():
+        raise BuildError(f"--html {path}: is no file that can be replaced; {cure}")
+    begins = (_template().partition(TITLE_MARK)[0] + TITLE).encode()
+    with open_regular(path) as file:
+        found = file.read(len(begins))
+    if found and found != begins:
+        raise BuildError(f"--html {path}: is there and is no page of `ipdata status`; {cure}")
+
+
+def _template() -> str:
+    return (resources.files("ipdata.reporting") / TEMPLATE).read_text("utf-8")
+
+
 def _filled(title: str, about: str, made: list[Block]) -> str:
-    page = (resources.files("ipdata.reporting") / TEMPLATE).read_text("utf-8")
+    page = _template()
     for name, text in (("TITLE", shown(title)), ("ABOUT", shown(about)), ("PARTS", "\n".join(map(section, made)))):
         page = page.replace(f"<!--{name}-->", text)  # no part has such a mark: `<` is escaped in all texts
     return page

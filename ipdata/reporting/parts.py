@@ -34,6 +34,8 @@ def totals_part(status: Status) -> Block:
         pairs.append(("last build", f"begun {clock(status.begun_at)}"))
     if status.rate is not None:
         pairs.append(("its rate", f"{said(status.rate)}, in {duration(status.rate.seconds)}"))
+    if status.damaged_receipts:
+        pairs.append(("receipts", f"{len(status.damaged_receipts)} cannot be read"))
     if status.damaged is not None:
         pairs.append(("log", f"{status.damaged.lines} lines are damaged and not counted"))
     return Block(title="Totals", body=facts(pairs))

@@ -20,6 +20,8 @@ def sheets_part(directory: Path, first_of_class: Mapping[str, str]) -> Block:
     """The first samples of a few classes. first_of_class: class -> key, of what is published."""
     if not (directory / MANIFEST).is_file():
         return Block(title="Samples", note="They are drawn when the set is whole: it has no manifest yet.")
+    if not first_of_class:
+        return Block(title="Samples", note="None are drawn: no shard has both a receipt and records that can be read.")
     classes = sorted(first_of_class)
     chosen = [classes[(2 * n + 1) * len(classes) // (2 * SHEETS)] for n in range(SHEETS)]
     keys = [first_of_class[name] for name in dict.fromkeys(chosen)] if len(classes) > SHEETS else None

@@ -30,6 +30,7 @@ class Receipts:
     failed: int = 0
     settled_failed_keys: set[str] = field(default_factory=set)  # of shards that the last build has no more work in
     left: int = 0  # videos of shards that the last build has not packed
+    unread: list[str] = field(default_factory=list)  # shards whose receipts are damaged
 
     @property
     def published(self) -> Published:
@@ -40,7 +41,9 @@ def read_receipts(output: Output, started: Started | None) -> Receipts:
     """Add up the receipts. Raises: OSError."""
     sums, todo = Receipts(), {} if started is None else dict(started.todo)
     begun_ns = _changed_ns(output, STARTED) if todo else 0
+    read = set[str]()
     for shard, receipt in output.receipts_by_shard():
+        read.add(shard)
         sums.failed += len(receipt.failed)
         if shard not in todo or _changed_ns(output, f"receipts/{shard}.json") >= begun_ns:
             todo.pop(shard, None)
@@ -48,6 +51,7 @@ def read_receipts(output: Output, started: Started | None) -> Receipts:
         if receipt.info is not None:
             _add(sums, receipt.info)
     sums.left = sum(todo.values())
+    sums.unread = output.damaged_receipts(but=read)
     return sums
 
 

@@ -12,6 +12,7 @@ from ipdata.steps.started import STARTED, Started
 from shards.atomic import can_lock, is_locked
 from shards.layout import MANIFEST
 from shards.records import Record
+from shards.regular import check_regular
 from shards.store.urls import is_url
 
 SHOWN_NAMES = 5  # of each kind of failure, and of missing videos
@@ -66,6 +67,7 @@ class Status(Record, frozen=True, kw_only=True):
     failures: list[FailedKind]
     workers: list[WorkerDone]
     damaged: DamagedLines | None
+    damaged_receipts: list[str]  # their shards count as not published
 
 
 def status_of(directory: Path, *, now: float, names: int = SHOWN_NAMES, held_by_caller: bool = False) -> Status:
@@ -112,6 +114,7 @@ def status_of(directory: Path, *, now: float, names: int = SHOWN_NAMES, held_by_
         failures=tally.kinds,
         workers=tally.workers,
         damaged=_damaged(tally),
+        damaged_receipts=receipts.unread,
     )
 
 
@@ -138,6 +141,10 @@ def check_has_build(directory: Path) -> None:
 def _has_lock(output: Output) -> bool | None:
     if not can_lock():
         return None
+    try:
+        check_regular(output.lock)
+    except FileNotFoundError:
+        return False
     try:
         return is_locked(output.lock)
     except FileNotFoundError:

@@ -47,6 +47,10 @@ def _lines(status: Status, now: float) -> Iterator[str]:
     yield from _worker_lines(status, now)
     yield from _failure_lines(status.failures)
     yield from _name_lines(status)
+    if status.damaged_receipts:
+        where = f"the first is .build/receipts/{status.damaged_receipts[0]}.json"
+        cure = "to make those shards again, run the same command again"
+        yield f"receipts  {len(status.damaged_receipts)} cannot be read, {where}; {cure}"
     if status.damaged is not None:
         many = "line is" if status.damaged.lines == 1 else "lines are"
         where = f"the first at byte {status.damaged.first_at_byte} of .build/log.jsonl"

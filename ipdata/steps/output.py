@@ -1,14 +1,16 @@
 """The output directory of a build: its paths, its lock, and checks that nothing in it is lost."""
 
+import errno
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ipdata.bounds import MAX_FILE_BYTES
 from ipdata.columns.registry import column_builds
 from ipdata.errors import BuildError
 from ipdata.steps.plan import Plan
@@ -16,6 +18,7 @@ from ipdata.steps.receipt import Receipt
 from shards import canonical
 from shards.atomic import LockedError, locked, sync_directory, write_published
 from shards.layout import MANIFEST
+from shards.regular import check_regular_or_new, read_regular
 from shards.schema import FORMAT, Sample
 
 BUILD_DIR = ".build"  # receipts, lock, log: no part of the set
@@ -58,7 +61,7 @@ class Output:
     def identity(self) -> dict[str, Any]:
         """What the output was begun with, as JSON; empty if nothing was begun. Raises: BuildError."""
         path = self.build_dir / IDENTITY
-        begun = canonical.loads(path.read_bytes(), where=str(path)) if path.is_file() else {}
+        begun = canonical.loads(_whole(path), where=str(path)) if path.is_file() else {}
         if not isinstance(begun, dict):
             raise BuildError(f"{path}: damaged, so the recipe of this output is not known; build into another --out")
         return begun
@@ -70,7 +73,7 @@ class Output:
         """The receipt of a shard; None if there is none, or it is damaged."""
         try:
             path = self.receipt_path(shard)
-            return Receipt.from_json(path.read_bytes(), where=str(path))
+            return Receipt.from_json(_whole(path), where=str(path))
         except (OSError, ValueError, TypeError, AttributeError):  # ShardError is a ValueError
             return None
 
@@ -78,9 +81,17 @@ class Output:
         """All receipts that can be read, also those of another plan."""
         return [receipt for _, receipt in self.receipts_by_shard()]
 
+    def damaged_receipts(self, *, but: Collection[str]) -> list[str]:
+        """The shards whose receipts cannot be read. but: those that were read."""
+        shards = sorted(path.stem for path in (self.build_dir / "receipts").glob("*.json"))
+        return [shard for shard in shards if shard not in but and self.receipt(shard) is None]
+
     def receipts_by_shard(self) -> Iterator[tuple[str, Receipt]]:
-        """Yield the number of a shard and its receipt, in order of the shards."""
-        for path in sorted((self.build_dir / "receipts").glob("*.json"), key=lambda path: (len(path.stem), path.stem)):
+        """Yield the number of a shard and its receipt, in order of the shards. Raises: NotADirectoryError."""
+        directory = self.build_dir / "receipts"
+        if os.path.lexists(directory) and not directory.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(directory))
+        for path in sorted(directory.glob("*.json"), key=lambda path: (len(path.stem), path.stem)):
             if (receipt := self.receipt(path.stem)) is not None:
                 yield path.stem, receipt
 
@@ -107,8 +118,9 @@ class Output:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Lock the output for one build. Raises BuildError if another build has locked it."""
+        """Lock the output for one build. Raises: BuildError if another build has locked it; OSError."""
         self.build_dir.mkdir(parents=True, exist_ok=True)
+        check_regular_or_new(self.lock)  # to open a FIFO would wait for its reader
         try:
             with self.lock.open("ab") as file, locked(file, wait_s=LOCK_WAIT_S):
                 os.utime(self.lock)  # says since when a build holds it
@@ -122,10 +134,14 @@ class Output:
             raise BuildError(f"{self.directory}: another build is writing to it; wait for it or stop it") from None
 
 
+def _whole(path: Path) -> bytes:
+    return read_regular(path, max_bytes=MAX_FILE_BYTES)
+
+
 def _keys_in(records: Path) -> set[str]:
-    """Keys in a file of records; empty if it is damaged, because then its shard is built again."""
+    """Keys in a file of records; empty if it is damaged, because then its shard is built again. Raises: OSError."""
     try:
-        return {Sample.from_json(line, where=str(records)).key for line in records.read_bytes().splitlines()}
+        return {Sample.from_json(line, where=str(records)).key for line in _whole(records).splitlines()}
     except ValueError:
         return set()
 

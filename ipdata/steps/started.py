@@ -3,11 +3,13 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from ipdata.bounds import MAX_FILE_BYTES, Count, Time
 from ipdata.steps.output import Output
 from ipdata.steps.pack import ShardTask
 from ipdata.steps.plan import Plan
 from shards.errors import ShardError
 from shards.records import Record
+from shards.regular import read_regular
 
 STARTED = "started.json"  # in .build
 KEPT_NAMES = 20  # of the missing videos; .build/report.json has all of them
@@ -16,22 +18,20 @@ KEPT_NAMES = 20  # of the missing videos; .build/report.json has all of them
 class Started(Record, frozen=True, kw_only=True):
     """The work of the last build. Raises: ShardError if its lists have different lengths."""
 
-    at: float  # s since 1970
+    at: Time
     dataset: str
     columns: list[str]
     classes: list[str]  # by class id
-    videos: list[int]  # that are to be in the set when it is whole, by class id
-    missing: list[int]  # listed by the dataset and not on disk, by class id
+    videos: list[Count]  # that are to be in the set when it is whole, by class id
+    missing: list[Count]  # listed by the dataset and not on disk, by class id
     missing_names: list[str]  # the first ones
-    unlisted: int
-    todo: dict[str, int]  # shard -> videos that this build extracts
-    log_bytes: int  # size of the log when this build began
+    unlisted: Count
+    todo: dict[str, Count]  # shard -> videos that this build extracts
+    log_bytes: Count  # size of the log when this build began
 
     def __post_init__(self) -> None:
         if not len(self.classes) == len(self.videos) == len(self.missing):
             raise ShardError("needs as many numbers of videos and of missing ones as classes")
-        if min([*self.videos, *self.missing, *self.todo.values(), self.unlisted, self.log_bytes], default=0) < 0:
-            raise ShardError("numbers of videos and bytes cannot be negative")
 
     @classmethod
     def of(
@@ -58,7 +58,7 @@ class Started(Record, frozen=True, kw_only=True):
         """That of an output; None if its builds have left none. Raises: ShardError if it is damaged; OSError."""
         path = output.build_dir / STARTED
         try:
-            data = path.read_bytes()
+            data = read_regular(path, max_bytes=MAX_FILE_BYTES)
         except FileNotFoundError:
             return None
         return cls.from_json(data, where=str(path))

@@ -1,6 +1,7 @@
 """`ipdata status` of a real build: while it runs, after a kill -9, and after its end. And the report that it leaves."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -162,6 +163,20 @@ def test_a_page_is_not_written_into_the_set(hostile: tuple[Path, Done], ipdata: 
     refused = ipdata("status", hostile[0], html=hostile[0] / "report.html")
     assert refused.returncode == 1 and "would lie in the set" in refused.stderr
     assert list(verify(hostile[0])) == []
+
+
+def test_a_page_replaces_only_an_earlier_page(hostile: tuple[Path, Done], ipdata: Run, tmp_path: Path) -> None:
+    page, notes, fifo, link = (tmp_path / name for name in ("page.html", "notes.html", "fifo", "link.html"))
+    for _ in range(2):
+        assert ipdata("status", hostile[0], html=page).returncode == 0
+    notes.write_text('<!doctype html>\n<html lang="en">')
+    os.mkfifo(fifo)
+    link.symlink_to(page)
+    for path in (notes, fifo, link, Path("/dev/null")):
+        before = path.lstat()
+        refused = ipdata("status", hostile[0], html=path)
+        assert refused.returncode == 1 and refused.stderr.count("\n") == 1 and f"--html {path}" in refused.stderr
+        assert path.lstat().st_ino == before.st_ino
 
 
 def test_a_report_that_cannot_be_written_costs_no_build(ipdata: Run, tmp_path: Path) -> None:

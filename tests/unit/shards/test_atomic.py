@@ -50,7 +50,27 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(atomic, "write_synced", full)
     with pytest.raises(OSError, match="no space left"):
         atomic.write_published(final, b"new", temporary_dir=tmp_path / "temporary")
-    assert final.read_bytes() == b"old"
+    assert final.read_bytes() == b"old" and list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_a_file_that_cannot_be_published_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "taken" / "by a directory").mkdir(parents=True)
+    with pytest.raises(OSError, match="taken"):
+        atomic.write_published(tmp_path / "taken", b"new", temporary_dir=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_a_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
+    """A limit on the size of files stands for the disk: a write ends halfway, as there."""
+    program = (
+        "import resource, signal, sys; from pathlib import Path; from shards.atomic import write_published\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "write_published(Path(sys.argv[1]) / 'page', bytes(10_000), temporary_dir=Path(sys.argv[1]))"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, check=False)
+    assert done.returncode == 1 and b"File too large" in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 HOLD = """

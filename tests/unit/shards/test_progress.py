@@ -146,3 +146,30 @@ def test_a_bar_never_wraps() -> None:
         line = re.sub(r"\r\x1b\[K", "", on_a_terminal(code, columns=columns))
         assert line.startswith(f"{bar} 50 %  word word") and len(line) < columns
         assert line.endswith(" left") or len(line) == columns - 1
+
+
+def test_without_stderr_nothing_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)  # as Python has it where the descriptor is closed
+    progress = Progress(2)
+    progress.advance_to(2, "2/2")
+    assert progress.done == 2
+
+
+def test_a_command_without_stderr_works_and_no_file_of_it_becomes_stderr(tmp_path: Path) -> None:
+    program = (
+        "import os, subprocess, click; from shards.terminal import CommandGroup, Progress, say\n"
+        "@click.group(cls=CommandGroup, expected={})\n"
+        "def main(): pass\n"
+        "@main.command()\n"
+        "def work():\n"
+        "    say('begun'); Progress(1).advance_to(1, '1/1')\n"
+        f"    with open({str(tmp_path / 'log')!r}, 'w') as log:\n"
+        "        os.write(2, b'said')\n"
+        "        subprocess.run(['sh', '-c', 'echo said >&2'], check=True)\n"
+        "    print('worked')\n"
+        "main()"
+    )
+    command = ["sh", "-c", '"$@" 2>&-', "sh", sys.executable, "-c", program, "work"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stdout) == (0, b"worked\n")
+    assert (tmp_path / "log").read_bytes() == b""

@@ -1,70 +1,20 @@
 """The state of a build: what is done, left and failed, how fast, and by whom."""
 
-from dataclasses import dataclass
+import re
 from pathlib import Path
 
 import pytest
+from made_outputs import BEGUN, Made
 from made_sets import make_set
 
 from ipdata.errors import BuildError
 from ipdata.log import LogLine
+from ipdata.reporting.document import page_of
 from ipdata.status.state import COMPARING, COMPLETE, RUNNING, UNFINISHED, Status, status_of
 from ipdata.status.words import in_words
 from ipdata.steps.output import Output
-from ipdata.steps.receipt import Receipt
-from ipdata.steps.started import STARTED, Started
+from ipdata.steps.started import STARTED
 from shards.errors import ShardError
-from shards.failures import Failure
-from shards.manifest import FileInfo, ShardInfo
-
-SHA256 = 64 * "0"
-BEGUN = 1000.0  # s since 1970
-
-
-@dataclass
-class Made:
-    """An output as a build would leave it: 20 videos in 2 shards, 10 of them kept from an earlier build."""
-
-    output: Output
-
-    def __post_init__(self) -> None:
-        self.output.build_dir.mkdir(parents=True)
-
-    def begin(self, *, log_bytes: int = 0, todo: int = 10) -> None:
-        Started(
-            at=BEGUN,
-            dataset="made",
-            columns=["mv"],
-            classes=["a", "b"],
-            videos=[15, 5],
-            missing=[0, 3],
-            missing_names=["b/1", "b/2", "b/3"],
-            unlisted=1,
-            todo={"00001": todo},
-            log_bytes=log_bytes,
-        ).write(self.output)
-
-    def log(self, *lines: LogLine) -> None:
-        with (self.output.build_dir / "log.jsonl").open("ab") as file:
-            file.write(b"".join(line.to_json() for line in lines))
-
-    def receive(self, shard: str, *, samples: int, failed: tuple[str, ...] = ()) -> None:
-        file = FileInfo(bytes=1000, sha256=SHA256)
-        names = [f"samples/{shard}.jsonl", f"mv/{shard}.tar", f"mv/{shard}.idx.json"]
-        info = ShardInfo(
-            shard=shard, samples=samples, frames=90 * samples, subsets=None, files=dict.fromkeys(names, file)
-        )
-        receipt = Receipt(
-            plan_sha256=SHA256,
-            columns=["mv"],
-            sources={f"k{shard}-{number}": SHA256 for number in range(samples)},
-            info=info,
-            failed=[Failure(key=key, name=f"b/{key}", stage="source", code="empty") for key in failed],
-        )
-        self.output.publish(f".build/receipts/{shard}.json", receipt.to_json())
-
-    def status(self, now: float = BEGUN + 100) -> Status:
-        return status_of(self.output.directory, now=now)
 
 
 @pytest.fixture
@@ -213,3 +163,34 @@ def test_status_writes_nothing_and_holds_no_build_back(made: Made) -> None:
     with made.output.locked():
         assert made.status().has_lock
     assert not made.status().has_lock
+
+
+@pytest.mark.parametrize(
+    ("field", "number"),
+    [("at", "1e300"), ("at", "-1e300"), ("log_bytes", str(1 << 70)), ("log_bytes", str(1 << 62)), ("unlisted", "-1")],
+)
+def test_what_was_begun_with_numbers_out_of_bounds_is_refused_by_name(made: Made, field: str, number: str) -> None:
+    made.begin()
+    path = made.output.build_dir / STARTED
+    path.write_text(re.sub(rf'"{field}":[0-9.]+', f'"{field}":{number}', path.read_text()))
+    with pytest.raises(ShardError, match=f"{STARTED}: .*{field}"):
+        made.status()
+
+
+def test_a_log_that_is_shorter_than_it_was_has_no_lines_of_this_build(made: Made) -> None:
+    made.begin(log_bytes=1 << 53)  # no file system can seek there
+    made.log(done(1))
+    assert made.status().rate is None
+
+
+def test_receipts_that_are_no_directory_are_named(made: Made) -> None:
+    made.begin()
+    (made.output.build_dir / "receipts").touch()
+    with pytest.raises(NotADirectoryError, match="receipts"):
+        made.status()
+
+
+def test_without_receipts_a_page_has_no_samples(made: Made) -> None:
+    make_set(made.output.directory)
+    made.begin()
+    assert b"None are drawn" in page_of(made.output.directory, now=BEGUN)
