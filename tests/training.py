@@ -1,5 +1,6 @@
 """Sets and runs that the training tests share."""
 
+import gc
 import json
 import os
 import shutil
@@ -87,7 +88,10 @@ def train_options(shards: Path | str, out: Path, recipe: Path, *more: str) -> li
 def ipmodel(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Run `ipmodel` in this process, as one rank on one thread."""
     with one_torch_thread():
-        return in_process("ipmodel.cli", [str(argument) for argument in arguments])
+        done = in_process("ipmodel.cli", [str(argument) for argument in arguments])
+    if done.returncode:
+        gc.collect()  # PyTorch forgets the loader processes of a failed command, or it reports their end in later tests
+    return done
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:

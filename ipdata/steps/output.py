@@ -23,7 +23,7 @@ from shards.schema import FORMAT, Sample
 
 BUILD_DIR = ".build"  # receipts, lock, log: no part of the set
 PUBLISHED_NAME = re.compile(r"\d{5,}\.(tar|idx\.json|jsonl)")  # files of other names are not ours to remove
-LOCK_WAIT_S = 1.0  # `ipdata status` asks for the shared lock, and gives it back at once
+LOCK_WAIT_S = 0.1  # `ipdata status` asks for the shared lock, and gives it back at once
 IDENTITY = "identity.json"  # in BUILD_DIR; see ipdata/steps/identity.py
 
 

@@ -27,6 +27,8 @@ SILENT_S = 5  # instead of a minute; a worker that is starting on a busy machine
 QUICK = f"watch.SILENT_S, watch.ASK_S, dask_run.RESULT_S = {SILENT_S}, 0.2, 1.0"
 
 
+LONGER = "--set=synthetic.frames=56"  # so that all workers have work for a while
+
 RELAY = """
 import asyncio, sys
 
@@ -94,7 +96,8 @@ def test_what_lost_workers_had_to_do_is_done_by_others(tmp_path: Path) -> None:
         }
         out, reference = tmp_path / "set", tmp_path / "reference"
         options = {"columns": "mv,video", "limit_videos": 18}
-        build = begun_build(out, *quick_options(out, scheduler=cluster.address, **options), settings=QUICK)
+        arguments = [*quick_options(out, scheduler=cluster.address, **options), LONGER]
+        build = begun_build(out, *arguments, settings=QUICK)
         wait_for(lambda: all(client.processing()[address] for address in address_of.values()))
 
         lost["frozen"].send_signal(signal.SIGSTOP)
@@ -116,7 +119,8 @@ def test_what_lost_workers_had_to_do_is_done_by_others(tmp_path: Path) -> None:
             process.send_signal(signal.SIGCONT)
         for fate in ("frozen", "cut off"):  # they find themselves ended
             assert lost[fate].wait(timeout=30) is not None
-    assert in_process("ipdata.cli", quick_options(reference, scheduler="none", **options)).returncode == 0
+    alone = [*quick_options(reference, scheduler="none", **options), LONGER]
+    assert in_process("ipdata.cli", alone).returncode == 0
     assert tree(out) == tree(reference)
 
 
