@@ -90,14 +90,15 @@ def check_missing(request: Request, plan: Plan) -> None:
     listed = len(listing.videos) + len(listing.missing)
     if request.allow_missing or len(listing.missing) <= request.max_missing * listed:
         return
-    share = 100 * len(listing.missing) / listed
-    names = "\n  ".join(listing.missing[:SHOWN_MISSING])
-    more = len(listing.missing) - SHOWN_MISSING
+    share = f"{100 * len(listing.missing) / listed:.3g} %; --max-missing is {100 * request.max_missing:g} %"
+    names = list(listing.missing[:SHOWN_MISSING])
+    if len(listing.missing) > SHOWN_MISSING:
+        names.append(f"and {len(listing.missing) - SHOWN_MISSING} more")
+    shown = "\n  ".join(names)
+    cure = f"`ipdata datasets` says what {request.dataset} is made of), or build what is there with --allow-missing."
     raise BuildError(
-        f"{len(listing.missing)} of {listed} listed videos are missing ({share:.3g} %; --max-missing is "
-        f"{100 * request.max_missing:g} %):\n  {names}\n{f'  and {more} more' + chr(10) if more > 0 else ''}"
-        f"Add them to {request.source} (`ipdata datasets` says what {request.dataset} is made of), or build what is "
-        "there with --allow-missing."
+        f"{len(listing.missing)} of {listed} listed videos are missing ({share}):\n  {shown}\n"
+        f"Add them to {request.source} ({cure}"
     )
 
 

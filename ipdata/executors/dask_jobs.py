@@ -26,7 +26,7 @@ CLASSES: dict[Kind, str] = {  # of dask_jobqueue
     "oar": "OARCluster",
     "moab": "MoabCluster",
 }
-NAMES: dict[str, str] = {"account": "account", "queue": "queue", "interface": "interface", "python": "python"}
+PASSED_ON = ("account", "queue", "interface", "python")  # keys of a profile that dask_jobqueue calls the same
 TEND_S = 1.0  # from one look at the jobs to the next
 
 
@@ -90,7 +90,7 @@ class QueuedDask(Executor):
     def _options(self, private: str) -> dict[str, Any]:
         """Options of a class of dask_jobqueue. private: a directory."""
         profile = self.profile
-        given = {option: value for key, option in NAMES.items() if (value := getattr(profile, key))}
+        given = {key: value for key in PASSED_ON if (value := getattr(profile, key))}
         return {
             "cores": profile.processes,
             "processes": profile.processes,  # dask_jobqueue's own default is the square root of the cores
