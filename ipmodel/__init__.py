@@ -26,9 +26,9 @@ def load(
 ) -> "Model":
     """A model that is ready to use; `ipmodel.prediction.place.opened` says more.
 
-    location: a network's file, a model directory, a run, or the URL of a model directory. split: of a run that was
-    trained on several. streams: names, or ("all",); None: those of the first fusion. device: such as "cpu"; None: the
-    first GPU, or the CPU where there is none.
+    location: a network's file, a model directory, a run, or the URL of a model directory or of a run's split. split: of
+    a run that was trained on several. streams: names, or ("all",); None: those of the first fusion. device: such as
+    "cpu"; None: the first GPU, or the CPU where there is none.
 
     Raises: ModelError if there is no model, or if a file is torn, foreign or newer; ShardError if a URL cannot be read.
     """

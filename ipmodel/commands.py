@@ -47,8 +47,9 @@ def _names(_ctx: click.Context, _option: click.Parameter, value: str | None) -> 
 def predict(location: str, videos: tuple[str, ...], **options: Any) -> int:
     """Say which action videos show: the best five classes of the model, and of each of its streams.
 
-    MODEL is a run, a model directory, a network's file, or the URL of a model directory. VIDEO is a file, a directory,
-    or - for a list of paths on standard input. Videos that fail are reported and left out; the exit status is then 3.
+    MODEL is a run, a model directory, a network's file, or the URL of a model directory or of a run's split. VIDEO is a
+    file, a directory, or - for a list of paths on standard input. Videos that fail are reported and left out; the exit
+    status is then 3.
     """
     begun_s = time.monotonic()
     if options["as_json"] and options["as_csv"]:

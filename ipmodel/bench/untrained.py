@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from ipmodel.prediction.place import chosen_streams
+from ipmodel.prediction.chosen import chosen_streams
 from ipmodel.prediction.streams import Streams, streams_of
 from ipmodel.recipe import TrainRecipe
 from ipmodel.runs.describe import describe

@@ -9,7 +9,10 @@ import msgspec
 
 from ipmodel.errors import ModelError
 from ipmodel.evaluation.fuse import check_weights
-from shards.canonical import check_depth
+from ipmodel.networks.resnet import ResNet
+from ipmodel.runs.description import Description
+from ipmodel.runs.network_file import parse_network_file
+from shards.canonical import check_depth, sha256_bytes
 from shards.errors import ShardError
 from shards.manifest import FileInfo
 from shards.records import Record, parse
@@ -75,6 +78,19 @@ def read_index(directory: Path) -> ModelIndex:
         return parse_index(path.read_bytes(), where=str(path))
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def checked_network(data: bytes, stream: str, index: ModelIndex, *, where: str) -> tuple[Description, ResNet]:
+    """A stream's network, from the bytes of its file. where: what errors call the file.
+
+    Raises: ModelError unless the bytes are those that model.json names.
+    """
+    if sha256_bytes(data) != index.streams[stream].sha256:
+        raise ModelError(f"{where}: its bytes do not have the sha256 that {INDEX} states; fetch or copy it again")
+    description, network = parse_network_file(data, where=where)
+    if description.classes != index.classes:
+        raise ModelError(f"{where}: its classes are not those of {INDEX}; package the run again")
+    return description, network
 
 
 class _Stated(msgspec.Struct):

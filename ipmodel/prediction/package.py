@@ -17,8 +17,8 @@ from ipmodel.errors import ModelError
 from ipmodel.evaluation.interval import wilson_interval
 from ipmodel.evaluation.results import EVAL
 from ipmodel.prediction.card import card_of
+from ipmodel.prediction.chosen import ALL, SPLIT, chosen_split, chosen_streams
 from ipmodel.prediction.index import FORMAT, INDEX, ModelIndex, file_of, index_bytes
-from ipmodel.prediction.place import ALL, SPLIT, chosen_split, chosen_streams
 from ipmodel.process.distributed import Ranks
 from ipmodel.recipe import TrainRecipe
 from ipmodel.runs.checkpoint import FINAL, load_network

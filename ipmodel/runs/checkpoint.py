@@ -120,6 +120,11 @@ def hash_file(path: Path) -> Path:
     return path.with_name(path.name + HASH_SUFFIX)
 
 
+def stated_hash(text: bytes) -> str:
+    """The sha256 in the file beside a network; "" if there is none."""
+    return next(iter(text.decode("ascii", "replace").split()), "")
+
+
 def load_network(path: Path) -> dict[str, Tensor]:
     """The weights in a network's file. Warns if there is no hash to compare them with, as in runs of 0.1.0.
 
@@ -137,11 +142,11 @@ def _check_hash(path: Path) -> None:
     beside = hash_file(path)
     try:
         with open_regular(beside) as file:
-            stated = file.readall().decode("ascii", "replace").split()
+            stated = stated_hash(file.readall())
     except FileNotFoundError:
         _warn_without_hash(path)
         return
-    if stated[:1] != [sha256_file(path)]:
+    if stated != sha256_file(path):
         cure = "take both files from a copy, or delete the network and train its phase again"
         raise ModelError(f"{path}: its bytes do not have the sha256 that {beside.name} states; {cure}")
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -93,20 +94,36 @@ def description_in(data: bytes, *, where: str) -> Description:
         raise ModelError(f"{where}: {error}; {AGAIN}") from None
 
 
+def size_in_header(data: bytes, *, where: str) -> int:
+    """The size of a whole network's file in bytes, from its beginning. Raises: ModelError as `read_network_file`."""
+    tensors = [value for name, value in _header(data, where=where).items() if name != "__metadata__"]
+    try:
+        ends = [tensor["data_offsets"][1] for tensor in tensors]
+        return _header_end(data) + max(int(end) for end in ends)
+    except (ValueError, LookupError, TypeError):
+        raise ModelError(f"{where}: is no network's file (.safetensors); {AGAIN}") from None
+
+
 def _metadata(data: bytes, *, where: str) -> dict[str, str]:
     """The metadata in a safetensors file. Raises: ModelError if it is none, or is torn."""
+    metadata = _header(data, where=where).get("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise ModelError(f"{where}: is no network's file (.safetensors); {AGAIN}")
+    return metadata
+
+
+def _header(data: bytes, *, where: str) -> dict[str, Any]:
+    """The header of a safetensors file. Raises: ModelError if it is none, or is torn."""
     end = _header_end(data)
     if end > len(data) or end > MAX_HEADER_BYTES:
         raise ModelError(f"{where}: is torn, or no network's file (.safetensors); {AGAIN}")
     try:
         header = json.loads(data[LENGTH_BYTES:end])
-        metadata = header.get("__metadata__", {})
-        if not all(isinstance(value, str) for value in metadata.values()):
-            raise TypeError("metadata must be text")
-    except (ValueError, AttributeError, TypeError, RecursionError):
-        raise ModelError(f"{where}: is no network's file (.safetensors); {AGAIN}") from None
-    found: dict[str, str] = metadata
-    return found
+    except (ValueError, RecursionError):
+        header = None
+    if not isinstance(header, dict):
+        raise ModelError(f"{where}: is no network's file (.safetensors); {AGAIN}")
+    return header
 
 
 def _header_end(data: bytes) -> int:

@@ -50,14 +50,19 @@ def part_of(record: Record, name: str) -> dict[str, Any]:
 
 def read_record(path: Path) -> Record:
     """Reads run.json. Raises: ModelError if the file is damaged."""
+    return parse_record(path.read_bytes(), path)
+
+
+def parse_record(data: bytes, where: str | Path) -> Record:
+    """As `read_record`, from the bytes of a run.json. where: what errors call it."""
     try:
-        begun = json.loads(path.read_text())
+        begun = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path} is not the record of a run ({error}); use another --out") from None
-    return checked_record(begun, path)
+        raise ModelError(f"{where} is not the record of a run ({error}); use another --out") from None
+    return checked_record(begun, where)
 
 
-def checked_record(begun: Any, path: Path) -> Record:
+def checked_record(begun: Any, path: str | Path) -> Record:
     """A record that a file holds. Keys that were added since then get their defaults, and `draws` that of 0.1.0.
 
     Raises: ModelError if it is none.

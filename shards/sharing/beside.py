@@ -11,7 +11,7 @@ from shards.manifest import Manifest
 from shards.sharing.card import carry_card
 from shards.sharing.croissant import parsed_croissant
 from shards.sharing.target import Target
-from shards.store.fetch import fetch_if_there
+from shards.store.small import fetch_if_there
 from shards.store.sources import source_of
 from shards.store.urls import is_url, shown
 

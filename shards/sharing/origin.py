@@ -15,9 +15,10 @@ from shards.index import IndexEntry, read_index
 from shards.layout import index_path, tar_path
 from shards.manifest import FileInfo, Manifest, ShardInfo
 from shards.regular import check_regular
-from shards.store.fetch import CONNECTIONS, NoRangesError, fetch, fetch_ranges, fetch_whole
+from shards.store.fetch import CONNECTIONS, NoRangesError, fetch, fetch_ranges
 from shards.store.local import read_ranges
 from shards.store.parts import Span, Wanted, begin_with
+from shards.store.small import fetch_whole
 from shards.store.transport import Limited, Source
 
 GAP_BYTES = 64 << 10  # ranges that lie closer are fetched as one

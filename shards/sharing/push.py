@@ -21,8 +21,9 @@ from shards.sharing.card import render, write_card
 from shards.sharing.choice import Choice, choose
 from shards.sharing.progress import MovedBytes
 from shards.sharing.take import part_of, with_columns
-from shards.store.fetch import CONNECTIONS, fetch_if_there
+from shards.store.fetch import CONNECTIONS
 from shards.store.objects import not_received
+from shards.store.small import fetch_if_there
 from shards.store.sources import source_of
 from shards.store.stores import store_of
 from shards.store.threads import Changes, in_threads

@@ -19,8 +19,8 @@ from shards.errors import ShardError
 from shards.layout import MANIFEST, SIGNATURE
 from shards.manifest import Manifest
 from shards.regular import open_regular
-from shards.store.fetch import fetch_whole
 from shards.store.remote import MAX_MANIFEST_BYTES
+from shards.store.small import fetch_whole
 from shards.store.sources import source_of
 from shards.store.urls import is_url, shown
 from shards.text import printable

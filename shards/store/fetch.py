@@ -98,42 +98,6 @@ def fetch_ranges(
     return list(in_threads(fetched, ranges, threads=connections, cancelled=cancelled))
 
 
-def fetch_whole(source: Source, relative: str, *, limit_bytes: int) -> bytes:
-    """A whole small file whose size is not known, in memory. Raises: ShardError if it is larger or does not arrive."""
-    return attempts(
-        lambda: _whole(source, relative, limit_bytes), name=f"{source.location}/{relative}", say=LOG.warning
-    )
-
-
-def fetch_if_there(source: Source, relative: str, *, limit_bytes: int) -> bytes | None:
-    """As `fetch_whole`, but None if there is no such file, or the server refuses it, as some do that list nothing."""
-
-    def ask() -> bytes | None:
-        try:
-            return _whole(source, relative, limit_bytes)
-        except NotReceivedError as error:
-            if error.absent:
-                return None
-            raise
-
-    return attempts(ask, name=f"{source.location}/{relative}", say=LOG.warning)
-
-
-def _whole(source: Source, relative: str, limit_bytes: int) -> bytes:
-    data = bytearray()
-    too_large = NotReceivedError(f"is larger than {limit_bytes} bytes, so it is not what it should be", retries=0)
-    with source.get(relative) as reply:
-        if (reply.total_bytes or 0) > limit_bytes:  # not one byte is waited for
-            raise too_large
-        for chunk in reply.chunks:
-            data.extend(chunk)
-            if len(data) > limit_bytes:
-                raise too_large
-    if reply.total_bytes not in (None, len(data)):
-        raise NotReceivedError(f"only {len(data)} of {reply.total_bytes} bytes arrived", retries=len(WAITS_S))
-    return bytes(data)
-
-
 def _from(reply: Reply, position: int) -> Iterator[bytes]:
     """The chunks of a reply from a position of the file on; what comes before is dropped."""
     surplus = position - reply.start

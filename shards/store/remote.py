@@ -12,8 +12,9 @@ from shards.layout import MANIFEST
 from shards.manifest import MAX_MANIFEST_BYTES, FileInfo, Manifest
 from shards.store.ahead import FILES_AT_ONCE, Ahead, FetchingAhead
 from shards.store.cache import cache_limit, opened
-from shards.store.fetch import CONNECTIONS, fetch, fetch_whole
+from shards.store.fetch import CONNECTIONS, fetch
 from shards.store.parts import CHUNK_BYTES, Wanted
+from shards.store.small import fetch_whole
 from shards.store.sources import source_of
 from shards.store.transport import Source
 

@@ -97,6 +97,42 @@ def test_it_predicts_as_the_run_does_from_a_directory_a_url_and_the_hub(
             assert np.array_equal(opinion.logits, expected.opinions[name].logits)
 
 
+def test_a_run_at_a_url_predicts_as_the_run_does(run: Path, trained: Path, tmp_path: Path) -> None:
+    source = source_files(ShardSet(trained / "set"), tmp_path)[0]
+    expected = ipmodel.load(run, device="cpu").predict(source)
+    with serving(run.parent) as server:
+        far = ipmodel.load(f"{server.url}/run/split-1", device="cpu")
+        assert not [name for name in server.asked if "model.json" in name or "/of/" in name]
+        server.asked.clear()
+        again = ipmodel.load(f"{server.url}/run", split="1", device="cpu")
+        networks = [name for name in server.asked if name.endswith(FINAL)]
+        assert len(networks) == 2  # only their headers: the cache has them
+    for model in (far, again):
+        for name, opinion in model.predict(source).opinions.items():
+            assert np.array_equal(opinion.logits, expected.opinions[name].logits)
+
+
+def test_a_run_at_a_url_is_checked_too(run: Path, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(run, tmp_path / "run"))
+    network = copied / "split-1" / "i_stream" / FINAL
+    with serving(tmp_path) as server:
+        with pytest.raises(ModelError, match=r"/run: is a run; name a split of it, such as http.*/run/split-1"):
+            ipmodel.load(f"{server.url}/run")
+        with pytest.raises(ModelError, match=r"split-1: is no model, .*neither model\.json.* nor run\.json"):
+            ipmodel.load(f"{server.url}/run/split-1/split-1")
+        with pytest.raises(ShardError, match=r"split-2/i_stream/network\.safetensors\.sha256: "):
+            ipmodel.load(f"{server.url}/run/split-2", streams=["i"])
+        flip_a_bit(network)
+        with pytest.raises(ShardError, match=r"split-1/i_stream/network\.safetensors: the bytes that arrived"):
+            ipmodel.load(f"{server.url}/run/split-1", streams=["i"])
+        hash_file(network).write_text("none\n")
+        with pytest.raises(ModelError, match=r"network\.safetensors: its size, or the sha256 in .*\.sha256, is none"):
+            ipmodel.load(f"{server.url}/run/split-1", streams=["i"])
+        network.write_bytes(network.read_bytes()[:100])
+        with pytest.raises(ModelError, match=r"network\.safetensors: is torn, or no network's file"):
+            ipmodel.load(f"{server.url}/run/split-1", streams=["i"])
+
+
 LOAD = """
 import sys
 import ipmodel

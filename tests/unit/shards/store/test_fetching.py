@@ -14,8 +14,9 @@ from serving import Fault, Served
 from shards.errors import ShardError
 from shards.manifest import FileInfo
 from shards.store import objects, parts, transport
-from shards.store.fetch import fetch, fetch_whole
+from shards.store.fetch import fetch
 from shards.store.parts import Span, Wanted
+from shards.store.small import fetch_whole
 from shards.store.sources import source_of
 from shards.store.threads import WorkCancelledError
 
