@@ -19,11 +19,12 @@ from shards import ShardSet
 SIMULATOR = {"NUMBA_ENABLE_CUDASIM": "1"}
 
 
-def start(*arguments: str | Path, **environment: str) -> subprocess.Popen[bytes]:
+def start(*arguments: str | Path, cwd: Path | None = None, **environment: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", "distributed.cli." + str(arguments[0]), *map(str, arguments[1:])],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        cwd=cwd,
         env=os.environ | environment,
     )
 

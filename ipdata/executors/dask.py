@@ -52,6 +52,7 @@ class LocalDask(Executor):
                 video_timeout_s=self.video_timeout_s,
                 cure=_local_cure,
                 patience_s=LOCAL_WAIT_S,
+                tested=False,
             )
             yield from run.events(tasks)
 

@@ -17,8 +17,10 @@ from distributed.comm import CommClosedError
 
 from ipdata.errors import BuildError
 from ipdata.executors.base import Event, summary
+from ipdata.executors.dask_fit import unfit_workers
 from ipdata.executors.dask_scheduler import ask_for_workers, end_worker
 from ipdata.executors.dask_worker import DiedOnWorkerError, first_try, last_try
+from ipdata.executors.selftest import SelfTest, self_test_of
 from ipdata.executors.watch import Watch
 from ipdata.steps.extract import Step, VideoTask
 from ipdata.steps.pack import Packed, ShardTask, pack
@@ -63,9 +65,11 @@ class ClusterRun:
         video_timeout_s: float,
         cure: Callable[[str], str],
         patience_s: float,
+        tested: bool = True,
         tend: Callable[[int], None] = lambda videos_left: None,
     ) -> None:
         """wanted: the resources that the work wants. cure: what to do if no worker has one of them, or none is there.
+        tested: each worker must pass a self-test before it extracts; not needed where all are of this machine.
 
         cure is given the resource, or "" if there is no worker at all. patience_s: how long the cluster may lack
         workers; may be infinite. tend: is called often, with the number of videos that are not yet done.
@@ -73,6 +77,8 @@ class ClusterRun:
         self.tend = tend
         self.client, self.interrupts, self.video_timeout_s = client, interrupts, video_timeout_s
         self.name = uuid.uuid4().hex[:12]  # part of each key: two builds must not share tasks, as Dask does
+        self.tested = tested
+        self._test: SelfTest | None = None  # of the workers
         self.watch = Watch(
             client.scheduler.address,
             wanted=wanted,
@@ -109,6 +115,8 @@ class ClusterRun:
         self._left = sum(len(task.videos) for task in tasks)
         self._wait_for_workers()
         LOG.info("Dask dashboard: %s", self.client.dashboard_link)
+        if self.tested:
+            self._test_workers(tasks)
         self._progress_s = time.monotonic()
         try:
             while waiting or self._attempts:
@@ -119,6 +127,14 @@ class ClusterRun:
             raise BuildError(GONE) from None
         if self._repeated:
             LOG.info("work that was lost with workers was done again by others: %d times", self._repeated)
+
+    def _test_workers(self, tasks: Sequence[ShardTask]) -> None:
+        """Have the workers that are there take the self-test. Raises: BuildError that names those which fail."""
+        self._test = self_test_of(tasks, name=self.name)
+        if self._test is not None:
+            unfit = unfit_workers(self.client, self._test, lambda: self.watch.workers, self._look)
+            if unfit:
+                raise BuildError("\n".join(unfit))
 
     def next_done(self, running: as_completed) -> Future:
         """Wait for the next future that is done. Raises: as _look."""
@@ -156,7 +172,7 @@ class ClusterRun:
         try:
             event: Event = future.result(timeout=RESULT_S)
         except TimeoutError:
-            if future.status == "error":
+            if future.status == "error" and isinstance(future.exception(), TimeoutError):
                 raise
             self._running.add(future)  # its result was lost with its worker; Dask makes it again
             return
@@ -226,6 +242,7 @@ class ClusterRun:
                 step,
                 outcome,
                 self.video_timeout_s,
+                self._test,
                 pure=False,
                 priority=priority + number / 2,
                 key=self._key(name, video.key),

@@ -1,9 +1,13 @@
-"""What a Dask worker runs of a build: one step of a video, in the worker's child process."""
+"""What a Dask worker runs of a build: the self-test, and one step of a video, in the worker's child process."""
+
+import platform
 
 from distributed import get_worker
 
+from ipdata.errors import BuildError
 from ipdata.executors.child import ChildDiedError
 from ipdata.executors.isolated import died_twice, limit_memory, try_step_in_child
+from ipdata.executors.selftest import SelfTest, check_fit
 from ipdata.executors.workers import by_this_worker
 from ipdata.steps.extract import Failed, Outcome, Step, VideoTask
 
@@ -16,25 +20,49 @@ class DiedOnWorkerError(Exception):
         self.worker = worker
 
 
-def first_try(video: VideoTask, step: Step, begun: Outcome | None, timeout_s: float) -> Outcome:
-    """Run a step on this worker. Raises: DiedOnWorkerError if the child dies; BuildError."""
+def first_try(video: VideoTask, step: Step, begun: Outcome | None, timeout_s: float, test: SelfTest | None) -> Outcome:
+    """Run a step on this worker. Raises: DiedOnWorkerError if the child dies; BuildError, also if it is not fit."""
     try:
-        return _tried(video, step, begun, timeout_s)
+        return _tried(video, step, begun, timeout_s, test)
     except ChildDiedError:
         raise DiedOnWorkerError(get_worker().address) from None
 
 
-def last_try(video: VideoTask, step: Step, begun: Outcome | None, timeout_s: float) -> Outcome:
-    """Run a step on this worker. If the child dies, the video fails. Raises: BuildError."""
+def last_try(video: VideoTask, step: Step, begun: Outcome | None, timeout_s: float, test: SelfTest | None) -> Outcome:
+    """Run a step on this worker. If the child dies, the video fails. Raises: BuildError, also if it is not fit."""
     try:
-        return _tried(video, step, begun, timeout_s)
+        return _tried(video, step, begun, timeout_s, test)
     except ChildDiedError as death:
         return by_this_worker(died_twice(video, death), begun)
 
 
-def _tried(video: VideoTask, step: Step, begun: Outcome | None, timeout_s: float) -> Outcome:
+def problem_here(test: SelfTest) -> str:
+    """Why this worker is not fit for a build; empty if it is."""
+    try:
+        _check_fit(test)
+    except BuildError as error:
+        return str(error)
+    return ""
+
+
+def _tried(video: VideoTask, step: Step, begun: Outcome | None, timeout_s: float, test: SelfTest | None) -> Outcome:
     """Raises: ChildDiedError, BuildError."""
     if isinstance(begun, Failed):
         return begun
-    limit_memory(get_worker().memory_manager.memory_limit)
+    if test is not None:
+        _check_fit(test)
+    _limit_memory()
     return by_this_worker(try_step_in_child(video, step, begun, timeout_s), begun)
+
+
+def _check_fit(test: SelfTest) -> None:
+    """Raises: BuildError that names this worker."""
+    _limit_memory()
+    try:
+        check_fit(test)
+    except BuildError as error:
+        raise BuildError(f"worker {get_worker().address} on {platform.node()}: {error}") from None
+
+
+def _limit_memory() -> None:
+    limit_memory(get_worker().memory_manager.memory_limit)
