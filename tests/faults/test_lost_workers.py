@@ -16,6 +16,7 @@ from built_sets import quick_options, tree
 from clusters import Cluster, begun_build, processes_below, started_build, started_cluster, wait_for, worker
 from commands import in_process
 from distributed import Client
+from wrapped_ffmpeg import wrapped_ffmpeg
 
 from ipdata.errors import BuildError
 from ipdata.executors import here
@@ -27,7 +28,7 @@ SILENT_S = 5  # instead of a minute; a worker that is starting on a busy machine
 QUICK = f"watch.SILENT_S, watch.ASK_S, dask_run.RESULT_S = {SILENT_S}, 0.2, 1.0"
 
 
-LONGER = "--set=synthetic.frames=56"  # so that all workers have work for a while
+SLOW = "sleep 0.5"  # for each transcode, so that all workers have work for a while
 
 RELAY = """
 import asyncio, sys
@@ -96,7 +97,8 @@ def test_what_lost_workers_had_to_do_is_done_by_others(tmp_path: Path) -> None:
         }
         out, reference = tmp_path / "set", tmp_path / "reference"
         options = {"columns": "mv,video", "limit_videos": 18}
-        arguments = [*quick_options(out, scheduler=cluster.address, **options), LONGER]
+        slow = wrapped_ffmpeg(tmp_path, first=SLOW)
+        arguments = quick_options(out, scheduler=cluster.address, ffmpeg=slow, **options)
         build = begun_build(out, *arguments, settings=QUICK)
         wait_for(lambda: all(client.processing()[address] for address in address_of.values()))
 
@@ -119,8 +121,7 @@ def test_what_lost_workers_had_to_do_is_done_by_others(tmp_path: Path) -> None:
             process.send_signal(signal.SIGCONT)
         for fate in ("frozen", "cut off"):  # they find themselves ended
             assert lost[fate].wait(timeout=30) is not None
-    alone = [*quick_options(reference, scheduler="none", **options), LONGER]
-    assert in_process("ipdata.cli", alone).returncode == 0
+    assert in_process("ipdata.cli", quick_options(reference, scheduler="none", **options)).returncode == 0
     assert tree(out) == tree(reference)
 
 
