@@ -5,6 +5,7 @@ import tempfile
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ipdata.errors import BuildError
 from ipdata.executors.base import Event, Executor
 from ipdata.executors.dask import quiet, resources_of
 from ipdata.executors.dask_run import ClusterRun
-from ipdata.executors.profile import ClusterProfile, Kind
+from ipdata.executors.profile import ClusterProfile, JobPool, Kind
 from ipdata.steps.pack import ShardTask
 from shards.terminal import interrupts_noted
 
@@ -26,7 +27,8 @@ CLASSES: dict[Kind, str] = {  # of dask_jobqueue
     "oar": "OARCluster",
     "moab": "MoabCluster",
 }
-PASSED_ON = ("account", "queue", "interface", "python")  # keys of a profile that dask_jobqueue calls the same
+PASSED_ON = ("account", "interface", "python")  # keys of a profile that dask_jobqueue calls the same
+GPU = "GPU"  # the resource of the workers of the pool [gpu]
 TEND_S = 1.0  # from one look at the jobs to the next
 
 
@@ -47,13 +49,9 @@ class QueuedDask(Executor):
 
     def run(self, tasks: Sequence[ShardTask]) -> Generator[Event, None, None]:
         wanted = resources_of(tasks)
-        if wanted:
-            raise BuildError(
-                f"--cluster has no workers with the resource {', '.join(sorted(wanted))}; start a scheduler and such "
-                "workers by hand and use --scheduler, or choose --flow-backend numba"
-            )
+        self._check_wanted(wanted)
         with (
-            quiet(stealing=True, scratch=self.scratch),
+            quiet(stealing=not wanted, scratch=self.scratch),
             interrupts_noted() as interrupts,
             self._cluster() as cluster,
             Client(cluster) as client,
@@ -65,9 +63,27 @@ class QueuedDask(Executor):
                 video_timeout_s=self.video_timeout_s,
                 cure=self._cure,
                 patience_s=self.patience_s,
-                tend=Jobs(cluster, self.profile).tend,
+                tend=Jobs(cluster, self._pools(cluster, wanted)).tend,
             )
             yield from run.events(tasks)
+
+    def _check_wanted(self, wanted: set[str]) -> None:
+        """Raises: BuildError if the work wants a resource that no pool of the profile has."""
+        lacking = wanted - ({GPU} if self.profile.gpu else set())
+        if lacking:
+            cure = "add a table [gpu] to the profile, or choose --flow-backend numba"
+            if lacking != {GPU}:
+                cure = "start a scheduler and such workers by hand, and use --scheduler"
+            raise BuildError(f"--cluster has no workers with the resource {', '.join(sorted(lacking))}; {cure}")
+
+    def _pools(self, cluster: Any, wanted: set[str]) -> list["Pool"]:
+        """The pools of jobs that the work wants."""
+        pools = [Pool("ipdata", self.profile, cluster.new_spec)]
+        if self.profile.gpu is not None and GPU in wanted:
+            common = cluster.new_spec["options"]
+            spec = {"cls": cluster.new_spec["cls"], "options": {**common, **self._options_of(self.profile.gpu, GPU)}}
+            pools.append(Pool("ipdata-gpu", self.profile.gpu, spec))
+        return pools
 
     @contextmanager
     def _cluster(self) -> Iterator[Any]:
@@ -92,13 +108,9 @@ class QueuedDask(Executor):
         profile = self.profile
         given = {key: value for key in PASSED_ON if (value := getattr(profile, key))}
         return {
-            "cores": profile.processes,
-            "processes": profile.processes,  # dask_jobqueue's own default is the square root of the cores
-            "memory": profile.memory,
+            **self._options_of(profile),
             "walltime": profile.walltime,
-            "job_extra_directives": list(profile.directives),
             "job_script_prologue": list(profile.prologue),
-            "worker_extra_args": profile.lifetime_options,
             "job_name": "ipdata",
             "log_directory": str(self.scratch / "jobs"),
             "security": _certificate_in(Path(private)),
@@ -106,8 +118,38 @@ class QueuedDask(Executor):
             **given,
         }
 
+    def _options_of(self, pool: JobPool, resource: str = "") -> dict[str, Any]:
+        """Options of a class of dask_jobqueue that the pools do not share."""
+        has = ["--resources", f"{resource}=1"] if resource else []
+        return {
+            "cores": pool.processes,
+            "processes": pool.processes,  # dask_jobqueue's own default is the square root of the cores
+            "memory": pool.memory,
+            "job_extra_directives": list(pool.directives),
+            "worker_extra_args": [*self.profile.lifetime_options, *has],
+            **({"queue": pool.queue} if pool.queue else {}),
+        }
+
     def _cure(self, resource: str) -> str:
         return f"its jobs queue, or end at once: look at the {self.profile.kind} queue and at {self.scratch / 'jobs'}"
+
+
+@dataclass
+class Pool:
+    """The jobs of one kind in a cluster."""
+
+    prefix: str  # of their names
+    limits: JobPool
+    spec: dict[str, Any]  # as Dask's SpecCluster takes it
+    submitted: int = 0  # so far; part of each name
+    begun: set[str] = field(default_factory=set)  # names of jobs that have had a worker
+
+    def submit(self) -> tuple[str, dict[str, Any]]:
+        """Name and specification of a new job."""
+        self.submitted += 1
+        processes = self.limits.processes
+        group = {"group": [f"-{number}" for number in range(processes)]} if processes > 1 else {}
+        return f"{self.prefix}-{self.submitted}", {"cls": self.spec["cls"], "options": self.spec["options"], **group}
 
 
 class Jobs:
@@ -116,9 +158,8 @@ class Jobs:
     Dask's own adapting counts a job that has ended as one that still queues, and so never replaces it.
     """
 
-    def __init__(self, cluster: Any, profile: ClusterProfile) -> None:
-        self.cluster, self.profile = cluster, profile
-        self._begun: set[str] = set()  # names of jobs that have had a worker
+    def __init__(self, cluster: Any, pools: Sequence[Pool]) -> None:
+        self.cluster, self.pools = cluster, pools
         self._tended_s = -TEND_S
 
     def tend(self, videos_left: int) -> None:
@@ -129,21 +170,26 @@ class Jobs:
         self.cluster.sync(self._tend, videos_left)
 
     async def _tend(self, videos_left: int) -> None:
-        needed = -(-videos_left // self.profile.processes)
-        wanted = min(max(self.profile.minimum_jobs, needed, 1), self.profile.maximum_jobs)
+        jobs = self.cluster.worker_spec
+        for pool in self.pools:
+            self._tend_pool(pool, pool.limits.jobs_for(videos_left))
+        self.cluster.scale(jobs=len(jobs))  # submits and cancels what was added and removed
+
+    def _tend_pool(self, pool: Pool, wanted: int) -> None:
+        """Remove the pool's jobs that have ended, and idle ones that are too many; add those that are missing."""
         jobs, workers = self.cluster.worker_spec, list(self.cluster.scheduler.workers.values())
-        own = {job: [worker for worker in workers if f"{worker.name}-".startswith(f"{job}-")] for job in jobs}
-        ended = False
-        for job, of_job in own.items():
-            idle = len(jobs) > wanted and of_job and not any(worker.processing for worker in of_job)
-            if idle or (job in self._begun and not of_job):
-                del jobs[job]
-                self._begun.discard(job)
-                ended = True
-            elif of_job:
-                self._begun.add(job)
-        # A new job may get the name of one that has ended, so that one must be gone first.
-        self.cluster.scale(jobs=len(jobs) if ended else max(wanted, len(jobs)))
+        names = [name for name in jobs if name.rpartition("-")[0] == pool.prefix]
+        left = len(names)
+        for name in names:
+            own = [worker for worker in workers if f"{worker.name}-".startswith(f"{name}-")]
+            idle = left > wanted and own and not any(worker.processing for worker in own)
+            if idle or (name in pool.begun and not own):
+                del jobs[name]
+                pool.begun.discard(name)
+                left -= 1
+            elif own:
+                pool.begun.add(name)
+        jobs.update(pool.submit() for _ in range(wanted - left))
 
 
 def _certificate_in(directory: Path) -> Security:

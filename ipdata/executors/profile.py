@@ -12,21 +12,15 @@ STAGGER_SHARE = 0.05  # of the walltime: workers end by so much earlier or later
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClusterProfile:
-    """A profile, as `pipelines/clusters/*.toml` state it. Raises: ValueError."""
+class JobPool:
+    """Jobs of one kind. Raises: ValueError."""
 
-    kind: Kind  # the batch system
     processes: int  # workers of a job, with one thread each
     memory: str  # of a job, such as "16GiB"
-    walltime: str  # of a job, "hours:minutes:seconds"
     minimum_jobs: int = 0
     maximum_jobs: int = 1
     queue: str = ""
-    account: str = ""
-    interface: str = ""  # the network interface by which nodes reach each other
     directives: tuple[str, ...] = ()  # more options of the job, as the batch system spells them
-    prologue: tuple[str, ...] = ()  # lines of shell before the workers start
-    python: str = ""  # "": the Python that runs the build
 
     def __post_init__(self) -> None:
         if self.processes < 1:
@@ -38,6 +32,26 @@ class ClusterProfile:
             )
         if not re.fullmatch(r"\d+(\.\d+)? ?[KMGT]i?B", self.memory):
             raise ValueError(f'memory must be a size such as "16GiB", got {self.memory!r}')
+
+    def jobs_for(self, videos: int) -> int:
+        """How many jobs there should be while so many videos are left."""
+        return min(max(self.minimum_jobs, -(-videos // self.processes), 1), self.maximum_jobs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterProfile(JobPool):
+    """A profile, as `pipelines/clusters/*.toml` state it. Raises: ValueError."""
+
+    kind: Kind  # the batch system
+    walltime: str  # of a job, "hours:minutes:seconds"
+    account: str = ""
+    interface: str = ""  # the network interface by which nodes reach each other
+    prologue: tuple[str, ...] = ()  # lines of shell before the workers start
+    python: str = ""  # "": the Python that runs the build
+    gpu: JobPool | None = None  # jobs whose workers have a GPU each
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         if not re.fullmatch(r"\d+:[0-5]\d:[0-5]\d", self.walltime) or not self.walltime_s:
             raise ValueError(f'walltime must be "hours:minutes:seconds", and not 0, got {self.walltime!r}')
 

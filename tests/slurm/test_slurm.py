@@ -11,7 +11,7 @@ import pytest
 from amounts import FULL
 from built_sets import quick_options, tree
 from children import MARK, wait_for_none
-from clusters import wait_for
+from clusters import SIMULATOR, flow_options, payloads_of, wait_for
 from commands import in_process
 
 pytestmark = pytest.mark.skipif(
@@ -78,6 +78,30 @@ def test_a_job_that_is_cancelled_in_mid_build_costs_no_byte(tmp_path: Path) -> N
     _, errors = build.communicate(timeout=120)
     assert build.returncode == 0 and "Traceback" not in errors, errors
     check_sound(out, tmp_path / "reference", options)
+
+
+def test_flow_runs_in_jobs_of_the_pool_of_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numba's CUDA simulator stands for the GPU. A comment tells the jobs of the two pools apart."""
+    monkeypatch.setenv(*next(iter(SIMULATOR.items())))
+    path = profile(tmp_path, jobs=1)
+    pool = 'processes = 1\nmemory = "1GiB"\ndirectives = ["--comment=with-gpu"]'
+    path.write_text(f"{path.read_text()}\n[gpu]\n{pool}\n")
+    out = tmp_path / "set"
+    build = begun(out, *flow_options(out, cluster=path, flow_backend="cuda", columns="flow,mv"))
+    seen: set[str] = set()
+    while build.poll() is None:
+        done = subprocess.run(["squeue", "--noheader", "--format=%k"], capture_output=True, text=True, check=True)
+        seen.update(done.stdout.split())
+        time.sleep(0.2)
+    _, errors = build.communicate()
+    assert build.returncode == 0 and "Traceback" not in errors, errors
+    assert "with-gpu" in seen and len(seen) == 2
+    wait_for(lambda: not jobs(), timeout_s=30)
+    assert (
+        in_process("ipdata.cli", flow_options(tmp_path / "alone", scheduler="none", columns="flow,mv")).returncode == 0
+    )
+    for column in ("flow", "mv"):
+        assert payloads_of(out, column) == payloads_of(tmp_path / "alone", column)
 
 
 def test_all_jobs_cancelled_are_replaced(tmp_path: Path) -> None:

@@ -43,6 +43,9 @@ def test_every_batch_system_gets_a_script_with_a_thread_for_each_process(kind: s
         ({"walltime": "0:00:00"}, "and not 0, got '0:00:00'"),
         ({"minimum_jobs": 3, "maximum_jobs": 2}, "got 3 and 2"),
         ({"minimum_job": 3}, "unknown key minimum_job"),
+        ({"gpu": {"processes": 0, "memory": "8GiB"}}, "gpu: processes must be 1 or more, got 0"),
+        ({"gpu": {"memory": "8GiB"}}, "missing key gpu.processes"),
+        ({"gpu": {"processes": 1, "memory": "8GiB", "walltime": "1:00:00"}}, "unknown key gpu.walltime"),
     ],
 )
 def test_a_profile_that_is_wrong_is_refused(changes: dict[str, object], said: str) -> None:
@@ -51,7 +54,7 @@ def test_a_profile_that_is_wrong_is_refused(changes: dict[str, object], said: st
     assert said in str(refused.value)
 
 
-def test_flow_on_gpus_needs_workers_that_are_started_by_hand(tmp_path: Path) -> None:
+def test_flow_on_gpus_needs_a_pool_of_gpus(tmp_path: Path) -> None:
     from moving import task_of
 
     from ipdata.steps.output import Output
@@ -70,5 +73,5 @@ def test_flow_on_gpus_needs_workers_that_are_started_by_hand(tmp_path: Path) -> 
         strict=False,
     )
     executor = QueuedDask(ClusterProfile(**GIVEN), video_timeout_s=1, scratch=tmp_path)
-    with pytest.raises(BuildError, match="--cluster has no workers with the resource GPU; start a scheduler"):
+    with pytest.raises(BuildError, match=r"--cluster has no workers with the resource GPU; add a table \[gpu\]"):
         next(executor.run([task]))
