@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,19 +10,15 @@ import cv2
 import numpy as np
 import pytest
 from conftest import Run
+from encoding import ffmpeg
 from moving import HEIGHT, WIDTH, moving_luma, write_y4m
 
-from ipdata.video.transcode import executable
 from shards import ShardSet
 from shards.failures import Failure
 from shards.schema import NO_TIMESTAMP, Sample
 from shards.verify import verify
 
 COLUMNS = "iframe,mv,residual,video"
-
-
-def ffmpeg(*arguments: str | Path) -> None:
-    subprocess.run([executable(), "-y", "-v", "error", *map(str, arguments)], check=True, stdin=subprocess.DEVNULL)
 
 
 def overwrite(path: Path, start: int, size: int) -> None:
