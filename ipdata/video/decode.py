@@ -20,7 +20,8 @@ from av.video.frame import PictureType
 
 from ipdata.errors import VideoError
 from ipdata.video.checksums import Checksum, checksum_of, differing, rows_of
-from ipdata.video.transcode import DEMUXERS, MAX_PIXELS
+from ipdata.video.formats import DEMUXERS, why_not_opened
+from ipdata.video.transcode import MAX_PIXELS
 from shards.arrays import I16, U8
 from shards.motion import INTRA, MACROBLOCK_PX, grid_of
 from shards.schema import NO_TIMESTAMP
@@ -142,10 +143,12 @@ def source_facts(path: Path, *, limit_frames: int | None = None) -> SourceFacts:
 def _decoded(path: Path, limit_frames: int | None, *, keep: int) -> SourceFacts:
     options = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS}
     try:
-        with av.open(f"file:{path.absolute()}", options=options, **_ANY_METADATA) as container:
+        # Errors are logged also while it is opened, because the log names a format that is refused.
+        with _errors_logged(), av.open(f"file:{path.absolute()}", options=options, **_ANY_METADATA) as container:
             return _count(container, limit_frames, keep)
     except av.FFmpegError as error:
-        raise VideoError("source", "not_a_video", str(error)) from None
+        log: Any = error.log  # its type hint is another one
+        raise VideoError("source", "not_a_video", why_not_opened(str(error), log)) from None
 
 
 def _count(container: Any, limit_frames: int | None, keep: int) -> SourceFacts:
