@@ -248,9 +248,10 @@ def _finished(task: VideoTask, step: Step, extracted: Extracted) -> Extracted:
 def _check_source(facts: decode.SourceFacts, recipe: BuildRecipe) -> None:
     """Raise VideoError if far fewer frames decode than announced, as in a cut file, or if too many are damaged."""
     allowed = recipe.source.max_frame_deficit
-    announced = min(facts.announced_frames, recipe.limits.frames or facts.announced_frames)
-    if announced - facts.frames > max(MIN_DEFICIT_FRAMES, allowed * announced):
-        detail = f"{announced} frames are announced, {facts.frames} decode; more than {allowed:.0%} are missing"
+    recorded = facts.announced_frames - facts.dropped_frames
+    expected = min(recorded, recipe.limits.frames or recorded)
+    if expected - facts.frames > max(MIN_DEFICIT_FRAMES, allowed * expected):
+        detail = f"{expected} frames are announced, {facts.frames} decode; more than {allowed:.0%} are missing"
         raise VideoError("source", "truncated", detail)
     if facts.damaged > allowed * facts.frames:
         detail = f"{facts.damaged} packets or frames are damaged, more than {allowed:.0%} of {facts.frames} frames"

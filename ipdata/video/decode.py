@@ -19,6 +19,7 @@ from av.stream import Disposition
 from av.video.frame import PictureType
 
 from ipdata.errors import VideoError
+from ipdata.video.avi import dropped_frames
 from ipdata.video.checksums import Checksum, checksum_of, differing, rows_of
 from ipdata.video.formats import DEMUXERS, why_not_opened
 from ipdata.video.transcode import MAX_PIXELS
@@ -49,6 +50,7 @@ class SourceFacts:
     width: int  # px
     height: int  # px
     announced_frames: int  # without those that an edit list cuts away; 0 where the container announces nothing
+    dropped_frames: int  # of these, those that an intact AVI says were dropped when it was recorded
     frame_rate: str  # frames/s as a fraction: "30000/1001"
     time_base: str  # s, as a fraction
     pts: list[int]  # of each decoded frame, in time_base; NO_TIMESTAMP if it has none
@@ -145,13 +147,13 @@ def _decoded(path: Path, limit_frames: int | None, *, keep: int) -> SourceFacts:
     try:
         # Errors are logged also while it is opened, because the log names a format that is refused.
         with _errors_logged(), av.open(f"file:{path.absolute()}", options=options, **_ANY_METADATA) as container:
-            return _count(container, limit_frames, keep)
+            return _count(container, path, limit_frames, keep)
     except av.FFmpegError as error:
         log: Any = error.log  # its type hint is another one
         raise VideoError("source", "not_a_video", why_not_opened(str(error), log)) from None
 
 
-def _count(container: Any, limit_frames: int | None, keep: int) -> SourceFacts:
+def _count(container: Any, path: Path, limit_frames: int | None, keep: int) -> SourceFacts:
     """keep: how many frames are kept in memory after the next one is decoded. It decides what damage leaves to see."""
     stream = next((s for s in container.streams.video if not s.disposition & Disposition.attached_pic), None)
     if stream is None:
@@ -184,6 +186,7 @@ def _count(container: Any, limit_frames: int | None, keep: int) -> SourceFacts:
         width=shown[-1].form[0],
         height=shown[-1].form[1],
         announced_frames=max(stream.frames - discarded, 0),
+        dropped_frames=_dropped_frames(container, path, stream) if len(shown) < stream.frames else 0,
         frame_rate=_fraction(stream.average_rate),
         time_base=_fraction(stream.time_base),
         pts=[frame.pts for frame in shown],
@@ -193,6 +196,10 @@ def _count(container: Any, limit_frames: int | None, keep: int) -> SourceFacts:
         checksum_rows=rows_of(turned=shown[0].turned),
         turned=shown[0].turned,
     )
+
+
+def _dropped_frames(container: Any, path: Path, stream: Any) -> int:
+    return dropped_frames(path, stream.index) if container.format.name == "avi" else 0
 
 
 def _packets(container: Any, stream: Any) -> Iterator[Any]:
