@@ -20,7 +20,7 @@ from ipdata.steps.encode import Clock, encode_columns
 from ipdata.steps.scratch import scratch_dir
 from ipdata.steps.source import Opened
 from ipdata.steps.spool import payload_path
-from ipdata.video import decode
+from ipdata.video import decode_source
 from ipdata.video.finished import copied_if_finished
 from ipdata.video.stored import VIDEO, Stored
 from ipdata.video.synthesis import Synthesis
@@ -199,7 +199,7 @@ def transcoded(task: VideoTask, source: Path | Synthesis, m4v: Path, clock: Cloc
         opened = Opened.of(source, m4v.parent)
     try:
         with clock.stage("source"):
-            facts = decode.source_facts(opened.path, limit_frames=limit_frames)
+            facts = decode_source.source_facts(opened.path, limit_frames=limit_frames)
             _check_source(facts, task.recipe)
         if as_it_is and copied_if_finished(opened.path, m4v, task.recipe.transcode, facts):
             return _sample(task, facts, opened.sha256(), m4v)
@@ -245,7 +245,7 @@ def _finished(task: VideoTask, step: Step, extracted: Extracted) -> Extracted:
     return Extracted(sample=extracted.sample, payloads=payloads, seconds=extracted.seconds)
 
 
-def _check_source(facts: decode.SourceFacts, recipe: BuildRecipe) -> None:
+def _check_source(facts: decode_source.SourceFacts, recipe: BuildRecipe) -> None:
     """Raise VideoError if far fewer frames decode than announced, as in a cut file, or if too many are damaged."""
     allowed = recipe.source.max_frame_deficit
     recorded = facts.announced_frames - facts.dropped_frames
@@ -258,7 +258,7 @@ def _check_source(facts: decode.SourceFacts, recipe: BuildRecipe) -> None:
         raise VideoError("source", "damaged", detail)
 
 
-def _sample(task: VideoTask, facts: decode.SourceFacts, sha256: str, m4v: Path) -> Sample:
+def _sample(task: VideoTask, facts: decode_source.SourceFacts, sha256: str, m4v: Path) -> Sample:
     return Sample(
         key=task.key,
         name=task.video.name,

@@ -8,7 +8,7 @@ from encoding import ffmpeg
 from sources import REPOSITORY
 
 from ipdata.errors import VideoError
-from ipdata.video.decode import source_facts
+from ipdata.video.decode_source import source_facts
 from ipdata.video.formats import SUFFIXES
 from shards import ShardSet
 

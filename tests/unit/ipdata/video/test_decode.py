@@ -11,7 +11,8 @@ from moving import m4v_of, moving_luma, recipe_of, transcoded, write_y4m
 
 from ipdata.errors import VideoError
 from ipdata.video.checksums import Checksum
-from ipdata.video.decode import SourceFacts, pictures, source_facts
+from ipdata.video.decode import pictures
+from ipdata.video.decode_source import SourceFacts, source_facts
 from ipdata.video.transcode import executable, transcode
 
 # ffmpeg's arguments for a short clip, and the suffix of its container.
