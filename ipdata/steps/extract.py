@@ -194,12 +194,13 @@ def transcoded(task: VideoTask, source: Path | Synthesis, m4v: Path, clock: Cloc
 
     Raises: as extract.
     """
-    limit_frames = task.recipe.limits.frames
+    limits = task.recipe.limits
+    limit_frames = limits.frames
     with clock.stage("source"):
         opened = Opened.of(source, m4v.parent)
     try:
         with clock.stage("source"):
-            facts = decode_source.source_facts(opened.path, limit_frames=limit_frames)
+            facts = decode_source.source_facts(opened.path, limit_frames=limit_frames, max_frames=limits.max_frames)
             _check_source(facts, task.recipe)
         if as_it_is and copied_if_finished(opened.path, m4v, task.recipe.transcode, facts):
             return _sample(task, facts, opened.sha256(), m4v)

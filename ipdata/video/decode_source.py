@@ -3,6 +3,7 @@
 Only this module and `decode` import av.
 """
 
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -69,33 +70,37 @@ class SourceFacts:
             raise VideoError("source", "damaged", f"{what} in a second decode, as damaged data may; {cure}")
 
 
-def source_facts(path: Path, *, limit_frames: int | None = None) -> SourceFacts:
+def source_facts(path: Path, *, limit_frames: int | None = None, max_frames: int | None = None) -> SourceFacts:
     """Decode a source once, up to limit_frames, and count its frames.
+
+    max_frames: a source of which more would be counted is refused; before it is decoded, if it announces them.
 
     It is decoded twice and compared if it is damaged, or if its frames change in size or format: ffmpeg scales those to
     the first one's size, so its checksums of them do not compare.
 
-    Raises: VideoError if it is not a video, its codec is not supported, no frame decodes, or the frames are other
-        pictures the second time.
+    Raises: VideoError if it is not a video, it is too long, its codec is not supported, no frame decodes, or the frames
+        are other pictures the second time.
     """
-    facts = _decoded(path, limit_frames, keep=0)
+    if max_frames is None or (limit_frames is not None and limit_frames <= max_frames):
+        max_frames = sys.maxsize
+    facts = _decoded(path, limit_frames, max_frames, keep=0)
     if facts.damaged or facts.checksums != facts.own_checksums:
-        facts.check_repeats(_decoded(path, limit_frames, keep=KEPT_FRAMES))
+        facts.check_repeats(_decoded(path, limit_frames, max_frames, keep=KEPT_FRAMES))
     return facts
 
 
-def _decoded(path: Path, limit_frames: int | None, *, keep: int) -> SourceFacts:
+def _decoded(path: Path, limit_frames: int | None, max_frames: int, *, keep: int) -> SourceFacts:
     options = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS}
     try:
         # Errors are logged also while it is opened, because the log names a format that is refused.
         with _errors_logged(), av.open(f"file:{path.absolute()}", options=options, **_ANY_METADATA) as container:
-            return _count(container, path, limit_frames, keep)
+            return _count(container, path, limit_frames, max_frames, keep)
     except av.FFmpegError as error:
         log: Any = error.log  # its type hint is another one
         raise VideoError("source", "not_a_video", why_not_opened(str(error), log)) from None
 
 
-def _count(container: Any, path: Path, limit_frames: int | None, keep: int) -> SourceFacts:
+def _count(container: Any, path: Path, limit_frames: int | None, max_frames: int, keep: int) -> SourceFacts:
     """keep: how many frames are kept in memory after the next one is decoded. It decides what damage leaves to see."""
     stream = next((s for s in container.streams.video if not s.disposition & Disposition.attached_pic), None)
     if stream is None:
@@ -103,6 +108,7 @@ def _count(container: Any, path: Path, limit_frames: int | None, keep: int) -> S
     if stream.codec_context is None:
         codec = f"a codec that libavcodec {libavcodec_version()} cannot decode"
         raise VideoError("source", "unsupported", f"container {container.format.name} holds {codec}")
+    _check_announced(container, path, stream, max_frames)
     stream.codec_context.thread_count = 1
     stream.codec_context.options = {"idct": "simple", "flags": "+bitexact"} | LIMIT  # as ffmpeg decodes it later
     shown: list[_Shown] = []
@@ -119,6 +125,8 @@ def _count(container: Any, path: Path, limit_frames: int | None, keep: int) -> S
                 continue
             damaged += max(sum(frame.is_corrupt for frame in frames), packet.is_corrupt, logged())
             _note(frames, shown, kept)
+            if len(shown) > max_frames:
+                raise _too_long("has more frames", max_frames)
             if limit_frames is not None and len(shown) >= limit_frames:
                 del shown[limit_frames:]
                 break
@@ -138,6 +146,19 @@ def _count(container: Any, path: Path, limit_frames: int | None, keep: int) -> S
         checksum_rows=rows_of(turned=shown[0].turned),
         turned=shown[0].turned,
     )
+
+
+def _check_announced(container: Any, path: Path, stream: Any, max_frames: int) -> None:
+    """Raises: VideoError if the container announces more than max_frames, without those that were dropped."""
+    if stream.frames > max_frames:
+        frames = stream.frames - _dropped_frames(container, path, stream)
+        if frames > max_frames:
+            raise _too_long(f"announces {frames} frames", max_frames)
+
+
+def _too_long(what: str, max_frames: int) -> VideoError:
+    cure = "cut it into shorter videos, or allow more: --set limits.max_frames=N"
+    return VideoError("source", "unsupported", f"it {what}, and limits.max_frames is {max_frames}; {cure}")
 
 
 def _dropped_frames(container: Any, path: Path, stream: Any) -> int:

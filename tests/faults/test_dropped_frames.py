@@ -8,7 +8,9 @@ import pytest
 from conftest import Run
 from encoding import ffmpeg
 
+from ipdata.errors import VideoError
 from ipdata.video.avi import dropped_frames
+from ipdata.video.decode_source import source_facts
 from shards import ShardSet
 from shards.schema import Sample
 
@@ -137,3 +139,10 @@ def test_a_cut_file_is_truncated(built: Built, name: str) -> None:
 
 def test_the_times_show_where_frames_were_dropped(built: Built) -> None:
     assert built.samples["any/recorded.avi"].source_pts == list(range(0, ANNOUNCED, EVERY))
+
+
+def test_dropped_frames_count_towards_no_limit_of_length(recorded: bytes, tmp_path: Path) -> None:
+    (tmp_path / "clip.avi").write_bytes(recorded)
+    assert source_facts(tmp_path / "clip.avi", max_frames=PICTURES).frames == PICTURES
+    with pytest.raises(VideoError, match=f"announces {PICTURES} frames"):
+        source_facts(tmp_path / "clip.avi", max_frames=PICTURES - 1)
