@@ -13,7 +13,7 @@ from ipdata.steps.extract import Extracted, VideoTask
 from ipdata.steps.plan import Plan
 from ipdata.steps.scratch import scratch_dir
 from ipdata.steps.source import Source
-from ipdata.video import decode
+from ipdata.video.decode_source import source_facts
 from ipdata.video.stored import Stored
 from ipdata.video.synthesis import CLASSES, Synthesis
 
@@ -179,6 +179,6 @@ def frames_of(source: Source, limit: int | None) -> int:
     if isinstance(source, Synthesis):
         return min(source.frames, limit or source.frames)
     try:
-        return decode.source_facts(source, limit_frames=limit).frames
+        return source_facts(source, limit_frames=limit).frames
     except VideoError:
         return 0

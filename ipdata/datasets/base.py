@@ -8,14 +8,11 @@ from typing import Any, NoReturn
 
 from ipdata.datasets.archives import SHOWN_ARCHIVES, Archives, command_for, is_archive
 from ipdata.errors import BuildError
+from ipdata.video.formats import VIDEO_SUFFIXES
 from ipdata.video.stored import Stored
 from ipdata.video.synthesis import Synthesis
 from shards.schema import SUBSETS
 from shards.text import printable_bytes
-
-VIDEO_SUFFIXES = frozenset(
-    ".3gp .asf .avi .flv .h264 .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv .y4m".split()
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +159,8 @@ def files_by_name(source: Path, *, dataset: Dataset, videos_only: bool = True) -
         files[name] = path
     videos = {name: path for name, path in files.items() if is_video(path)}
     if not videos:
-        raise expected(dataset, source, f"no videos below {shown(source)}")
+        other = f"; {min(files)} does not have the suffix of a video" if files else ""
+        raise expected(dataset, source, f"no videos below {shown(source)}{other}")
     return videos if videos_only else files
 
 

@@ -22,6 +22,7 @@ from shards.records import parse
 
 Infos = dict[str, ColumnInfo]  # by column
 OURS = "ipdata"  # format 1 lists this package's version as a tool; it says nothing more than algorithm 1
+MAX_FRAMES = "limits.max_frames"
 DECIDE_THE_BITSTREAM = ("ffmpeg", "libavcodec")
 
 
@@ -77,11 +78,18 @@ def _check_settings(output: Output, settings: Mapping[str, Any]) -> None:
     differences = [
         f"{name}: the output has {_spelt(begun.get(name))}, this build {_spelt(value)}"
         for name, value in sorted(settings.items())
-        if begun.get(name) != value
+        if not _goes_on(name, begun.get(name), value)
     ]
     if differences:
         listed = "\n  ".join(["was begun with another recipe:", *differences])
         raise BuildError(f"{output.directory}: {listed}\nUse that, or build into another --out")
+
+
+def _goes_on(name: str, begun: Any, now: Any) -> bool:
+    """Tell whether a setting fits what is published. A wider limit of length does: what it refused is tried again."""
+    if name == MAX_FRAMES and begun is not None:  # outputs of earlier releases have none
+        return now is None or bool(now >= begun)
+    return name == MAX_FRAMES or bool(begun == now)
 
 
 def _recorded(output: Output, plan: Plan, column: str) -> ColumnInfo:

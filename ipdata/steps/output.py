@@ -104,8 +104,11 @@ class Output:
         return keys
 
     def published_columns(self) -> set[str]:
-        """Columns that have files or receipts. Later builds must use the recipe that made them."""
-        by_receipts = {column for receipt in self.receipts() for column in receipt.columns}
+        """Columns that have files or receipts with samples. Later builds must use the recipe that made them.
+
+        A receipt of a shard in which every video failed binds to nothing, because all of them are tried again.
+        """
+        by_receipts = {column for receipt in self.receipts() if receipt.sources for column in receipt.columns}
         return by_receipts | {column for column in column_builds() if any((self.directory / column).glob("*.tar"))}
 
     def publish(self, relative: str, data: bytes) -> None:

@@ -17,7 +17,7 @@ MAY_IMPORT = {
 # Only inside functions, and needs the extra build.
 EXCEPTION = ("ipmodel/predict.py", ("ipdata.extraction", "ipdata.errors"))
 ONE_PLACE_EACH = {  # one file, or two whose names begin alike
-    "av": ("ipdata/video/decode.py", {"av"}),
+    "av": ("ipdata/video/decode", {"av"}),
     "dask": ("ipdata/executors/dask", {"dask", "distributed"}),
     "ffmpeg": ("ipdata/video/transcode.py", {"ffmpeg"}),
     "imageio": ("ipdata/video/transcode.py", {"imageio_ffmpeg"}),
