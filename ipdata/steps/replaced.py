@@ -53,6 +53,7 @@ def _set_aside(output: Output, shard: str, receipt: Receipt) -> None:
     for folder in (temporary, *(path for path in temporary.iterdir() if path.is_dir())):
         sync_directory(folder)
     publish(temporary, final)
+    sync_directory(output.build_dir)  # after a power cut, the folder must be there if new files are
 
 
 def _link(there: Path, path: Path) -> None:
