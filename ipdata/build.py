@@ -24,7 +24,8 @@ from ipdata.steps.extract import Failed, VideoTask
 from ipdata.steps.output import Output, check_nothing_lost, check_ours
 from ipdata.steps.pack import ShardTask
 from ipdata.steps.plan import Plan, ShardPlan, make_plan
-from ipdata.steps.receipt import intact, stored_videos, work_left
+from ipdata.steps.receipt import Receipt, intact, stored_videos, work_left
+from ipdata.steps.replaced import Replaced, set_aside, without_copied
 from ipdata.steps.scratch import remove_abandoned
 from ipdata.steps.source import Source, UnreadableError, source_sha256
 from ipdata.steps.started import Started
@@ -130,22 +131,27 @@ def build(request: Request, progress: Unwatched = UNWATCHED) -> Result:
         published = output.published_keys()
         check_nothing_lost(output, plan, published)
         kept = identity.other_tools(output, plan, columns, tools)
-        tasks = list(_shard_tasks(request, output, plan, tuple(columns), tools, published, kept))
+        done = _done(output, plan)
+        set_aside(output, done)
+        tasks = list(_shard_tasks(request, output, plan, tuple(columns), tools, published, kept, done))
         touched = {column for task in tasks for video in task.videos for column in video.columns}
         identity.check_touched(output, plan, columns, touched, tools)
         identity.record(output, plan, columns)
-        LOG.info(
-            "%d videos in %d shards, %d to extract",
-            len(plan.videos),
-            len(plan.shards),
-            sum(len(task.videos) for task in tasks),
-        )
+        _say_work(plan, tasks)
         _note_beginning(output, plan, tuple(columns), tasks)
         before = manifest_before(output)
         with reported(output):
             failures = run_tasks(executor, output, tasks, progress, on_failure=_stop if request.strict else None)
+            output.forget_replaced()
             manifest = publish_set(output, plan, columns, failures, before=before)
     return Result(plan=plan, manifest=manifest, failures=failures)
+
+
+def _say_work(plan: Plan, tasks: list[ShardTask]) -> None:
+    extracted = sum(len(task.videos) for task in tasks)
+    copied = sum(len(copied.keys) for task in tasks for copied in task.copies)
+    more = f", {copied} to copy from the shards that they were in" if copied else ""
+    LOG.info("%d videos in %d shards, %d to extract%s", len(plan.videos), len(plan.shards), extracted, more)
 
 
 def _note_beginning(output: Output, plan: Plan, columns: tuple[str, ...], tasks: list[ShardTask]) -> None:
@@ -166,6 +172,16 @@ def _check_leaks(plan: Plan, *, strict: bool) -> None:
         LOG.warning("and %d more such pairs; `ipdata plan` counts them", len(leaks) - SHOWN_LEAKS)
 
 
+def _done(output: Output, plan: Plan) -> dict[str, Receipt]:
+    """The receipts, by shard, that hold: they are of the plan's shards, and the files are as they state."""
+    receipts = {shard.shard: (shard, output.receipt(shard.shard)) for shard in plan.shards}
+    return {
+        number: receipt
+        for number, (shard, receipt) in receipts.items()
+        if receipt is not None and receipt.plan_sha256 == shard.sha256 and intact(output.directory, receipt)
+    }
+
+
 def _shard_tasks(
     request: Request,
     output: Output,
@@ -174,22 +190,26 @@ def _shard_tasks(
     tools: dict[str, str],
     published: set[str],
     other_tools: str,
+    done: Mapping[str, Receipt],
 ) -> Iterator[ShardTask]:
     """Yield a task for each shard with work left. Raises BuildError if a published sample's source cannot be read."""
+    replaced = Replaced(output)
     for shard in plan.shards:
-        receipt = output.receipt(shard.shard)
-        if receipt is not None and (receipt.plan_sha256 != shard.sha256 or not intact(output.directory, receipt)):
-            receipt = None
+        receipt = done.get(shard.shard)
         sources, gone = _published_sources(output, shard, published, drop_failed=request.drop_failed)
-        work = work_left(shard, receipt, columns, sources)
-        if work:
-            stored = {} if receipt is None else stored_videos(output.directory, receipt)
+        copies = () if receipt else replaced.copies(shard, sources)
+        work = without_copied(work_left(shard, receipt, columns, sources), copies, columns)
+        if work or copies:
+            stored = stored_videos(output.directory, receipt) if receipt else {}
+            for copied in copies:
+                stored |= copied.stored_videos(shard, columns)
             yield ShardTask(
                 output=output,
                 plan=shard,
                 columns=columns,
                 videos=tuple(_video_tasks(request, output, shard, work, tools, stored)),
                 kept=receipt,
+                copies=copies,
                 published=gone.union(sources),
                 drop_failed=request.drop_failed,
                 strict=request.strict,

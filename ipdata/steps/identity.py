@@ -23,14 +23,19 @@ from shards.records import parse
 Infos = dict[str, ColumnInfo]  # by column
 OURS = "ipdata"  # format 1 lists this package's version as a tool; it says nothing more than algorithm 1
 MAX_FRAMES = "limits.max_frames"
+CHOOSE_VIDEOS = ("limits.videos", "limits.classes")  # settings that decide no byte of a sample
 DECIDE_THE_BITSTREAM = ("ffmpeg", "libavcodec")
 
 
 def settings_of(plan: Plan, columns: Iterable[str]) -> dict[str, Any]:
-    """Settings, by dotted name, that must be equal for two runs to write these columns into one set. JSON values."""
+    """Settings, by dotted name, that must be equal for two runs to write these columns into one set. JSON values.
+
+    Limits that choose videos may change: a small set becomes a larger one.
+    """
     tables = plan.recipe.tables()
     binding = {"transcode", "source", "shards", "limits", plan.listing.dataset, *columns}
     flat = {f"{table}.{key}": value for table in tables if table in binding for key, value in tables[table].items()}
+    flat = {name: value for name, value in flat.items() if name not in CHOOSE_VIDEOS}
     parsed: dict[str, Any] = canonical.loads(canonical.dumps(flat), where=IDENTITY)  # tuples become lists
     return {**parsed, "dataset": plan.listing.dataset}
 
