@@ -56,6 +56,7 @@ class Request:
     splits: Path | str | None  # the official lists; None: beside the videos
     draw: Path | str | None  # file with the YouTube ids to take, for kinetics_n50
     out: Path  # directory of the set
+    url: str | None = field(default=None, repr=False)  # that ipdata.upload sends it to; None: it stays there
     recipe: BuildRecipe
     columns: tuple[str, ...]
     placement: Placement = field(default_factory=Placement)

@@ -64,7 +64,10 @@ def _request_options(command: Callable) -> Callable:
         ),
         click.option("--splits", type=PLACE, help="the official lists  [default: beside the videos]"),
         click.option("--draw", type=PLACE, help="kinetics_n50 only: a file with the YouTube ids to take"),
-        click.option("--out", type=directory, help="directory of the set  [default: $IPDATA_HOME/shards/DATASET]"),
+        click.option("--out", type=PLACE, help="path or URL of the set  [default: $IPDATA_HOME/shards/DATASET]"),
+        click.option(
+            "--work", type=directory, help="with a URL: where it is built  [default: in $IPDATA_HOME/uploads]"
+        ),
         click.option(
             "--max-source-gb",
             type=click.FloatRange(min=0, min_open=True),
@@ -115,7 +118,7 @@ def _request(options: dict[str, Any]) -> "Request":
     columns = choose_columns(options.pop("columns"))
     # Absolute, because workers of a running cluster may run in another directory.
     source, splits, draw = (_absolute(options.pop(name)) for name in ("source", "splits", "draw"))
-    out = (options.pop("out") or _home() / "shards" / dataset.name).absolute()
+    out, url = _out_of(options.pop("out") or _home() / "shards" / dataset.name, options.pop("work"))
     if options["ffmpeg"] and os.sep in options["ffmpeg"]:
         options["ffmpeg"] = str(Path(options["ffmpeg"]).absolute())
     placement = placement_of(options)
@@ -125,12 +128,24 @@ def _request(options: dict[str, Any]) -> "Request":
         source=source or (_home() / dataset.name).absolute(),
         splits=splits,
         draw=draw,
-        out=out,
+        out=out.absolute(),
+        url=url,
         recipe=recipe,
         columns=columns,
         max_source_bytes=round(options.pop("max_source_gb") * 1e9),
         **options,
     )
+
+
+def _out_of(out: Path | str, work: Path | None) -> tuple[Path, str | None]:
+    """The directory that a set is built in, and the URL that it goes to from there."""
+    from ipdata.upload import work_dir_of
+
+    if isinstance(out, str):
+        return work or work_dir_of(out, _home()), out
+    if work is not None:
+        raise click.UsageError("--work says where a set for a URL is built, but --out is a directory; leave it out")
+    return out, None
 
 
 def _absolute(place: Path | str | None) -> Path | str | None:
@@ -148,19 +163,27 @@ def build(**options: Any) -> int:
     from ipdata.progress import BuildProgress
 
     request = _request(options)
-    result = builds.build(request, BuildProgress())
-    _print_result(request, result)
-    say_done(begun_s, "ipshards", "verify", request.out)
+    if request.url is None:
+        result, where = builds.build(request, BuildProgress()), str(request.out)
+    else:
+        from ipdata.upload import build_and_upload
+        from shards.sharing.commands import BytesShown
+
+        result, pushed = build_and_upload(request, request.url, BuildProgress(), BytesShown())
+        where = shown(request.url)
+        click.echo(f"{where}: {pushed.moved_files} files sent at the end, {pushed.kept_files} were there")
+    _print_result(request, result, where)
+    say_done(begun_s, "ipshards", "verify", where)
     return WITH_FAILURES if result.manifest.failed else 0
 
 
-def _print_result(request: "Request", result: "Result") -> None:
+def _print_result(request: "Request", result: "Result", where: str) -> None:
     from ipdata.report import failure_line
 
     manifest = result.manifest
     sizes = [file.bytes for shard in manifest.shards for file in shard.files.values()]
     click.echo(
-        f"{request.out}: {manifest.samples} videos, {manifest.frames} frames, {len(manifest.shards)} shards, "
+        f"{where}: {manifest.samples} videos, {manifest.frames} frames, {len(manifest.shards)} shards, "
         f"{sum(sizes) / 1e6:.1f} MB, columns {', '.join(manifest.columns)}"
     )
     click.echo(f"manifest sha256 {manifest.sha256}")
@@ -219,7 +242,8 @@ def _cores() -> int:
 def _print_plan(request: "Request", made: "Plan") -> None:
     from ipdata.build import check_missing
 
-    click.echo(f"dataset   {request.dataset} from {shown(request.source)} into {request.out}")
+    where = request.out if request.url is None else shown(request.url)
+    click.echo(f"dataset   {request.dataset} from {shown(request.source)} into {where}")
     grouped = "grouped by subset" if made.grouped else "not grouped: readers select by record"
     click.echo(
         f"videos    {len(made.videos)} of {len(made.listing.classes)} classes in {len(made.shards)} shards, {grouped}"
