@@ -116,12 +116,16 @@ class EarlyPush:
             self.give_up()
             raise
         self._there = {} if before is None else before.all_files()
-        self._is_ours = before is None or before.sha256 == self._state.pushed
+        self._is_ours = before is None or self._was_pushed(before)
 
     def _manifest(self) -> Manifest | None:
         """That of the set which is there; None if there is none."""
         seen = asked(self._store, MANIFEST, self._store.manifest)
         return None if seen is None else Manifest.from_json(seen.data, where=f"{self.location}/{MANIFEST}")
+
+    def _was_pushed(self, manifest: Manifest) -> bool:
+        """Tell whether a set there came from here. A run may have been killed before it noted that it had ended."""
+        return manifest.sha256 in (self._state.pushed, self._state.pushing)
 
     def give_up(self) -> None:
         """Let others push if this run has sent nothing, and no earlier one left its claim. Sends nothing any more."""
@@ -154,8 +158,8 @@ class EarlyPush:
     def finish(self, progress: MovedBytes) -> Pushed:
         """Push the set that is whole now. Raises: ShardError as `push`. The same again goes on."""
         manifest, before = Manifest.read(self._directory), self._manifest()
-        ours = before is not None and before.sha256 == self._state.pushed
-        replaced = before.sha256 if before is not None and ours and lost_files(manifest, before) else None
+        loses = before is not None and self._was_pushed(before) and lost_files(manifest, before)
+        replaced = before.sha256 if before is not None and loses else None
         self._remove_unnamed({*manifest.all_files(), *(before.all_files() if before else ())})
         self._write(replace(self._state, pushing=manifest.sha256))
         pushed = push(

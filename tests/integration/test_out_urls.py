@@ -183,16 +183,18 @@ def test_a_killed_build_goes_on(
     assert names(url) == built.keys()
 
 
-@pytest.mark.parametrize("changes", [False, True], ids=["as it was", "with another clip"])
-def test_a_push_that_was_cut_before_its_manifest(
-    built: dict[str, str], build: Callable[..., Done], url: str, clips: Path, tmp_path: Path, changes: bool
+@pytest.mark.parametrize("changes", [False, True], ids=["as it was", "with other clips"])
+@pytest.mark.parametrize("at", ["upload.ObjectStore.put_manifest", "push._Push._send_free_files"])
+def test_a_push_that_was_cut_before_or_after_its_manifest(
+    built: dict[str, str], build: Callable[..., Done], url: str, clips: Path, tmp_path: Path, at: str, changes: bool
 ) -> None:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(upload.ObjectStore, "put_manifest", raising(KeyboardInterrupt))
+        patched.setattr(f"shards.{'store' if at.startswith('upload') else 'sharing'}.{at}", raising(KeyboardInterrupt))
         assert build(source=clips).returncode == 130
-    assert ".pushing.json" in names(url) and MANIFEST not in names(url)
-    if changes:
+    assert ".pushing.json" in names(url) and (MANIFEST in names(url)) is at.startswith("push")
+    if changes:  # the key index that was sent gets another name
         write_y4m(clips / "wave/a.y4m", moving_luma(frames=3, step_px=(2, 2), seed=9))
+        write_y4m(clips / "walk/d.y4m", moving_luma(frames=3, step_px=(2, 1), seed=8))
     done = build(source=clips)
     assert done.returncode == 0, done.stderr
     (work,) = (tmp_path / "home/uploads").iterdir()
@@ -253,6 +255,10 @@ def test_our_set_grows_and_changes(
     assert build(source=clips).returncode == 0
     assert pulled(url, tmp_path / "pulled") == built
     write_y4m(clips / "wave/a.y4m", moving_luma(frames=3, step_px=(2, 2), seed=9))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("shards.sharing.early.EarlyPush.finish", raising(ShardError))
+        assert build(source=clips).returncode == 1
+    assert pulled(url, tmp_path / "meanwhile") == built
     done = build(source=clips)
     assert done.returncode == 0, done.stderr
     (work,) = (tmp_path / "home/uploads").iterdir()
@@ -281,6 +287,8 @@ def test_wrong_places(build: Callable[..., Done], url: str, tmp_path: Path) -> N
     nowhere = build(out="s3://no-such-bucket/set")
     assert nowhere.returncode == 1
     assert "s3://no-such-bucket/set: nothing can be written there; make the bucket first" in nowhere.stderr
+    login = build(out="s3://lab:s3cret@nobody/set", source="s3://lab:s3cret@nobody/set")
+    assert login.returncode == 1 and "s3cret" not in login.stdout + login.stderr
     web = build(out="https://127.0.0.1/set")
     assert web.returncode == 1 and "sets cannot be pushed over HTTP" in web.stderr
     assert build(out=tmp_path / "out", work=tmp_path / "work").returncode == 2
