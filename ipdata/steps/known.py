@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from ipdata.errors import BuildError, VideoError
 from ipdata.steps.output import Output
 from ipdata.steps.source import Source, UnreadableError, source_sha256
 from shards.atomic import named, write_all
@@ -45,13 +46,15 @@ class KnownSources:
         return sha256
 
     def hashes(self, sources: Mapping[str, Source]) -> dict[str, str | UnreadableError]:
-        """Key -> sha256 of the source, or why it cannot be read. Raises: BuildError; VideoError if one changes."""
+        """Key -> sha256 of the source, or why it cannot be read. Raises: BuildError, also if one changes meanwhile."""
 
         def attempt(source: Source) -> str | UnreadableError:
             try:
                 return self.sha256(source)
             except UnreadableError as error:
                 return error
+            except VideoError as error:
+                raise BuildError(f"{error.detail}; run the same command again, which lists it again") from None
 
         with ThreadPoolExecutor(HASHING_THREADS) as pool:
             hashes = pool.map(attempt, sources.values())

@@ -13,7 +13,7 @@ from typing import Any
 
 from ipdata.datasets.archives import is_archive
 from ipdata.datasets.base import Dataset, Listing, Video
-from ipdata.errors import BuildError
+from ipdata.errors import BuildError, VideoError
 from ipdata.faults import THIS_MACHINE
 from ipdata.steps.scratch import scratch_dir
 from ipdata.steps.source import fetched
@@ -123,6 +123,9 @@ def _fill(item: tuple[Path, ListedFile]) -> None:
     if file.size_bytes > MAX_LIST_BYTES:
         cure = "move it away if it is none"
         raise BuildError(f"{file.location}: is larger than any list of videos, {MAX_LIST_BYTES >> 20} MiB; {cure}")
-    with named(path), path.open("wb", buffering=0) as to:
-        for chunk in fetched(file):
-            write_all(to, chunk)
+    try:
+        with named(path), path.open("wb", buffering=0) as to:
+            for chunk in fetched(file):
+                write_all(to, chunk)
+    except VideoError as error:
+        raise BuildError(f"{error.detail}; run the same command again, which lists it again") from None

@@ -92,7 +92,7 @@ def staged(source: Path | ListedFile | Synthesis, scratch: Path) -> Path | Synth
         return source
     if source.size_bytes == 0:
         raise VideoError("source", "empty", f"{source.location} has 0 bytes")
-    path = scratch / f"staged{PurePosixPath(source.relative).suffix}"  # ffmpeg looks at the suffix, too
+    path = scratch / f"staged{PurePosixPath(source.relative).suffix[:16]}"  # ffmpeg looks at the suffix, too
     with named(path), path.open("xb", buffering=0) as file:
         for chunk in fetched(source):
             write_all(file, chunk)

@@ -16,6 +16,7 @@ import ipdata.steps.extract
 from ipdata.executors.isolated import end_child
 from ipdata.steps import source as sources
 from shards import ShardSet
+from shards.layout import MANIFEST
 from shards.store import listed, objects, transport
 
 QUICK = ["--scheduler=none", "--columns=mv,video", "--set=shards.videos_per_shard=2", "--recipe=small"]
@@ -112,6 +113,36 @@ def test_a_second_build_fetches_no_video(
     assert build().returncode == 0
     assert sorted(set(ranges)) == sorted([*NAMES, "videos.csv"])
     assert tree(tmp_path / "set") == built
+
+
+def test_a_video_that_is_replaced_while_it_is_hashed_ends_the_build(
+    build: Callable[..., Done], url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build()
+    (tmp_path / "set/.build/sources.jsonl").write_bytes(b'{"torn')
+    in_a_fetch(monkeypatch, NAMES[2], partial(replace, f"{url}/{NAMES[2]}"))
+    done = build()
+    assert done.returncode == 1
+    assert f"{url}/{NAMES[2]}: was listed with" in done.stderr and "run the same command again" in done.stderr
+
+
+@pytest.mark.usefixtures("without_child")
+def test_a_refused_video_ends_the_build(
+    build: Callable[..., Done], url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def cat_file(files: s3fs.S3FileSystem, path: str, **range_: int) -> bytes:
+        if path.endswith(NAMES[1]):
+            raise PermissionError("Access Denied")
+        return bytes(await original(files, path, **range_))
+
+    original = s3fs.S3FileSystem._cat_file
+    monkeypatch.setattr(s3fs.S3FileSystem, "_cat_file", cat_file)
+    s3fs.S3FileSystem.clear_instance_cache()  # a file system takes its methods when it is made
+    done = build()
+    s3fs.S3FileSystem.clear_instance_cache()
+    assert done.returncode == 1
+    assert f"{url}/{NAMES[1]}: access is refused (Access Denied); check the credentials" in done.stderr
+    assert not (tmp_path / "set" / MANIFEST).exists()
 
 
 def test_a_video_that_was_replaced_is_extracted_again(

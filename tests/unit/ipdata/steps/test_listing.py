@@ -12,7 +12,8 @@ from ipdata.datasets import dataset_of
 from ipdata.errors import BuildError
 from ipdata.steps import listing
 from ipdata.steps.listing import listing_of
-from shards.store.listed import ListedFile
+from shards.store import transport
+from shards.store.listed import ListedFile, files_below
 
 FILES = {
     "hmdb51": {
@@ -77,6 +78,19 @@ def test_a_list_that_is_too_large_is_not_fetched(url: str, monkeypatch: pytest.M
     put(url, FILES["hmdb51"])
     monkeypatch.setattr(listing, "MAX_LIST_BYTES", 20)
     with pytest.raises(BuildError, match=r"wave_test_split[123]\.txt: is larger than any list"):
+        listing_of(dataset_of("hmdb51"), url, None, None, None)
+
+
+def test_a_list_that_changes_meanwhile_is_named(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def replaced(url: str) -> list[ListedFile]:
+        listed = files_below(url)
+        put(url, {"lists/walk_test_split1.txt": b"another"})
+        return listed
+
+    put(url, FILES["hmdb51"])
+    monkeypatch.setattr(listing, "files_below", replaced)
+    monkeypatch.setattr(transport, "WAITS_S", (0.0, 0.0, 0.0))
+    with pytest.raises(BuildError, match=r"walk_test_split1\.txt: was listed with .* run the same command again"):
         listing_of(dataset_of("hmdb51"), url, None, None, None)
 
 
