@@ -169,9 +169,8 @@ def test_an_upload_that_fails_goes_on(
 def test_a_killed_build_goes_on(
     built: dict[str, str], build: Callable[..., Done], url: str, local: Path, tmp_path: Path
 ) -> None:
-    """The one that is killed has a Dask cluster, whose workers fetch the videos from the bucket, too."""
     store().put(str(local / "clips"), f"{url}-clips", recursive=True)
-    command = ["build", *QUICK, f"--source={url}-clips", f"--out={url}", "--workers=1"]
+    command = ["build", *QUICK, f"--source={url}-clips", f"--out={url}", "--scheduler=none"]
     with subprocess.Popen([sys.executable, "-c", NEVER_ENDING, *command], stderr=subprocess.DEVNULL) as process:
         while "mv/00001.tar" not in names(url) and process.poll() is None:
             time.sleep(0.05)
@@ -183,15 +182,17 @@ def test_a_killed_build_goes_on(
     assert names(url) == built.keys()
 
 
-@pytest.mark.parametrize("changes", [False, True], ids=["as it was", "with other clips"])
-@pytest.mark.parametrize("at", ["upload.ObjectStore.put_manifest", "push._Push._send_free_files"])
+BEFORE, AFTER = "store.upload.ObjectStore.put_manifest", "sharing.push._Push._send_free_files"
+
+
+@pytest.mark.parametrize(("at", "changes"), [(BEFORE, False), (BEFORE, True), (AFTER, True)])
 def test_a_push_that_was_cut_before_or_after_its_manifest(
     built: dict[str, str], build: Callable[..., Done], url: str, clips: Path, tmp_path: Path, at: str, changes: bool
 ) -> None:
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(f"shards.{'store' if at.startswith('upload') else 'sharing'}.{at}", raising(KeyboardInterrupt))
+        patched.setattr(f"shards.{at}", raising(KeyboardInterrupt))
         assert build(source=clips).returncode == 130
-    assert ".pushing.json" in names(url) and (MANIFEST in names(url)) is at.startswith("push")
+    assert ".pushing.json" in names(url) and (MANIFEST in names(url)) is (at == AFTER)
     if changes:  # the key index that was sent gets another name
         write_y4m(clips / "wave/a.y4m", moving_luma(frames=3, step_px=(2, 2), seed=9))
         write_y4m(clips / "walk/d.y4m", moving_luma(frames=3, step_px=(2, 1), seed=8))
