@@ -171,7 +171,8 @@ def build(**options: Any) -> int:
 
         result, pushed = build_and_upload(request, request.url, BuildProgress(), BytesShown())
         where = shown(request.url)
-        click.echo(f"{where}: {pushed.moved_files} files sent at the end, {pushed.kept_files} were there")
+        all_files = pushed.moved_files + pushed.kept_files
+        click.echo(f"{where}: {pushed.moved_files} of {all_files} files sent at the end")
     _print_result(request, result, where)
     say_done(begun_s, "ipshards", "verify", where)
     return WITH_FAILURES if result.manifest.failed else 0

@@ -1,5 +1,6 @@
 """Builds whose videos and lists lie in an S3 bucket give the bytes of builds from a copy in a directory."""
 
+import errno
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -143,6 +144,22 @@ def test_a_refused_video_ends_the_build(
     assert done.returncode == 1
     assert f"{url}/{NAMES[1]}: access is refused (Access Denied); check the credentials" in done.stderr
     assert not (tmp_path / "set" / MANIFEST).exists()
+
+
+@pytest.mark.usefixtures("without_child")
+def test_a_worker_that_does_not_see_what_is_there_ends_the_build(
+    build: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one whose credentials are for another store."""
+
+    def unseen() -> None:
+        raise sources.UnreadableError(FileNotFoundError(errno.ENOENT, "No such file", NAMES[0]))
+
+    before_a_fetch(monkeypatch, NAMES[0], unseen)
+    done = build()
+    assert done.returncode == 1
+    assert f"{NAMES[0]}: could not be read where it was extracted" in done.stderr
+    assert "workers need the same credentials and network" in done.stderr
 
 
 def test_a_video_that_was_replaced_is_extracted_again(
