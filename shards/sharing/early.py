@@ -190,7 +190,7 @@ class EarlyPush:
 
     def _write(self, state: _State) -> None:
         self._state = state
-        write_published(self._notes_dir / STATE, state.to_json(), temporary_dir=self._notes_dir / "upload-tmp")
+        write_published(self._notes_dir / STATE, state.to_json(), temporary_dir=self._notes_dir)
 
 
 def _lines(path: Path) -> list[_Sent]:
