@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,20 +11,19 @@ from ipdata.datasets import DATASETS, dataset_of
 from ipdata.datasets.leaks import leaks_of, refuse_leaks
 from ipdata.errors import BuildError, StrictError
 from ipdata.executors import Placement, executor_of
-from ipdata.executors.base import Event
 from ipdata.log import LOG as LOG_FILE
 from ipdata.progress import Unwatched
 from ipdata.publish import manifest_before, publish_set
 from ipdata.recipe import BuildRecipe
 from ipdata.report import failure_line
 from ipdata.reporting.document import reported
-from ipdata.run import run_tasks
+from ipdata.run import noting, run_tasks
 from ipdata.steps import identity
 from ipdata.steps.extract import Failed, VideoTask
 from ipdata.steps.known import KnownSources
 from ipdata.steps.listing import check_sizes, listing_of
 from ipdata.steps.output import Output, check_nothing_lost, check_ours
-from ipdata.steps.pack import Packed, ShardTask
+from ipdata.steps.pack import ShardTask
 from ipdata.steps.plan import Plan, ShardPlan, make_plan
 from ipdata.steps.receipt import intact, stored_videos, work_left
 from ipdata.steps.scratch import remove_abandoned
@@ -33,7 +32,6 @@ from ipdata.steps.started import Started
 from ipdata.video.stored import VIDEO, Stored
 from ipdata.video.tools import tools_here
 from shards.manifest import Manifest
-from shards.store.listed import ListedFile
 from shards.store.urls import shown
 
 SHOWN_LEAKS = 20
@@ -160,30 +158,10 @@ def build(
                 tasks,
                 progress,
                 on_failure=_stop if request.strict else None,
-                noted=_noting(tasks, known, shard_done),
+                noted=noting(tasks, known, shard_done),
             )
             manifest = publish_set(output, plan, columns, failures, before=before)
     return Result(plan=plan, manifest=manifest, failures=failures)
-
-
-def _noting(
-    tasks: Sequence[ShardTask], known: KnownSources, shard_done: Callable[[str], None]
-) -> Callable[[Event], None]:
-    """What is called for each event of the work: remembers the hashes of sources at URLs, and tells of shards."""
-    fetched = {
-        video.key: video.video.source
-        for task in tasks
-        for video in task.videos
-        if isinstance(video.video.source, ListedFile)
-    }
-
-    def noted(event: Event) -> None:
-        if isinstance(event, Packed):
-            shard_done(event.shard)
-        elif event.key in fetched:
-            known.note(fetched[event.key], event.source_sha256)
-
-    return noted
 
 
 def _note_beginning(output: Output, plan: Plan, columns: tuple[str, ...], tasks: list[ShardTask]) -> None:

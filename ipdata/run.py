@@ -12,6 +12,7 @@ from ipdata.log import LOG, LogLine, end_torn_line
 from ipdata.progress import Unwatched
 from ipdata.report import failure_line
 from ipdata.steps.extract import Failed
+from ipdata.steps.known import KnownSources
 from ipdata.steps.output import Output
 from ipdata.steps.pack import Packed, ShardTask
 from ipdata.steps.source import UnreadableError, source_sha256
@@ -71,6 +72,26 @@ def run_tasks(
                     on_failure(event.failed)
     _refuse_loss(output, would_lose)
     return sorted(failures, key=lambda failed: failed.failure.key)
+
+
+def noting(
+    tasks: Sequence[ShardTask], known: KnownSources, shard_done: Callable[[str], None]
+) -> Callable[[Event], None]:
+    """What a build does at each event: it remembers the hashes of sources at URLs, and tells of each shard."""
+    fetched = {
+        video.key: video.video.source
+        for task in tasks
+        for video in task.videos
+        if isinstance(video.video.source, ListedFile)
+    }
+
+    def noted(event: Event) -> None:
+        if isinstance(event, Packed):
+            shard_done(event.shard)
+        elif event.key in fetched:
+            known.note(fetched[event.key], event.source_sha256)
+
+    return noted
 
 
 def _check_unreadable(failed: Failed, tasks: Sequence[ShardTask]) -> None:
