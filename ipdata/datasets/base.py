@@ -12,17 +12,18 @@ from ipdata.video.formats import VIDEO_SUFFIXES
 from ipdata.video.stored import Stored
 from ipdata.video.synthesis import Synthesis
 from shards.schema import SUBSETS
+from shards.store.listed import ListedFile
 from shards.text import printable_bytes
 
 
 @dataclass(frozen=True, kw_only=True)
 class Video:
-    """One source video that is present: a file, a synthetic one that a worker draws, or the bitstream in a set."""
+    """One source video that is present: a file here or at a URL, a synthetic one, or the bitstream in a set."""
 
     # Path below the source directory, with "/"; bytes that are not UTF-8 are escaped (printable_name).
     # kinetics_n50 and ucf101 exist in several layouts, so there it is <class>/<file name>, wherever the file lies.
     name: str
-    source: Path | Synthesis | Stored
+    source: Path | ListedFile | Synthesis | Stored
     class_name: str
     class_id: int
     subsets: dict[str, str]  # split -> "train", "test" or "unused"

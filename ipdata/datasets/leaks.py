@@ -9,6 +9,7 @@ from typing import Any
 from ipdata.datasets.base import Video
 from ipdata.errors import StrictError
 from shards.canonical import sha256_file
+from shards.store.listed import ListedFile
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ def leaks_of(videos: Iterable[Video]) -> list[Leak]:
     """For each such test video the first one that is trained on, in order of the test video's name.
 
     Reads only files of equal size. Empty files and those that cannot be read are left out: extraction reports them.
+    Files at a URL are not read: they count as equal if they have equal sizes and versions, such as S3's ETag.
     """
     leaks = [leak for equal in _equal_videos(videos) for leak in _between_subsets(equal)]
     return sorted(leaks, key=lambda leak: (leak.test, leak.train))
@@ -54,15 +56,23 @@ def _between_subsets(videos: list[Video]) -> Iterator[Leak]:
 
 def _equal_videos(videos: Iterable[Video]) -> Iterator[list[Video]]:
     """The lists of at least two videos whose files have equal bytes."""
-    for alike in _by(videos, lambda path: path.stat().st_size or None):
-        yield from _by(alike, sha256_file)
+    for alike in _by(videos, _size_of):
+        yield from _by(alike, _content_of)
 
 
-def _by(videos: Iterable[Video], value_of: Callable[[Path], Any]) -> Iterator[list[Video]]:
+def _size_of(source: Path | ListedFile) -> int | None:
+    return (source.size_bytes if isinstance(source, ListedFile) else source.stat().st_size) or None
+
+
+def _content_of(source: Path | ListedFile) -> str | None:
+    return (source.version or None) if isinstance(source, ListedFile) else sha256_file(source)
+
+
+def _by(videos: Iterable[Video], value_of: Callable[[Path | ListedFile], Any]) -> Iterator[list[Video]]:
     """The lists of at least two videos that share a value, leaving out those that have none or cannot be read."""
     found: dict[Any, list[Video]] = defaultdict(list)
     for video in videos:
-        if isinstance(video.source, Path):
+        if isinstance(video.source, Path | ListedFile):
             try:
                 found[value_of(video.source)].append(video)
             except OSError:

@@ -18,7 +18,7 @@ from ipdata.errors import BuildError, VideoError
 from ipdata.recipe import BuildRecipe
 from ipdata.steps.encode import Clock, encode_columns
 from ipdata.steps.scratch import scratch_dir
-from ipdata.steps.source import Opened
+from ipdata.steps.source import Opened, staged
 from ipdata.steps.spool import payload_path
 from ipdata.video import decode_source
 from ipdata.video.finished import copied_if_finished
@@ -30,6 +30,7 @@ from shards.canonical import sha256_file
 from shards.columns import PayloadFile
 from shards.failures import Failure
 from shards.schema import FORMAT, Sample
+from shards.store.listed import ListedFile
 
 MIN_DEFICIT_FRAMES = 3  # sound clips of any length may announce a few frames too many
 
@@ -187,7 +188,9 @@ def extract(task: VideoTask, step: Step) -> Extracted:
     return _finished(task, step, Extracted(sample=sample, payloads=payloads, seconds=clock.seconds))
 
 
-def transcoded(task: VideoTask, source: Path | Synthesis, m4v: Path, clock: Clock, *, as_it_is: bool = False) -> Sample:
+def transcoded(
+    task: VideoTask, source: Path | ListedFile | Synthesis, m4v: Path, clock: Clock, *, as_it_is: bool = False
+) -> Sample:
     """Transcode a source to the new file m4v, with all checks; return its record.
 
     as_it_is: copy a source that is already what the recipe's transcode makes.
@@ -197,7 +200,7 @@ def transcoded(task: VideoTask, source: Path | Synthesis, m4v: Path, clock: Cloc
     limits = task.recipe.limits
     limit_frames = limits.frames
     with clock.stage("source"):
-        opened = Opened.of(source, m4v.parent)
+        opened = Opened.of(staged(source, m4v.parent), m4v.parent)
     try:
         with clock.stage("source"):
             facts = decode_source.source_facts(opened.path, limit_frames=limit_frames, max_frames=limits.max_frames)

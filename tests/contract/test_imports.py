@@ -93,6 +93,7 @@ FOLDERS = {
             *("columns", "datasets", "errors", "executors", "log", "progress"),
             *("publish", "recipe", "report", "reporting", "run", "steps", "video"),
         },
+        "upload": {"build", "progress", "steps"},
         "received": {"datasets", "errors", "steps", "video"},
         "prove": {"columns", "errors", "executors", "progress", "received", "recipe", "report", "steps", "video"},
         "extraction": {"columns", "datasets", "errors", "executors", "recipe", "steps", "video"},
@@ -107,7 +108,7 @@ FOLDERS = {
         "status_commands": {"errors", "reporting", "status"},
         "cli": {
             *("archives", "build", "columns", "commands", "datasets", "errors", "estimate", "executors"),
-            *("kernels", "progress", "recipe", "report", "status_commands", "steps", "video"),
+            *("kernels", "progress", "recipe", "report", "status_commands", "steps", "upload", "video"),
         },
         "__init__": set(),
     },
