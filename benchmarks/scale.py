@@ -71,7 +71,7 @@ def hmdb51() -> dict[str, Any]:
         size = ["--columns=mv", "--recipe=small", f"--limit-frames={HMDB51_FRAMES}", f"--workers={WORKERS}"]
         built = _measured("build", *arguments, *size)
         again = _measured("build", *arguments, *size)
-        verified = _measured(str(folder / "set"), program="shards.cli", verb="verify")
+        verified = _measured("verify", str(folder / "set"), program="shards.cli")
         manifest = json.loads((folder / "set" / "manifest.json").read_text())
         return {"samples": manifest["samples"], "build": built, "second run": again, "verify": verified}
 
