@@ -15,9 +15,12 @@ from training import ipmodel, train_options
 
 from ipmodel.errors import ModelError
 from ipmodel.evaluation.fuse import load_scores
+from ipmodel.evaluation.tested import EVAL, MAX_EVAL_BYTES
+from ipmodel.prediction.index import INDEX
+from ipmodel.runs import network_file
 from ipmodel.runs.checkpoint import FINAL, hash_file, load_network
 from ipmodel.runs.network_file import KEY, read_network_file
-from ipmodel.runs.record import RUN
+from ipmodel.runs.record import MAX_BYTES, RUN
 
 # Calls the function argv[2] of the module argv[1] with the path argv[3].
 USE = """
@@ -62,6 +65,35 @@ def test_what_is_no_file_is_refused_without_waiting(
     make(hash_file(network))
     said = refusal(load_network.__module__, load_network.__name__, network)
     assert f"is {kind}, not a regular file" in said
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "max_bytes"),
+    [
+        (["package", "--out=out"], RUN, MAX_BYTES),
+        (["predict"], INDEX, MAX_BYTES),
+        (["compare"], RUN, MAX_BYTES),
+        (["compare"], EVAL, MAX_EVAL_BYTES),
+        (["report", "--out=out.html"], EVAL, MAX_EVAL_BYTES),
+        (["package", "--out=out"], EVAL, MAX_EVAL_BYTES),
+    ],
+)
+def test_files_that_are_too_large_are_refused_unread(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str], name: str, max_bytes: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(trained / "run", tmp_path / "run")
+    with (tmp_path / "run" / name).open("wb") as file:
+        file.truncate(max_bytes + 1)
+    done = ipmodel(*command, tmp_path / "run", *(["x.avi"] if command == ["predict"] else []))
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    assert str(tmp_path / "run" / name) in done.stderr and f"is larger than {max_bytes} bytes" in done.stderr
+
+
+def test_a_network_that_is_too_large_is_refused_unread(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network_file, "MAX_NETWORK_BYTES", 1000)
+    with pytest.raises(ModelError, match=r"cannot be read .is larger than 1000 bytes"):
+        read_network_file(trained / "run" / "split-1" / "p_stream" / FINAL)
 
 
 @pytest.mark.parametrize(
