@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from traceback import walk_tb
 from typing import Any, NoReturn, TextIO
 
@@ -94,7 +95,7 @@ class CommandGroup(click.Group):
         if isinstance(error, ModuleNotFoundError) and self.extra and _is_foreign(error.name):
             needs = f'{self.name} {verb} needs the packages of the extra "{self.extra}"'
             return REFUSED, f"{needs} (no module named {error.name!r}); {install(self.extra)}"
-        if refusal := _refusal_of_stdout(error):
+        if refusal := _refusal_of_stdout(error) or _refusal_of_directory(error):
             return REFUSED, refusal
         status = next((status for kind, status in self.expected.items() if isinstance(error, kind)), None)
         text = None if status is None else self.text_of(error)
@@ -133,6 +134,17 @@ def _refusal_of_stdout(error: Exception) -> str | None:
     if raising.f_code is not click.echo.__code__:  # with which all that is for stdout is written
         return None
     return f"standard output cannot be written ({error.strerror}); make room there, or write it elsewhere"
+
+
+def _refusal_of_directory(error: Exception) -> str | None:
+    """What to say if an error is that of the working directory, because somebody has deleted it; None otherwise."""
+    if not isinstance(error, FileNotFoundError) or error.filename is not None:
+        return None
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return "the working directory was deleted; change to another one, and give the command again"
+    return None
 
 
 def _output_is_closed() -> bool:

@@ -51,6 +51,7 @@ def test_a_disk_that_is_full_or_read_only_stops_the_build_and_loses_nothing(tmp_
     ):
         last = said.splitlines()[-1]
         assert broken_status == 1 and reason in last and str(place) in last and "Traceback" not in said, (options, said)
+        assert ("make it writable, or name another place with --out" in last) == (reason == "Read-only file system")
         assert published.items() <= expected.items() and "manifest.json" not in published, options
     assert status == 0, errors
     assert files == expected
