@@ -35,7 +35,8 @@ check: lint
 # Breaks all that docs/reliability.md lists, in the long form of its tests, and prints how much that was.
 # IPTSN_FAULTS_SEED=N draws other moments.
 FAULTS := tests/faults $(addprefix tests/integration/test_, \
-	derive.py derive_places.py determinism.py fit_workers.py remote.py running_cluster.py training.py)
+	derive.py derive_places.py determinism.py fit_workers.py out_urls.py remote.py running_cluster.py \
+	source_urls.py training.py)
 
 faults: install-test
 	IPTSN_FAULTS=full $(BIN)/python -m pytest $(TWO_AT_A_TIME) $(FAULTS)

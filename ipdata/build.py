@@ -2,8 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,21 +17,24 @@ from ipdata.publish import manifest_before, publish_set
 from ipdata.recipe import BuildRecipe
 from ipdata.report import failure_line
 from ipdata.reporting.document import reported
-from ipdata.run import run_tasks
+from ipdata.run import noting, run_tasks
 from ipdata.steps import identity
 from ipdata.steps.extract import Failed, VideoTask
+from ipdata.steps.known import KnownSources
+from ipdata.steps.listing import check_sizes, listing_of
 from ipdata.steps.output import Output, check_nothing_lost, check_ours
 from ipdata.steps.pack import ShardTask
 from ipdata.steps.plan import Plan, ShardPlan, make_plan
-from ipdata.steps.receipt import intact, stored_videos, work_left
+from ipdata.steps.receipt import Receipt, intact, stored_videos, work_left
+from ipdata.steps.replaced import Replaced, set_aside, without_copied
 from ipdata.steps.scratch import remove_abandoned
-from ipdata.steps.source import Source, UnreadableError, source_sha256
+from ipdata.steps.source import UnreadableError
 from ipdata.steps.started import Started
 from ipdata.video.stored import VIDEO, Stored
 from ipdata.video.tools import tools_here
 from shards.manifest import Manifest
+from shards.store.urls import shown
 
-HASHING_THREADS = 4
 SHOWN_LEAKS = 20
 UNWATCHED = Unwatched()
 
@@ -40,6 +42,7 @@ LOG = logging.getLogger(__name__)
 
 
 MAX_MISSING = 0.01
+MAX_SOURCE_BYTES = 16 * 10**9
 SHOWN_MISSING = 20  # names in the error; `ipdata plan` has the number
 
 
@@ -48,10 +51,11 @@ class Request:
     """What to build, and where. `placement` and `strict` change no byte of the set."""
 
     dataset: str
-    source: Path  # directory of the videos
-    splits: Path | None  # the official lists; None: beside the videos
-    draw: Path | None  # file with the YouTube ids to take, for kinetics_n50
+    source: Path | str  # directory or URL of the videos
+    splits: Path | str | None  # the official lists; None: beside the videos
+    draw: Path | str | None  # file with the YouTube ids to take, for kinetics_n50
     out: Path  # directory of the set
+    url: str | None = field(default=None, repr=False)  # that ipdata.upload sends it to; None: it stays there
     recipe: BuildRecipe
     columns: tuple[str, ...]
     placement: Placement = field(default_factory=Placement)
@@ -59,6 +63,7 @@ class Request:
     drop_failed: bool = False  # leave out published samples whose videos can no longer be extracted
     max_missing: float = MAX_MISSING  # share of the listed videos that may be missing
     allow_missing: bool = False  # build what is there, whatever is missing
+    max_source_bytes: int = MAX_SOURCE_BYTES  # of a source at a URL, which a worker fetches whole
     ffmpeg: str | None = None  # path of the executable; None: see video.transcode.executable
 
 
@@ -75,8 +80,9 @@ def plan_of(request: Request) -> Plan:
     """List the dataset and plan its shards. Reads names and lists, but no video. Raises BuildError, ShardError."""
     dataset = dataset_of(request.dataset)
     options = request.recipe.datasets.get(dataset.name)
-    listing = dataset.listing(request.source, request.splits, request.draw, options)
+    listing = listing_of(dataset, request.source, request.splits, request.draw, options)
     plan = make_plan(listing, request.recipe)
+    check_sizes(plan.videos.values(), request.max_source_bytes)
     if request.strict and plan.listing.missing:
         missing = plan.listing.missing
         cure = "add them, or leave --strict out"
@@ -94,11 +100,11 @@ def check_missing(request: Request, plan: Plan) -> None:
     names = list(listing.missing[:SHOWN_MISSING])
     if len(listing.missing) > SHOWN_MISSING:
         names.append(f"and {len(listing.missing) - SHOWN_MISSING} more")
-    shown = "\n  ".join(names)
+    listed_names = "\n  ".join(names)
     cure = f"`ipdata datasets` says what {request.dataset} is made of), or build what is there with --allow-missing."
     raise BuildError(
-        f"{len(listing.missing)} of {listed} listed videos are missing ({share}):\n  {shown}\n"
-        f"Add them to {request.source} ({cure}"
+        f"{len(listing.missing)} of {listed} listed videos are missing ({share}):\n  {listed_names}\n"
+        f"Add them to {shown(request.source)} ({cure}"
     )
 
 
@@ -112,10 +118,14 @@ def checked_tools(request: Request) -> dict[str, str]:
     return tools
 
 
-def build(request: Request, progress: Unwatched = UNWATCHED) -> Result:
+def build(
+    request: Request, progress: Unwatched = UNWATCHED, *, shard_done: Callable[[str], None] = lambda _: None
+) -> Result:
     """Build or finish a shard set; return what was built and what failed.
 
-    Raises: BuildError for every refusal; StrictError if --strict stopped it.
+    shard_done: is given the number of each shard whose work has ended.
+
+    Raises: what `shard_done` raises; BuildError for every refusal; StrictError if --strict stopped it.
     """
     check_ours(request.out)
     output = Output(request.out)
@@ -129,23 +139,35 @@ def build(request: Request, progress: Unwatched = UNWATCHED) -> Result:
         columns = identity.columns_of(output, plan, request.columns, tools)
         published = output.published_keys()
         check_nothing_lost(output, plan, published)
-        kept = identity.other_tools(output, plan, columns, tools)
-        tasks = list(_shard_tasks(request, output, plan, tuple(columns), tools, published, kept))
+        kept, known = identity.other_tools(output, plan, columns, tools), KnownSources(output)
+        done = _done(output, plan)
+        set_aside(output, done)
+        tasks = list(_shard_tasks(request, output, plan, tuple(columns), tools, published, kept, known, done))
         touched = {column for task in tasks for video in task.videos for column in video.columns}
         identity.check_touched(output, plan, columns, touched, tools)
         identity.record(output, plan, columns)
-        LOG.info(
-            "%d videos in %d shards, %d to extract",
-            len(plan.videos),
-            len(plan.shards),
-            sum(len(task.videos) for task in tasks),
-        )
+        _say_work(plan, tasks)
         _note_beginning(output, plan, tuple(columns), tasks)
         before = manifest_before(output)
         with reported(output):
-            failures = run_tasks(executor, output, tasks, progress, on_failure=_stop if request.strict else None)
+            failures = run_tasks(
+                executor,
+                output,
+                tasks,
+                progress,
+                on_failure=_stop if request.strict else None,
+                noted=noting(tasks, known, shard_done),
+            )
+            output.forget_replaced()
             manifest = publish_set(output, plan, columns, failures, before=before)
     return Result(plan=plan, manifest=manifest, failures=failures)
+
+
+def _say_work(plan: Plan, tasks: list[ShardTask]) -> None:
+    extracted = sum(len(task.videos) for task in tasks)
+    copied = sum(len(copied.keys) for task in tasks for copied in task.copies)
+    more = f", {copied} to copy from the shards that they were in" if copied else ""
+    LOG.info("%d videos in %d shards, %d to extract%s", len(plan.videos), len(plan.shards), extracted, more)
 
 
 def _note_beginning(output: Output, plan: Plan, columns: tuple[str, ...], tasks: list[ShardTask]) -> None:
@@ -166,6 +188,16 @@ def _check_leaks(plan: Plan, *, strict: bool) -> None:
         LOG.warning("and %d more such pairs; `ipdata plan` counts them", len(leaks) - SHOWN_LEAKS)
 
 
+def _done(output: Output, plan: Plan) -> dict[str, Receipt]:
+    """The receipts, by shard, that hold: they are of the plan's shards, and the files are as they state."""
+    receipts = {shard.shard: (shard, output.receipt(shard.shard)) for shard in plan.shards}
+    return {
+        number: receipt
+        for number, (shard, receipt) in receipts.items()
+        if receipt is not None and receipt.plan_sha256 == shard.sha256 and intact(output.directory, receipt)
+    }
+
+
 def _shard_tasks(
     request: Request,
     output: Output,
@@ -174,22 +206,27 @@ def _shard_tasks(
     tools: dict[str, str],
     published: set[str],
     other_tools: str,
+    known: KnownSources,
+    done: Mapping[str, Receipt],
 ) -> Iterator[ShardTask]:
     """Yield a task for each shard with work left. Raises BuildError if a published sample's source cannot be read."""
+    replaced = Replaced(output)
     for shard in plan.shards:
-        receipt = output.receipt(shard.shard)
-        if receipt is not None and (receipt.plan_sha256 != shard.sha256 or not intact(output.directory, receipt)):
-            receipt = None
-        sources, gone = _published_sources(output, shard, published, drop_failed=request.drop_failed)
-        work = work_left(shard, receipt, columns, sources)
-        if work:
-            stored = {} if receipt is None else stored_videos(output.directory, receipt)
+        receipt = done.get(shard.shard)
+        sources, gone = _published_sources(output, shard, published, known, drop_failed=request.drop_failed)
+        copies = () if receipt else replaced.copies(shard, sources)
+        work = without_copied(work_left(shard, receipt, columns, sources), copies, columns)
+        if work or copies:
+            stored = stored_videos(output.directory, receipt) if receipt else {}
+            for copied in copies:
+                stored |= copied.stored_videos(shard, columns)
             yield ShardTask(
                 output=output,
                 plan=shard,
                 columns=columns,
                 videos=tuple(_video_tasks(request, output, shard, work, tools, stored)),
                 kept=receipt,
+                copies=copies,
                 published=gone.union(sources),
                 drop_failed=request.drop_failed,
                 strict=request.strict,
@@ -227,13 +264,13 @@ def _video_tasks(
 
 
 def _published_sources(
-    output: Output, shard: ShardPlan, published: set[str], *, drop_failed: bool
+    output: Output, shard: ShardPlan, published: set[str], known: KnownSources, *, drop_failed: bool
 ) -> tuple[dict[str, str], frozenset[str]]:
     """For a shard's published samples: key -> sha256 of the source, and the keys of those that may be dropped.
 
     Raises: BuildError if a source cannot be read, unless it is gone or forbidden and its sample may be dropped.
     """
-    found = _source_hashes({key: video.source for key, video in shard.videos.items() if key in published})
+    found = known.hashes({key: video.source for key, video in shard.videos.items() if key in published})
     unreadable = {key: error for key, error in found.items() if isinstance(error, UnreadableError)}
     for key, error in unreadable.items():
         has = f"{output.directory}: has a sample of {shard.videos[key].name}, which cannot be read"
@@ -244,20 +281,6 @@ def _published_sources(
             raise BuildError(f"{has} any more; make it readable again, or leave it out with --drop-failed")
     hashes = {key: sha256 for key, sha256 in found.items() if isinstance(sha256, str)}
     return hashes, frozenset(unreadable)
-
-
-def _source_hashes(sources: Mapping[str, Source]) -> dict[str, str | UnreadableError]:
-    """Key -> sha256 of the source, or why it cannot be read. Raises: BuildError."""
-
-    def attempt(source: Source) -> str | UnreadableError:
-        try:
-            return source_sha256(source)
-        except UnreadableError as error:
-            return error
-
-    with ThreadPoolExecutor(HASHING_THREADS) as pool:
-        hashes = pool.map(attempt, sources.values())
-    return dict(zip(sources, hashes, strict=True))
 
 
 def _stop(failed: Failed) -> None:

@@ -16,13 +16,14 @@ import click
 
 from ipdata import commands, status_commands
 from ipdata.archives.commands import unpack
-from ipdata.commands import placement_of, placement_options, recipe_options, timeout_option
+from ipdata.commands import PLACE, placement_of, placement_options, recipe_options, timeout_option
 from ipdata.errors import BuildError, StrictError
 from ipdata.kernels.parameters import Backend
 from pipelines import RecipeError
 from shards.errors import ShardError
 from shards.facts import size_of
 from shards.signals import handled
+from shards.store.urls import shown
 from shards.terminal import REFUSED, CommandGroup, duration, say_done
 
 if TYPE_CHECKING:  # these need the extra "build"; --help must work without it
@@ -59,10 +60,22 @@ def _request_options(command: Callable) -> Callable:
     directory = click.Path(path_type=Path)
     options: list[Callable] = [
         click.option("--dataset", default="synthetic", show_default=True, help="see `ipdata datasets`"),
-        click.option("--source", type=directory, help="the videos  [default: $IPDATA_HOME/DATASET or data/DATASET]"),
-        click.option("--splits", type=directory, help="the official lists  [default: beside the videos]"),
-        click.option("--draw", type=directory, help="kinetics_n50 only: a file with the YouTube ids to take"),
-        click.option("--out", type=directory, help="directory of the set  [default: $IPDATA_HOME/shards/DATASET]"),
+        click.option(
+            "--source", type=PLACE, help="the videos; a path or URL  [default: $IPDATA_HOME/DATASET or data/DATASET]"
+        ),
+        click.option("--splits", type=PLACE, help="the official lists  [default: beside the videos]"),
+        click.option("--draw", type=PLACE, help="kinetics_n50 only: a file with the YouTube ids to take"),
+        click.option("--out", type=PLACE, help="path or URL of the set  [default: $IPDATA_HOME/shards/DATASET]"),
+        click.option(
+            "--work", type=directory, help="with a URL: where it is built  [default: in $IPDATA_HOME/uploads]"
+        ),
+        click.option(
+            "--max-source-gb",
+            type=click.FloatRange(min=0, min_open=True),
+            default=16,
+            show_default=True,
+            help="how large a source at a URL may be; a worker fetches it whole",
+        ),
         recipe_options,
         click.option("--flow-backend", type=click.Choice(get_args(Backend)), help="[default: the recipe's]"),
         click.option("--columns", help="comma-separated  [default: iframe,mv,residual,flow,video]"),
@@ -105,14 +118,39 @@ def _request(options: dict[str, Any]) -> "Request":
     recipe = replace(recipe, limits=Limits(**{**vars(recipe.limits), **given}))
     columns = choose_columns(options.pop("columns"))
     # Absolute, because workers of a running cluster may run in another directory.
-    source = (options.pop("source") or _home() / dataset.name).absolute()
-    out = (options.pop("out") or _home() / "shards" / dataset.name).absolute()
+    source, splits, draw = (_absolute(options.pop(name)) for name in ("source", "splits", "draw"))
+    out, url = _out_of(options.pop("out") or _home() / "shards" / dataset.name, options.pop("work"))
     if options["ffmpeg"] and os.sep in options["ffmpeg"]:
         options["ffmpeg"] = str(Path(options["ffmpeg"]).absolute())
     placement = placement_of(options)
     return Request(
-        dataset=dataset.name, placement=placement, source=source, out=out, recipe=recipe, columns=columns, **options
+        dataset=dataset.name,
+        placement=placement,
+        source=source or (_home() / dataset.name).absolute(),
+        splits=splits,
+        draw=draw,
+        out=out.absolute(),
+        url=url,
+        recipe=recipe,
+        columns=columns,
+        max_source_bytes=round(options.pop("max_source_gb") * 1e9),
+        **options,
     )
+
+
+def _out_of(out: Path | str, work: Path | None) -> tuple[Path, str | None]:
+    """The directory that a set is built in, and the URL that it goes to from there."""
+    from ipdata.upload import work_dir_of
+
+    if isinstance(out, str):
+        return work or work_dir_of(out, _home()), out
+    if work is not None:
+        raise click.UsageError("--work says where a set for a URL is built, but --out is a directory; leave it out")
+    return out, None
+
+
+def _absolute(place: Path | str | None) -> Path | str | None:
+    return place.absolute() if isinstance(place, Path) else place
 
 
 @main.command()
@@ -126,19 +164,28 @@ def build(**options: Any) -> int:
     from ipdata.progress import BuildProgress
 
     request = _request(options)
-    result = builds.build(request, BuildProgress())
-    _print_result(request, result)
-    say_done(begun_s, "ipshards", "verify", request.out)
+    if request.url is None:
+        result, where = builds.build(request, BuildProgress()), str(request.out)
+    else:
+        from ipdata.upload import build_and_upload
+        from shards.sharing.commands import BytesShown
+
+        result, pushed = build_and_upload(request, request.url, BuildProgress(), BytesShown())
+        where = shown(request.url)
+        all_files = pushed.moved_files + pushed.kept_files
+        click.echo(f"{where}: {pushed.moved_files} of {all_files} files sent at the end")
+    _print_result(request, result, where)
+    say_done(begun_s, "ipshards", "verify", where)
     return WITH_FAILURES if result.manifest.failed else 0
 
 
-def _print_result(request: "Request", result: "Result") -> None:
+def _print_result(request: "Request", result: "Result", where: str) -> None:
     from ipdata.report import failure_line
 
     manifest = result.manifest
     sizes = [file.bytes for shard in manifest.shards for file in shard.files.values()]
     click.echo(
-        f"{request.out}: {manifest.samples} videos, {manifest.frames} frames, {len(manifest.shards)} shards, "
+        f"{where}: {manifest.samples} videos, {manifest.frames} frames, {len(manifest.shards)} shards, "
         f"{sum(sizes) / 1e6:.1f} MB, columns {', '.join(manifest.columns)}"
     )
     click.echo(f"manifest sha256 {manifest.sha256}")
@@ -197,7 +244,8 @@ def _cores() -> int:
 def _print_plan(request: "Request", made: "Plan") -> None:
     from ipdata.build import check_missing
 
-    click.echo(f"dataset   {request.dataset} from {request.source} into {request.out}")
+    where = request.out if request.url is None else shown(request.url)
+    click.echo(f"dataset   {request.dataset} from {shown(request.source)} into {where}")
     grouped = "grouped by subset" if made.grouped else "not grouped: readers select by record"
     click.echo(
         f"videos    {len(made.videos)} of {len(made.listing.classes)} classes in {len(made.shards)} shards, {grouped}"

@@ -10,6 +10,7 @@ import click
 
 from ipdata.executors import VIDEO_TIMEOUT_S, Placement
 from pipelines import names
+from shards.store.urls import is_url
 from shards.terminal import say_done
 from shards.text import printable
 
@@ -19,6 +20,23 @@ if TYPE_CHECKING:  # needs the extra "build"; --help must work without it
 DIFFERS = 3
 DRAWN = 8  # videos
 SHOWN_KEYS = 5  # of those that differ or have no source
+
+
+class Place(click.ParamType[Path | str]):
+    """A path, or a URL that fsspec knows. An address that is a path, such as file:///mnt/set, becomes that path."""
+
+    name = "path or URL"
+
+    def convert(
+        self, value: str | Path, parameter: click.Parameter | None, context: click.Context | None
+    ) -> Path | str:
+        text = str(value)
+        local = text.removeprefix("file://")
+        return text if is_url(local) else Path(local)
+
+
+PLACE = Place()
+
 SET = click.argument("location", metavar="SET")  # not click.Path, which would turn a URL's two slashes into one
 
 

@@ -12,8 +12,8 @@ from ipdata.executors.isolated import ChildDiedError, call_in_child, child_ended
 from ipdata.steps.extract import Extracted, VideoTask
 from ipdata.steps.plan import Plan
 from ipdata.steps.scratch import scratch_dir
-from ipdata.steps.source import Source
-from ipdata.video import decode
+from ipdata.steps.source import Source, staged
+from ipdata.video.decode_source import source_facts
 from ipdata.video.stored import Stored
 from ipdata.video.synthesis import CLASSES, Synthesis
 
@@ -136,7 +136,7 @@ def _size_of(source: Source) -> int:
             return source.stat().st_size
         except OSError:
             return 0
-    return source.size_bytes if isinstance(source, Stored) else source.frames
+    return source.frames if isinstance(source, Synthesis) else source.size_bytes
 
 
 def _warm_up(task: VideoTask, timeout_s: float) -> None:
@@ -179,6 +179,9 @@ def frames_of(source: Source, limit: int | None) -> int:
     if isinstance(source, Synthesis):
         return min(source.frames, limit or source.frames)
     try:
-        return decode.source_facts(source, limit_frames=limit).frames
+        with scratch_dir() as scratch:
+            path = staged(source, scratch)
+            assert isinstance(path, Path)
+            return source_facts(path, limit_frames=limit).frames
     except VideoError:
         return 0

@@ -12,7 +12,7 @@ from ipdata.datasets.base import Video, is_video, video_files
 from ipdata.errors import BuildError
 from ipdata.executors import VIDEO_TIMEOUT_S
 from ipdata.executors.isolated import end_child, parts_in_child
-from ipdata.recipe import Limits, recorded_recipe
+from ipdata.recipe import recorded_recipe
 from ipdata.steps.chosen import Choice, Frames, chosen_frames
 from ipdata.steps.encode import Clock
 from ipdata.steps.extract import Failed, VideoTask, failure_of, transcoded
@@ -48,7 +48,7 @@ class Extraction:
         Raises: RecipeError if this version cannot make such columns; BuildError if this machine cannot.
         """
         recipe = recorded_recipe(columns, where=where)
-        self._recipe = replace(recipe, limits=Limits()) if whole else recipe
+        self._recipe = replace(recipe, limits=replace(recipe.limits, frames=None)) if whole else recipe
         self._columns, self._choose = tuple(columns), choose
         self._timeout_s, self._ffmpeg = video_timeout_s, ffmpeg
         self._tools = tools_here(ffmpeg, packages=packages_of(columns))

@@ -1,7 +1,7 @@
 """The build recipe: everything that decides the bytes of a set, and nothing else."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields, make_dataclass
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, make_dataclass, replace
 from typing import Any
 
 from ipdata.columns.registry import column_build_of, column_builds, has_defaults
@@ -11,6 +11,8 @@ from pipelines import RecipeError, from_table, load
 from shards.canonical import sha256_value
 from shards.manifest import ColumnInfo
 from shards.schema import FORMAT
+
+MAX_FRAMES = 100_000  # of a video: an hour at 25 frames/s has 90,000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,19 +41,21 @@ class Shards:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """The recipe's table [limits], for a smaller set. By default nothing is limited. Raises ValueError below 1."""
+    """The recipe's table [limits], for a smaller set, and against very long videos. Raises ValueError below 1."""
 
     videos: int | None = None  # keep only the first ones in the set's order
     frames: int | None = None  # keep only the first ones of each video
     classes: tuple[str, ...] = ()  # keep only videos of these classes; empty keeps all
+    max_frames: int | None = MAX_FRAMES  # a video of which more would be kept fails; None: any length
 
     @property
     def given(self) -> dict[str, Any]:
-        """The limits that are set, as "limit_videos" and so on, for the manifest."""
-        return {f"limit_{name}": value for name, value in asdict(self).items() if value not in (None, ())}
+        """The limits that make the set smaller, as "limit_videos" and so on, for the manifest."""
+        limits = {name: value for name, value in asdict(self).items() if name != "max_frames"}
+        return {f"limit_{name}": value for name, value in limits.items() if value not in (None, ())}
 
     def __post_init__(self) -> None:
-        for name in ("videos", "frames"):
+        for name in ("videos", "frames", "max_frames"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
@@ -142,6 +146,8 @@ def load_recipe(name_or_file: str, overrides: Sequence[str] = ()) -> BuildRecipe
 def recorded_recipe(columns: Mapping[str, ColumnInfo], *, where: str) -> BuildRecipe:
     """The recipe that columns of a set state, for making them again. Of the tables of other columns it has none.
 
+    It has no limit of length: none is stated, because it decides no byte of a sample.
+
     Raises: RecipeError that begins with `where` if this version cannot make such columns, or if they were not made from
         one bitstream.
     """
@@ -162,8 +168,9 @@ def recorded_recipe(columns: Mapping[str, ColumnInfo], *, where: str) -> BuildRe
         "limits": {} if limit_frames is None else {"frames": limit_frames},
         **{name: columns[name].recipe.get(name) for name in builds},
     }
-    read = vars(from_table(schema, tables, where=where))
+    read = dict(vars(from_table(schema, tables, where=where)))
     order = Shards(seed=0, videos_per_shard=1, max_split_groups=1)  # decides no byte of a column
+    read["limits"] = replace(read["limits"], max_frames=None)
     own_tables = {name: read[name] for name in builds}
     recipe = BuildRecipe(**{name: read[name] for name, _ in own}, shards=order, columns=own_tables, datasets={})
     for name, info in columns.items():

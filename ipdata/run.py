@@ -7,16 +7,18 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from ipdata.errors import BuildError
-from ipdata.executors.base import Executor
+from ipdata.executors.base import Event, Executor
 from ipdata.log import LOG, LogLine, end_torn_line
 from ipdata.progress import Unwatched
 from ipdata.report import failure_line
 from ipdata.steps.extract import Failed
+from ipdata.steps.known import KnownSources
 from ipdata.steps.output import Output
 from ipdata.steps.pack import Packed, ShardTask
 from ipdata.steps.source import UnreadableError, source_sha256
 from shards.atomic import named, write_all
 from shards.regular import check_regular_or_new
+from shards.store.listed import ChangedError, GoneError, ListedFile
 
 # What to do about published samples whose videos failed; key: whether it is certainly the video's fault.
 CURES = {
@@ -34,11 +36,14 @@ def run_tasks(
     progress: Unwatched,
     *,
     on_failure: Callable[[Failed], None] | None = None,
+    noted: Callable[[Event], None] = lambda _: None,
 ) -> list[Failed]:
     """Run all tasks; return the failures in order of their keys. `on_failure` may raise, which stops the work.
 
-    Raises: what `on_failure` raises; BuildError if a published sample would be lost, or a worker cannot read a source
-        that can be read here.
+    noted: is given every event, in their order. It may raise as well.
+
+    Raises: what `on_failure` and `noted` raise; BuildError if a published sample would be lost, or a worker cannot read
+        a source that can be read here.
     """
     progress.begin(sum(len(task.videos) for task in tasks))
     failures: list[Failed] = []
@@ -52,6 +57,7 @@ def run_tasks(
         with named(log):
             end_torn_line(lines)
         for event in events:
+            noted(event)
             if isinstance(event, Packed):
                 would_lose += event.would_lose
                 shutil.rmtree(output.payload_dir(event.shard), ignore_errors=True)
@@ -68,16 +74,40 @@ def run_tasks(
     return sorted(failures, key=lambda failed: failed.failure.key)
 
 
+def noting(
+    tasks: Sequence[ShardTask], known: KnownSources, shard_done: Callable[[str], None]
+) -> Callable[[Event], None]:
+    """What a build does at each event: it remembers the hashes of sources at URLs, and tells of each shard."""
+    fetched = {
+        video.key: video.video.source
+        for task in tasks
+        for video in task.videos
+        if isinstance(video.video.source, ListedFile)
+    }
+
+    def noted(event: Event) -> None:
+        if isinstance(event, Packed):
+            shard_done(event.shard)
+        elif event.key in fetched:
+            known.note(fetched[event.key], event.source_sha256)
+
+    return noted
+
+
 def _check_unreadable(failed: Failed, tasks: Sequence[ShardTask]) -> None:
-    """Raises: BuildError if a worker could not read a source that can be read here."""
+    """Raises: BuildError if a worker could not read a source that can be read here, or is there by its URL."""
     if failed.failure.code != "unreadable":
         return
     video = next(video.video for task in tasks for video in task.videos if video.key == failed.failure.key)
-    if not isinstance(video.source, Path):
-        return
-    with suppress(UnreadableError):
-        source_sha256(video.source)
-        cure = "workers need the same files at the same paths; mend that, and run the same command again"
+    cure = "workers need the same files at the same paths; mend that, and run the same command again"
+    with suppress(UnreadableError, GoneError, ChangedError):
+        if isinstance(video.source, ListedFile):
+            video.source.check()
+            cure = "workers need the same credentials and network; mend that, and run the same command again"
+        elif isinstance(video.source, Path):
+            source_sha256(video.source)
+        else:
+            return
         raise BuildError(f"{video.name}: could not be read where it was extracted: {failed.detail}; {cure}")
 
 

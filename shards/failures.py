@@ -16,7 +16,7 @@ CODES = {
     "transcode_failed": "ffmpeg refused the video",
     "frame_count": "the transcoded video and an independent decode of the source differ in their numbers of frames",
     "picture_types": "the pictures of the transcoded video are not of the types I P P ... of the recipe's GOP",
-    "unsupported": "the bitstream uses a feature that the extraction does not support",
+    "unsupported": "the codec, a feature of the bitstream, or the length is not supported",
     "timeout": "extraction took longer than the time allowed",
     "crash": "native code crashed or the process was killed",
     "error": "an unexpected error; its text is in the build's log",

@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 SMALL = ["--set=synthetic.frames=2", "--limit-videos=4"]  # of a build of the synthetic dataset
+TRIAL = ["--classes=rotate_cw,rotate_ccw", "--limit-videos=3"]  # after SMALL: three of its videos
 
 
 def quick_options(out: Path, **changes: object) -> list[str]:

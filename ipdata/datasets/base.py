@@ -8,24 +8,22 @@ from typing import Any, NoReturn
 
 from ipdata.datasets.archives import SHOWN_ARCHIVES, Archives, command_for, is_archive
 from ipdata.errors import BuildError
+from ipdata.video.formats import VIDEO_SUFFIXES
 from ipdata.video.stored import Stored
 from ipdata.video.synthesis import Synthesis
 from shards.schema import SUBSETS
+from shards.store.listed import ListedFile
 from shards.text import printable_bytes
-
-VIDEO_SUFFIXES = frozenset(
-    ".3gp .asf .avi .flv .h264 .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv .y4m".split()
-)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Video:
-    """One source video that is present: a file, a synthetic one that a worker draws, or the bitstream in a set."""
+    """One source video that is present: a file here or at a URL, a synthetic one, or the bitstream in a set."""
 
     # Path below the source directory, with "/"; bytes that are not UTF-8 are escaped (printable_name).
     # kinetics_n50 and ucf101 exist in several layouts, so there it is <class>/<file name>, wherever the file lies.
     name: str
-    source: Path | Synthesis | Stored
+    source: Path | ListedFile | Synthesis | Stored
     class_name: str
     class_id: int
     subsets: dict[str, str]  # split -> "train", "test" or "unused"
@@ -162,7 +160,8 @@ def files_by_name(source: Path, *, dataset: Dataset, videos_only: bool = True) -
         files[name] = path
     videos = {name: path for name, path in files.items() if is_video(path)}
     if not videos:
-        raise expected(dataset, source, f"no videos below {shown(source)}")
+        other = f"; {min(files)} does not have the suffix of a video" if files else ""
+        raise expected(dataset, source, f"no videos below {shown(source)}{other}")
     return videos if videos_only else files
 
 

@@ -83,7 +83,8 @@ def _split_by_share(entries: dict[str, Entry], folder: Folder) -> dict[str, Entr
         wanted = Counter(entries[name].class_name for name in groups[group])
         if all(room[class_name] >= count for class_name, count in wanted.items()):
             tests.update(groups[group])
-            room = {class_name: left - wanted[class_name] for class_name, left in room.items()}
+            for class_name, count in wanted.items():
+                room[class_name] -= count
     if not tests and folder.test_share and len(groups) < len(entries):
         cure = "make folder.test_share larger, or name splits in the CSV"
         raise BuildError(

@@ -17,6 +17,7 @@ class VideoDone:
     failed: Failed | None
     seconds: dict[str, float]  # by stage
     workers: tuple[str, ...] = ()  # that had it, HOST:PROCESS
+    source_sha256: str = ""  # "" if it failed
 
 
 Event = VideoDone | Packed
@@ -41,4 +42,11 @@ def summary(outcome: Outcome) -> VideoDone:
     if isinstance(outcome, Failed):
         return VideoDone(key=outcome.failure.key, frames=0, failed=outcome, seconds={}, workers=outcome.workers)
     sample, seconds = outcome.sample, outcome.seconds
-    return VideoDone(key=sample.key, frames=sample.frames, failed=None, seconds=seconds, workers=outcome.workers)
+    return VideoDone(
+        key=sample.key,
+        frames=sample.frames,
+        failed=None,
+        seconds=seconds,
+        workers=outcome.workers,
+        source_sha256=sample.source_sha256,
+    )

@@ -14,6 +14,7 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 
 import dask
+import distributed
 from distributed import Client, LocalCluster, Security
 
 from ipdata.errors import BuildError
@@ -127,9 +128,8 @@ class RunningDask(Executor):
         except Exception as error:  # what answers at an address can make Dask raise anything
             reason = error.__cause__ if isinstance(error.__cause__, ssl.SSLError) else error
             problem = f"no Dask scheduler answers there ({reason})"
-            raise BuildError(
-                f"--scheduler {self.address}: {problem}; check the address (tls:// if it has TLS), or start one"
-            ) from None
+            cure = f"check the address (tls:// if it has TLS) and its version ({distributed.__version__} here)"
+            raise BuildError(f"--scheduler {self.address}: {problem}; {cure}, or start one") from None
 
     def _security(self) -> Security:
         """The user's certificates. Raises: BuildError if TLS needs some, or if they cannot be used."""

@@ -44,6 +44,11 @@ class Shard:
     unfinished: set[str] = field(default_factory=set)  # keys
     reported: set[str] = field(default_factory=set)  # keys whose event was given
 
+    @property
+    def load(self) -> int:
+        """How many videos it counts for in flight. A shard whose samples are all copied counts for one."""
+        return max(1, len(self.task.videos))
+
 
 @dataclass(frozen=True)
 class Attempt:
@@ -160,7 +165,7 @@ class ClusterRun:
         return VIDEOS_AHEAD * sum(worker.threads for worker in self.watch.workers.values())
 
     def _begin(self, shard: Shard) -> None:
-        self._videos += len(shard.task.videos)
+        self._videos += shard.load
         for video in shard.task.videos:
             self._extract(shard, video)
         if not shard.unfinished:
@@ -188,7 +193,7 @@ class ClusterRun:
     def _done(self, attempt: Attempt, event: Event) -> Iterator[Event]:
         shard = attempt.shard
         if isinstance(event, Packed):
-            self._videos -= len(shard.task.videos)
+            self._videos -= shard.load
             yield event
             return
         if event.key not in shard.reported:

@@ -18,9 +18,9 @@ from ipdata.errors import BuildError, VideoError
 from ipdata.recipe import BuildRecipe
 from ipdata.steps.encode import Clock, encode_columns
 from ipdata.steps.scratch import scratch_dir
-from ipdata.steps.source import Opened
+from ipdata.steps.source import Opened, staged
 from ipdata.steps.spool import payload_path
-from ipdata.video import decode
+from ipdata.video import decode_source
 from ipdata.video.finished import copied_if_finished
 from ipdata.video.stored import VIDEO, Stored
 from ipdata.video.synthesis import Synthesis
@@ -30,6 +30,7 @@ from shards.canonical import sha256_file
 from shards.columns import PayloadFile
 from shards.failures import Failure
 from shards.schema import FORMAT, Sample
+from shards.store.listed import ListedFile
 
 MIN_DEFICIT_FRAMES = 3  # sound clips of any length may announce a few frames too many
 
@@ -187,19 +188,22 @@ def extract(task: VideoTask, step: Step) -> Extracted:
     return _finished(task, step, Extracted(sample=sample, payloads=payloads, seconds=clock.seconds))
 
 
-def transcoded(task: VideoTask, source: Path | Synthesis, m4v: Path, clock: Clock, *, as_it_is: bool = False) -> Sample:
+def transcoded(
+    task: VideoTask, source: Path | ListedFile | Synthesis, m4v: Path, clock: Clock, *, as_it_is: bool = False
+) -> Sample:
     """Transcode a source to the new file m4v, with all checks; return its record.
 
     as_it_is: copy a source that is already what the recipe's transcode makes.
 
     Raises: as extract.
     """
-    limit_frames = task.recipe.limits.frames
+    limits = task.recipe.limits
+    limit_frames = limits.frames
     with clock.stage("source"):
-        opened = Opened.of(source, m4v.parent)
+        opened = Opened.of(staged(source, m4v.parent), m4v.parent)
     try:
         with clock.stage("source"):
-            facts = decode.source_facts(opened.path, limit_frames=limit_frames)
+            facts = decode_source.source_facts(opened.path, limit_frames=limit_frames, max_frames=limits.max_frames)
             _check_source(facts, task.recipe)
         if as_it_is and copied_if_finished(opened.path, m4v, task.recipe.transcode, facts):
             return _sample(task, facts, opened.sha256(), m4v)
@@ -245,19 +249,20 @@ def _finished(task: VideoTask, step: Step, extracted: Extracted) -> Extracted:
     return Extracted(sample=extracted.sample, payloads=payloads, seconds=extracted.seconds)
 
 
-def _check_source(facts: decode.SourceFacts, recipe: BuildRecipe) -> None:
+def _check_source(facts: decode_source.SourceFacts, recipe: BuildRecipe) -> None:
     """Raise VideoError if far fewer frames decode than announced, as in a cut file, or if too many are damaged."""
     allowed = recipe.source.max_frame_deficit
-    announced = min(facts.announced_frames, recipe.limits.frames or facts.announced_frames)
-    if announced - facts.frames > max(MIN_DEFICIT_FRAMES, allowed * announced):
-        detail = f"{announced} frames are announced, {facts.frames} decode; more than {allowed:.0%} are missing"
+    recorded = facts.announced_frames - facts.dropped_frames
+    expected = min(recorded, recipe.limits.frames or recorded)
+    if expected - facts.frames > max(MIN_DEFICIT_FRAMES, allowed * expected):
+        detail = f"{expected} frames are announced, {facts.frames} decode; more than {allowed:.0%} are missing"
         raise VideoError("source", "truncated", detail)
     if facts.damaged > allowed * facts.frames:
         detail = f"{facts.damaged} packets or frames are damaged, more than {allowed:.0%} of {facts.frames} frames"
         raise VideoError("source", "damaged", detail)
 
 
-def _sample(task: VideoTask, facts: decode.SourceFacts, sha256: str, m4v: Path) -> Sample:
+def _sample(task: VideoTask, facts: decode_source.SourceFacts, sha256: str, m4v: Path) -> Sample:
     return Sample(
         key=task.key,
         name=task.video.name,

@@ -22,14 +22,20 @@ from shards.records import parse
 
 Infos = dict[str, ColumnInfo]  # by column
 OURS = "ipdata"  # format 1 lists this package's version as a tool; it says nothing more than algorithm 1
+MAX_FRAMES = "limits.max_frames"
+CHOOSE_VIDEOS = ("limits.videos", "limits.classes")  # settings that decide no byte of a sample
 DECIDE_THE_BITSTREAM = ("ffmpeg", "libavcodec")
 
 
 def settings_of(plan: Plan, columns: Iterable[str]) -> dict[str, Any]:
-    """Settings, by dotted name, that must be equal for two runs to write these columns into one set. JSON values."""
+    """Settings, by dotted name, that must be equal for two runs to write these columns into one set. JSON values.
+
+    Limits that choose videos may change: a small set becomes a larger one.
+    """
     tables = plan.recipe.tables()
     binding = {"transcode", "source", "shards", "limits", plan.listing.dataset, *columns}
     flat = {f"{table}.{key}": value for table in tables if table in binding for key, value in tables[table].items()}
+    flat = {name: value for name, value in flat.items() if name not in CHOOSE_VIDEOS}
     parsed: dict[str, Any] = canonical.loads(canonical.dumps(flat), where=IDENTITY)  # tuples become lists
     return {**parsed, "dataset": plan.listing.dataset}
 
@@ -77,11 +83,18 @@ def _check_settings(output: Output, settings: Mapping[str, Any]) -> None:
     differences = [
         f"{name}: the output has {_spelt(begun.get(name))}, this build {_spelt(value)}"
         for name, value in sorted(settings.items())
-        if begun.get(name) != value
+        if not _goes_on(name, begun.get(name), value)
     ]
     if differences:
         listed = "\n  ".join(["was begun with another recipe:", *differences])
         raise BuildError(f"{output.directory}: {listed}\nUse that, or build into another --out")
+
+
+def _goes_on(name: str, begun: Any, now: Any) -> bool:
+    """Tell whether a setting fits what is published. A wider limit of length does: what it refused is tried again."""
+    if name == MAX_FRAMES and begun is not None:  # outputs of earlier releases have none
+        return now is None or bool(now >= begun)
+    return name == MAX_FRAMES or bool(begun == now)
 
 
 def _recorded(output: Output, plan: Plan, column: str) -> ColumnInfo:

@@ -30,6 +30,7 @@ CURES = {  # by the number of an error
         "remove what is there, or name another place with --out",
     ),
 }
+RECEIPT = "receipt.json"  # in the folder of a shard that is being replaced
 LOCK_WAIT_S = 0.1  # `ipdata status` asks for the shared lock, and gives it back at once
 IDENTITY = "identity.json"  # in BUILD_DIR; see ipdata/steps/identity.py
 
@@ -78,11 +79,7 @@ class Output:
 
     def receipt(self, shard: str) -> Receipt | None:
         """The receipt of a shard; None if there is none, or it is damaged."""
-        try:
-            path = self.receipt_path(shard)
-            return Receipt.from_json(_whole(path), where=str(path))
-        except (OSError, ValueError, TypeError, AttributeError):  # ShardError is a ValueError
-            return None
+        return _receipt(self.receipt_path(shard))
 
     def receipts(self) -> list[Receipt]:
         """All receipts that can be read, also those of another plan."""
@@ -104,15 +101,35 @@ class Output:
 
     def published_keys(self) -> set[str]:
         """Keys of all samples that the output holds, from its receipts or, where one is lost, from the records."""
-        keys = {key for receipt in self.receipts() for key in receipt.sources}
+        replaced = [receipt for _, receipt in self.replaced()]  # a build was killed before it had copied all of them
+        keys = {key for receipt in [*self.receipts(), *replaced] for key in receipt.sources}
         for path in sorted((self.directory / "samples").glob("*.jsonl")):
             if self.receipt(path.stem) is None:
                 keys |= _keys_in(path)
         return keys
 
+    @property
+    def replaced_dir(self) -> Path:
+        """Has the files of shards that a plan replaces, until all of its shards are published."""
+        return self.build_dir / "replaced"
+
+    def replaced(self) -> Iterator[tuple[Path, Receipt]]:
+        """Yield the folder of each shard that is being replaced, and its receipt. See ipdata/steps/replaced.py."""
+        for path in sorted(self.replaced_dir.glob(f"*/{RECEIPT}")):
+            if (receipt := _receipt(path)) is not None:
+                yield path.parent, receipt
+
+    def forget_replaced(self) -> None:
+        """Remove the files of replaced shards, all at once: they go with the temporary directory."""
+        if self.replaced_dir.exists():
+            self.replaced_dir.rename(self.temporary_dir / self.replaced_dir.name)
+
     def published_columns(self) -> set[str]:
-        """Columns that have files or receipts. Later builds must use the recipe that made them."""
-        by_receipts = {column for receipt in self.receipts() for column in receipt.columns}
+        """Columns that have files or receipts with samples. Later builds must use the recipe that made them.
+
+        A receipt of a shard in which every video failed binds to nothing, because all of them are tried again.
+        """
+        by_receipts = {column for receipt in self.receipts() if receipt.sources for column in receipt.columns}
         return by_receipts | {column for column in column_builds() if any((self.directory / column).glob("*.tar"))}
 
     def publish(self, relative: str, data: bytes) -> None:
@@ -158,6 +175,13 @@ def _cured() -> Iterator[None]:
         raise OSError(error.errno, f"{error.strerror}; {cure}", error.filename) from None
 
 
+def _receipt(path: Path) -> Receipt | None:
+    try:
+        return Receipt.from_json(_whole(path), where=str(path))
+    except (OSError, ValueError, TypeError, AttributeError):  # ShardError is a ValueError
+        return None
+
+
 def _whole(path: Path) -> bytes:
     return read_regular(path, max_bytes=MAX_FILE_BYTES)
 
@@ -196,8 +220,8 @@ def check_nothing_lost(output: Output, plan: Plan, published: set[str]) -> None:
     if lost:
         raise BuildError(
             f"{output.directory}: has {len(lost)} samples that this build does not choose, such as {lost[0]}. Their "
-            "videos are gone, or the same limit or draw now takes other videos. Bring the videos back, list the old "
-            "ones in a --draw file, or build into another --out"
+            "videos are gone, or a limit or a draw leaves them out. Bring the videos back, raise the limit, list the "
+            "old ones in a --draw file, or build into another --out"
         )
 
 

@@ -9,27 +9,24 @@ from ipdata.errors import BuildError
 from ipdata.steps.extract import Failed, Outcome, VideoTask, differing_fields
 from ipdata.steps.output import Output
 from ipdata.steps.plan import ShardPlan
-from ipdata.steps.receipt import Receipt
+from ipdata.steps.receipt import Content, Receipt, published_content
+from ipdata.steps.replaced import Copied
 from shards.atomic import publish
-from shards.columns import AnyPayload, PayloadFile
-from shards.index import read_index
-from shards.layout import index_path, samples_path, tar_path
 from shards.manifest import FileInfo, ShardInfo
 from shards.schema import Sample
 from shards.writer import write_shard
 
-Content = dict[str, tuple[Sample, dict[str, AnyPayload]]]
-
 
 @dataclass(frozen=True, kw_only=True)
 class ShardTask:
-    """The work on one shard: the videos to extract, and the receipt of what can be kept."""
+    """The work on one shard: the videos to extract, and what can be kept or copied."""
 
     output: Output
     plan: ShardPlan
     columns: tuple[str, ...]
     videos: tuple[VideoTask, ...]
     kept: Receipt | None  # of files that are intact; samples that no task makes are taken from them
+    copies: tuple[Copied, ...] = ()  # samples of other shards, which this one takes over
     published: frozenset[str]  # keys that the output held before this build, whether they can be kept or not
     drop_failed: bool  # leave out a published sample if its video can no longer be extracted
     strict: bool  # do not publish the shard if a video failed
@@ -97,13 +94,12 @@ def _merge(task: ShardTask, outcomes: Sequence[Outcome]) -> Content:
     """Samples with every column, new or kept. A video that failed in a new column loses its old columns too."""
     whole = {video.key for video in task.videos if video.columns == task.columns}
     content = {key: entry for key, entry in _published(task).items() if key not in whole}
-    size = task.videos[0].recipe.size
     for outcome in outcomes:
         if isinstance(outcome, Failed):
             content.pop(outcome.failure.key, None)
             continue
         key, made = outcome.sample.key, {"width": outcome.sample.width, "height": outcome.sample.height}
-        if key not in task.plan.videos or made != size:
+        if key not in task.plan.videos or made != task.videos[0].recipe.size:
             raise BuildError(f"{key}: the outcome is not of this build; this is a bug, please report it")
         sample, payloads = content.get(key, (outcome.sample, {}))
         _check_same(task, sample, outcome.sample)
@@ -131,20 +127,11 @@ def _check_same(task: ShardTask, there: Sample, here: Sample) -> None:
 
 
 def _published(task: ShardTask) -> Content:
-    """Records and payloads of the published files that can be kept."""
-    if task.kept is None or task.kept.info is None:
-        return {}
-    directory, shard = task.output.directory, task.plan.shard
-    lines = (directory / samples_path(shard)).read_bytes().splitlines()
-    samples = [Sample.from_json(line, where=samples_path(shard)) for line in lines]
-    payloads: dict[str, dict[str, AnyPayload]] = {sample.key: {} for sample in samples}
-    for column in task.kept.columns:
-        index, tar = directory / index_path(column, shard), directory / tar_path(column, shard)
-        for entry in read_index(index.read_bytes(), column=column, where=str(index)):
-            payloads[entry.key][column] = PayloadFile(
-                path=tar, offset=entry.payload[0], frames=entry.frames, header=entry.header
-            )
-    return {sample.key: (sample, payloads[sample.key]) for sample in samples}
+    """Records and payloads of the published files that can be kept or copied."""
+    content = published_content(task.output.directory, task.kept) if task.kept else {}
+    for copied in task.copies:
+        content |= copied.content(task.plan)
+    return content
 
 
 def _write_files(task: ShardTask, samples: Sequence[Sample], content: Content) -> ShardInfo | None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from ipdata.steps.plan import ShardPlan
 from ipdata.video.stored import VIDEO, Stored
 from shards.canonical import sha256_bytes
+from shards.columns import AnyPayload, PayloadFile
 from shards.columns.registry import check_column_name
 from shards.errors import ShardError
 from shards.failures import Failure
@@ -13,6 +14,8 @@ from shards.layout import files_of, index_path, samples_path, tar_path
 from shards.manifest import FileInfo, ShardInfo
 from shards.records import Record
 from shards.schema import Sample
+
+Content = dict[str, tuple[Sample, dict[str, AnyPayload]]]  # key -> record, and payloads by column
 
 
 class Receipt(Record, frozen=True, kw_only=True):
@@ -31,10 +34,14 @@ class Receipt(Record, frozen=True, kw_only=True):
             raise ShardError("receipt: its files are not those of its columns")
 
 
-def intact(directory: Path, receipt: Receipt) -> bool:
-    """True if the files in the directory have, byte for byte, the content that the receipt states."""
+def intact(directory: Path, receipt: Receipt, *, tars: bool = True) -> bool:
+    """True if the files in the directory have, byte for byte, the content that the receipt states.
+
+    tars: False leaves the tars out. The payloads in them have hashes in the indexes.
+    """
     files = receipt.info.files if receipt.info else {}
-    paths = ((directory / relative, expected) for relative, expected in files.items())
+    compared = {path: info for path, info in files.items() if tars or not path.endswith(".tar")}
+    paths = ((directory / relative, expected) for relative, expected in compared.items())
     return all(path.is_file() and FileInfo.of(path) == expected for path, expected in paths)
 
 
@@ -55,6 +62,23 @@ def work_left(
         for key in shard.videos
     }
     return {key: missing for key, missing in work.items() if missing}
+
+
+def published_content(directory: Path, receipt: Receipt) -> Content:
+    """Records and payloads of a published shard. Its records and indexes must be intact."""
+    if receipt.info is None:
+        return {}
+    shard = receipt.info.shard
+    lines = (directory / samples_path(shard)).read_bytes().splitlines()
+    samples = [Sample.from_json(line, where=samples_path(shard)) for line in lines]
+    payloads: dict[str, dict[str, AnyPayload]] = {sample.key: {} for sample in samples}
+    for column in receipt.columns:
+        index, tar = directory / index_path(column, shard), directory / tar_path(column, shard)
+        for entry in read_index(index.read_bytes(), column=column, where=str(index)):
+            payloads[entry.key][column] = PayloadFile(
+                path=tar, offset=entry.payload[0], frames=entry.frames, header=entry.header, sha256=entry.sha256
+            )
+    return {sample.key: (sample, payloads[sample.key]) for sample in samples}
 
 
 def stored_videos(directory: Path, receipt: Receipt) -> dict[str, Stored]:

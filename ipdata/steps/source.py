@@ -1,19 +1,24 @@
 """Open a source for ffmpeg and PyAV, and record by its hash which bytes were extracted."""
 
 import errno
+import hashlib
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ipdata.errors import BuildError, VideoError
 from ipdata.faults import THIS_MACHINE
 from ipdata.video.stored import Stored
 from ipdata.video.synthesis import Synthesis
+from shards.atomic import named, write_all
 from shards.canonical import sha256_file
+from shards.errors import ShardError
 from shards.regular import open_regular
+from shards.store.listed import ChangedError, GoneError, ListedFile
 
-Source = Path | Synthesis | Stored
+Source = Path | ListedFile | Synthesis | Stored
 # With these errors, the path of a source leads to no file that this user may read. Others may pass, as of a disk.
 LASTING = {
     errno.ENOENT,
@@ -43,18 +48,55 @@ def _unreadable(error: OSError) -> UnreadableError | BuildError:
 
 
 def source_sha256(source: Source) -> str:
-    """sha256 of a file, or of what describes a synthetic video.
+    """sha256 of a file, or of what describes a synthetic video. A file at a URL is fetched for it.
 
-    Raises: UnreadableError if the file cannot be read; BuildError if that is this machine's fault.
+    Raises: UnreadableError if the file cannot be read; BuildError if that is this machine's fault. As `fetched`.
     """
     if isinstance(source, Synthesis):
         return source.sha256()
     if isinstance(source, Stored):
         return source.sample.source_sha256
+    if isinstance(source, ListedFile):
+        sha256 = hashlib.sha256()
+        for chunk in fetched(source):
+            sha256.update(chunk)
+        return sha256.hexdigest()
     try:
         return sha256_file(source)
     except OSError as error:
         raise _unreadable(error) from None
+
+
+def fetched(source: ListedFile) -> Iterator[bytes]:
+    """The bytes of a file at a URL as they arrive.
+
+    Raises: UnreadableError if it is gone, VideoError if it is not the one that was listed. BuildError if it does not
+        arrive: the network, the server or the credentials are at fault, and not the video.
+    """
+    try:
+        yield from source.chunks()
+    except GoneError:
+        raise UnreadableError(FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), source.location)) from None
+    except ChangedError as error:
+        raise VideoError("source", "changed", str(error)) from None
+    except ShardError as error:
+        raise BuildError(f"{error}. Mend that, and run the same command again: what is done is kept") from None
+
+
+def staged(source: Path | ListedFile | Synthesis, scratch: Path) -> Path | Synthesis:
+    """The source itself; or, of a file at a URL, a copy in the directory for temporary files.
+
+    Raises: VideoError if it is empty. OSError if the copy cannot be written. As `fetched`.
+    """
+    if not isinstance(source, ListedFile):
+        return source
+    if source.size_bytes == 0:
+        raise VideoError("source", "empty", f"{source.location} has 0 bytes")
+    path = scratch / f"staged{PurePosixPath(source.relative).suffix[:16]}"  # ffmpeg looks at the suffix, too
+    with named(path), path.open("xb", buffering=0) as file:
+        for chunk in fetched(source):
+            write_all(file, chunk)
+    return path
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 import shutil
 from pathlib import Path
 
-from ipdata.video.decode import PICTURE_START, SourceFacts, coded_picture_types
+from ipdata.video.decode import PICTURE_START, coded_picture_types
+from ipdata.video.decode_source import SourceFacts
 from ipdata.video.transcode import Transcode
 from shards.atomic import named
 

@@ -21,6 +21,7 @@ import imageio_ffmpeg
 from ipdata.errors import BuildError, VideoError
 from ipdata.faults import MORE_MEMORY, ending_of, was_killed
 from ipdata.video.checksums import Checksum, checksums_in, without_checksums
+from ipdata.video.formats import DEMUXERS
 from shards.atomic import named
 
 EXECUTABLE_VARIABLE = "IPDATA_FFMPEG"
@@ -31,12 +32,6 @@ SPARE_FRAMES = 100  # that ffmpeg may write beyond those that the source has, be
 PX_BYTES = 3  # of a pixel in a bitstream, at most: twice those of a picture that is not compressed
 MESSAGES_BYTES = 4096  # on stderr about one frame, at most
 MAX_PIXELS = 2**26  # of a source picture; a file that asks for more than 8192x8192 is hostile
-
-# Demuxers that a source may be read with. Without the list a text file can pass as a subtitle or an ANSI picture, and
-# a playlist can make ffmpeg read other files.
-DEMUXERS = (
-    "3gp,asf,avi,flv,h264,hevc,ivf,m4v,matroska,webm,mov,mp4,m4a,3g2,mj2,mpeg,mpegts,mpegvideo,mxf,ogg,rm,yuv4mpegpipe"
-)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ A frame series is one payload: an optional header, then the encoded frames one a
 offsets from the end of the header, so frame i is data[header + frames[i] : header + frames[i + 1]].
 """
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,7 @@ class PayloadFile:
     offset: int = 0  # of its first byte in the file
     frames: list[int]
     header: int = 0
+    sha256: str = ""  # that the bytes must have where all of them are read; "" if it is not known
 
     def __len__(self) -> int:
         return len(self.frames) - 1
@@ -61,17 +63,27 @@ class PayloadFile:
 
     @property
     def data(self) -> bytes:
-        """Raises: OSError; ShardError if the file is shorter."""
+        """Raises: OSError; ShardError if the file is shorter, or the bytes do not have the sha256."""
         return b"".join(self.chunks())
 
     def frame(self, position: int) -> bytes:
-        """Raises: as `data`."""
+        """Raises: OSError; ShardError if the file is shorter."""
         start, stop = (self.header + self.frames[edge] for edge in (position, position + 1))
         return b"".join(self._read(start, stop))
 
     def chunks(self) -> Iterator[bytes]:
-        """The bytes, some at a time. Raises: as `data`."""
-        return self._read(0, self.size_bytes)
+        """The bytes, some at a time. Raises: as `data`, at the end."""
+        chunks = self._read(0, self.size_bytes)
+        return self._checked(chunks) if self.sha256 else chunks
+
+    def _checked(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        found = hashlib.sha256()
+        for chunk in chunks:
+            found.update(chunk)
+            yield chunk
+        if found.hexdigest() != self.sha256:
+            what = f"the payload at byte {self.offset} does not have the sha256 of its index"
+            raise ShardError(f"{self.path}: {what}; check the disk, and run the same command again")
 
     def _read(self, start: int, stop: int) -> Iterator[bytes]:
         with self.path.open("rb") as file:

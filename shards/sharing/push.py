@@ -4,7 +4,7 @@ import logging
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -58,6 +58,7 @@ def push(
     take_over_sha256: str | None = None,
     connections: int = CONNECTIONS,
     progress: MovedBytes | None = None,
+    store: Store | None = None,
 ) -> Pushed:
     """Push a set, or some columns of it, from a directory to a URL; go on if an earlier push was cut.
 
@@ -66,7 +67,7 @@ def push(
 
     replace_sha256: the sha256 of a set that is there and is to be replaced by ours, whatever it has. Its manifest is
     removed first, so for a while there is no set. take_over_sha256: the sha256 of a set whose push was begun there and
-    given up.
+    given up. store: what writes at the URL; None: made from the URL, and closed at the end.
 
     Raises: ShardError if a file here is damaged, if the set there has what ours lacks, if another push is at work
         there or has changed the set meanwhile, or if something cannot be sent. The other side then has its old set,
@@ -76,8 +77,8 @@ def push(
         raise ShardError(f"{shown(directory)}: is a URL; pull the set first, and push from the directory")
     shard_set = ShardSet(directory)
     manifest = _what_to_push(shard_set, columns)
-    with closing(store_of(url)) as store:
-        run = _Push(shard_set, url, store, progress or MovedBytes(), connections)
+    with nullcontext(store) if store is not None else closing(store_of(url)) as there:
+        run = _Push(shard_set, url, there, progress or MovedBytes(), connections)
         return run.push(manifest, replace_sha256=replace_sha256, take_over_sha256=take_over_sha256)
 
 
@@ -92,26 +93,29 @@ def _what_to_push(shard_set: ShardSet, columns: Sequence[str] | None) -> Manifes
 
 
 def _check_may(store: Store, ours: Manifest, theirs: Manifest, replace_sha256: str | None) -> None:
-    """Refuse to push if that would take anything away, unless it is the set that is to be replaced.
-
-    Key indexes are derived, so another one is no loss.
-    """
+    """Refuse to push if that would take anything away, unless it is the set that is to be replaced."""
     if replace_sha256 is not None:
         if theirs.sha256 != replace_sha256:
             raise ShardError(
                 f"{store.location}: the set there is {theirs.sha256}, not {replace_sha256}; look at what it is"
             )
         return
-    files = ours.all_files()
-    lost = [p for p, info in theirs.all_files().items() if files.get(p) != info and not KEY_INDEX.fullmatch(p)]
-    if lost:
+    if lost := lost_files(ours, theirs):
         more = f" and {len(lost) - NAMED} more" if len(lost) > NAMED else ""
         cure = f"push to another URL; or, to replace that set by this one, add --replace {theirs.sha256}"
         what = "has files that this set lacks, or has otherwise"
         raise ShardError(f"{store.location}: the set there {what}: {', '.join(lost[:NAMED])}{more}; {cure}")
 
 
-class _Claim(Record, frozen=True, kw_only=True):
+def lost_files(ours: Manifest, theirs: Manifest) -> list[str]:
+    """The files of their set that ours lacks, or has otherwise. Key indexes are derived, so another one is no loss."""
+    files = ours.all_files()
+    return [
+        path for path, info in theirs.all_files().items() if files.get(path) != info and not KEY_INDEX.fullmatch(path)
+    ]
+
+
+class Claim(Record, frozen=True, kw_only=True):
     """The note that a push leaves while it is at work, so that no other set is pushed to the same place."""
 
     manifest: str  # sha256 of the set that is pushed
@@ -122,7 +126,7 @@ class _Claim(Record, frozen=True, kw_only=True):
         return set(filter(SET_FILE.fullmatch, self.stale))
 
 
-def _asked(store: Store, relative: str, ask: Callable[[], T]) -> T:
+def asked(store: Store, relative: str, ask: Callable[[], T]) -> T:
     """What `ask` returns, after as many attempts as its errors are worth. Raises: ShardError that names the file."""
 
     def attempt() -> T:
@@ -132,6 +136,38 @@ def _asked(store: Store, relative: str, ask: Callable[[], T]) -> T:
             raise not_received(error, url=store.address, done="sent") from None
 
     return attempts(attempt, name=f"{store.location}/{relative}", say=LOG.warning)
+
+
+def leave_claim(store: Store, claim: Claim) -> bytes | None:
+    """Leave a claim, unless there is one; return the one that is there. It is the first that is written there."""
+
+    def ask() -> bytes | None:
+        try:
+            return store.claim(claim.to_json())
+        except FileNotFoundError:
+            cure = "make the bucket first, or check the URL"
+            raise ShardError(f"{store.location}: nothing can be written there; {cure}") from None
+
+    return asked(store, CLAIM, ask)
+
+
+def send(store: Store, directory: Path, relative: str, expected: FileInfo, sends: Changes) -> tuple[int, bool]:
+    """Send a file unless it is there; return its size, and whether it was sent.
+
+    Raises: ShardError if its bytes are not the expected ones, or it cannot be sent; WorkCancelledError.
+    """
+    path = directory / relative
+    try:
+        found = FileInfo.of(path)
+    except OSError as error:
+        raise ShardError(f"{path}: {error.strerror}; verify the set before you push it") from None
+    if found != expected:
+        raise ShardError(f"{path}: its bytes are not those of the manifest; verify the set before you push it")
+    if asked(store, relative, lambda: store.has(relative, expected, path)):
+        return expected.bytes, False
+    with sends.change():
+        asked(store, relative, lambda: store.put(relative, path))
+    return expected.bytes, True
 
 
 class _Push:
@@ -145,57 +181,49 @@ class _Push:
     def push(self, manifest: Manifest, *, replace_sha256: str | None, take_over_sha256: str | None) -> Pushed:
         """Send the files that are missing there, then the manifest; then remove what the new manifest does not name."""
         store, files = self._store, manifest.all_files()
-        seen = _asked(store, MANIFEST, store.manifest)
+        seen = asked(store, MANIFEST, store.manifest)
         before = None if seen is None else Manifest.from_json(seen.data, where=f"{store.location}/{MANIFEST}")
         kept = {} if before is None else before.all_files()
         is_new = before is None or before.sha256 != manifest.sha256
         if is_new and before is not None:
             _check_may(store, manifest, before, replace_sha256)
-        claim = _Claim(manifest=manifest.sha256, stale=sorted(kept.keys() - files.keys()))
+        claim = Claim(manifest=manifest.sha256, stale=sorted(kept.keys() - files.keys()))
         earlier = self._claimed(claim, take_over_sha256)
         with self._claim_given_back(unless=earlier is not None):
             if replace_sha256 is not None and before is None and earlier is None:
                 raise ShardError(f"{store.location}: there is no set to replace; push without --replace")
-            if _asked(store, MANIFEST, store.manifest) != seen:
+            if asked(store, MANIFEST, store.manifest) != seen:
                 raise ShardError(f"{store.location}: {CHANGED}")
         if is_new:
             if replace_sha256 is not None and before is not None:
-                _asked(store, MANIFEST, lambda: store.delete(MANIFEST))
+                asked(store, MANIFEST, lambda: store.delete(MANIFEST))
                 seen = None
             self._send_all({path: info for path, info in files.items() if kept.get(path) != info})
             with self._claim_given_back():
-                _asked(store, MANIFEST, lambda: store.put_manifest(manifest.to_json(), seen=seen))
+                asked(store, MANIFEST, lambda: store.put_manifest(manifest.to_json(), seen=seen))
         for relative in (claim.paths() | (earlier.paths() if earlier else set())) - files.keys():
-            _asked(store, relative, partial(store.delete, relative))
+            asked(store, relative, partial(store.delete, relative))
         self._send_free_files(manifest, is_new=is_new)
-        _asked(store, CLAIM, store.unclaim)
+        asked(store, CLAIM, store.unclaim)
         return Pushed(manifest, self._moved_files, self._progress.moved_bytes, len(files) - self._moved_files)
 
-    def _claimed(self, claim: _Claim, take_over_sha256: str | None) -> _Claim | None:
+    def _claimed(self, claim: Claim, take_over_sha256: str | None) -> Claim | None:
         """Leave our claim; return that of an earlier push of the same set, which goes on now; None if there was none.
 
         Raises: ShardError if a push of another set is at work there.
         """
-        found = _asked(self._store, CLAIM, lambda: self._claim(claim))
+        found = leave_claim(self._store, claim)
         if found is None:
             return None
-        earlier = _Claim.from_json(found, where=f"{self._store.location}/{CLAIM}")
+        earlier = Claim.from_json(found, where=f"{self._store.location}/{CLAIM}")
         if earlier.manifest == claim.manifest:
             return earlier
         if earlier.manifest != take_over_sha256:
             what = f"another push, of the set {earlier.manifest}, is under way there or was interrupted"
             cure = f"let it end; or, if it was given up, add --take-over {earlier.manifest}"
             raise ShardError(f"{self._store.location}: {what}; {cure}")
-        _asked(self._store, CLAIM, self._store.unclaim)
+        asked(self._store, CLAIM, self._store.unclaim)
         return self._claimed(claim, None) or earlier
-
-    def _claim(self, claim: _Claim) -> bytes | None:
-        """What the store's `claim` returns. It is the first that is written there."""
-        try:
-            return self._store.claim(claim.to_json())
-        except FileNotFoundError:
-            cure = "make the bucket first, or check the URL"
-            raise ShardError(f"{self._store.location}: nothing can be written there; {cure}") from None
 
     @contextmanager
     def _claim_given_back(self, *, unless: bool = False) -> Iterator[None]:
@@ -204,13 +232,17 @@ class _Push:
             yield
         except ShardError:
             if not unless:
-                _asked(self._store, CLAIM, self._store.unclaim)
+                asked(self._store, CLAIM, self._store.unclaim)
             raise
 
     def _send_all(self, files: Mapping[str, FileInfo]) -> None:
         """Send the files that the other side lacks. Raises: ShardError that names what is damaged or cannot be sent."""
         self._progress.begin(sum(info.bytes for info in files.values()))
-        sent = in_threads(lambda item: self._send(*item), files.items(), threads=self._connections)
+        sent = in_threads(
+            lambda item: send(self._store, self._directory, *item, self._sends),
+            files.items(),
+            threads=self._connections,
+        )
         try:
             with closing(sent):
                 for size_bytes, moved in sent:
@@ -223,20 +255,6 @@ class _Push:
             self._sends.end(wait=False)
             raise
 
-    def _send(self, relative: str, expected: FileInfo) -> tuple[int, bool]:
-        path = self._directory / relative
-        try:
-            found = FileInfo.of(path)
-        except OSError as error:
-            raise ShardError(f"{path}: {error.strerror}; verify the set before you push it") from None
-        if found != expected:
-            raise ShardError(f"{path}: its bytes are not those of the manifest; verify the set before you push it")
-        if _asked(self._store, relative, lambda: self._store.has(relative, expected, path)):
-            return expected.bytes, False
-        with self._sends.change():
-            _asked(self._store, relative, lambda: self._store.put(relative, path))
-        return expected.bytes, True
-
     def _send_free_files(self, manifest: Manifest, *, is_new: bool) -> None:
         """Send the card for what is pushed, the licence, the signature if it is one of this manifest, and all else that
         the store has kept back.
@@ -247,10 +265,10 @@ class _Push:
             names = (LICENSE, SIGNATURE) if manifest == self._shard_set.manifest else (LICENSE,)
             for path in [beside / CARD, beside / CROISSANT, *(self._directory / name for name in names)]:
                 if path.is_file():
-                    _asked(self._store, path.name, partial(self._store.put, path.name, path))
+                    asked(self._store, path.name, partial(self._store.put, path.name, path))
             if is_new and not (SIGNATURE in names and (self._directory / SIGNATURE).is_file()):
-                _asked(self._store, SIGNATURE, partial(self._store.delete, SIGNATURE))  # of the manifest that was there
-            _asked(self._store, MANIFEST, self._store.flush)
+                asked(self._store, SIGNATURE, partial(self._store.delete, SIGNATURE))  # of the manifest that was there
+            asked(self._store, MANIFEST, self._store.flush)
 
     def _write_card(self, manifest: Manifest, beside: Path) -> None:
         """Write the card into a directory: what people wrote here stays, or else what people wrote there."""

@@ -17,7 +17,7 @@ MAY_IMPORT = {
 # Only inside functions, and needs the extra build.
 EXCEPTION = ("ipmodel/predict.py", ("ipdata.extraction", "ipdata.errors"))
 ONE_PLACE_EACH = {  # one file, or two whose names begin alike
-    "av": ("ipdata/video/decode.py", {"av"}),
+    "av": ("ipdata/video/decode", {"av"}),
     "dask": ("ipdata/executors/dask", {"dask", "distributed"}),
     "ffmpeg": ("ipdata/video/transcode.py", {"ffmpeg"}),
     "imageio": ("ipdata/video/transcode.py", {"imageio_ffmpeg"}),
@@ -94,6 +94,7 @@ FOLDERS = {
             *("columns", "datasets", "errors", "executors", "log", "progress"),
             *("publish", "recipe", "report", "reporting", "run", "steps", "video"),
         },
+        "upload": {"build", "progress", "steps"},
         "received": {"datasets", "errors", "steps", "video"},
         "prove": {"columns", "errors", "executors", "progress", "received", "recipe", "report", "steps", "video"},
         "extraction": {"columns", "datasets", "errors", "executors", "recipe", "steps", "video"},
@@ -108,7 +109,7 @@ FOLDERS = {
         "status_commands": {"errors", "reporting", "status"},
         "cli": {
             *("archives", "build", "columns", "commands", "datasets", "errors", "estimate", "executors"),
-            *("kernels", "progress", "recipe", "report", "status_commands", "steps", "video"),
+            *("kernels", "progress", "recipe", "report", "status_commands", "steps", "upload", "video"),
         },
         "__init__": set(),
     },

@@ -11,7 +11,7 @@ from moving import extracted_from, moving_luma, write_y4m
 import ipdata.steps.extract
 from ipdata.errors import VideoError
 from ipdata.steps.source import Opened, source_sha256
-from ipdata.video import decode
+from ipdata.video import decode_source
 from shards import ShardSet
 from shards.verify import verify
 
@@ -48,7 +48,7 @@ def before_it_is_opened(patched: pytest.MonkeyPatch, change: Callable[[], None])
 
 
 def after_its_frames_are_counted(patched: pytest.MonkeyPatch, change: Callable[[], None]) -> None:
-    _after(patched, decode, "source_facts", change)
+    _after(patched, decode_source, "source_facts", change)
 
 
 def after_the_transcode(patched: pytest.MonkeyPatch, change: Callable[[], None]) -> None:

@@ -16,7 +16,7 @@ import pytest
 import serving
 from amounts import FIGURE, seeded, some
 from breaking import failing, watched
-from built_sets import tree
+from built_sets import SMALL, TRIAL, tree
 from commands import Done, in_process
 
 from shards import verify
@@ -28,6 +28,7 @@ pytestmark = pytest.mark.usefixtures("without_child")
 
 ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 TWO_SHARDS = ["--set=synthetic.frames=2", "--limit-videos=2", "--set=shards.videos_per_shard=1"]
+LARGER = [*SMALL, "--set=shards.videos_per_shard=2"]
 CARD = {"README.md", "croissant.json"}  # a set is whole without them
 
 needs_ssh_keygen = pytest.mark.skipif(
@@ -70,6 +71,7 @@ def works(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Work]]
     folder = tmp_path_factory.mktemp("before")
     succeeded("ipdata.cli", build(folder / "mv", "mv"))
     succeeded("ipdata.cli", build(folder / "built", "mv,video"))
+    succeeded("ipdata.cli", build(folder / "trial", "mv", *LARGER, *TRIAL))
     begun = shutil.copytree(folder / "mv", folder / "begun")  # as a build leaves it that was killed
     for name in (MANIFEST, "mv/00001.tar", ".build/receipts/00001.json"):
         (begun / name).unlink()
@@ -92,6 +94,7 @@ def works(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Work]]
             "build": Work("ipdata.cli", lambda at: build(at / "out", "mv")),
             "rerun": Work("ipdata.cli", lambda at: build(at / "out", "mv"), begun),
             "added column": Work("ipdata.cli", lambda at: build(at / "out", "mv,video"), folder / "mv"),
+            "grown": Work("ipdata.cli", lambda at: build(at / "out", "mv", *LARGER), folder / "trial"),
             "derive": Work(
                 "ipdata.cli",
                 lambda at: ["derive", str(at / "out"), "--columns=mv", "--scheduler=none"],
@@ -168,7 +171,8 @@ class Run:
 
     def left_over(self) -> list[str]:
         """What only an unfinished command may leave."""
-        work = [path for name in (".taking", ".deriving", ".build/tmp") for path in (self.out / name).glob("**/*")]
+        unfinished = (".taking", ".deriving", ".build/tmp", ".build/replaced")
+        work = [path for name in unfinished for path in (self.out / name).glob("**/*")]
         work += self.out.glob(".signing-*")
         return [str(path) for path in (*work, *(self.folder / "tmp").iterdir())]
 
@@ -176,7 +180,7 @@ class Run:
 @pytest.mark.parametrize(
     "name",
     [
-        *("build", "rerun", "added column", "derive", "upgrade"),
+        *("build", "rerun", "added column", "grown", "derive", "upgrade"),
         *("pull", "pull of samples", "pull into a set", "repair", "merge", "push", "prove", "card"),
         pytest.param("sign", marks=needs_ssh_keygen),
     ],

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from amounts import FIGURE, FULL, seeded, some
 from breaking import Before, killing, watched
-from built_sets import tree
+from built_sets import TRIAL, tree
 from children import MARK, forked, status_of, wait_for_none
 from commands import in_process
 
@@ -31,7 +31,8 @@ pytestmark = pytest.mark.usefixtures("without_child")
 
 RANDOM_KILLS, KILLS_AT_CALLS, CLUSTER_KILLS = (140, 10_000, 30) if FULL else (20, 14, 6)
 INTERRUPTS = 40 if FULL else 6
-COLUMNS = {"fresh": "mv", "added": "mv,video"}  # what is built: a new set, or a column for one that is there
+# What is built: a new set; a column for one that is there; or a video for one, which moves others to another shard.
+COLUMNS = {"fresh": "mv", "added": "mv,video", "grown": "mv"}
 VIDEOS = 4
 
 
@@ -49,7 +50,7 @@ def here(out: Path, columns: str) -> list[str]:
 class Whole:
     """Sets of builds that nothing disturbed, and their files' hashes by what is built."""
 
-    begun: Path  # with the column mv
+    begun: dict[str, Path]  # what is there before, by what is built
     files: dict[str, dict[str, str]]
 
 
@@ -60,7 +61,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
         assert in_process("ipdata.cli", here(folder / kind, columns)).returncode == 0
         files[kind] = tree(folder / kind)
     assert len([name for name in files["fresh"] if name.endswith(".tar")]) == 3
-    return Whole(folder / "fresh", files)
+    assert in_process("ipdata.cli", [*here(folder / "trial", "mv"), *TRIAL]).returncode == 0
+    return Whole({"added": folder / "fresh", "grown": folder / "trial"}, files)
 
 
 @dataclass
@@ -73,8 +75,8 @@ class Build:
 
     def __post_init__(self) -> None:
         self.temporary.mkdir(parents=True)
-        if self.kind == "added":
-            shutil.copytree(self.whole.begun, self.out)
+        if self.kind in self.whole.begun:
+            shutil.copytree(self.whole.begun[self.kind], self.out)
 
     @property
     def out(self) -> Path:
@@ -106,22 +108,26 @@ class Build:
         """Each file under a final name is whole, and so is each receipt; what has a manifest is a sound set.
 
         A file that no receipt names yet is one that the undisturbed build makes, so the rerun replaces it by the same.
+        The files of a receipt may have been replaced already. Then they are kept until their samples are copied.
         """
-        old, new = self.whole.files["fresh"] if self.kind == "added" else {}, self.whole.files[self.kind]
+        old = tree(self.whole.begun[self.kind]) if self.kind in self.whole.begun else {}
+        new = self.whole.files[self.kind]
         for name, sha256 in tree(self.out).items():
             assert sha256 in (old.get(name), new.get(name)), name
         if (self.out / MANIFEST).exists():
             assert list(verify(self.out)) == []
+        output = Output(self.out)
         receipts = sorted((self.out / ".build" / "receipts").glob("*"))
         for path in receipts:
-            receipt = Output(self.out).receipt(path.stem)
-            assert receipt is not None and intact(self.out, receipt), path
+            receipt = output.receipt(path.stem)
+            places = [self.out, *(folder for folder, replaced in output.replaced() if replaced == receipt)]
+            assert receipt is not None and any(intact(place, receipt) for place in places), path
 
     def finish(self) -> None:
         """Run the same command again: the same bytes, and nothing that is left over."""
         assert self.run() == 0
         assert tree(self.out) == self.whole.files[self.kind]
-        assert not (self.out / ".build" / "tmp").exists()
+        assert not any((self.out / ".build" / name).exists() for name in ("tmp", "replaced"))
         left = {path.name for path in self.temporary.iterdir()}
         assert left <= {"dask-scratch-space"}  # of Dask's scheduler; empty
         shutil.rmtree(self.folder)

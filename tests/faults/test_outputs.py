@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from built_sets import SMALL, quick_options, tree
 from conftest import Run
+from encoding import ffmpeg
+from moving import HEIGHT, WIDTH
 
 from ipdata.executors import dask as dask_executor
 
@@ -76,6 +78,32 @@ def test_a_recipe_binds_only_once_something_is_published(ipdata: Run, tmp_path: 
     (out / ".build").mkdir(parents=True)
     (out / ".build" / "identity.json").write_text('{"transcode.width":340,"dataset":"hmdb51"}\n')
     assert build(ipdata, out).returncode == 0
+
+
+def test_a_bound_by_which_every_video_failed_may_be_changed(ipdata: Run, tmp_path: Path) -> None:
+    """Of two cut videos, each bound lets one more pass. Once one is published, its bound stays."""
+    videos, out = tmp_path / "videos" / "any", tmp_path / "set"
+    videos.mkdir(parents=True)
+    for name, share in (("a", 0.7), ("b", 0.3)):
+        path = videos / f"{name}.avi"
+        size = f"testsrc2=s={WIDTH}x{HEIGHT}"
+        ffmpeg("-f", "lavfi", "-i", size, "-frames:v", 40, "-c:v", "mjpeg", path)
+        whole = path.read_bytes()
+        path.write_bytes(whole[: whole.rindex(b"00dc", 0, int(share * len(whole)))])  # at the beginning of a picture
+
+    def run(deficit: float) -> subprocess.CompletedProcess[str]:
+        own = f"--set=source.max_frame_deficit={deficit}"
+        return ipdata("build", "--dataset=folder", "--recipe=small", own, source=videos.parent, out=out, **MV)
+
+    refused = run(0.1)
+    assert refused.returncode == 1 and "none of the 2 videos could be built" in refused.stderr
+    built = run(0.6)
+    assert built.returncode == 3 and "any/b.avi: truncated" in built.stdout, built.stderr
+    before = tree(out)
+    again = run(0.9)
+    assert again.returncode == 1
+    assert "source.max_frame_deficit: the output has 0.6, this build 0.9" in again.stderr
+    assert tree(out) == before
 
 
 @pytest.mark.parametrize("largest_file_bytes", [200_000, 420_000], ids=["for scratch", "for a shard"])

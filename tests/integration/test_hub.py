@@ -61,6 +61,31 @@ def test_what_is_pushed_is_pulled_byte_for_byte(hub: hubs.Hub, made_dir: Path, t
     assert len(hub.commits) == 2
 
 
+BUILT = """
+import sys
+from pathlib import Path
+from shards import ShardSet
+from shards.sharing.early import EarlyPush
+from shards.sharing.progress import MovedBytes
+
+whole, url, notes = sys.argv[1:]
+for _ in range(2):
+    there = EarlyPush(Path(whole), url, Path(notes))
+    there.begin()
+    for shard in ShardSet(whole).manifest.shards:
+        there.check(shard.files)
+        there.send(shard.files)
+    there.finish(MovedBytes())
+"""
+
+
+def test_what_a_build_sends_comes_in_one_commit_at_its_end(hub: hubs.Hub, made_dir: Path, tmp_path: Path) -> None:
+    done(hub.python(tmp_path, BUILT, made_dir, hubs.URL, tmp_path / "notes"))
+    assert len(hub.commits) == 2
+    done(ipshards(hub, tmp_path, "pull", hubs.URL, tmp_path / "out"))
+    assert tree(tmp_path / "out") == tree(made_dir)
+
+
 READ_ON = """
 import sys
 from shards import ShardSet

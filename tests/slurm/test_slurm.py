@@ -128,3 +128,28 @@ def test_walltime_ends_jobs_and_not_the_build(tmp_path: Path) -> None:
     _, errors = build.communicate()
     assert build.returncode == 0 and "Traceback" not in errors and len(seen) > 1, (seen, errors)
     check_sound(out, tmp_path / "reference", options, more)
+
+
+@pytest.mark.skipif(not FULL, reason="takes minutes; IPTSN_FAULTS=full")
+def test_a_real_dataset_outlives_walltimes_and_cancelled_jobs(tmp_path: Path, data: Path) -> None:
+    """UT-Interaction's clips; each job ends after a minute, and some are cancelled before."""
+    out, reference = tmp_path / "set", tmp_path / "reference"
+    arguments = ["build", "--dataset=folder", f"--source={data / 'ut_interaction'}", "--recipe=small"]
+    short = profile(tmp_path, jobs=1, walltime=f"00:{JOB_S // 60:02}:00")
+    build = begun(out, *arguments, f"--out={out}", f"--cluster={short}")
+    seen: set[str] = set()
+    cancelled = 0
+    while build.poll() is None:
+        running = jobs()
+        seen.update(running)
+        if running and cancelled < 2 and videos_done(out) >= 20 * (cancelled + 1):
+            subprocess.run(["scancel", running[0]], check=True)
+            cancelled += 1
+        time.sleep(0.5)
+    _, errors = build.communicate()
+    assert build.returncode == 0 and "Traceback" not in errors and cancelled == 2, errors
+    assert len(seen) > 2 + cancelled, (seen, errors)
+    assert in_process("ipdata.cli", [*arguments, f"--out={reference}", "--scheduler=none"]).returncode == 0
+    assert tree(out) == tree(reference)
+    wait_for(lambda: not jobs(), timeout_s=30)
+    wait_for_none(str(out))

@@ -1,17 +1,18 @@
 """The independent decode of a source: its pictures are those that ffmpeg decodes, and reported damage is counted."""
 
 import gc
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from encoding import ffmpeg
 from moving import m4v_of, moving_luma, recipe_of, transcoded, write_y4m
 
 from ipdata.errors import VideoError
 from ipdata.video.checksums import Checksum
-from ipdata.video.decode import SourceFacts, pictures, source_facts
+from ipdata.video.decode import pictures
+from ipdata.video.decode_source import SourceFacts, source_facts
 from ipdata.video.transcode import executable, transcode
 
 # ffmpeg's arguments for a short clip, and the suffix of its container.
@@ -37,10 +38,6 @@ SOUND = {
     "uncompressed": ("-pix_fmt yuv420p", ".y4m"),
 }
 TURNS = {"90": ["-display_rotation", "90"], "180": ["-display_rotation", "180"], "mirrored": ["-display_hflip"]}
-
-
-def ffmpeg(*arguments: str | Path) -> None:
-    subprocess.run([executable(), "-y", "-v", "error", *map(str, arguments)], check=True, stdin=subprocess.DEVNULL)
 
 
 def drawn(
