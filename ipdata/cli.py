@@ -22,8 +22,9 @@ from ipdata.kernels.parameters import Backend
 from pipelines import RecipeError
 from shards.errors import ShardError
 from shards.facts import size_of
+from shards.signals import handled
 from shards.store.urls import shown
-from shards.terminal import REFUSED, CommandGroup, duration, handled, say_done
+from shards.terminal import REFUSED, CommandGroup, duration, say_done
 
 if TYPE_CHECKING:  # these need the extra "build"; --help must work without it
     from ipdata.build import Request, Result

@@ -18,7 +18,8 @@ from ipmodel.process.exits import EXPECTED, RESUME, text_of
 from ipmodel.process.signals import StoppedError
 from ipmodel.reporting.commands import report
 from pipelines import load, names
-from shards.terminal import CommandGroup, end_bar, say, say_done, sigterm_noted
+from shards.signals import sigterm_noted
+from shards.terminal import CommandGroup, end_bar, say, say_done
 
 
 @click.group(

@@ -10,12 +10,25 @@ from ipmodel.networks.resnet import STAGES, Stage, features_of
 # ipmodel.data.modality says which columns of a set each of them takes.
 ModalityName = Literal["i", "mv", "r", "mr", "flow"]
 TEACHER_MODALITY: ModalityName = "flow"  # the paper distils flow alone
+# Far beyond any use. More would need all memory or all time, and a model or a run may come from elsewhere.
+MAX_SIDE_PX = 8192  # of a picture
+MAX_SEGMENTS = 4096
+MAX_CLIP_PX = 1 << 28  # of all snippets and crops of a test clip; 20 times those of 25 segments with 10 crops
+MAX_MOTION_PX = 1e4
+MAX_WORKERS = 1024
 SCORES = "scores"  # the folder of score files, which lies beside the folders of phases
 
 
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise ValueError(message)
+
+
+def check_clip(segments: int, crops: int, crop_px: int) -> None:
+    """Raises: ValueError for a test clip that is larger than any use needs."""
+    _require(segments <= MAX_SEGMENTS, f"segments and test_segments must be at most {MAX_SEGMENTS}, got {segments}")
+    clip = f"{segments} segments with {crops} crops of {crop_px}x{crop_px} px"
+    _require(segments * crops * crop_px**2 <= MAX_CLIP_PX, f"{clip} are more than {MAX_CLIP_PX} px; lower one of them")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,11 +116,15 @@ class Input:
     motion_bound_px: float = 20.0  # clip motion vectors to this
 
     def __post_init__(self) -> None:
+        _require(self.resize_px <= MAX_SIDE_PX, f"resize_px must be at most {MAX_SIDE_PX}, got {self.resize_px}")
         _require(16 <= self.crop_px <= self.resize_px, f"crop_px must be 16 to resize_px, got {self.crop_px}")
         _require(bool(self.scales and self.iframe_scales), "scales and iframe_scales must not be empty")
         _require(all(0.1 <= s <= 1 for s in self.scales + self.iframe_scales), "scales must lie in [0.1, 1]")
         _require(0 <= self.colour_jitter <= 1, f"colour_jitter must lie in [0, 1], got {self.colour_jitter}")
-        _require(self.motion_bound_px > 0, f"motion_bound_px must be positive, got {self.motion_bound_px}")
+        bounded = 1 / MAX_MOTION_PX <= self.motion_bound_px <= MAX_MOTION_PX
+        _require(
+            bounded, f"motion_bound_px must be {1 / MAX_MOTION_PX:g} to {MAX_MOTION_PX:g}, got {self.motion_bound_px}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +159,7 @@ class TrainRecipe:
         _require(bool(self.phases), "phases must not be empty")
         for key in ("seed", "workers", "checkpoint_minutes"):
             _require(getattr(self, key) >= 0, f"{key} must not be negative, got {getattr(self, key)}")
+        _require(self.workers <= MAX_WORKERS, f"workers must be at most {MAX_WORKERS}, got {self.workers}")
         selects = self.select == "last" or self.validation.share > 0
         _require(selects, 'select = "best" needs videos to select by; set validation.share, to 0.1 for example')
         self._check_names()
@@ -150,6 +168,7 @@ class TrainRecipe:
             for role in ("init", "teacher"):
                 other = getattr(phase, role)
                 _require(other in ("", *earlier), f"phases.{name}.{role} must name an earlier phase, got {other!r}")
+            check_clip(max(phase.segments, phase.test_segments), phase.test_crops, self.input.crop_px)
             self._check_init(name, phase)
             self._check_teacher(name, phase)
             earlier.append(name)

@@ -1,4 +1,4 @@
-"""What the three command lines share: how a command ends, what it says meanwhile, its progress, and signals.
+"""What the three command lines share: how a command ends, what it says meanwhile, and its progress.
 
 It needs only click and the standard library.
 """
@@ -9,17 +9,18 @@ import math
 import os
 import select
 import shlex
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
+from traceback import walk_tb
 from typing import Any, NoReturn, TextIO
 
 import click
 
 from shards.errors import install
+from shards.signals import sigterm_interrupts
 from shards.text import printable_lines
 from shards.version import __version__
 
@@ -29,10 +30,6 @@ STDERR = 2  # the descriptor
 PLAIN_INTERVAL_S = 10.0  # between two lines of progress where there is no terminal
 REDRAW_S = 0.1  # between two changes of a bar
 BAR_COLUMNS, MIN_BAR_COLUMNS = 24, 6  # as much as the line leaves free
-PATIENCE_S = 5.0  # a second interrupt that comes later than this after the first is raised at once
-
-Arrivals = list[int]  # when signals came, in ns of time.monotonic_ns
-Handler = Callable[..., Any] | signal.Handlers
 
 
 class CommandGroup(click.Group):
@@ -64,9 +61,20 @@ class CommandGroup(click.Group):
         click.version_option(__version__, prog_name=self.name, message="%(prog)s %(version)s")(self)
         self.expected, self.text_of, self.extra, self.goes_on = expected, text_of, extra, goes_on
 
+    def make_context(self, *arguments: Any, **settings: Any) -> click.Context:
+        """As click's, which prints --help and --version here."""
+        try:
+            return super().make_context(*arguments, **settings)
+        except OSError as error:
+            text = _refusal_of_stdout(error)
+            if text is None:
+                raise
+            say(f"error: {text}")
+            raise click.exceptions.Exit(REFUSED) from None
+
     def invoke(self, ctx: click.Context) -> NoReturn:
         _open_stderr()
-        ctx.with_resource(_sigterm_interrupts())
+        ctx.with_resource(sigterm_interrupts())
         with _log_shown():
             try:
                 status = super().invoke(ctx)
@@ -87,6 +95,8 @@ class CommandGroup(click.Group):
         if isinstance(error, ModuleNotFoundError) and self.extra and _is_foreign(error.name):
             needs = f'{self.name} {verb} needs the packages of the extra "{self.extra}"'
             return REFUSED, f"{needs} (no module named {error.name!r}); {install(self.extra)}"
+        if refusal := _refusal_of_stdout(error) or _refusal_of_directory(error):
+            return REFUSED, refusal
         status = next((status for kind, status in self.expected.items() if isinstance(error, kind)), None)
         text = None if status is None else self.text_of(error)
         if status is None or text is None or (isinstance(error, BrokenPipeError) and _output_is_closed()):
@@ -114,6 +124,27 @@ def _open_stderr() -> None:
 def _is_foreign(module: str | None) -> bool:
     top = (module or "").partition(".")[0]
     return bool(top) and top not in OURS and top not in sys.stdlib_module_names
+
+
+def _refusal_of_stdout(error: Exception) -> str | None:
+    """What to say if an error is that of writing to stdout; None if it is another, or if the reader has gone."""
+    if not isinstance(error, OSError) or isinstance(error, BrokenPipeError) or error.filename is not None:
+        return None
+    *_, (raising, _) = walk_tb(error.__traceback__)
+    if raising.f_code is not click.echo.__code__:  # with which all that is for stdout is written
+        return None
+    return f"standard output cannot be written ({error.strerror}); make room there, or write it elsewhere"
+
+
+def _refusal_of_directory(error: Exception) -> str | None:
+    """What to say if an error is that of the working directory, because somebody has deleted it; None otherwise."""
+    if not isinstance(error, FileNotFoundError) or error.filename is not None:
+        return None
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return "the working directory was deleted; change to another one, and give the command again"
+    return None
 
 
 def _output_is_closed() -> bool:
@@ -259,81 +290,3 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
-
-
-@contextmanager
-def handled(
-    numbers: Sequence[signal.Signals], handler: Handler, *, even_ignored: bool = False, then_ignored: Sequence[int] = ()
-) -> Iterator[None]:
-    """Handle signals with this handler, and as before at the end.
-
-    even_ignored: handle also signals that are ignored now. Without it they stay ignored, as Ctrl-C does in a command
-        that a shell runs in the background.
-    then_ignored: if this is not empty at the end, the signals are ignored from then on.
-
-    Outside the main thread Python allows no handlers, and this does nothing.
-    """
-    here = threading.current_thread() is threading.main_thread()
-    chosen = [number for number in numbers if here and (even_ignored or signal.getsignal(number) != signal.SIG_IGN)]
-    before = [signal.signal(number, handler) for number in chosen]
-    try:
-        yield
-    finally:
-        for number, earlier in zip(chosen, before, strict=True):
-            signal.signal(number, signal.SIG_IGN if then_ignored else earlier)
-
-
-@contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    """Raise KeyboardInterrupt on SIGTERM, unless it is ignored, or a program around this one handles it."""
-    here = threading.current_thread() is threading.main_thread()
-    if not here or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        yield
-    finally:
-        if signal.getsignal(signal.SIGTERM) is _interrupt:  # otherwise the verb ignores it from now on
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
-
-
-@contextmanager
-def interrupts_noted() -> Iterator[Arrivals]:
-    """Note Ctrl-C and SIGTERM; raise KeyboardInterrupt at the end if one came.
-
-    Raised at once, they could be lost in a finaliser of Dask's, where Python drops exceptions, or break its closing.
-    One that is repeated after PATIENCE_S is raised at once: something hangs.
-    """
-    received_ns: Arrivals = []
-
-    def note(*_: object) -> None:
-        received_ns.append(time.monotonic_ns())
-        if received_ns[-1] - received_ns[0] > PATIENCE_S * 1e9:
-            raise KeyboardInterrupt
-
-    try:
-        with handled((signal.SIGINT, signal.SIGTERM), note):
-            yield received_ns
-    finally:
-        if received_ns:  # instead of another error, such as that of workers which were interrupted as they started
-            raise KeyboardInterrupt
-
-
-@contextmanager
-def sigterm_noted() -> Iterator[Arrivals]:
-    """Note SIGTERM, also where it was ignored. Once it came, it is ignored for the rest of the process.
-
-    Batch schedulers send it some time before they kill.
-    """
-    received_ns: Arrivals = []
-
-    def note(*_: object) -> None:
-        received_ns.append(time.monotonic_ns())
-
-    with handled([signal.SIGTERM], note, even_ignored=True, then_ignored=received_ns):
-        yield received_ns

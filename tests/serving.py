@@ -186,6 +186,55 @@ def endless(handler: _Handler, _: bytes) -> None:
             handler.wfile.write(bytes(1 << 20))
 
 
+def _drip(handler: _Handler, data: bytes, *, every_s: float = 0.0) -> None:
+    """Send this again and again, until the client has had enough."""
+    handler.close_connection = True
+    ends_s = time.monotonic() + STALLED_S
+    with suppress(OSError):
+        while time.monotonic() < ends_s:
+            handler.wfile.write(data)
+            time.sleep(every_s)
+
+
+def head_dripped(handler: _Handler, _: bytes) -> None:
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nName: ")
+    _drip(handler, b"a", every_s=0.05)
+
+
+def contents_dripped(handler: _Handler, _: bytes) -> None:
+    handler.answer(b"{", announced=10**8)
+    _drip(handler, b" ", every_s=0.05)
+
+
+def chunks_dripped(handler: _Handler, _: bytes) -> None:
+    """Many bytes around the chunks, and hardly one in them."""
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    _drip(handler, b"1;" + bytes([97]) * 4000 + b"\r\n \r\n", every_s=0.05)
+
+
+def never_begun(handler: _Handler, _: bytes) -> None:
+    _drip(handler, b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+def never_ended(handler: _Handler, data: bytes) -> None:
+    """All the contents, and then lines of a trailer without end."""
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    handler.wfile.write(b"%x\r\n%s\r\n0\r\n" % (len(data), data))
+    _drip(handler, b"T: aaaaa\r\n")
+
+
+def paced(bytes_per_s: int) -> Fault:
+    """As over a slow link."""
+
+    def send(handler: _Handler, data: bytes) -> None:
+        handler.answer(b"", announced=len(data))
+        for begin in range(0, len(data), 100):
+            handler.wfile.write(data[begin : begin + 100])
+            time.sleep(100 / bytes_per_s)
+
+    return send
+
+
 def page(handler: _Handler, _: bytes) -> None:
     """As a portal does that wants a login: a page with status 200 instead of the file."""
     handler.status, handler.content_headers = HTTPStatus.OK, {}
@@ -199,6 +248,22 @@ def redirecting(location: str) -> Fault:
         handler.send_header("Location", location)
         handler.send_header("Content-Length", "0")
         handler.end_headers()
+
+    return redirect
+
+
+def redirecting_at_length(location: str, *, most_bytes: int) -> Fault:
+    """A redirect that announces contents of petabytes. Counts how many of them it could send."""
+
+    def redirect(handler: _Handler, _: bytes) -> None:
+        handler.close_connection = True
+        handler.wfile.write(
+            b"HTTP/1.1 302 F\r\nLocation: %s\r\nContent-Length: 999999999999999\r\n\r\n" % location.encode()
+        )
+        with suppress(OSError):
+            while handler.server.sent_bytes[handler.relative] < most_bytes:
+                handler.wfile.write(bytes(1 << 20))
+                handler.server.sent_bytes[handler.relative] += 1 << 20
 
     return redirect
 

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from ipdata.errors import BuildError
 from ipdata.executors.guard import OVER_MEMORY
-from ipdata.faults import ending_of
+from ipdata.faults import ending_of, was_killed
 from ipdata.steps.scratch import remove_abandoned
 
 LENGTH = ">Q"  # stands before each message: its size in bytes
@@ -54,7 +54,7 @@ class Child:
 
         memory_bytes: it is ended when it takes more, with all that it has started. None: no limit.
 
-        Raises: BuildError if it does not start.
+        Raises: BuildError if it does not start; ChildDiedError if it is killed meanwhile.
         """
         self.process = subprocess.Popen(
             [sys.executable, "-m", "ipdata.executors.guard", str(memory_bytes or 0)],
@@ -72,8 +72,11 @@ class Child:
             self.kill()
             raise BuildError(f"the extracting process is not ready after {START_S:g} s; run this again") from None
         except EOFError:
-            how = ending_of(self._ended())
-            raise BuildError(f"the extracting process does not start: it ended with {how}; run this again") from None
+            status = self._ended()
+            if was_killed(status):
+                raise ChildDiedError(status) from None
+            how = f"it ended with {ending_of(status)}"
+            raise BuildError(f"the extracting process does not start: {how}; run this again") from None
         except BaseException:
             self.kill()
             raise

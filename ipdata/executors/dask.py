@@ -22,7 +22,7 @@ from ipdata.executors.address import ENCRYPTED, TlsFiles, check_encrypted
 from ipdata.executors.base import Event, Executor
 from ipdata.executors.dask_run import ClusterRun
 from ipdata.steps.pack import ShardTask
-from shards.terminal import interrupts_noted
+from shards.signals import interrupts_noted
 
 CONNECT_S = 20.0  # how long to wait for a running scheduler to answer
 HANDSHAKE_S = 5.0  # more than that, for what Dask's own limit does not count

@@ -17,7 +17,7 @@ from ipdata.executors.dask import quiet, resources_of
 from ipdata.executors.dask_run import ClusterRun
 from ipdata.executors.profile import ClusterProfile, JobPool, Kind
 from ipdata.steps.pack import ShardTask
-from shards.terminal import interrupts_noted
+from shards.signals import interrupts_noted
 
 CLASSES: dict[Kind, str] = {  # of dask_jobqueue
     "slurm": "SLURMCluster",

@@ -24,7 +24,7 @@ from ipdata.executors.selftest import SelfTest, self_test_of
 from ipdata.executors.watch import Watch
 from ipdata.steps.extract import Step, VideoTask
 from ipdata.steps.pack import Packed, ShardTask, pack
-from shards.terminal import Arrivals
+from shards.signals import Arrivals
 
 RESULT_S = 10.0  # how long to wait for the result of a task that is done
 POLL_S = 0.05

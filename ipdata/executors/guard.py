@@ -20,6 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 
 PR_SET_CHILD_SUBREAPER = 36  # of <linux/prctl.h>
+PR_SET_PDEATHSIG = 1  # a guard that is stopped goes on when its worker has died, and ends
 LOOK_MS = 500  # between two looks at the memory, and at who the parent is, in case nothing else tells that it has died
 OVER_MEMORY = 75  # an exit status that Python does not give
 KILL_S = 0.01  # between two rounds of killing
@@ -30,7 +31,8 @@ def main() -> None:
     """Fork the extracting child and guard it."""
     worker = os.getppid()
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, *map(ctypes.c_ulong, (1, 0, 0, 0)))
+        for option, value in ((PR_SET_CHILD_SUBREAPER, 1), (PR_SET_PDEATHSIG, signal.SIGCONT)):
+            ctypes.CDLL(None).prctl(option, *map(ctypes.c_ulong, (value, 0, 0, 0)))
     child = os.fork()
     if child == 0:
         from ipdata.executors.child import main as extract  # imports take a second, and start threads

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ipdata.bounds import MAX_FILE_BYTES
 from ipdata.columns.registry import column_builds
@@ -23,6 +23,13 @@ from shards.schema import FORMAT, Sample
 
 BUILD_DIR = ".build"  # receipts, lock, log: no part of the set
 PUBLISHED_NAME = re.compile(r"\d{5,}\.(tar|idx\.json|jsonl)")  # files of other names are not ours to remove
+CURES = {  # by the number of an error
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "make it writable, or name another place with --out"),
+    **dict.fromkeys(
+        (errno.EEXIST, errno.EINVAL, errno.EISDIR, errno.ELOOP, errno.ENOTDIR),
+        "remove what is there, or name another place with --out",
+    ),
+}
 RECEIPT = "receipt.json"  # in the folder of a shard that is being replaced
 LOCK_WAIT_S = 0.1  # `ipdata status` asks for the shared lock, and gives it back at once
 IDENTITY = "identity.json"  # in BUILD_DIR; see ipdata/steps/identity.py
@@ -136,19 +143,36 @@ class Output:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Lock the output for one build. Raises: BuildError if another build has locked it; OSError."""
-        self.build_dir.mkdir(parents=True, exist_ok=True)
-        check_regular_or_new(self.lock)  # to open a FIFO would wait for its reader
         try:
-            with self.lock.open("ab") as file, locked(file, wait_s=LOCK_WAIT_S):
+            with self._opened_lock() as file, locked(file, wait_s=LOCK_WAIT_S):
                 os.utime(self.lock)  # says since when a build holds it
                 shutil.rmtree(self.temporary_dir, ignore_errors=True)  # left by a killed build
-                self.temporary_dir.mkdir()
+                with _cured():
+                    self.temporary_dir.mkdir()
                 try:
                     yield
                 finally:
                     shutil.rmtree(self.temporary_dir, ignore_errors=True)
         except LockedError:
             raise BuildError(f"{self.directory}: another build is writing to it; wait for it or stop it") from None
+
+    def _opened_lock(self) -> BinaryIO:
+        with _cured():
+            self.build_dir.mkdir(parents=True, exist_ok=True)
+            check_regular_or_new(self.lock)  # to open a FIFO would wait for its reader
+            return self.lock.open("ab")
+
+
+@contextmanager
+def _cured() -> Iterator[None]:
+    """Add to an OSError of the output what to do about it."""
+    try:
+        yield
+    except OSError as error:
+        cure = CURES.get(error.errno or 0)
+        if cure is None:
+            raise
+        raise OSError(error.errno, f"{error.strerror}; {cure}", error.filename) from None
 
 
 def _receipt(path: Path) -> Receipt | None:

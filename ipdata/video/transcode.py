@@ -7,7 +7,10 @@ bytes on different FFmpeg versions and CPUs.
 import functools
 import os
 import selectors
+import signal
 import subprocess
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -23,6 +26,7 @@ from shards.atomic import named
 
 EXECUTABLE_VARIABLE = "IPDATA_FFMPEG"
 PIPE_BYTES = 1 << 16  # that are read from ffmpeg at a time
+VERSION_S = 60  # that ffmpeg may take to state its version
 FILE_BYTES = 1 << 20  # that are written at a time
 SPARE_FRAMES = 100  # that ffmpeg may write beyond those that the source has, before it is ended
 PX_BYTES = 3  # of a pixel in a bitstream, at most: twice those of a picture that is not compressed
@@ -72,14 +76,53 @@ def executable(named: str | None = None) -> str:
 def version(path: str) -> str:
     """The version that an ffmpeg executable states. Raises BuildError if it does not run."""
     try:
-        done = subprocess.run([path, "-version"], capture_output=True, text=True, timeout=60, check=True)
-    except (OSError, subprocess.SubprocessError, UnicodeDecodeError) as error:
+        words = _printed([path, "-version"]).split()
+    except (OSError, subprocess.SubprocessError) as error:
         raise BuildError(f"{path} does not run as ffmpeg ({error}); name another with --ffmpeg") from None
-    words = done.stdout.split()
     if words[:2] != ["ffmpeg", "version"] or len(words) < 3:
         said = f"its -version prints {' '.join(words)[:60]!r}" if words else "its -version prints nothing"
         raise BuildError(f"{path} does not run as ffmpeg ({said}); name another with --ffmpeg")
     return words[2]
+
+
+def _printed(arguments: list[str]) -> str:
+    """What a program prints that runs for VERSION_S at most. Nothing of it goes on if it hangs or prints too much.
+
+    Raises: OSError; SubprocessError if it does not end, or fails.
+    """
+    with subprocess.Popen(
+        arguments,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # a process group of its own, which is ended whole
+    ) as process:
+        try:
+            data = _read_all(process, ends_s=time.monotonic() + VERSION_S)
+            status = process.wait(VERSION_S)
+        except BaseException:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
+    if status:
+        raise subprocess.CalledProcessError(status, arguments)
+    return data.decode("utf-8", "replace")
+
+
+def _read_all(process: subprocess.Popen[bytes], *, ends_s: float) -> bytes:
+    """What a process writes to stdout. Raises: SubprocessError if that is more than PIPE_BYTES, or takes too long."""
+    assert process.stdout is not None  # Popen was asked for it
+    pipe, data = process.stdout.fileno(), bytearray()
+    with selectors.DefaultSelector() as pipes:
+        pipes.register(pipe, selectors.EVENT_READ)
+        while len(data) <= PIPE_BYTES:
+            if not pipes.select(max(ends_s - time.monotonic(), 0)):
+                raise subprocess.TimeoutExpired(process.args, VERSION_S)
+            part = os.read(pipe, PIPE_BYTES)
+            if not part:
+                return bytes(data)
+            data += part
+    raise subprocess.SubprocessError(f"its -version prints more than {PIPE_BYTES} bytes")
 
 
 def command(

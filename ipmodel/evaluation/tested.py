@@ -10,10 +10,11 @@ from pathlib import Path
 from ipmodel.errors import ModelError
 from ipmodel.evaluation.fuse import ScoreTable, load_scores
 from ipmodel.recipe import SCORES
-from ipmodel.runs.record import RUN, Record, checked_record, deciding_part, read_record
+from ipmodel.runs.record import RUN, Record, checked_record, deciding_part, read_bounded, read_record
 
 LOG = logging.getLogger(__name__)
 EVAL = "eval.json"
+MAX_EVAL_BYTES = 256 << 20
 SPLIT = "split-"  # folders of a run begin with it
 
 
@@ -95,7 +96,7 @@ def _record_of(directory: Path) -> tuple[Record, str]:
     """The record, as its evaluation states it where it does, and the dataset's name."""
     evaluation = directory / EVAL
     try:
-        stated = json.loads(evaluation.read_text()) if evaluation.is_file() else {}
+        stated = json.loads(read_bounded(evaluation, max_bytes=MAX_EVAL_BYTES)) if evaluation.is_file() else {}
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{evaluation} is damaged ({error}); evaluate the run again") from None
     if isinstance(stated, dict) and "record" in stated:

@@ -16,6 +16,7 @@ from shards.canonical import check_depth, sha256_bytes
 from shards.errors import ShardError
 from shards.manifest import FileInfo
 from shards.records import Record, parse
+from shards.regular import read_regular
 
 INDEX = "model.json"
 FORMAT = 1
@@ -75,7 +76,7 @@ def read_index(directory: Path) -> ModelIndex:
     """The index of a model directory. Raises: ModelError."""
     path = directory / INDEX
     try:
-        return parse_index(path.read_bytes(), where=str(path))
+        return parse_index(read_regular(path, max_bytes=MAX_BYTES), where=str(path))
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror})") from None
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 import pipelines
 from ipmodel.errors import ModelError
 from ipmodel.evaluation.interval import wilson_interval
-from ipmodel.evaluation.results import EVAL
+from ipmodel.evaluation.tested import EVAL, MAX_EVAL_BYTES
 from ipmodel.prediction.card import card_of
 from ipmodel.prediction.chosen import ALL, SPLIT, chosen_split, chosen_streams
 from ipmodel.prediction.index import FORMAT, INDEX, ModelIndex, file_of, index_bytes
@@ -25,7 +25,7 @@ from ipmodel.runs.checkpoint import FINAL, load_network
 from ipmodel.runs.describe import describe
 from ipmodel.runs.description import Description
 from ipmodel.runs.network_file import described, read_description
-from ipmodel.runs.record import RUN, read_record, tested_sha256
+from ipmodel.runs.record import RUN, read_bounded, read_record, tested_sha256
 from ipmodel.runs.run import reopen
 from shards.atomic import sync_directory, write_synced
 from shards.canonical import sha256_bytes
@@ -126,7 +126,7 @@ def _figures(run: Path, split: str, names: Sequence[str], recipe: TrainRecipe) -
         LOG.warning("%s: is older than a network of the run: %s", path, without)
         return {}
     try:
-        found = json.loads(path.read_text("utf-8"))
+        found = json.loads(read_bounded(path, max_bytes=MAX_EVAL_BYTES))
         if found.get("tested_sha256", tested) != tested:
             LOG.warning("%s: the last evaluation was with other settings (--set): %s", path, without)
             return {}

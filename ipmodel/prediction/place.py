@@ -13,9 +13,9 @@ from ipmodel.prediction.remote import opened_at
 from ipmodel.prediction.streams import Streams, streams_of
 from ipmodel.recipe import TrainRecipe
 from ipmodel.runs.checkpoint import FINAL
-from ipmodel.runs.network_file import read_network_file
+from ipmodel.runs.network_file import MAX_NETWORK_BYTES, read_network_file
 from ipmodel.runs.record import RUN, read_record
-from shards.regular import open_regular
+from shards.regular import read_regular
 from shards.store.urls import is_url
 
 
@@ -64,8 +64,7 @@ def _directory(path: Path, streams: Sequence[str] | None, device: str | torch.de
     for name in chosen_streams(index.streams, index.fusions, streams, where=str(path)):
         file = path / file_of(name)
         try:
-            with open_regular(file) as opened_file:
-                data = opened_file.readall()
+            data = read_regular(file, max_bytes=MAX_NETWORK_BYTES)
         except OSError as error:
             raise ModelError(f"{file}: cannot be read ({error.strerror}); copy the whole directory again") from None
         networks[name] = checked_network(data, name, index, where=str(file))

@@ -12,7 +12,7 @@ from ipmodel.prediction.chosen import SPLIT, chosen_streams
 from ipmodel.prediction.index import INDEX, MAX_BYTES, checked_network, file_of, parse_index
 from ipmodel.prediction.streams import Streams, streams_of
 from ipmodel.recipe import TrainRecipe
-from ipmodel.runs.checkpoint import FINAL, HASH_SUFFIX, stated_hash
+from ipmodel.runs.checkpoint import FINAL, HASH_BYTES, HASH_SUFFIX, stated_hash
 from ipmodel.runs.description import Description
 from ipmodel.runs.network_file import parse_network_file, size_in_header
 from ipmodel.runs.record import RUN, parse_record
@@ -25,7 +25,6 @@ from shards.store.transport import Source
 
 OF_A_SPLIT = re.compile(rf"([^?#]+)/{SPLIT}([^/?#]+)/?([?#].*)?")  # the URL of a split's folder in a run
 BEGINNING_BYTES = 1 << 20  # of a network's file; its header is shorter
-HASH_BYTES = 4096  # the file with a hash is shorter
 
 
 def opened_at(url: str, split: str | None, streams: Sequence[str] | None, device: str | torch.device | None) -> Streams:

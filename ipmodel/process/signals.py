@@ -1,4 +1,4 @@
-"""What SIGTERM does to a training: it saves, and ends with a status of its own. See shards.terminal.sigterm_noted."""
+"""What SIGTERM does to a training: it saves, and ends with a status of its own. See shards.signals.sigterm_noted."""
 
 
 class StoppedError(Exception):

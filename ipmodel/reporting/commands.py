@@ -79,7 +79,9 @@ def report(directories: tuple[Path, ...], out: Path, markdown: Path | None, benc
 
 def _bench_of(path: Path) -> dict[str, Any]:
     """Raises: ModelError if the file is not what a bench wrote."""
-    data = path.read_bytes()
+    from ipmodel.runs.record import MAX_BYTES, read_bounded
+
+    data = read_bounded(path, max_bytes=MAX_BYTES)
     try:
         parse(data, _Bench, where="its JSON")
         found: dict[str, Any] = json.loads(data)

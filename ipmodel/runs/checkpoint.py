@@ -28,12 +28,13 @@ from ipmodel.runs.description import Description
 from ipmodel.runs.network_file import described
 from shards.atomic import publish, sync_directory, write_synced
 from shards.canonical import sha256_bytes, sha256_file
-from shards.regular import open_regular
+from shards.regular import read_regular
 
 KEPT = 2  # checkpoints
 WEIGHTS, STATE, DIGESTS = "weights.safetensors", "state.pt", "sha256.json"  # in a checkpoint
 FINAL = "network.safetensors"  # of a complete phase
 HASH_SUFFIX = ".sha256"  # of the file beside a network
+HASH_BYTES = 4096  # the file with a hash is shorter
 PREFIX = "step-"
 
 LOG = logging.getLogger(__name__)
@@ -141,8 +142,7 @@ def _check_hash(path: Path) -> None:
     """Raises: ModelError if a network does not have the hash that was published with it; OSError."""
     beside = hash_file(path)
     try:
-        with open_regular(beside) as file:
-            stated = stated_hash(file.readall())
+        stated = stated_hash(read_regular(beside, max_bytes=HASH_BYTES))
     except FileNotFoundError:
         _warn_without_hash(path)
         return

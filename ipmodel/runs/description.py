@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from ipmodel.data.modality import MODALITIES, columns_of
 from ipmodel.networks.resnet import DEPTHS, STAGES, Architecture, ResNet
-from ipmodel.recipe import Input, ModalityName
+from ipmodel.recipe import MAX_SIDE_PX, Input, ModalityName, check_clip
 from shards.canonical import check_depth
 from shards.errors import ShardError
 from shards.manifest import ColumnInfo
@@ -73,10 +73,11 @@ class Description(Record, frozen=True, kw_only=True):
         settings = self.input
         if settings.crops not in (1, 10) or settings.segments < 1 or settings.sampling != SAMPLING:
             raise ShardError(f"unknown sampling of {settings.segments} segments and {settings.crops} crops")
-        if min(settings.width, settings.height) < 1:
+        if not 1 <= min(settings.width, settings.height) <= max(settings.width, settings.height) <= MAX_SIDE_PX:
             raise ShardError(f"pictures cannot be {settings.width}x{settings.height} px")
         try:
             _ = self.settings
+            check_clip(settings.segments, settings.crops, settings.crop_px)
         except ValueError as error:
             raise ShardError(f"input: {error}") from None
 

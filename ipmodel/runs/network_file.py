@@ -17,10 +17,11 @@ from ipmodel.runs.description import FORMAT, Description
 from shards.canonical import sha256_bytes
 from shards.errors import ShardError
 from shards.records import parse
-from shards.regular import open_regular
+from shards.regular import open_regular, read_regular
 
 KEY = "ip-tsn"  # of the one entry in the metadata
 LENGTH_BYTES = 8  # of the header's length, little-endian, which begins the file
+MAX_NETWORK_BYTES = 4 << 30
 MAX_HEADER_BYTES = 100 << 20  # as safetensors allows
 AGAIN = "fetch or copy it again, or train its phase again"
 
@@ -46,8 +47,7 @@ def read_network_file(path: Path) -> tuple[Description, ResNet]:
     Raises: ModelError that begins with the path if the file is torn, foreign or newer, or has no description.
     """
     try:
-        with open_regular(path) as file:
-            data = file.readall()
+        data = read_regular(path, max_bytes=MAX_NETWORK_BYTES)
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror}); name a network's file (.safetensors)") from None
     return parse_network_file(data, where=str(path))

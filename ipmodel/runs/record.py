@@ -1,5 +1,6 @@
 """RUN/run.json: the record of a run, which says what it was begun with."""
 
+import errno
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -11,8 +12,10 @@ import pipelines
 from ipmodel.errors import ModelError
 from ipmodel.recipe import Phase, TrainRecipe
 from shards.canonical import sha256_value
+from shards.regular import read_regular
 
 RUN = "run.json"
+MAX_BYTES = 16 << 20
 DRAWS = 2  # how training draws at random: 1, in 0.1.0, was with one seed for all phases; 2 is with one for each
 Record = dict[str, Any]  # the JSON of run.json
 
@@ -50,7 +53,20 @@ def part_of(record: Record, name: str) -> dict[str, Any]:
 
 def read_record(path: Path) -> Record:
     """Reads run.json. Raises: ModelError if the file is damaged."""
-    return parse_record(path.read_bytes(), path)
+    return parse_record(read_bounded(path, max_bytes=MAX_BYTES), path)
+
+
+def read_bounded(path: Path, *, max_bytes: int) -> bytes:
+    """The bytes of a file that a run or a bench left.
+
+    Raises: ModelError that names it if it is larger, or no regular file; OSError.
+    """
+    try:
+        return read_regular(path, max_bytes=max_bytes)
+    except OSError as error:
+        if error.errno not in (errno.EFBIG, errno.EINVAL):
+            raise
+        raise ModelError(f"{path}: {error.strerror}; copy it again") from None
 
 
 def parse_record(data: bytes, where: str | Path) -> Record:

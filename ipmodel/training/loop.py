@@ -82,7 +82,7 @@ def train(
 ) -> None:
     """Trains a phase to its end and publishes its network. Collective: call it on every rank.
 
-    stopped: not empty once SIGTERM came, see shards.terminal.sigterm_noted.
+    stopped: not empty once SIGTERM came, see shards.signals.sigterm_noted.
 
     Raises: StoppedError once SIGTERM came, with the state saved; ModelError if the loss or a weight is not finite.
     """

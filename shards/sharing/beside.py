@@ -8,7 +8,7 @@ from shards.atomic import publish, write_published
 from shards.errors import ShardError
 from shards.layout import CROISSANT, FREE, LICENSE
 from shards.manifest import Manifest
-from shards.sharing.card import carry_card
+from shards.sharing.card import carry_card, read_beside
 from shards.sharing.croissant import parsed_croissant
 from shards.sharing.target import Target
 from shards.store.small import fetch_if_there
@@ -17,7 +17,7 @@ from shards.store.urls import is_url, shown
 
 LOG = logging.getLogger(__name__)
 
-MAX_BESIDE_BYTES = 4 << 20  # of one file
+MAX_FETCHED_BYTES = 4 << 20  # of one file at a URL
 
 
 def carry_beside(location: str, manifest: Manifest, target: Target) -> Path:
@@ -46,9 +46,8 @@ def carry_beside(location: str, manifest: Manifest, target: Target) -> Path:
 
 def _free_file(location: str, name: str) -> bytes | None:
     if is_url(location):
-        return fetch_if_there(source_of(location), name, limit_bytes=MAX_BESIDE_BYTES)
-    path = Path(location) / name
-    return path.read_bytes() if path.is_file() else None
+        return fetch_if_there(source_of(location), name, limit_bytes=MAX_FETCHED_BYTES)
+    return read_beside(Path(location) / name)
 
 
 def put_beside(path: Path, directory: Path) -> None:

@@ -1,16 +1,21 @@
 """Writes the README.md of a set: Hugging Face `configs` for machines, a description for people; and croissant.json."""
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
 
 from shards.atomic import write_published
 from shards.columns import Column
+from shards.errors import ShardError
 from shards.layout import CARD, CROISSANT
 from shards.manifest import Manifest
+from shards.regular import read_regular
 from shards.sharing.croissant import croissant
 from shards.sharing.marks import UNKNOWN, license_in, rewritten
 from shards.text import in_markdown
+
+MAX_BESIDE_BYTES = 64 << 20  # of a card, a licence or a signature on a local disk
 
 
 def write_card(
@@ -29,20 +34,29 @@ def write_card(
     license: an id, such as "cc-by-4.0"; None keeps what README.md states, which is "unknown" at first. before: the
     manifest that the directory held; a card that package 0.1.0 made from it, without marks, is replaced.
 
-    Raises: ShardError if croissant.json holds something else, which would be lost.
+    Raises: ShardError if croissant.json holds something else, which would be lost; or if a file is too large.
     """
     path = directory / CARD
-    # surrogateescape keeps bytes that are not UTF-8
-    old = path.read_bytes().decode("utf-8", "surrogateescape") if path.is_file() else ""
+    old = (read_beside(path) or b"").decode("utf-8", "surrogateescape")  # which keeps bytes that are not UTF-8
     text = render(manifest, old="" if before and old == _unmarked(before) else old, license=license)
     write_published(path, text.encode("utf-8", "surrogateescape"), temporary_dir=temporary_dir)
     path = directory / CROISSANT
     if manifest.format == 1 and not asked and not path.is_file():
         return
-    data = croissant(
-        manifest, license=license_in(text), old=path.read_bytes() if path.is_file() else b"", where=str(path)
-    )
+    data = croissant(manifest, license=license_in(text), old=read_beside(path) or b"", where=str(path))
     write_published(path, data, temporary_dir=temporary_dir)
+
+
+def read_beside(path: Path) -> bytes | None:
+    """A file that may lie beside a set; None if there is none. Raises: ShardError if it is too large; OSError."""
+    if not path.is_file():
+        return None
+    try:
+        return read_regular(path, max_bytes=MAX_BESIDE_BYTES)
+    except OSError as error:
+        if error.errno != errno.EFBIG:
+            raise
+        raise ShardError(f"{path}: is larger than {MAX_BESIDE_BYTES} bytes; move it elsewhere") from None
 
 
 def carry_card(source: Path, manifest: Manifest, directory: Path, *, temporary_dir: Path) -> None:
@@ -51,10 +65,8 @@ def carry_card(source: Path, manifest: Manifest, directory: Path, *, temporary_d
     What `directory` has already stays. `write_card` then writes what is generated anew. manifest: that of the source.
     """
     for name in (CARD, CROISSANT):
-        if not (source / name).is_file() or (directory / name).exists():
-            continue
-        data = (source / name).read_bytes()
-        if data != _unmarked(manifest).encode():
+        data = None if (directory / name).exists() else read_beside(source / name)
+        if data is not None and data != _unmarked(manifest).encode():
             write_published(directory / name, data, temporary_dir=temporary_dir)
 
 

@@ -16,8 +16,8 @@ from shards.layout import CARD, CROISSANT, KEY_INDEX, LICENSE, MANIFEST, SIGNATU
 from shards.manifest import FileInfo, Manifest
 from shards.reader import ShardSet
 from shards.records import Record
-from shards.sharing.beside import MAX_BESIDE_BYTES
-from shards.sharing.card import render, write_card
+from shards.sharing.beside import MAX_FETCHED_BYTES
+from shards.sharing.card import read_beside, render, write_card
 from shards.sharing.choice import Choice, choose
 from shards.sharing.progress import MovedBytes
 from shards.sharing.take import part_of, with_columns
@@ -272,14 +272,13 @@ class _Push:
 
     def _write_card(self, manifest: Manifest, beside: Path) -> None:
         """Write the card into a directory: what people wrote here stays, or else what people wrote there."""
-        card = self._directory / CARD
-        text = card.read_text("utf-8", "surrogateescape") if card.is_file() else ""
+        text = (read_beside(self._directory / CARD) or b"").decode("utf-8", "surrogateescape")
         is_edited = text not in ("", render(self._shard_set.manifest))
         for name in (CARD, CROISSANT):
             if is_edited:
-                old = (self._directory / name).read_bytes() if (self._directory / name).is_file() else None
+                old = read_beside(self._directory / name)
             else:
-                old = fetch_if_there(source_of(self._url), name, limit_bytes=MAX_BESIDE_BYTES)
+                old = fetch_if_there(source_of(self._url), name, limit_bytes=MAX_FETCHED_BYTES)
             if old is not None:
                 (beside / name).write_bytes(old)
         write_card(beside, manifest, temporary_dir=beside / ".tmp")

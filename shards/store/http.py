@@ -12,7 +12,8 @@ from typing import Any
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit, urlunsplit
 
 from shards.errors import ShardError, install
-from shards.store.transport import STALL_S, WAITS_S, NotReceivedError, Reply, per_process
+from shards.store import pace, transport
+from shards.store.transport import WAITS_S, NotReceivedError, Reply, per_process
 from shards.store.urls import shown, without_secrets
 from shards.text import printable
 
@@ -48,7 +49,7 @@ class HttpSource:
             OSError,
             ValueError,  # requests parses a redirect's URL even if it is not to follow it
         )
-        self._session = per_process(requests.Session)
+        self._session = per_process(_paced_session)
 
     def __reduce__(self) -> tuple[type, tuple[str]]:
         return HttpSource, (self.address,)
@@ -70,8 +71,10 @@ class HttpSource:
         return urlunsplit(self._parts._replace(path=f"{self._parts.path.rstrip('/')}/{quote(relative)}"))
 
     def _chunks(self, response: Any) -> Iterator[bytes]:
+        answer = response.raw._original_response
+        read_bytes = pace.LEAST_BYTES if answer.chunked else READ_BYTES  # of chunks, nothing counts before all is read
         with self._losses_named():
-            yield from response.raw.stream(READ_BYTES, decode_content=False)
+            yield from answer.paced(response.raw.stream(read_bytes, decode_content=False))
 
     @contextmanager
     def _losses_named(self) -> Iterator[None]:
@@ -93,7 +96,7 @@ class HttpSource:
                 headers=headers,
                 auth=self._login,
                 stream=True,
-                timeout=(STALL_S, STALL_S),
+                timeout=transport.STALL_S,
                 allow_redirects=False,
             )
             if not response.is_redirect:
@@ -108,6 +111,36 @@ class HttpSource:
             response.close()
             raise
         return response
+
+
+def _paced_session() -> Any:
+    """A session of requests that follows no redirect, and whose answers must keep a pace."""
+    from requests import Session
+    from requests.adapters import HTTPAdapter
+
+    class PacedAdapter(HTTPAdapter):
+        def get_connection_with_tls_context(self, *arguments: Any, **settings: Any) -> Any:
+            return _paced(super().get_connection_with_tls_context(*arguments, **settings))
+
+        def get_connection(self, *arguments: Any, **settings: Any) -> Any:  # instead of that, before requests 2.32
+            return _paced(super().get_connection(*arguments, **settings))
+
+    class PlainSession(Session):
+        def get_redirect_target(self, _: Any) -> None:
+            """None: requests would read the whole body of a redirect into memory, however long it is."""
+
+    session = PlainSession()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, PacedAdapter())
+    return session
+
+
+def _paced(pool: Any) -> Any:
+    """A pool of connections whose answers must keep a pace."""
+    made = pool.ConnectionCls
+    if made.response_class is not pace.PacedResponse:
+        pool.ConnectionCls = type(made.__name__, (made,), {"response_class": pace.PacedResponse})
+    return pool
 
 
 def _redirected(url: str, location: str) -> str:

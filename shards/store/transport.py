@@ -13,7 +13,7 @@ from shards.errors import ShardError
 WAITS_S = (1.0, 4.0, 16.0)  # before each new attempt, unless the server says how long to wait
 LONGEST_WAIT_S = 120.0  # that a server can ask for
 PROGRESS_BYTES = 64 << 10  # an attempt that brings as much does not count as one in vain
-STALL_S = 60.0  # a transfer fails after this time without a byte
+STALL_S = 60.0  # a transfer fails after this time without an answer, or with hardly a byte
 
 T = TypeVar("T")
 

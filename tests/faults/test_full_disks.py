@@ -51,6 +51,16 @@ def test_a_disk_that_is_full_or_read_only_stops_the_build_and_loses_nothing(tmp_
     ):
         last = said.splitlines()[-1]
         assert broken_status == 1 and reason in last and str(place) in last and "Traceback" not in said, (options, said)
+        assert ("make it writable, or name another place with --out" in last) == (reason == "Read-only file system")
         assert published.items() <= expected.items() and "manifest.json" not in published, options
     assert status == 0, errors
     assert files == expected
+
+
+@pytest.mark.parametrize("command", ["ipdata.cli --help", "shards.cli --version", "ipmodel.cli bench --help"])
+def test_a_standard_output_that_is_full_is_named_in_one_line(command: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-m", *command.split()], stdout=full, stderr=subprocess.PIPE, text=True)
+    cure = "make room there, or write it elsewhere"
+    said = f"error: standard output cannot be written (No space left on device); {cure}\n"
+    assert (done.returncode, done.stderr) == (1, said)

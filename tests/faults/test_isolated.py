@@ -2,6 +2,9 @@
 
 import os
 import signal
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +20,7 @@ from ipdata.datasets.base import Listing
 from ipdata.errors import BuildError
 from ipdata.estimate import estimate
 from ipdata.executors.child import Child, ChildDiedError
-from ipdata.executors.isolated import run_steps_in_child
+from ipdata.executors.isolated import end_child, run_steps_in_child
 from ipdata.steps.extract import Extracted, Failed, Outcome, Step, VideoTask, run_step, run_steps
 from ipdata.steps.plan import make_plan
 from ipdata.video.synthesis import Synthesis
@@ -155,6 +158,43 @@ def test_a_guard_that_is_killed_takes_the_child_with_it(monkeypatch: pytest.Monk
     wait_for_none(OWN)
     assert not child.alive
     child.kill()
+
+
+WORKER = """
+import os, signal
+from ipdata.executors.child import Child
+
+os.kill(Child().process.pid, signal.SIGSTOP)
+os._exit(0)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing wakes a guard that is stopped")
+def test_a_guard_that_is_frozen_ends_with_its_worker() -> None:
+    subprocess.run([sys.executable, "-c", WORKER], check=True, env=os.environ | {MARK: OWN})
+    try:
+        wait_for_none(OWN)
+    finally:
+        for process in marked(OWN):
+            os.kill(process, signal.SIGKILL)
+
+
+def test_a_guard_that_is_told_to_end_while_its_child_starts_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MARK, OWN)
+    end_child()
+    told: list[int] = []
+
+    def tell() -> None:
+        while not told:
+            told.extend(pid for pid, command in marked(OWN).items() if "ipdata.executors.guard" in command)
+        os.kill(told[0], signal.SIGTERM)
+
+    teller = threading.Thread(target=tell)
+    teller.start()
+    assert isinstance(in_child(task_with(Synthesis(**SPEC))), Extracted)
+    teller.join()
+    end_child()
+    assert told
 
 
 @pytest.mark.parametrize("hostile", [Crashing, Hanging])

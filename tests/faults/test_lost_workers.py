@@ -195,7 +195,7 @@ def test_an_interrupt_is_not_lost_while_a_local_cluster_starts(tmp_path: Path) -
 @pytest.mark.usefixtures("interruptible")
 def test_a_repeated_interrupt_ends_a_start_that_hangs(tmp_path: Path) -> None:
     """The first one waits until the cluster has started, so that nothing of it is left."""
-    build = started_build(*quick_options(tmp_path / "set", workers=1), settings="terminal.PATIENCE_S = 0.5")
+    build = started_build(*quick_options(tmp_path / "set", workers=1), settings="signals.PATIENCE_S = 0.5")
     wait_for(lambda: processes_below(build.pid, "multiprocessing.spawn"))
     (only,) = processes_below(build.pid, "multiprocessing.spawn")
     only.send_signal(signal.SIGSTOP)

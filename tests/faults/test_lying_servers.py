@@ -1,5 +1,6 @@
 """Servers that fail, lie, or serve a set which is not sound: what passes is survived, what stays is named."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,11 +9,11 @@ import pytest
 import serving
 from serving import Served
 
-from shards import ShardError, verify
+from shards import ShardError, ShardSet, verify
 from shards.layout import CARD, CROISSANT, LICENSE, MANIFEST
 from shards.sharing.choice import Choice
 from shards.sharing.take import take
-from shards.store import http
+from shards.store import pace, transport
 
 pytestmark = pytest.mark.usefixtures("small_chunks")
 ALL = Choice()
@@ -34,7 +35,7 @@ def test_what_passes_is_survived(
     served: Served, served_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faults: list[serving.Fault]
 ) -> None:
     if faults == [serving.stalled]:
-        monkeypatch.setattr(http, "STALL_S", 0.5)
+        monkeypatch.setattr(transport, "STALL_S", 0.5)
     served.faults["set/residual/00000.tar"] = list(faults)
     take(f"{served.url}/set", tmp_path / "out", Choice(columns=["residual"]))
     assert list(verify(tmp_path / "out")) == []
@@ -72,6 +73,46 @@ def test_a_redirect_within_the_host_is_followed(ranged: Served, tmp_path: Path) 
     ranged.faults["set/mv/00001.tar"] = [serving.redirecting("/copy/mv/00001.tar")]
     take(f"{ranged.url}/set", tmp_path / "out", Choice(columns=["mv"]))
     assert "copy/mv/00001.tar" in ranged.asked and list(verify(tmp_path / "out")) == []
+
+
+def test_the_body_of_a_redirect_is_not_read(ranged: Served, tmp_path: Path) -> None:
+    path, most_bytes = "set/mv/00001.tar", 256 << 20
+    ranged.faults[path] = [serving.redirecting_at_length("/copy/mv/00001.tar", most_bytes=most_bytes)]
+    take(f"{ranged.url}/set", tmp_path / "out", Choice(columns=["mv"]))
+    assert ranged.sent_bytes[path] < most_bytes / 4 and list(verify(tmp_path / "out")) == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (serving.head_dripped, r"the head of the server's answer was not complete in 0\.3 s"),
+        (serving.never_begun, r"the head of the server's answer was not complete in 0\.3 s"),
+        (serving.contents_dripped, r"the server sent hardly a byte in 0\.3 s"),
+        (serving.chunks_dripped, r"the server sent hardly a byte in 0\.3 s"),
+        (serving.never_ended, r"the server sent hardly a byte in 0\.3 s"),
+    ],
+)
+def test_an_answer_without_end_is_given_up(
+    ranged: Served, monkeypatch: pytest.MonkeyPatch, fault: serving.Fault, message: str
+) -> None:
+    monkeypatch.setattr(transport, "STALL_S", 0.3)
+    begun_s, attempts = time.monotonic(), 1 + len(transport.WAITS_S)
+    ranged.faults[f"set/{MANIFEST}"] = [fault] * attempts
+    with pytest.raises(ShardError, match=f"set/{MANIFEST}: cannot be fetched .{message}"):
+        ShardSet(f"{ranged.url}/set")
+    assert time.monotonic() - begun_s < serving.STALLED_S / 2
+    assert not ranged.faults[f"set/{MANIFEST}"]
+    assert ShardSet(f"{ranged.url}/set").manifest  # the connection that was given up disturbs no other
+
+
+def test_a_slow_server_is_waited_for(ranged: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that keeps the pace may take far longer than the time after which a stalled one is given up."""
+    monkeypatch.setattr(transport, "STALL_S", 0.4)
+    monkeypatch.setattr(pace, "LEAST_BYTES", 400)
+    ranged.faults[f"set/{MANIFEST}"] = [serving.paced(5000)]
+    begun_s = time.monotonic()
+    ShardSet(f"{ranged.url}/set")
+    assert time.monotonic() - begun_s > 2 * transport.STALL_S and ranged.asked == [f"set/{MANIFEST}"]
 
 
 def test_a_set_that_changes_while_it_is_pulled_is_noticed(

@@ -15,8 +15,10 @@ from commands import as_process, in_process, words
 from moving import moving_luma, write_y4m
 from wrapped_ffmpeg import DETACHES_AND_HANGS, wrapped_ffmpeg
 
+from ipdata.errors import BuildError
 from ipdata.executors.isolated import end_child
 from ipdata.steps.scratch import PREFIX, remove_abandoned, scratch_dir
+from ipdata.video import transcode
 from shards import ShardSet
 
 Driver = subprocess.Popen[bytes]
@@ -54,6 +56,23 @@ def test_a_hanging_ffmpeg_costs_only_its_video(command: list[str], tmp_path: Pat
     assert done.returncode == 3 and "any/bad.y4m: timeout (worker)" in done.stdout, done.stderr
     assert [sample.name for sample in ShardSet(tmp_path / "set").samples()] == ["any/good.y4m"]
     assert marked(OWN) == {} and list((tmp_path / "scratch").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("prints", "reason"),
+    [("sleep 3600", "timed out after 0.5 seconds"), ("yes | head -c 50000000", "prints more than 65536 bytes")],
+)
+def test_an_ffmpeg_that_states_no_version_is_ended_with_its_children(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prints: str, reason: str
+) -> None:
+    monkeypatch.setenv(MARK, OWN)
+    monkeypatch.setattr(transcode, "VERSION_S", 0.5)
+    ffmpeg = tmp_path / "ffmpeg"
+    ffmpeg.write_text(f"#!/bin/sh\nsleep 3600 &\n{prints}\nwait\n")
+    ffmpeg.chmod(0o755)
+    with pytest.raises(BuildError, match=f"{ffmpeg} does not run as ffmpeg .*{reason}.; name another with --ffmpeg"):
+        transcode.version(str(ffmpeg))
+    wait_for_none(OWN, within_s=5)
 
 
 def test_a_proof_goes_on_without_a_video_at_which_ffmpeg_hangs(command: list[str], tmp_path: Path) -> None:

@@ -189,6 +189,20 @@ def test_what_a_user_put_into_a_set_stays(ipdata: Run, built: Path) -> None:
     assert (built / "mv" / "notes.txt").read_text() == "mine" and (built / "mv" / "folder").is_dir()
 
 
+def test_what_is_in_the_way_of_the_builds_own_files_is_named_with_a_cure(ipdata: Run, built: Path) -> None:
+    tmp, lock = built / ".build" / "tmp", built / ".build" / "lock"
+    before = tree(built)
+    tmp.write_text("mine")
+    done = build(ipdata, built)
+    assert done.returncode == 1 and f"remove what is there, or name another place with --out: '{tmp}'" in done.stderr
+    assert tmp.read_text() == "mine"
+    lock.unlink()
+    lock.symlink_to(lock)
+    done = build(ipdata, built)
+    assert done.returncode == 1 and f"remove what is there, or name another place with --out: '{lock}'" in done.stderr
+    assert tree(built) == before
+
+
 def test_a_file_as_output_is_refused(ipdata: Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     done = build(ipdata, tmp_path / "file")

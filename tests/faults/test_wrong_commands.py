@@ -1,5 +1,8 @@
 """Commands that cannot be right are refused before anything is written."""
 
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,6 +60,14 @@ def test_a_missing_source_says_what_to_get_and_where_to_put_it(ipdata: Run, tmp_
     done = ipdata("build", dataset=dataset, source=source, out=tmp_path / "set", scheduler="none")
     assert done.returncode == 1 and str(source) in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "set").exists()
+
+
+def test_a_working_directory_that_was_deleted_is_named(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    command = "cd gone && rmdir ../gone && exec " + shlex.join([sys.executable, "-m", "ipdata.cli", "plan", *SMALL])
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True)
+    said = "error: the working directory was deleted; change to another one, and give the command again"
+    assert done.returncode == 1 and done.stderr.splitlines()[-1] == said, done.stderr
 
 
 def test_plan_writes_nothing(ipdata: Run, tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import pytest
 from conftest import Run
 
 from shards import ShardSet
+from shards.layout import CARD
+from shards.sharing.card import MAX_BESIDE_BYTES
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +84,12 @@ def test_info_says_what_a_set_was_taken_from(set_dir: Path, tmp_path: Path, ipsh
     assert ipshards("subset", set_dir, tmp_path / "out", classes="class a").returncode == 0
     parent = ShardSet(set_dir).manifest.sha256
     assert f"parent    {parent} (the set that this one was taken from)" in ipshards("info", tmp_path / "out").stdout
+
+
+def test_a_card_beside_a_set_that_is_too_large_is_refused_unread(ipshards: Run, tmp_path: Path) -> None:
+    made_sets.make_set(tmp_path / "set", columns=["mv"])
+    with (tmp_path / "set" / CARD).open("wb") as file:
+        file.truncate(MAX_BESIDE_BYTES + 1)
+    done = ipshards("card", tmp_path / "set")
+    said = f"error: {tmp_path / 'set' / CARD}: is larger than {MAX_BESIDE_BYTES} bytes; move it elsewhere\n"
+    assert (done.returncode, done.stderr) == (1, said)

@@ -20,7 +20,7 @@ import ipdata.build
 from ipdata.executors import Placement
 from ipdata.executors.dask_run import ClusterRun
 from ipdata.recipe import Limits, load_recipe
-from shards.terminal import interrupts_noted
+from shards.signals import interrupts_noted
 
 
 @pytest.fixture(scope="module")

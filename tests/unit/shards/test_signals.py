@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from shards import terminal
-from shards.terminal import handled, interrupts_noted, sigterm_noted
+from shards import signals
+from shards.signals import handled, interrupts_noted, sigterm_noted
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_an_interrupt_when_all_is_done_is_heeded_and_one_that_is_repeated_waits_
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)  # at once: one interrupt may arrive more than once
         reached.append("the end")
-    monkeypatch.setattr(terminal, "PATIENCE_S", 0)
+    monkeypatch.setattr(signals, "PATIENCE_S", 0)
     with pytest.raises(KeyboardInterrupt), interrupts_noted():
         signal.raise_signal(signal.SIGTERM)
         reached.append("the repeated one")
