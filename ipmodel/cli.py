@@ -159,6 +159,7 @@ def evaluate(
     """Print the accuracy of each stream and fusion on the test subset, and compare them; write figures and plots."""
     begun_s = time.monotonic()
     from ipmodel.evaluation.choice import with_streams
+    from ipmodel.evaluation.destination import begin, check_destination
     from ipmodel.evaluation.evaluate import EvaluationProgress, check_streams
     from ipmodel.evaluation.results import write_figures, write_pages
     from ipmodel.process.distributed import ranks
@@ -172,7 +173,10 @@ def evaluate(
             raise ModelError(f"the recipe of {directory} names no streams to report; --set streams.p=PHASE does")
         if streams is not None:
             opened = with_streams(opened, [name.strip() for name in streams.split(",")], told=own.first)
+        check_destination(opened, chosen, results)
         check_streams(opened, chosen, ranks=own)
+        if own.first:
+            begin(opened, results)
         progress = EvaluationProgress(opened, chosen, ranks=own)
         tables = {split: _tables(opened, split, own, results, progress) for split in chosen}
         if own.first:

@@ -249,7 +249,9 @@ def test_how_it_is_tested_can_be_changed_and_nothing_else(trained: Path, tmp_pat
         assert np.abs(plain[changed].logits - other[changed].logits).max() > 1e-4
     sizes = [np.abs(table["i"].logits).mean() for table in (plain, other)]
     assert 0.3 < sizes[0] / sizes[1] < 3  # ten crops' mean, not their sum
-    assert not (run / "eval.json").exists()
+    assert not (run / "eval.json").exists() and not list(tmp_path.rglob(".unfinished*"))
+    refused = ipmodel("eval", run, f"--out={trained / 'set'}")
+    assert refused.returncode == 1 and "is a shard set; name another directory with --out" in refused.stderr
     refused = ipmodel("eval", run, "--set=phases.i_stream.segments=2")
     assert (
         refused.returncode == 1
