@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipmodel.errors import ModelError
-from ipmodel.evaluation.fuse import F64
+from ipmodel.evaluation.fuse import F64, softmax_of
 
 TOP = 5  # classes that are shown
 
@@ -31,10 +31,7 @@ class Opinion:
     @property
     def probabilities(self) -> F64:
         """(K,): the softmax of the logits; of a fusion, that of their weighted mean."""
-        scaled = self.logits / self.weight
-        powers = np.exp(scaled - scaled.max())
-        shares: F64 = powers / powers.sum()
-        return shares
+        return softmax_of(self.logits / self.weight)
 
     def top(self, count: int = TOP) -> list[Guess]:
         """The most probable classes, the best first; of equal ones, that of the lower class id."""
