@@ -20,6 +20,10 @@ class Guess:
     probability: float
 
 
+def _told(guess: Guess) -> str:
+    return f"{guess.class_name!r} {100 * guess.probability:.1f} %"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Opinion:
     """The scores of one stream, or of a fusion of several."""
@@ -27,6 +31,9 @@ class Opinion:
     classes: tuple[str, ...]
     logits: F64  # (K,) raw: the mean over crops; of a fusion, the weighted sum of its streams'
     weight: float = 1.0  # the sum of a fusion's weights
+
+    def __repr__(self) -> str:
+        return f"Opinion({_told(self.top(1)[0])})"
 
     @property
     def probabilities(self) -> F64:
@@ -52,6 +59,10 @@ class Prediction:
     features: dict[str, NDArray[np.float32]]  # stream -> (F,): the last stage, averaged over time, space and crops
     looked_at: dict[str, dict[str, list[int]]]  # stream -> column -> frame numbers, in order
     true_class: str = ""  # of a set's sample
+
+    def __repr__(self) -> str:
+        when = f"{self.start_s:.3f} to {self.stop_s:.3f} s"
+        return f"Prediction({self.video!r}, {when}: {_told(self.top[0])} by {self.by})"
 
     @property
     def top(self) -> list[Guess]:

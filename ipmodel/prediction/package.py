@@ -15,6 +15,7 @@ from msgspec.structs import replace
 import pipelines
 from ipmodel.errors import ModelError
 from ipmodel.evaluation.interval import wilson_interval
+from ipmodel.evaluation.outputs import check_directory
 from ipmodel.evaluation.results import EVAL
 from ipmodel.prediction.card import card_of
 from ipmodel.prediction.chosen import ALL, SPLIT, chosen_split, chosen_streams
@@ -60,10 +61,10 @@ def package(
     split: of a run that was trained on several. streams: names; by default all that the recipe reports. shards: the set
     that a run of 0.1.0 was trained on, whose files do not say how they are used. license: an id for the card.
 
-    Raises: ModelError if there is no such run, a network is missing or damaged, or `out` is not empty; ShardError.
+    Raises: ModelError if there is no such run, a network is missing or damaged, or `out` is not empty or no directory;
+        ShardError.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ModelError(f"{out}: is not empty; name a new directory")
+    check_directory("--out", out, new=True)
     if not (run / RUN).is_file():
         raise ModelError(f"{run}: is no run, because it has no {RUN}")
     recipe = pipelines.from_table(TrainRecipe, read_record(run / RUN)["recipe"], where=str(run / RUN))

@@ -218,6 +218,7 @@ def test_nothing_else_is_replaced_by_a_report(tmp_path: Path) -> None:
         done = report(run, "--out", path)
         assert done.exit_code == 1 and said in done.stderr, done.output
         assert path.read_bytes() == before
+    assert "--out /proc/x.html cannot be written: /proc is not" in report(run, "--out", "/proc/x.html").stderr
     assert "there is no directory" in report(run, "--out", tmp_path / "none" / "page.html").stderr
     page = tmp_path / "page.html"
     assert report(run, "--out", page).exit_code == 0
