@@ -105,6 +105,9 @@ def train(
     with ranks() as own:
         opened.check()
         reused = check_reused(opened, reuse, split=split)
+        unneeded = [name for name in opened.recipe.unneeded if not opened.network_file(split, name).is_file()]
+        if own.first and phase is None and unneeded:
+            say(f"no stream of the recipe needs {', '.join(unneeded)}; trained all the same (--phase trains one alone)")
         progress = TrainingProgress(enabled=own.first)
         try:
             train_phases(
