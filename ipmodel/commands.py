@@ -11,6 +11,7 @@ import click
 
 import pipelines
 from ipmodel.errors import ModelError
+from ipmodel.writable import check_directory
 from shards.store.urls import is_url, shown
 from shards.terminal import Progress, end_bar, say, say_done
 
@@ -61,7 +62,6 @@ def predict(location: str, videos: tuple[str, ...], **options: Any) -> int:
         raise click.UsageError("name videos, or a set with --shards")
     if options["shards"] is None and (options["split"] or options["subset"]):
         raise click.UsageError("--split and --subset go with --shards")
-    from ipmodel.evaluation.outputs import check_directory
     from ipmodel.predict import load
 
     if options["html_dir"]:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from ipmodel.errors import ModelError
 from ipmodel.evaluation.figures import SUFFIXES
-from ipmodel.evaluation.outputs import check_directory
 from ipmodel.evaluation.tested import EVAL
 from ipmodel.recipe import SCORES
 from ipmodel.runs.record import RUN, checked_record, deciding_part, read_record
 from ipmodel.runs.run import Run
+from ipmodel.writable import check_directory
 from shards.atomic import write_published
 from shards.layout import MANIFEST
 

@@ -1,7 +1,6 @@
 """Files that a command is asked to write: checked before its work begins, and published whole."""
 
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from ipmodel.errors import ModelError
 from ipmodel.evaluation.tested import EVAL, SPLIT
 from ipmodel.runs.record import RUN
+from ipmodel.writable import why_unwritable
 from shards.atomic import write_published
 
 
@@ -25,7 +25,7 @@ class Output:
         folder = self.path.parent
         if not folder.is_dir():
             raise ModelError(f"{self.path} cannot be written: there is no directory {folder}; make it first")
-        if reason := _why_unwritable(folder):
+        if reason := why_unwritable(folder):
             raise ModelError(f"{self.path} cannot be written: {folder} is not writable ({reason}); name another")
         if not os.path.lexists(self.path):
             return
@@ -57,30 +57,6 @@ def check_outputs(outputs: Mapping[str, Output]) -> None:
         other = by_place.setdefault(output.path.resolve(), option)
         if other != option:
             raise ModelError(f"{other} and {option} name the same file, {output.path}; give each a file of its own")
-
-
-def check_directory(option: str, directory: Path, *, new: bool = False) -> None:
-    """Check a directory that an option names, which need not exist yet. new: it must hold nothing.
-
-    Raises: ModelError if it is no directory, nothing can be written in it, or `new` and it is not empty.
-    """
-    place = next(path for path in (directory, *directory.absolute().parents) if os.path.lexists(path))
-    if not place.is_dir():
-        where = "it" if place == directory else str(place)
-        raise ModelError(f"{option} {directory}: cannot be a directory, because {where} is a file; name another")
-    if new and place == directory and any(directory.iterdir()):
-        raise ModelError(f"{option} {directory}: exists and is not empty; name another directory")
-    if reason := _why_unwritable(place):
-        raise ModelError(f"{option} {directory}: {place} is not writable ({reason}); name another directory")
-
-
-def _why_unwritable(directory: Path) -> str:
-    """Why no file can be made in a directory; "" if one can."""
-    try:
-        with tempfile.TemporaryFile(dir=directory):
-            return ""
-    except OSError as error:
-        return error.strerror or str(error)
 
 
 def _is_of_a_run(path: Path) -> bool:

@@ -9,9 +9,9 @@ from typing import Any, Literal
 import torch
 
 from ipmodel.errors import ModelError
-from ipmodel.evaluation.outputs import check_directory
 from ipmodel.export.graph import StreamGraph, example_inputs
 from ipmodel.prediction.streams import Stream, Streams
+from ipmodel.writable import check_directory
 from shards.atomic import write_published
 from shards.canonical import sha256_bytes
 from shards.errors import install

@@ -15,7 +15,6 @@ from msgspec.structs import replace
 import pipelines
 from ipmodel.errors import ModelError
 from ipmodel.evaluation.interval import wilson_interval
-from ipmodel.evaluation.outputs import check_directory
 from ipmodel.evaluation.results import EVAL
 from ipmodel.prediction.card import card_of
 from ipmodel.prediction.chosen import ALL, SPLIT, chosen_split, chosen_streams
@@ -28,6 +27,7 @@ from ipmodel.runs.description import Description
 from ipmodel.runs.network_file import described, read_description
 from ipmodel.runs.record import RUN, read_record, tested_sha256
 from ipmodel.runs.run import reopen
+from ipmodel.writable import check_directory
 from shards.atomic import sync_directory, write_synced
 from shards.canonical import sha256_bytes
 from shards.layout import CARD
