@@ -106,6 +106,9 @@ def train(
     with ranks() as own:
         opened.check()
         reused = check_reused(opened, reuse, split=split)
+        unneeded = [name for name in opened.recipe.unneeded if not opened.network_file(split, name).is_file()]
+        if own.first and phase is None and unneeded:
+            say(f"no stream of the recipe needs {', '.join(unneeded)}; trained all the same (--phase trains one alone)")
         progress = TrainingProgress(enabled=own.first)
         try:
             train_phases(
@@ -160,6 +163,7 @@ def evaluate(
     """Print the accuracy of each stream and fusion on the test subset, and compare them; write figures and plots."""
     begun_s = time.monotonic()
     from ipmodel.evaluation.choice import with_streams
+    from ipmodel.evaluation.destination import begin, check_destination
     from ipmodel.evaluation.evaluate import EvaluationProgress, check_streams
     from ipmodel.evaluation.results import write_figures, write_pages
     from ipmodel.process.distributed import ranks
@@ -173,7 +177,10 @@ def evaluate(
             raise ModelError(f"the recipe of {directory} names no streams to report; --set streams.p=PHASE does")
         if streams is not None:
             opened = with_streams(opened, [name.strip() for name in streams.split(",")], told=own.first)
+        check_destination(opened, chosen, results)
         check_streams(opened, chosen, ranks=own)
+        if own.first:
+            begin(opened, results)
         progress = EvaluationProgress(opened, chosen, ranks=own)
         tables = {split: _tables(opened, split, own, results, progress) for split in chosen}
         if own.first:

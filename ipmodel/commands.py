@@ -11,6 +11,8 @@ import click
 
 import pipelines
 from ipmodel.errors import ModelError
+from ipmodel.writable import check_directory
+from shards.store.urls import is_url, shown
 from shards.terminal import Progress, end_bar, say, say_done
 
 if TYPE_CHECKING:  # these need the extra "train"; --help must work without it
@@ -62,6 +64,8 @@ def predict(location: str, videos: tuple[str, ...], **options: Any) -> int:
         raise click.UsageError("--split and --subset go with --shards")
     from ipmodel.predict import load
 
+    if options["html_dir"]:
+        check_directory("--html", options["html_dir"])
     model = load(location, streams=options["streams"], device=options["device"])
     failed, done = _show(model, _predictions(model, videos, options), options)
     if failed:
@@ -163,14 +167,14 @@ def _show(model: "Model", found: "Iterator[Found]", options: dict[str, Any]) -> 
 
 
 @click.command()
-@click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("run", metavar="RUN")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="the new model directory")
 @click.option("--split", help="of a run that was trained on several")
 @click.option("--streams", callback=_names, default="all", show_default=True, help="comma-separated, or all")
 @click.option("--shards", metavar="SET", help="the set that a run of 0.1.0 was trained on, if it lies elsewhere now")
 @click.option("--license", help="an id for the card, such as cc-by-4.0  [default: unknown]")
 def package(
-    run: Path, out: Path, split: str | None, streams: list[str], shards: str | None, license: str | None
+    run: str, out: Path, split: str | None, streams: list[str], shards: str | None, license: str | None
 ) -> None:
     """Make a model directory of a run: networks, model.json, a card, and the sha256 of each file.
 
@@ -179,7 +183,10 @@ def package(
     begun_s = time.monotonic()
     from ipmodel.prediction.package import package as packaged
 
-    index = packaged(run, out, split=split, streams=streams, shards=shards, license=license)
+    if is_url(run):
+        cure = "copy the run here first; `ipmodel predict` takes its URL as it is"
+        raise ModelError(f"{shown(run)}: is a URL, and only runs on this machine can be packaged; {cure}")
+    index = packaged(Path(run), out, split=split, streams=streams, shards=shards, license=license)
     size_mb = sum(file.bytes for file in index.streams.values()) / 1e6
     click.echo(f"{out}: streams {', '.join(index.streams)}, {len(index.classes)} classes, {size_mb:.1f} MB")
     say_done(begun_s, "ipmodel", "predict", out, "VIDEO")

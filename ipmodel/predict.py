@@ -24,13 +24,14 @@ from pipelines import RecipeError
 from shards.errors import install
 from shards.failures import cause_of
 from shards.schema import Sample
+from shards.store import urls
 from shards.text import printable_bytes
 
 LOG = logging.getLogger(__name__)
 VIDEO_TIMEOUT_S = 1800.0
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Model(Streams):
     """A model that predicts videos. `ipmodel.load` makes it.
 
@@ -59,9 +60,14 @@ class Model(Streams):
 
         Several videos are decoded at a time. every_s: one prediction for each span of so many seconds.
 
-        Raises: ModelError if this machine cannot predict.
+        Raises: ModelError for a single path, at once; at the first video if this machine cannot predict.
         """
-        for found in predictions_of_videos(self, [str(video) for video in videos], every_s=every_s):
+        if isinstance(videos, str | Path):
+            raise ModelError(f"predict_all takes a list of paths, got the path {str(videos)!r}; give it to predict")
+        return self._answers([str(video) for video in videos], every_s)
+
+    def _answers(self, videos: list[str], every_s: float | None) -> Iterator[Prediction | Unpredicted]:
+        for found in predictions_of_videos(self, videos, every_s=every_s):
             yield found.answer
 
     def features(self, video: str | Path) -> dict[str, NDArray[np.float32]]:
@@ -118,6 +124,9 @@ def predictions_of_videos(
             LOG.warning("%s", _tools_line(model, extraction.other_tools))
 
         def read(video: str) -> Iterator[Read]:
+            if urls.is_url(video) and not Path(video).is_file():
+                yield _of_url(video)
+                return
             for part in extraction.parts(Path(video), shown(video)):
                 if isinstance(part, Failed):
                     why = part.failure
@@ -172,6 +181,11 @@ def videos_below(directory: Path) -> list[str]:
 def shown(path: str) -> str:
     """A path as text for people: what cannot be printed is escaped."""
     return printable_bytes(os.fsencode(path))
+
+
+def _of_url(video: str) -> Unpredicted:
+    reason = "it is a URL, and videos must be files on this machine; download it first"
+    return Unpredicted(video=shown(urls.shown(video)), stage="source", code="unreadable", reason=reason)
 
 
 def _tools_line(model: Streams, other: dict[str, tuple[str, str]]) -> str:

@@ -174,6 +174,14 @@ class TrainRecipe:
             earlier.append(name)
         self._check_reported()
 
+    @property
+    def unneeded(self) -> list[str]:
+        """Phases that no stream needs: it neither tests them nor builds on them. Without streams, none is."""
+        needed = set(self.streams.values())
+        for name, phase in reversed(self.phases.items()):  # what a phase builds on comes before it
+            needed |= {phase.init, phase.teacher} if name in needed else set()
+        return [name for name in self.phases if self.streams and name not in needed]
+
     def _check_names(self) -> None:
         """Names become those of folders and files."""
         _require(SCORES not in self.phases, f"a phase cannot be called {SCORES}: score files go into a folder so named")

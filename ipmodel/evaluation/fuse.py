@@ -30,6 +30,7 @@ class ScoreTable:
     classes: tuple[str, ...] = ()  # names of the K classes, where they are known
     keys: list[str] = field(default_factory=list)  # of the shard set's samples, where they are known
     features: F32 | None = None  # (N, F) what distillation compares (section 3.3), of teachers and students
+    weight: float = 1.0  # the sum of a fusion's weights; no part of score files
 
     def __post_init__(self) -> None:
         videos = len(self.names)
@@ -47,6 +48,11 @@ class ScoreTable:
         if videos and not 0 <= self.labels.min() <= self.labels.max() < self.logits.shape[1]:
             allowed = f"class ids must be 0 to {self.logits.shape[1] - 1}"
             raise ModelError(f"labels reach from {self.labels.min()} to {self.labels.max()}; {allowed}")
+
+    @property
+    def probabilities(self) -> F64:
+        """(N, K): the softmax of the logits; of a fusion, that of the weighted mean of its streams' logits."""
+        return softmax_of(self.logits / self.weight)
 
     @property
     def top1(self) -> float:
@@ -136,7 +142,7 @@ def fuse(tables: Sequence[ScoreTable], weights: Sequence[float] = (), *, softmax
     total_NK = np.zeros_like(first.logits)
     for table, weight in zip(aligned, weights, strict=True):
         total_NK += weight * (softmax_of(table.logits) if softmax else table.logits)
-    return ScoreTable(first.names, first.labels, total_NK, first.classes, first.keys)
+    return ScoreTable(first.names, first.labels, total_NK, first.classes, first.keys, weight=sum(weights))
 
 
 def matched(tables: Sequence[ScoreTable]) -> list[ScoreTable]:
@@ -155,7 +161,9 @@ def matched(tables: Sequence[ScoreTable]) -> list[ScoreTable]:
             raise ModelError(f"score file {number} has other classes than the files before it, or in another order")
         order = _order(number, table, rows, first=first, first_rows=rows_by_table[0])
         features = None if table.features is None else table.features[order]
-        aligned.append(ScoreTable(first.names, first.labels, table.logits[order], classes, first.keys, features))
+        aligned.append(
+            ScoreTable(first.names, first.labels, table.logits[order], classes, first.keys, features, table.weight)
+        )
     return aligned
 
 
@@ -187,7 +195,7 @@ def only(table: ScoreTable, names: set[str]) -> ScoreTable:
     chosen = [row for row, name in enumerate(table.names) if name in names]
     kept, keys = ([words[row] for row in chosen if words] for words in (table.names, table.keys))
     features = None if table.features is None else table.features[chosen]
-    return ScoreTable(kept, table.labels[chosen], table.logits[chosen], table.classes, keys, features)
+    return ScoreTable(kept, table.labels[chosen], table.logits[chosen], table.classes, keys, features, table.weight)
 
 
 def _matching_ids(tables: Sequence[ScoreTable]) -> list[list[str]]:
@@ -209,7 +217,7 @@ def _rows(ids: Sequence[str]) -> dict[str, int]:
 
 
 def softmax_of(logits: F64) -> F64:
-    """(N, K) logits to probabilities."""
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    softened: F64 = powers / powers.sum(axis=1, keepdims=True)
+    """(K,) or (N, K) logits to probabilities."""
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    softened: F64 = powers / powers.sum(axis=-1, keepdims=True)
     return softened

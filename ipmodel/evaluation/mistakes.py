@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ipmodel.evaluation.fuse import ScoreTable, softmax_of
+from ipmodel.evaluation.fuse import ScoreTable
 from ipmodel.evaluation.paired import right
 
 HEAD = ("stream", "video", "key", "class", "taken_for", "probability", "probability_of_class", "rank_of_class")
@@ -22,14 +22,14 @@ class Mistake:
     key: str  # "" where the scores have no keys
     true_class: str
     taken_for: str
-    probability: float  # of the class that it was taken for: softmax of the scores
+    probability: float  # of the class that it was taken for, as `ipmodel predict` gives it
     true_probability: float
     true_rank: int  # 2 if its class has the second highest score
 
 
 def mistakes_of(table: ScoreTable) -> list[Mistake]:
     """All mistakes, those first that were made with the highest probability."""
-    probabilities_NK = softmax_of(table.logits)
+    probabilities_NK = table.probabilities
     order_NK = np.argsort(-table.logits, axis=1, kind="stable")  # of equal scores, the lower class id first
     names = table.classes or tuple(map(str, range(table.logits.shape[1])))
     found = []

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ipmodel.data.modality import columns_of
-from ipmodel.evaluation.fuse import ScoreTable, softmax_of
+from ipmodel.evaluation.fuse import ScoreTable
 from ipmodel.evaluation.mistakes import Mistake, by_confusion, mistakes_of
 from ipmodel.runs.run import Run
 from shards.columns.video import VIDEO
@@ -92,7 +92,7 @@ def _opinions(tables: Mapping[str, ScoreTable]) -> dict[str, dict[str, Sequence[
     """By video, then by stream: the classes that it holds for most probable."""
     found: dict[str, dict[str, Sequence[Guess]]] = {}
     for stream, table in tables.items():
-        probabilities_NK = softmax_of(table.logits)
+        probabilities_NK = table.probabilities
         best_NK = np.argsort(-probabilities_NK, axis=1, kind="stable")[:, :OPINION]
         for row, (name, best) in enumerate(zip(table.names, best_NK.tolist(), strict=True)):
             found.setdefault(name, {})[stream] = [

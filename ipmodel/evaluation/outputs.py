@@ -8,6 +8,7 @@ from pathlib import Path
 from ipmodel.errors import ModelError
 from ipmodel.evaluation.tested import EVAL, SPLIT
 from ipmodel.runs.record import RUN
+from ipmodel.writable import why_unwritable
 from shards.atomic import write_published
 
 
@@ -24,8 +25,8 @@ class Output:
         folder = self.path.parent
         if not folder.is_dir():
             raise ModelError(f"{self.path} cannot be written: there is no directory {folder}; make it first")
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise ModelError(f"{self.path} cannot be written: {folder} is not writable; name another directory")
+        if reason := why_unwritable(folder):
+            raise ModelError(f"{self.path} cannot be written: {folder} is not writable ({reason}); name another")
         if not os.path.lexists(self.path):
             return
         if not self.path.is_file():
@@ -38,15 +39,21 @@ class Output:
             raise ModelError(f"{self.path} is there and is not {self.what}; name another file, or remove it")
 
     def write(self, data: bytes) -> None:
-        """Publish the file: it is there whole or not at all. Raises: OSError."""
-        write_published(self.path, data, temporary_dir=self.path.parent)
+        """Publish the file: it is there whole or not at all. Raises: OSError that names it."""
+        try:
+            write_published(self.path, data, temporary_dir=self.path.parent)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from None  # not the temporary file's name
 
 
 def check_outputs(outputs: Mapping[str, Output]) -> None:
     """Check all files, by their options. Raises: ModelError as `Output.check`, or if two options name one file."""
     by_place: dict[Path, str] = {}
     for option, output in outputs.items():
-        output.check()
+        try:
+            output.check()
+        except ModelError as error:
+            raise ModelError(f"{option} {error}") from None
         other = by_place.setdefault(output.path.resolve(), option)
         if other != option:
             raise ModelError(f"{other} and {option} name the same file, {output.path}; give each a file of its own")

@@ -7,6 +7,7 @@ from pathlib import Path
 from ipmodel.evaluation.comparisons import Tables, comparisons_of, pairs_table, telling_pairs
 from ipmodel.evaluation.confusion import plot_confusion
 from ipmodel.evaluation.curves import plot_curves
+from ipmodel.evaluation.destination import CURVES, MISTAKES, MISTAKES_PAGE, end
 from ipmodel.evaluation.mistakes import mistakes_csv
 from ipmodel.evaluation.mistakes_page import write_mistakes
 from ipmodel.evaluation.published import published_epochs, published_lines
@@ -26,8 +27,6 @@ from ipmodel.runs.run import Run
 from shards.atomic import write_published
 from shards.terminal import PLAIN_INTERVAL_S, Progress
 
-MISTAKES, MISTAKES_PAGE = "mistakes.csv", "mistakes"
-
 
 def write_split(run: Run, split: str, tables: Tables, results: Path) -> None:
     """Write a split's scores, confusion matrices, curves and mistakes below `results`."""
@@ -37,7 +36,7 @@ def write_split(run: Run, split: str, tables: Tables, results: Path) -> None:
         table.save(folder / SCORES / f"{name}.npz")
         plot_confusion(table, name, folder / SCORES / f"{name}.png")
     best = {run.recipe.streams[name]: float(told["epoch"]) for name, told in published_epochs(run, split).items()}
-    plot_curves(run.split_dir(split), run.recipe.phases, folder / "curves.png", published=best)
+    plot_curves(run.split_dir(split), run.recipe.phases, folder / CURVES, published=best)
     write_published(folder / MISTAKES, mistakes_csv(tables), temporary_dir=folder)
 
 
@@ -71,6 +70,7 @@ def write_figures(run: Run, splits: Mapping[str, Tables], results: Path) -> str:
         "tested_sha256": tested_sha256(run.recipe),
     }
     write_published(results / EVAL, (json.dumps(written, indent=1) + "\n").encode(), temporary_dir=results)
+    end(results)
     said = [
         table_of(figures, measure, intervals if measure == "top1" else None)
         for measure in measures_of(len(run.classes))

@@ -11,6 +11,7 @@ import torch
 from ipmodel.errors import ModelError
 from ipmodel.export.graph import StreamGraph, example_inputs
 from ipmodel.prediction.streams import Stream, Streams
+from ipmodel.writable import check_directory
 from shards.atomic import write_published
 from shards.canonical import sha256_bytes
 from shards.errors import install
@@ -30,8 +31,7 @@ def export(model: Streams, out: Path, kind: Kind) -> dict[str, Any]:
 
     Raises: ModelError if OUT is in use, a stream has ten crops, or packages are missing.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ModelError(f"{out}: exists and is not empty; name another directory")
+    check_directory("--out", out, new=True)
     for name, stream in model.streams.items():
         if stream.description.input.crops != 1:
             cure = "package the run with test_crops=1"

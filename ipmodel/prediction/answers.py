@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipmodel.errors import ModelError
-from ipmodel.evaluation.fuse import F64
+from ipmodel.evaluation.fuse import F64, softmax_of
 
 TOP = 5  # classes that are shown
 
@@ -20,6 +20,10 @@ class Guess:
     probability: float
 
 
+def _told(guess: Guess) -> str:
+    return f"{guess.class_name!r} {100 * guess.probability:.1f} %"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Opinion:
     """The scores of one stream, or of a fusion of several."""
@@ -28,13 +32,13 @@ class Opinion:
     logits: F64  # (K,) raw: the mean over crops; of a fusion, the weighted sum of its streams'
     weight: float = 1.0  # the sum of a fusion's weights
 
+    def __repr__(self) -> str:
+        return f"Opinion({_told(self.top(1)[0])})"
+
     @property
     def probabilities(self) -> F64:
         """(K,): the softmax of the logits; of a fusion, that of their weighted mean."""
-        scaled = self.logits / self.weight
-        powers = np.exp(scaled - scaled.max())
-        shares: F64 = powers / powers.sum()
-        return shares
+        return softmax_of(self.logits / self.weight)
 
     def top(self, count: int = TOP) -> list[Guess]:
         """The most probable classes, the best first; of equal ones, that of the lower class id."""
@@ -55,6 +59,10 @@ class Prediction:
     features: dict[str, NDArray[np.float32]]  # stream -> (F,): the last stage, averaged over time, space and crops
     looked_at: dict[str, dict[str, list[int]]]  # stream -> column -> frame numbers, in order
     true_class: str = ""  # of a set's sample
+
+    def __repr__(self) -> str:
+        when = f"{self.start_s:.3f} to {self.stop_s:.3f} s"
+        return f"Prediction({self.video!r}, {when}: {_told(self.top[0])} by {self.by})"
 
     @property
     def top(self) -> list[Guess]:

@@ -27,6 +27,7 @@ from ipmodel.runs.description import Description
 from ipmodel.runs.network_file import described, read_description
 from ipmodel.runs.record import RUN, read_bounded, read_record, tested_sha256
 from ipmodel.runs.run import reopen
+from ipmodel.writable import check_directory
 from shards.atomic import sync_directory, write_synced
 from shards.canonical import sha256_bytes
 from shards.layout import CARD
@@ -60,10 +61,10 @@ def package(
     split: of a run that was trained on several. streams: names; by default all that the recipe reports. shards: the set
     that a run of 0.1.0 was trained on, whose files do not say how they are used. license: an id for the card.
 
-    Raises: ModelError if there is no such run, a network is missing or damaged, or `out` is not empty; ShardError.
+    Raises: ModelError if there is no such run, a network is missing or damaged, or `out` is not empty or no directory;
+        ShardError.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ModelError(f"{out}: is not empty; name a new directory")
+    check_directory("--out", out, new=True)
     if not (run / RUN).is_file():
         raise ModelError(f"{run}: is no run, because it has no {RUN}")
     recipe = pipelines.from_table(TrainRecipe, read_record(run / RUN)["recipe"], where=str(run / RUN))

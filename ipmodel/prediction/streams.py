@@ -1,7 +1,7 @@
 """The streams of a model: networks that are ready to use, and how their scores are fused."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -21,8 +21,8 @@ class Stream:
     """One network and what its file says of it."""
 
     name: str
-    description: Description
-    network: ResNet  # in eval mode, on the model's device
+    description: Description = field(repr=False)
+    network: ResNet = field(repr=False)  # in eval mode, on the model's device
 
     @property
     def look(self) -> Look:
@@ -55,6 +55,12 @@ class Streams:
                 check_weights(list(weights.values()))
             except ModelError as error:
                 raise ModelError(f"{self.location}: fusion {name}: {error}") from None
+
+    def __repr__(self) -> str:
+        parts = [*(f"fusion {name}" for name in self.fusions), *(f"stream {name}" for name in self.streams)]
+        return (
+            f"{type(self).__name__}({self.location!r}: {', '.join(parts)}; {len(self.classes)} classes; {self.device})"
+        )
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -117,6 +123,10 @@ def usable_device(name: str | torch.device) -> torch.device:
     """Raises: ModelError if PyTorch does not know the device, or cannot use it here."""
     try:
         device = torch.device(name)
+    except RuntimeError:  # its text lists all kinds of devices that PyTorch could be built for
+        reason = "PyTorch knows no such device"
+        raise ModelError(f"device {name}: cannot be used here ({reason}); use cpu, cuda or cuda:NUMBER") from None
+    try:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:  # AssertionError: PyTorch was built without CUDA
         reason = str(error).splitlines()[0]

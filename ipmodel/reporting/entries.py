@@ -65,10 +65,10 @@ def role_of(phases: Phases, name: str) -> Role:
 
 def entries_of(runs: Sequence[TestedRun]) -> list[Entry]:
     """All that the runs have scores of, dataset by dataset. Raises: ModelError as `on_common_splits`."""
-    groups: dict[tuple[str, ...], list[TestedRun]] = {}
-    for run in runs:
-        groups.setdefault((dataset_of(run), *run.record["classes"]), []).append(run)
-    return [entry for (dataset, *_), own in groups.items() for entry in _entries(dataset, own)]
+    groups: dict[str, list[TestedRun]] = {}
+    for dataset, run in zip(datasets_of(runs), runs, strict=True):
+        groups.setdefault(dataset, []).append(run)
+    return [entry for dataset, own in groups.items() for entry in _entries(dataset, own)]
 
 
 def _entries(dataset: str, runs: list[TestedRun]) -> list[Entry]:
@@ -99,6 +99,31 @@ def _recipe_with(stream: str, variant: Variant) -> TrainRecipe:
     having = variant.having(stream)
     recipes = [pipelines.from_table(TrainRecipe, run.record["recipe"], where=run.name) for run in having]
     return next((recipe for recipe in recipes if stream in {*recipe.streams, *recipe.fusions}), recipes[0])
+
+
+def datasets_of(runs: Sequence[TestedRun]) -> list[str]:
+    """The dataset of each run. Sets of one name that differ are numbered, such as "folder (1)" and "folder (2)".
+
+    Of the paper's datasets, only sets with other classes differ: sets of equal classes stand for the same videos. The
+    one with the most classes keeps the name, by which the paper's figures stand beside it.
+    """
+    sets: dict[str, list[tuple[str, ...]]] = {}
+    for run in runs:
+        known = sets.setdefault(dataset_of(run), [])
+        if _set_of(run) not in known:
+            known.append(_set_of(run))
+    return [_numbered(dataset_of(run), sets[dataset_of(run)], _set_of(run)) for run in runs]
+
+
+def _numbered(name: str, sets: list[tuple[str, ...]], own: tuple[str, ...]) -> str:
+    keeps_name = len(sets) == 1 or (name in DATASETS.values() and own == max(sets, key=len))
+    return name if keeps_name else f"{name} ({sets.index(own) + 1})"
+
+
+def _set_of(run: TestedRun) -> tuple[str, ...]:
+    """What tells the sets of one dataset apart."""
+    classes = tuple(run.record["classes"])
+    return classes if dataset_of(run) in DATASETS.values() else (run.record["manifest_sha256"], *classes)
 
 
 def dataset_of(run: TestedRun) -> str:

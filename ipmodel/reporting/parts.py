@@ -7,7 +7,7 @@ from ipmodel.evaluation.outputs import Output
 from ipmodel.evaluation.tables import Table
 from ipmodel.evaluation.tested import TestedRun
 from ipmodel.reporting.document import ReportPart, html_begins
-from ipmodel.reporting.entries import dataset_of, entries_of
+from ipmodel.reporting.entries import dataset_of, datasets_of, entries_of
 from ipmodel.reporting.gains import Gain, check, closeness_table, gains_of
 from ipmodel.reporting.paper_tables import all_tables
 from ipmodel.reporting.plots import MAX_BARS, as_svg, figure4, figure5, plot_gain
@@ -27,7 +27,7 @@ def outputs_of(out: Path, markdown: Path | None) -> dict[str, Output]:
 
 
 def title_of(runs: Sequence[TestedRun]) -> str:
-    datasets = ", ".join(dict.fromkeys(map(dataset_of, runs)))
+    datasets = ", ".join(dict.fromkeys(datasets_of(runs)))
     return f"{TITLE}: {len(runs)} run{'s' if len(runs) != 1 else ''} on {datasets}"
 
 
@@ -54,7 +54,7 @@ def parts_of(runs: Sequence[TestedRun], benches: Sequence[Bench]) -> list[Report
     if table.rows:
         note = "The distance is the mean L1 between the average-pooled features of P and of its teacher."
         parts.append(ReportPart(title="How near P comes to its teacher", note=note, table=table))
-    parts.append(ReportPart(title="The runs", table=_runs_table(runs)))
+    parts.append(ReportPart(title="The runs", note=_sets(runs), table=_runs_table(runs)))
     return parts
 
 
@@ -71,9 +71,18 @@ def _words(gain: Gain) -> str:
     return told if few else f"{told} Drawn are the {MAX_BARS // 2} classes that gain most, and as many that lose most."
 
 
+def _sets(runs: Sequence[TestedRun]) -> str:
+    """Which sets the numbered names of datasets stand for; "" if there are none."""
+    names = datasets_of(runs)
+    if names == [dataset_of(run) for run in runs]:
+        return ""
+    manifests = {name: run.record["manifest_sha256"][:16] for name, run in zip(names, runs, strict=True)}
+    return f"Sets by manifest sha256: {'; '.join(f'{name}: {sha256}' for name, sha256 in manifests.items())}."
+
+
 def _runs_table(runs: Sequence[TestedRun]) -> Table:
     rows = [
-        [run.name, dataset_of(run), str(run.seed), ", ".join(run.tables), run.record["manifest_sha256"][:16]]
-        for run in runs
+        [run.name, dataset, str(run.seed), ", ".join(run.tables), run.record["manifest_sha256"][:16]]
+        for dataset, run in zip(datasets_of(runs), runs, strict=True)
     ]
     return Table(heads=["run", "dataset", "seed", "splits", "manifest sha256"], rows=rows, words=5)

@@ -86,11 +86,21 @@ def test_the_documented_program_goes_from_a_video_to_a_class(trained: Path, expo
     (program,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
     (tmp_path / "program.py").write_text(program)
     model, shard_set = load(trained / "run", streams=("i", "p"), device="cpu"), ShardSet(trained / "set")
-    for number, sample in enumerate(list(shard_set.samples(split="1", subset="test"))[:2]):
+
+    def run(data: bytes, number: int) -> tuple[Path, subprocess.CompletedProcess[str]]:
         video = tmp_path / f"{number}.m4v"
-        video.write_bytes(shard_set.read_bytes(sample.key, "video"))
+        video.write_bytes(data)
         command = [sys.executable, "program.py", str(exported / "onnx"), str(video)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+        return video, subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+
+    samples = list(shard_set.samples(split="1", subset="test"))[:2]
+    whole = shard_set.read_bytes(samples[0].key, "video")
+    vop = b"\0\0\1\xb6"  # begins each picture
+    _, done = run(whole[: whole.index(vop, whole.index(vop) + 1)], 2)  # a video of one frame
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == ["the video has no P-frames, and the input mv is made of them"]
+    for number, sample in enumerate(samples):
+        video, done = run(shard_set.read_bytes(sample.key, "video"), number)
         assert done.returncode == 0, done.stderr
         printed = {line.split()[0]: line.partition(" ")[2].partition(" ") for line in done.stdout.splitlines()}
         prediction = model.predict(video)
@@ -108,6 +118,7 @@ def test_bad_input_gets_one_line_and_writes_nothing(trained: Path, tmp_path: Pat
     (tmp_path / "used/file").write_text("mine")
     for arguments, said in (
         ([trained / "run", f"--out={tmp_path / 'used'}"], "exists and is not empty; name another directory"),
+        ([trained / "run", f"--out={tmp_path / 'used/file'}"], "cannot be a directory, because it is a file"),
         ([tmp_path, f"--out={tmp_path / 'new'}"], "is no model; name a network's file"),
         ([trained / "run", "--streams=x", f"--out={tmp_path / 'new'}"], "has no stream 'x'"),
     ):

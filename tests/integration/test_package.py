@@ -191,7 +191,13 @@ def test_a_stream_name_cannot_lead_out_of_the_directory(copy: Path) -> None:
 def test_a_directory_that_is_not_empty_is_not_written_to(run: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     done = ipmodel_command("package", run, f"--out={tmp_path}")
-    assert done.returncode == 1 and "is not empty; name a new directory" in done.stderr
+    assert done.returncode == 1 and "is not empty; name another directory" in done.stderr
+    done = ipmodel_command("package", run, f"--out={__file__}")
+    said = f"--out {__file__}: cannot be a directory, because it is a file; name another"
+    assert done.returncode == 1 and said in done.stderr
+    done = ipmodel_command("package", "http://user:password@example.org/run", f"--out={tmp_path / 'new'}")
+    said = "http://example.org/run: is a URL, and only runs on this machine can be packaged; copy the run here first"
+    assert done.returncode == 1 and said in done.stderr and not (tmp_path / "new").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 

@@ -123,6 +123,25 @@ def test_a_missing_video_fails_and_python_says_why(model: Model, tmp_path: Path)
     assert isinstance(found, Unpredicted) and (found.stage, found.code) == ("source", "unreadable")
 
 
+def test_a_video_at_a_url_fails_and_a_path_alone_is_no_list(evaluated: Path, model: Model) -> None:
+    done = run_predict(evaluated, "https://user:password@example.org/clip.mp4?token=secret")
+    said = "https://example.org/clip.mp4: unreadable (source): it is a URL, and videos must be files on this machine"
+    assert done.returncode == 3 and said in done.stderr and "secret" not in done.stderr + done.stdout, done.stderr
+    with pytest.raises(ModelError, match=r"predict_all takes a list of paths, got the path 'clip\.avi'"):
+        model.predict_all("clip.avi")
+
+
+def test_what_python_prints_is_short(model: Model, sources: list[Path]) -> None:
+    (found,) = model.predict_all(sources[:1])
+    assert isinstance(found, Prediction)
+    said = f"{found.class_name!r} {100 * found.probability:.1f} %"
+    assert repr(found) == f"Prediction({str(sources[0])!r}, 0.000 to 0.560 s: {said} by i+p)"
+    assert repr(found.opinions["i+p"]) == f"Opinion({said})"
+    listed = "fusion i+p, fusion i+of, stream i, stream p, stream of"
+    assert repr(model) == f"Model({model.location!r}: {listed}; {len(model.classes)} classes; cpu)"
+    assert repr(model.streams["p"]) == "Stream(name='p')"
+
+
 @pytest.fixture(scope="module")
 def one_frame(sources: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     path, data = tmp_path_factory.mktemp("one") / "one.y4m", sources[0].read_bytes()
@@ -161,12 +180,13 @@ def test_paths_come_from_standard_input_too(
         (["x.avi", "--shards=set"], "name either videos, or a set with --shards, not both"),
         (["x.avi", "--subset=test"], "--split and --subset go with --shards"),
         (["x.avi", "--ffmpeg=/nowhere/ffmpeg"], "does not run as ffmpeg"),
-        (["x.avi", "--device=abacus"], "device abacus: cannot be used here"),
+        (["x.avi", "--device=abacus"], "abacus: cannot be used here (PyTorch knows no such device); use cpu, cuda or"),
+        (["x.avi", "--html=FILE"], "cannot be a directory, because it is a file; name another"),
         (["x.avi", "--ffmpeg=/bin/true"], "does not run as ffmpeg (its -version prints nothing); name another"),
     ],
 )
 def test_wrong_use_is_named_in_one_line(evaluated: Path, tmp_path: Path, arguments: list[str], said: str) -> None:
-    given = [str(tmp_path) if word == "EMPTY" else word for word in arguments]
+    given = [str(tmp_path) if word == "EMPTY" else word.replace("FILE", __file__) for word in arguments]
     done = ipmodel_command("predict", evaluated, *given)
     assert done.returncode in (1, 2) and said in done.stderr and "Traceback" not in done.stderr, done.stderr
     assert done.stdout == ""

@@ -29,7 +29,9 @@ def test_a_complete_phase_is_not_run_again_and_a_missing_one_is(trained: Path, t
     run = shutil.copytree(trained / "run", tmp_path / "run")
     before = networks(run)
     (run / "split-1" / "p_stream" / FINAL).unlink()
-    assert ipmodel(*train_options(trained / "set", run, trained / "quick.toml")).returncode == 0
+    fewer = ["--set=streams={i='i_stream', of='of_2d'}", "--set=fusions={}"]
+    done = ipmodel(*train_options(trained / "set", run, trained / "quick.toml", *fewer))
+    assert done.returncode == 0 and "no stream of the recipe needs p_stream; trained all the same" in done.stderr
     assert networks(run) == before
     assert len(log_of(run, "of_2d")) == 2 and len(log_of(run, "p_stream")) == 4  # made again from its first step
     assert not list(run.rglob("step-*"))
@@ -249,7 +251,9 @@ def test_how_it_is_tested_can_be_changed_and_nothing_else(trained: Path, tmp_pat
         assert np.abs(plain[changed].logits - other[changed].logits).max() > 1e-4
     sizes = [np.abs(table["i"].logits).mean() for table in (plain, other)]
     assert 0.3 < sizes[0] / sizes[1] < 3  # ten crops' mean, not their sum
-    assert not (run / "eval.json").exists()
+    assert not (run / "eval.json").exists() and not list(tmp_path.rglob(".unfinished*"))
+    refused = ipmodel("eval", run, f"--out={trained / 'set'}")
+    assert refused.returncode == 1 and "is a shard set; name another directory with --out" in refused.stderr
     refused = ipmodel("eval", run, "--set=phases.i_stream.segments=2")
     assert (
         refused.returncode == 1

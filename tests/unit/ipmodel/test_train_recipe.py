@@ -41,6 +41,15 @@ def test_every_packaged_recipe_has_the_papers_phases(name: str) -> None:
     assert set(recipe.streams) == {"i", "p", "p_2d", "p_plain", "of"}
 
 
+def test_phases_that_no_stream_needs() -> None:
+    recipe = load(TrainRecipe, "train", "ip_tsn")
+    assert recipe.unneeded == [] and replace(recipe, streams={}, fusions={}).unneeded == []
+    p_alone = replace(recipe, streams={"p": "p_stream"}, fusions={})
+    assert p_alone.unneeded == ["i_stream", "mr_2d_plain", "mr_2d_3d_plain", "p_plain"]
+    teacher = replace(recipe, streams={"of": "of_2d_3d"}, fusions={})
+    assert set(recipe.phases) - set(teacher.unneeded) == {"of_2d", "of_2d_3d"}
+
+
 @pytest.mark.parametrize("name", [name for name in names("train") if name != "coviar"])
 def test_networks_that_are_compared_train_equally_long(name: str) -> None:
     """With distillation, without, and the teacher: in 2D, in 3D, and so in all."""

@@ -6,8 +6,10 @@ import io
 import numpy as np
 import pytest
 
-from ipmodel.evaluation.fuse import ScoreTable
+from ipmodel.evaluation.fuse import ScoreTable, only
 from ipmodel.evaluation.mistakes import HEAD, by_confusion, mistakes_csv, mistakes_of
+from ipmodel.evaluation.report import with_fusions
+from ipmodel.prediction.answers import Opinion
 
 CLASSES = ("kick", "punch", 'wave, "both" hands')
 TABLE = ScoreTable(
@@ -26,6 +28,17 @@ def test_mistakes_come_by_probability_with_rank_and_class() -> None:
     assert found[0].probability == pytest.approx(np.exp(5) / (np.exp(5) + 2))
     assert found[1].true_probability == pytest.approx(1 / (1 + np.e + np.e**2))
     assert (found[2].taken_for, found[2].true_rank) == ("kick", 3)  # of equal scores, the lower class id counts
+
+
+def test_a_fusion_has_the_probabilities_of_a_prediction() -> None:
+    """Those of the weighted mean of its streams' logits; the table keeps their sum."""
+    weights = {"i": 2.0, "p": 0.5}
+    fused = with_fusions({"i": TABLE, "p": TABLE}, {"both": weights})["both"]
+    assert np.array_equal(fused.logits, 2.5 * TABLE.logits)
+    for row, one in ((2, "p-c"), (1, "k-b")):
+        said = Opinion(classes=CLASSES, logits=fused.logits[row], weight=2.5).probabilities
+        (found,) = [mistake for mistake in mistakes_of(only(fused, set(TABLE.names))) if mistake.key == one]
+        assert found.probability == said[2] == pytest.approx(mistakes_of(TABLE)[2 - row].probability)
 
 
 def test_the_file_reads_back() -> None:

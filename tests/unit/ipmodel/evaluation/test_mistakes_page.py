@@ -8,6 +8,7 @@ from made_sets import make_set, scenes
 
 from ipmodel.evaluation.fuse import ScoreTable
 from ipmodel.evaluation.mistakes_page import SHEETS_EACH, main_of, write_mistakes
+from ipmodel.evaluation.report import with_fusions
 from ipmodel.recipe import Phase, TrainRecipe
 from ipmodel.runs.run import Run
 from shards import ShardSet
@@ -51,6 +52,14 @@ def test_confusions_and_their_sheets(tmp_path: Path, sheets: int, drawn: int) ->
     assert len(list((tmp_path / "page/pictures").iterdir())) == drawn
     assert counts == [(n + 1, drawn) for n in range(drawn)]
     assert text.count('<div class="guess right"><span>class a</span>') == 6 * 3  # of i+p, i and p
+
+
+def test_bars_of_a_fusion_are_those_of_a_prediction(tmp_path: Path) -> None:
+    run = run_of(tmp_path, fusions={"i+p": {"i": 1, "p": 1}})
+    streams = {name: table for name, table in tables_of(run).items() if name in ("i", "p")}
+    text = write_mistakes(run, with_fusions(streams, run.recipe.fusions), tmp_path / "page", sheets=0).read_text()
+    mean = 100 * np.exp(3) / (np.exp(3) + 2)  # of equal streams it is that of each
+    assert text.count(f"<b>{mean:.1f} %</b>") == 7 * 3  # of i+p, i and p
 
 
 def test_without_mistakes_the_page_is_empty(tmp_path: Path) -> None:

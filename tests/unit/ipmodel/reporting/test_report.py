@@ -24,6 +24,7 @@ from ipmodel.reporting.cells import NOT_RUN, PaperTable
 from ipmodel.reporting.entries import entries_of, role_of
 from ipmodel.reporting.gains import closeness_table, gains_of
 from ipmodel.reporting.paper_tables import all_tables
+from ipmodel.reporting.parts import parts_of
 from ipmodel.reporting.plots import figure4, figure5
 from ipmodel.runs.record import DRAWS, RUN, as_json
 
@@ -49,8 +50,10 @@ def scores(right: str, feature: float | None = None) -> ScoreTable:
     return ScoreTable([f"v{n}" for n in range(12)], labels, np.eye(6)[guesses], CLASSES, features=features)
 
 
-def make_run(directory: Path, recipe: TrainRecipe = RECIPE, *, dataset: str = "hmdb51") -> Path:
-    record = {"shards": "", "recipe": as_json(recipe), "manifest_sha256": "0" * 64, "classes": list(CLASSES)}
+def make_run(
+    directory: Path, recipe: TrainRecipe = RECIPE, *, dataset: str = "hmdb51", manifest_sha256: str = "0" * 64
+) -> Path:
+    record = {"shards": "", "recipe": as_json(recipe), "manifest_sha256": manifest_sha256, "classes": list(CLASSES)}
     record |= {"draws": DRAWS, "imagenet": {}}
     folder = directory / "split-1" / "scores"
     folder.mkdir(parents=True)
@@ -145,6 +148,25 @@ def test_other_datasets_and_other_tests_have_cells_of_their_own(tmp_path: Path) 
     assert both.startswith("b, i+p_plain: 100.0 (") and "; c, i+p_plain: 100.0 (" in both
 
 
+def test_sets_of_one_name_that_differ_have_columns_of_their_own(tmp_path: Path) -> None:
+    folders = [
+        make_run(
+            tmp_path / f"run{n}", dataset="folder", manifest_sha256=str(n % 2) * 64, recipe=replace(RECIPE, seed=n)
+        )
+        for n in range(3)
+    ]
+    two = tables_of(*folders)[1]
+    assert list(two.table.heads[3:]) == ["ours, folder (1)", "ours, folder (2)"]
+    assert row_of(two, "I + MR")[3].endswith("2 runs)") and row_of(two, "I + MR")[4].endswith("12 videos)")
+    (*_, last) = parts_of(read_runs(folders), [])
+    assert last.note == f"Sets by manifest sha256: folder (1): {'0' * 16}; folder (2): {'1' * 16}."
+    assert last.table is not None and [row[1] for row in last.table.rows] == ["folder (1)", "folder (2)", "folder (1)"]
+    papers = [make_run(tmp_path / f"hmdb{n}", manifest_sha256=str(n) * 64) for n in range(2)]
+    assert list(tables_of(*papers)[1].table.heads[3:]) == ["ours, HMDB-51"]
+    (*_, alone) = parts_of(read_runs([folders[0], papers[0]]), [])
+    assert alone.note == ""
+
+
 def network(modality: str, seconds: float) -> dict:
     return {
         "modality": modality,
@@ -218,6 +240,7 @@ def test_nothing_else_is_replaced_by_a_report(tmp_path: Path) -> None:
         done = report(run, "--out", path)
         assert done.exit_code == 1 and said in done.stderr, done.output
         assert path.read_bytes() == before
+    assert "--out /proc/x.html cannot be written: /proc is not" in report(run, "--out", "/proc/x.html").stderr
     assert "there is no directory" in report(run, "--out", tmp_path / "none" / "page.html").stderr
     page = tmp_path / "page.html"
     assert report(run, "--out", page).exit_code == 0
