@@ -112,7 +112,8 @@ def test_a_run_at_a_url_predicts_as_the_run_does(run: Path, trained: Path, tmp_p
             assert np.array_equal(opinion.logits, expected.opinions[name].logits)
 
 
-def test_a_run_at_a_url_is_checked_too(run: Path, tmp_path: Path) -> None:
+def test_a_run_at_a_url_is_checked_too(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IPTSN_CACHE", str(tmp_path / "cache"))  # one that holds none of its networks
     copied = Path(shutil.copytree(run, tmp_path / "run"))
     network = copied / "split-1" / "i_stream" / FINAL
     with serving(tmp_path) as server:
