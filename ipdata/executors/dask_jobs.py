@@ -1,5 +1,7 @@
 """A Dask cluster whose workers are jobs of a batch system, such as Slurm. dask-jobqueue submits them."""
 
+import asyncio
+import logging
 import math
 import tempfile
 import time
@@ -9,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from distributed import Client, Security
+from distributed import Client, Security, Status
 
 from ipdata.errors import BuildError
 from ipdata.executors.base import Event, Executor
@@ -29,7 +31,10 @@ CLASSES: dict[Kind, str] = {  # of dask_jobqueue
 }
 PASSED_ON = ("account", "interface", "python")  # keys of a profile that dask_jobqueue calls the same
 GPU = "GPU"  # the resource of the workers of the pool [gpu]
+RETRY_S = 30.0  # until a job that was refused is submitted again
 TEND_S = 1.0  # from one look at the jobs to the next
+
+LOG = logging.getLogger(__name__)
 
 
 class QueuedDask(Executor):
@@ -98,7 +103,7 @@ class QueuedDask(Executor):
         with tempfile.TemporaryDirectory(dir=self.scratch) as private:  # of mode 0700
             try:
                 cluster = getattr(dask_jobqueue, CLASSES[self.profile.kind])(**self._options(private))
-            except (OSError, RuntimeError, ValueError) as error:
+            except (OSError, RuntimeError, ValueError, TypeError) as error:
                 raise BuildError(f"the {self.profile.kind} cluster does not start: {error}") from None
             with cluster:
                 yield cluster
@@ -161,19 +166,48 @@ class Jobs:
     def __init__(self, cluster: Any, pools: Sequence[Pool]) -> None:
         self.cluster, self.pools = cluster, pools
         self._tended_s = -TEND_S
+        self._change: asyncio.Future[None] | None = None  # submits and cancels jobs
+        self._accepted = False  # the batch system has taken a job
 
     def tend(self, videos_left: int) -> None:
-        """Look at the jobs, if the last look is some seconds ago. videos_left: that are not yet done."""
+        """Look at the jobs, if the last look is some seconds ago. videos_left: that are not yet done.
+
+        Raises: BuildError if the batch system refuses the first job.
+        """
         if time.monotonic() - self._tended_s < TEND_S:
             return
         self._tended_s = time.monotonic()
         self.cluster.sync(self._tend, videos_left)
 
     async def _tend(self, videos_left: int) -> None:
-        jobs = self.cluster.worker_spec
+        if self._change is not None:
+            if not self._change.done():
+                return
+            self._check(self._change.exception())
         for pool in self.pools:
             self._tend_pool(pool, pool.limits.jobs_for(videos_left))
-        self.cluster.scale(jobs=len(jobs))  # submits and cancels what was added and removed
+        self._change = asyncio.ensure_future(self._changed())
+
+    async def _changed(self) -> None:
+        """Submit and cancel what was added and removed. Raises: RuntimeError, OSError if a job is refused."""
+        await self.cluster
+
+    def _check(self, refusal: BaseException | None) -> None:
+        """Forget the jobs that were refused; they are submitted again later. Raises: BuildError as `tend`."""
+        refused = [name for name, job in self.cluster.workers.items() if job.job_id is None]
+        self._accepted = self._accepted or len(refused) < len(self.cluster.workers)
+        if refusal is None:
+            return
+        if not isinstance(refusal, RuntimeError | OSError):
+            raise refusal
+        for name in refused:
+            self.cluster.worker_spec.pop(name, None)
+            self.cluster.workers.pop(name).status = Status.closed  # or the cluster's end would wait for it
+        said = " ".join(str(refusal).rpartition("stderr:")[2].split())
+        if not self._accepted:
+            raise BuildError(f"the batch system takes no job: {said}; mend the profile, and run this again")
+        LOG.warning("the batch system refuses a job: %s; it is asked again in %g s", said, RETRY_S)
+        self._tended_s += RETRY_S
 
     def _tend_pool(self, pool: Pool, wanted: int) -> None:
         """Remove the pool's jobs that have ended, and idle ones that are too many; add those that are missing."""

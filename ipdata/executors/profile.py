@@ -30,8 +30,9 @@ class JobPool:
                 f"jobs must be 0 <= minimum_jobs <= maximum_jobs, and maximum_jobs 1 or more, "
                 f"got {self.minimum_jobs} and {self.maximum_jobs}"
             )
-        if not re.fullmatch(r"\d+(\.\d+)? ?[KMGT]i?B", self.memory):
-            raise ValueError(f'memory must be a size such as "16GiB", got {self.memory!r}')
+        size = re.fullmatch(r"(\d+(\.\d+)?) ?[KMGT]i?B", self.memory)
+        if not size or not float(size[1]):
+            raise ValueError(f'memory must be a size such as "16GiB", and not 0, got {self.memory!r}')
 
     def jobs_for(self, videos: int) -> int:
         """How many jobs there should be while so many videos are left."""

@@ -104,6 +104,16 @@ def test_flow_runs_in_jobs_of_the_pool_of_gpus(tmp_path: Path, monkeypatch: pyte
         assert payloads_of(out, column) == payloads_of(tmp_path / "alone", column)
 
 
+def test_a_profile_that_the_batch_system_refuses_ends_the_build_in_one_line(tmp_path: Path) -> None:
+    path, out = profile(tmp_path, jobs=1), tmp_path / "set"
+    path.write_text(f'{path.read_text()}\nqueue = "nowhere"\n')
+    _, errors = begun(out, *quick_options(out, cluster=path)).communicate(timeout=60)
+    assert "Traceback" not in errors, errors
+    last = errors.splitlines()[-1]
+    assert last.startswith("error: the batch system takes no job: ") and "invalid partition specified: nowhere" in last
+    wait_for_none(str(out))
+
+
 def test_all_jobs_cancelled_are_replaced(tmp_path: Path) -> None:
     out, options = tmp_path / "set", {"columns": "mv,video", "limit_videos": 18}
     build = begun(out, *quick_options(out, cluster=profile(tmp_path, jobs=1), **options))

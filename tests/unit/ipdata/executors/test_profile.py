@@ -38,7 +38,8 @@ def test_every_batch_system_gets_a_script_with_a_thread_for_each_process(kind: s
     [
         ({"kind": "kubernetes"}, "kind must be one of 'slurm'"),
         ({"processes": 0}, "processes must be 1 or more, got 0"),
-        ({"memory": "8"}, "memory must be a size such as \"16GiB\", got '8'"),
+        ({"memory": "8"}, "memory must be a size such as \"16GiB\", and not 0, got '8'"),
+        ({"memory": "0GiB"}, "and not 0, got '0GiB'"),
         ({"walltime": "90"}, "walltime must be \"hours:minutes:seconds\", and not 0, got '90'"),
         ({"walltime": "0:00:00"}, "and not 0, got '0:00:00'"),
         ({"minimum_jobs": 3, "maximum_jobs": 2}, "got 3 and 2"),
