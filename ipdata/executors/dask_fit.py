@@ -9,6 +9,7 @@ from distributed import Client, Future
 from ipdata.executors.selftest import SelfTest
 
 LONGEST_S = 60.0  # workers that are busy for so long are not waited for: each takes the test before its first video
+MORE_S = 10.0  # to wait for others once one is known not to be fit
 POLL_S = 0.05
 
 
@@ -19,13 +20,14 @@ def unfit_workers(
 
     present: gives the addresses of the workers that are there. look: is called often, and may raise.
     """
-    began_s, problems = time.monotonic(), []
+    deadline_s, problems = time.monotonic() + LONGEST_S, list[str]()
     running = {address: _submitted(client, test, address) for address in present()}
-    while running and time.monotonic() - began_s < LONGEST_S:
+    while running and time.monotonic() < deadline_s:
         look()
         for address in [address for address, future in running.items() if future.done()]:
             if problem := _problem(running.pop(address)):
                 problems.append(problem)
+                deadline_s = min(deadline_s, time.monotonic() + MORE_S)
         for address in running.keys() - set(present()):  # it has left, and nothing else may take its test
             running.pop(address).cancel()
         time.sleep(POLL_S)

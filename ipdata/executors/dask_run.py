@@ -19,7 +19,7 @@ from ipdata.errors import BuildError
 from ipdata.executors.base import Event, summary
 from ipdata.executors.dask_fit import unfit_workers
 from ipdata.executors.dask_scheduler import ask_for_workers, end_worker
-from ipdata.executors.dask_worker import DiedOnWorkerError, first_try, last_try
+from ipdata.executors.dask_worker import DiedOnWorkerError, UnfitWorkerError, first_try, last_try
 from ipdata.executors.selftest import SelfTest, self_test_of
 from ipdata.executors.watch import Watch
 from ipdata.steps.extract import Step, VideoTask
@@ -100,6 +100,7 @@ class ClusterRun:
         self._tasks = 0  # submitted so far; part of each key
         self._progress_s = time.monotonic()  # when the last event came
         self._repeated = 0  # attempts that died with their workers
+        self._unfit: set[str] = set()  # addresses of workers that came later and failed the self-test
 
     def _wait_for_workers(self) -> None:
         """Wait until the cluster has a worker, and one with each resource that the work wants. Raises: as _look."""
@@ -181,6 +182,11 @@ class ClusterRun:
                 raise
             self._running.add(future)  # its result was lost with its worker; Dask makes it again
             return
+        except UnfitWorkerError as unfit:
+            del self._attempts[future]
+            self._leave_out(unfit)
+            self._repeat(attempt, unfit)
+            return
         except (KilledWorker, DiedOnWorkerError) as death:
             del self._attempts[future]
             self._repeat(attempt, death)
@@ -204,7 +210,7 @@ class ClusterRun:
         if not shard.unfinished:
             self._pack(shard)
 
-    def _repeat(self, attempt: Attempt, death: KilledWorker | DiedOnWorkerError) -> None:
+    def _repeat(self, attempt: Attempt, death: KilledWorker | DiedOnWorkerError | UnfitWorkerError) -> None:
         """Submit again what died with its worker or with its worker's child.
 
         A video is at fault only for the death of a child that extracts it. The second time it fails for it.
@@ -223,6 +229,19 @@ class ClusterRun:
             self._extract(shard, video, avoided=avoided)
         if not lost:
             self._pack(shard)
+
+    def _leave_out(self, unfit: UnfitWorkerError) -> None:
+        """Give a worker that is not fit no more videos.
+
+        Raises: BuildError if it cannot be left out, because no other worker is there, or none has its resource.
+        """
+        first = unfit.worker not in self._unfit
+        self._unfit.add(unfit.worker)
+        present = self.watch.workers
+        if self._unfit.issuperset(present) or (unfit.worker in present and present[unfit.worker].resources):
+            raise BuildError(unfit.problem)
+        if first:
+            LOG.warning("%s; it is left out", unfit.problem)
 
     def _lost(self, shard: Shard) -> list[VideoTask]:
         """The videos of a shard whose outcomes were lost with a worker and could not be made again."""
@@ -283,9 +302,9 @@ class ClusterRun:
         This is only a preference. If no such worker is there, another takes the step. A step that wants a resource gets
         no preference: Dask would then place it on workers without the resource too.
         """
-        if step.resource or (avoided is None and not self._with_resources):
+        left_out = self._unfit | ({avoided} if avoided else set())
+        if step.resource or not (left_out or self._with_resources):
             return {}
-        fitting = [
-            address for address, worker in self.watch.workers.items() if address != avoided and not worker.resources
-        ]
+        present = self.watch.workers.items()
+        fitting = [address for address, worker in present if address not in left_out and not worker.resources]
         return {"workers": fitting, "allow_other_workers": True} if fitting else {}

@@ -20,8 +20,16 @@ class DiedOnWorkerError(Exception):
         self.worker = worker
 
 
+class UnfitWorkerError(Exception):
+    """A worker has failed the self-test. worker: its address. problem: words for a message, which name it."""
+
+    def __init__(self, worker: str, problem: str) -> None:
+        super().__init__(worker, problem)
+        self.worker, self.problem = worker, problem
+
+
 def first_try(video: VideoTask, step: Step, begun: Outcome | None, timeout_s: float, test: SelfTest | None) -> Outcome:
-    """Run a step on this worker. Raises: DiedOnWorkerError if the child dies; BuildError, also if it is not fit."""
+    """Run a step on this worker. Raises: DiedOnWorkerError if the child dies; UnfitWorkerError; BuildError."""
     try:
         return _tried(video, step, begun, timeout_s, test)
     except ChildDiedError:
@@ -29,7 +37,7 @@ def first_try(video: VideoTask, step: Step, begun: Outcome | None, timeout_s: fl
 
 
 def last_try(video: VideoTask, step: Step, begun: Outcome | None, timeout_s: float, test: SelfTest | None) -> Outcome:
-    """Run a step on this worker. If the child dies, the video fails. Raises: BuildError, also if it is not fit."""
+    """Run a step on this worker. If the child dies, the video fails. Raises: UnfitWorkerError; BuildError."""
     try:
         return _tried(video, step, begun, timeout_s, test)
     except ChildDiedError as death:
@@ -38,30 +46,22 @@ def last_try(video: VideoTask, step: Step, begun: Outcome | None, timeout_s: flo
 
 def problem_here(test: SelfTest) -> str:
     """Why this worker is not fit for a build; empty if it is."""
-    try:
-        _check_fit(test)
-    except BuildError as error:
-        return str(error)
-    return ""
-
-
-def _tried(video: VideoTask, step: Step, begun: Outcome | None, timeout_s: float, test: SelfTest | None) -> Outcome:
-    """Raises: ChildDiedError, BuildError."""
-    if isinstance(begun, Failed):
-        return begun
-    if test is not None:
-        _check_fit(test)
-    _limit_memory()
-    return by_this_worker(try_step_in_child(video, step, begun, timeout_s), begun)
-
-
-def _check_fit(test: SelfTest) -> None:
-    """Raises: BuildError that names this worker."""
     _limit_memory()
     try:
         check_fit(test)
     except BuildError as error:
-        raise BuildError(f"worker {get_worker().address} on {platform.node()}: {error}") from None
+        return f"worker {get_worker().address} on {platform.node()}: {error}"
+    return ""
+
+
+def _tried(video: VideoTask, step: Step, begun: Outcome | None, timeout_s: float, test: SelfTest | None) -> Outcome:
+    """Raises: ChildDiedError, UnfitWorkerError, BuildError."""
+    if isinstance(begun, Failed):
+        return begun
+    if test is not None and (problem := problem_here(test)):
+        raise UnfitWorkerError(get_worker().address, problem)
+    _limit_memory()
+    return by_this_worker(try_step_in_child(video, step, begun, timeout_s), begun)
 
 
 def _limit_memory() -> None:

@@ -15,8 +15,8 @@ from ipdata.steps.extract import VideoTask
 from ipdata.steps.pack import ShardTask
 from ipdata.steps.selftest import clip_for, extracted
 
-TIMEOUT_S = 300.0  # Numba compiles in this time, where it does so for the first time
-_passed: set[str] = set()  # names of the tests that this process has passed
+TIMEOUT_S = 120.0  # Numba compiles in this time, where it does so for the first time
+_taken: dict[str, str] = {}  # names of the tests that this process has taken -> why it failed, "" if it passed
 _TESTING = threading.Lock()
 
 
@@ -43,17 +43,26 @@ def self_test_of(tasks: Sequence[ShardTask], *, name: str) -> SelfTest | None:
 
 
 def check_fit(test: SelfTest) -> None:
-    """Take the test, unless this process has passed it before. Raises: BuildError if it does not pass."""
+    """Take the test, unless this process has taken it before. Raises: BuildError if it does not pass."""
     with _TESTING:
-        if test.name in _passed:
-            return
-        found = _result(test.clip)
-        other = sorted(name for name in found.keys() | test.result.keys() if found.get(name) != test.result.get(name))
-        if other:
-            what = f"of the self-test's clip, it makes other bytes than the driver ({', '.join(other)})"
-            cure = "its tools have the same versions, so look for other builds of them, and leave this machine out"
-            raise BuildError(f"{what}; {cure}")
-        _passed.add(test.name)
+        if test.name not in _taken:
+            try:
+                _take(test)
+                _taken[test.name] = ""
+            except BuildError as error:
+                _taken[test.name] = str(error)
+    if problem := _taken[test.name]:
+        raise BuildError(problem)
+
+
+def _take(test: SelfTest) -> None:
+    """Raises: BuildError if it does not pass."""
+    found = _result(test.clip)
+    other = sorted(name for name in found.keys() | test.result.keys() if found.get(name) != test.result.get(name))
+    if other:
+        what = f"of the self-test's clip, it makes other bytes than the driver ({', '.join(other)})"
+        cure = "its tools have the same versions, so look for other builds of them, and leave this machine out"
+        raise BuildError(f"{what}; {cure}")
 
 
 def _result(clip: VideoTask) -> dict[str, str]:

@@ -9,6 +9,7 @@ from built_sets import quick_options, tree
 from clusters import Cluster, begun_build, start, started_build, started_cluster, wait_for, worker
 from commands import in_process
 from distributed import Client
+from wrapped_ffmpeg import wrapped_ffmpeg
 
 # Run at the start of each Python process of a machine, this makes it another one.
 OTHER_JPEG = """
@@ -72,7 +73,23 @@ def test_a_worker_that_is_not_as_the_driver_is_named_before_the_work(
     assert not list(out.glob("*/*.tar"))
 
 
-def test_a_worker_that_comes_later_takes_the_test_before_its_first_video(tmp_path: Path, cluster: Cluster) -> None:
+def test_a_worker_that_comes_later_and_is_not_fit_is_left_out(tmp_path: Path, cluster: Cluster) -> None:
+    out, options = tmp_path / "set", {"columns": "iframe,mv", "limit_videos": 12}
+    slow = wrapped_ffmpeg(tmp_path, first="sleep 1")  # so that there is work for the third worker
+    build = begun_build(out, *quick_options(out, scheduler=cluster.address, ffmpeg=slow, **options))
+    process = worker(tmp_path / "cluster", **other_machine(tmp_path, OTHER_JPEG))
+    try:
+        _, errors = build.communicate(timeout=120)
+    finally:
+        process.kill()
+        process.wait()
+    said = [line for line in errors.decode().splitlines() if "it makes other bytes than the driver (iframe)" in line]
+    assert build.returncode == 0 and len(said) == 1 and said[0].endswith("; it is left out"), errors
+    assert in_process("ipdata.cli", quick_options(tmp_path / "alone", scheduler="none", **options)).returncode == 0
+    assert tree(out) == tree(tmp_path / "alone")
+
+
+def test_the_last_worker_that_is_left_must_be_fit(tmp_path: Path, cluster: Cluster) -> None:
     out = tmp_path / "set"
     options = {"columns": "iframe,mv", "limit_videos": 18}
     build = begun_build(out, *quick_options(out, scheduler=cluster.address, **options))
