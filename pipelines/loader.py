@@ -80,7 +80,8 @@ def _text_of(kind: str, name_or_file: str) -> tuple[str, str]:
         return f"recipe {name_or_file}", entry.read_text("utf-8")
     path = Path(name_or_file)
     if not path.is_file():
-        raise RecipeError(f"no recipe {name_or_file!r}: it is neither a file nor one of {', '.join(names(kind))}")
+        word = "profile" if kind == "clusters" else "recipe"
+        raise RecipeError(f"no {word} {name_or_file!r}: it is neither a file nor one of {', '.join(names(kind))}")
     try:
         return str(path), path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:

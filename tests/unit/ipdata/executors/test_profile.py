@@ -19,6 +19,11 @@ def test_each_packaged_profile_is_one(name: str) -> None:
     assert isinstance(executor, QueuedDask) and executor.profile == load_profile(name)
 
 
+def test_a_name_that_is_no_profile_is_called_so() -> None:
+    with pytest.raises(pipelines.RecipeError, match="no profile 'nope': it is neither a file nor one of slurm"):
+        load_profile("nope")
+
+
 @pytest.mark.filterwarnings("ignore:OAR Job memory")
 @pytest.mark.parametrize("kind", CLASSES)
 def test_every_batch_system_gets_a_script_with_a_thread_for_each_process(kind: str, tmp_path: Path) -> None:
