@@ -51,6 +51,9 @@ def of_size(size_px: int, *settings: str) -> list[str]:
     return [f"--set=input.crop_px={size_px}", f"--set=input.resize_px={size_px}", *settings]
 
 
+SEGMENTS_AND_BATCH = [f"--set=phases.i_stream.{setting}" for setting in ("segments=250", "batch=4")]
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -59,7 +62,7 @@ def of_size(size_px: int, *settings: str) -> list[str]:
             "make the phase's batch smaller, or its accumulate larger",
         ),
         (
-            of_size(1024, "--set=phases.i_stream.segments=1000", "--set=workers=1"),  # 3 GB a clip, stacked once more
+            of_size(1024, *SEGMENTS_AND_BATCH, "--set=workers=1"),  # 3 GB a batch, stacked once more
             "make the phase's batch smaller, or its accumulate larger",
         ),
         (of_size(64, "--set=compile=true"), "install the compiler, or use compile=false and another --out"),
