@@ -8,7 +8,6 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from distributed import Client, Future, KilledWorker, as_completed
@@ -18,6 +17,7 @@ from distributed.comm import CommClosedError
 from ipdata.errors import BuildError
 from ipdata.executors.base import Event, summary
 from ipdata.executors.dask_fit import unfit_workers
+from ipdata.executors.dask_flight import Attempt, Shard
 from ipdata.executors.dask_scheduler import ask_for_workers, end_worker
 from ipdata.executors.dask_worker import DiedOnWorkerError, UnfitWorkerError, first_try, last_try
 from ipdata.executors.selftest import SelfTest, self_test_of
@@ -33,29 +33,6 @@ GIVE_UP_S = 1800.0  # a build whose workers die for so long, while nothing is do
 GONE = "the Dask scheduler is gone; start one, and run this again: what is done is kept"
 
 LOG = logging.getLogger(__name__)
-
-
-@dataclass
-class Shard:
-    """The work on one shard in flight."""
-
-    task: ShardTask
-    outcomes: dict[str, Future] = field(default_factory=dict)  # by key: of each video's last step
-    unfinished: set[str] = field(default_factory=set)  # keys
-    reported: set[str] = field(default_factory=set)  # keys whose event was given
-
-    @property
-    def load(self) -> int:
-        """How many videos it counts for in flight. A shard whose samples are all copied counts for one."""
-        return max(1, len(self.task.videos))
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """What a future stands for: the work on a video, or the packing of its shard."""
-
-    shard: Shard
-    video: VideoTask | None = None  # None: the packing
 
 
 class ClusterRun:
