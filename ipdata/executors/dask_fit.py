@@ -48,7 +48,7 @@ def _submitted(client: Client, test: SelfTest, address: str) -> Future:
 
             sent = pickle.loads(pickled)
         except (ImportError, AttributeError, TypeError) as error:  # another version of this package, or none
-            cure = "install the version of the driver there"
+            cure = "install the driver's version there"
             return f"worker {address} cannot run this build ({error}); {cure}"
         return problem_here(sent)
 

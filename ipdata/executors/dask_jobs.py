@@ -206,7 +206,7 @@ class Jobs:
         said = " ".join(str(refusal).rpartition("stderr:")[2].split())
         if not self._accepted:
             raise BuildError(f"the batch system takes no job: {said}; mend the profile, and run this again")
-        LOG.warning("the batch system refuses a job: %s; it is asked again in %g s", said, RETRY_S)
+        LOG.warning("the batch system refuses a job: %s; it is submitted again in %g s", said, RETRY_S)
         self._tended_s += RETRY_S
 
     def _tend_pool(self, pool: Pool, wanted: int) -> None:

@@ -76,6 +76,7 @@ def _network(source: Source, relative: str) -> tuple[Description, ResNet]:
     try:
         info = FileInfo(bytes=size_bytes, sha256=sha256)
     except ShardError as error:
-        raise ModelError(f"{where}: its size, or the sha256 in {where}{HASH_SUFFIX}, is none ({error})") from None
+        stated = f"its header states no possible size, or {FINAL}{HASH_SUFFIX} beside it no sha256"
+        raise ModelError(f"{where}: {stated} ({error}); upload both files again") from None
     with cached_file(source, relative, info) as file:
         return parse_network_file(file.readall(), where=where)

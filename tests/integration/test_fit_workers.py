@@ -45,7 +45,7 @@ def fit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         (
             NO_PACKAGE,
             "cannot run this build (No module named 'ipdata.executors'; "
-            "'ipdata' is not a package); install the version",
+            "'ipdata' is not a package); install the driver's version",
         ),
     ],
     ids=["bytes", "version", "package"],
