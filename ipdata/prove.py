@@ -174,10 +174,9 @@ class Again:
 
     def compare(self, drawn: Mapping[str, Sequence[Sample]], progress: Unwatched = UNWATCHED) -> Compared:
         """Compare drawn samples. drawn: shard -> samples. Raises: BuildError, ShardError."""
-        progress.begin(sum(map(len, drawn.values())))
         compared = Compared()
         self.received.scratch.mkdir(parents=True, exist_ok=True)
-        with child_ended():
+        with progress.watching(sum(map(len, drawn.values()))), child_ended():
             for shard, sample in ((shard, sample) for shard, samples in drawn.items() for sample in samples):
                 with tempfile.TemporaryDirectory(dir=self.received.scratch) as payload_dir:
                     self._compare(shard, sample, Path(payload_dir), compared, progress)

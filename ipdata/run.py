@@ -45,15 +45,15 @@ def run_tasks(
     Raises: what `on_failure` and `noted` raise; BuildError if a published sample would be lost, or a worker cannot read
         a source that can be read here.
     """
-    progress.begin(sum(len(task.videos) for task in tasks))
     failures: list[Failed] = []
     would_lose: list[Failed] = []
     if not tasks:
         return failures
     log = output.build_dir / LOG
     check_regular_or_new(log)  # to open a FIFO would wait for its reader
+    videos = sum(len(task.videos) for task in tasks)
     # Not buffered, so what a full disk refused is not written once more when the file is closed.
-    with log.open("ab", buffering=0) as lines, closing(executor.run(tasks)) as events:
+    with log.open("ab", buffering=0) as lines, progress.watching(videos), closing(executor.run(tasks)) as events:
         with named(log):
             end_torn_line(lines)
         for event in events:

@@ -10,6 +10,7 @@ import os
 import select
 import shlex
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -162,8 +163,11 @@ def _output_is_closed() -> bool:
 
 def say(line: str) -> None:
     """Print a line on stderr, below the bar if one is shown."""
-    end_bar()
-    click.echo(line, err=True)
+    global _said_s
+    with _drawing:
+        end_bar()
+        click.echo(line, err=True)
+        _said_s = time.monotonic()
 
 
 def say_done(begun_s: float, *following: object) -> None:
@@ -176,12 +180,15 @@ class _Lines(logging.Handler):
     """Shows what the packages log, as plain lines above the bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        bar = _shown
-        if bar is not None:
-            bar.write("")
-        click.echo(printable_lines(self.format(record)), err=True)
-        if bar is not None:
-            bar.write(bar.line)
+        global _said_s
+        with _drawing:
+            bar = _shown
+            if bar is not None:
+                bar.write("")
+            click.echo(printable_lines(self.format(record)), err=True)
+            _said_s = time.monotonic()
+            if bar is not None:
+                bar.write(bar.line)
 
 
 @contextmanager
@@ -202,7 +209,9 @@ def _log_shown() -> Iterator[None]:
 
 
 class Progress:
-    """How far a long work is: a bar on a terminal; elsewhere plain lines at an interval, from the first work done on.
+    """How far a long work is: a bar on a terminal; elsewhere plain lines at an interval.
+
+    There, the first line comes when some work is done, or after an interval. Several threads may show it.
 
     total: the whole work, in any unit that is roughly proportional to time.
     first_line_s: without a terminal, work that ends sooner prints nothing.
@@ -233,18 +242,27 @@ class Progress:
 
     def advance_to(self, done: float, said: str, *, more: str = "") -> None:
         """Set the work done, and show `said`, the time left, and `more`."""
+        global _said_s
         self.done = done
         line, now_s, last = f"{said}, {duration(self.left_s)} left{more}", time.monotonic(), done >= self.total
-        if self._stream.isatty():
-            if last or _shown is not self or now_s - self._shown_s >= REDRAW_S:
-                self._shown_s = now_s
-                self._draw(line)
-            if last:
-                end_bar()
-        elif done > self._skipped and (now_s >= self._next_line_s or (last and self._lines)):
-            self._lines += 1
-            self._next_line_s = now_s + PLAIN_INTERVAL_S
-            print(line, file=self._stream, flush=True)
+        begun = done > self._skipped or self.elapsed_s >= PLAIN_INTERVAL_S
+        with _drawing:
+            if self._stream.isatty():
+                if last or _shown is not self or now_s - self._shown_s >= REDRAW_S:
+                    self._shown_s = now_s
+                    self._draw(line)
+                if last:
+                    end_bar()
+            elif begun and (now_s >= self._next_line_s or (last and self._lines)):
+                self._lines += 1
+                self._next_line_s = now_s + PLAIN_INTERVAL_S
+                print(line, file=self._stream, flush=True)
+                _said_s = now_s
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether to show it again though nothing has changed: a bar always, a line if none came for an interval."""
+        return self._stream.isatty() or time.monotonic() - max(self._begun_s, _said_s) >= PLAIN_INTERVAL_S
 
     def _draw(self, line: str) -> None:
         global _shown
@@ -265,15 +283,18 @@ class Progress:
         self._stream.flush()
 
 
+_drawing = threading.RLock()  # held while something is printed
 _shown: Progress | None = None  # the bar in the last line of the terminal
+_said_s = 0.0  # when the last line came, by time.monotonic()
 
 
 def end_bar() -> None:
     """Leave the bar, if one is shown, as it is, so that later lines go below it."""
     global _shown
-    if _shown is not None:
-        bar, _shown = _shown, None
-        bar.write(bar.line, end="\n")
+    with _drawing:
+        if _shown is not None:
+            bar, _shown = _shown, None
+            bar.write(bar.line, end="\n")
 
 
 def _columns_of(stream: TextIO) -> int:

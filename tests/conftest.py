@@ -211,4 +211,5 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
     made = Clock()
     monkeypatch.setattr(terminal, "time", made)
+    monkeypatch.setattr(terminal, "_said_s", 0.0)
     return made

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from ipdata.archives.contents import AGAIN, members_of, readings
 from ipdata.archives.members import ArchiveError, Limits, Member, check_limits, check_members
 from ipdata.archives.tools import INSTALL
+from ipdata.datasets import DATASETS
 from ipdata.datasets.archives import Archives, Counts, counts_of, is_archive
 from ipdata.datasets.base import Dataset, shown, video_files
 from ipdata.errors import BuildError
@@ -167,6 +168,8 @@ class _Run:
 
     def check(self, parts: list[_Part]) -> None:
         """Refuse what cannot be unpacked as a whole. Raises: BuildError."""
+        for part in parts:
+            self._check_dataset(part)
         check_limits("the archives", [member for part in parts for member in part.members], self.limits)
         if not any(part.places for part in parts):
             raise self._nothing()
@@ -180,6 +183,16 @@ class _Run:
                     missing_bytes += member.size_bytes
         self._check_space(missing_bytes)
         self.total_bytes = sum(member.size_bytes for part in parts for member in part.members)
+
+    def _check_dataset(self, part: _Part) -> None:
+        """Raises: BuildError if an archive has names that another dataset's files have."""
+        others = [other for other in DATASETS.values() if other.archives not in (None, self.facts)]
+        for other in others:
+            assert other.archives is not None
+            theirs = [member for member in part.members if other.archives.form.fullmatch(member.path.name)]
+            if theirs:
+                what = f"{printable(theirs[0].name)} is a name of the dataset {other.name}"
+                raise BuildError(f"{part.label}: {what}; give --dataset {other.name}, or the archives of this dataset")
 
     def _nothing(self) -> BuildError:
         others = self.result.left_out

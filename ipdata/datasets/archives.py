@@ -1,5 +1,6 @@
 """What the archives that a dataset's site hands out hold, and where their files go below a source directory."""
 
+import re
 import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ class Archives:
 
     names: tuple[str, ...]  # as the site calls them, videos first
     place: Callable[[PurePosixPath], str | None]  # of a member: its path below the source directory, None to leave out
+    form: re.Pattern[str]  # of the names of its videos and lists; no other dataset has such names
     classes: int
     videos: int
     lists: int

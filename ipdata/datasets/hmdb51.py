@@ -19,6 +19,8 @@ from ipdata.datasets.lists import bad_line, find_lists, quoted, read_lines
 SPLITS = {"1": "split1", "2": "split2", "3": "split3"}
 SUBSET_OF_FLAG = {"0": "unused", "1": "train", "2": "test"}
 SPLIT_FILE = re.compile(r"(.+)_test_split([123])\.txt")
+# A video's name ends with what is seen of the body, camera motion, people, viewpoint, quality, and a number.
+VIDEO_FILE = re.compile(r".+_[flhu]_(cm|nm)_np[0-9]+_(fr|ba|le|ri)_(goo|med|bad)_[0-9]+\.avi")
 FORM = 'expected "<file>.avi FLAG" with flag 0 (unused), 1 (train) or 2 (test)'
 
 EXPECTS = """\
@@ -93,6 +95,7 @@ HMDB51 = Dataset(
     archives=Archives(
         names=("hmdb51_org.rar", "test_train_splits.rar"),
         place=_place,
+        form=re.compile(f"{VIDEO_FILE.pattern}|{SPLIT_FILE.pattern}"),
         classes=51,
         videos=6766,
         lists=153,

@@ -19,6 +19,7 @@ from ipdata.errors import BuildError
 
 NUMBERS = ("1", "2", "3")
 VIDEOS_FOLDER = "UCF-101"  # the folder that UCF101.rar has all class folders in
+VIDEO_FILE = re.compile(r"v_[A-Za-z]+_g[0-9]{2}_c[0-9]{2}\.avi")  # class, group, clip
 LIST_FILE = re.compile(r"classInd\.txt|(train|test)list0[123]\.txt")
 
 EXPECTS = """\
@@ -132,6 +133,7 @@ UCF101 = Dataset(
     archives=Archives(
         names=("UCF101.rar", "UCF101TrainTestSplits-RecognitionTask.zip"),
         place=_place,
+        form=re.compile(f"{VIDEO_FILE.pattern}|{LIST_FILE.pattern}"),
         classes=101,
         videos=13_320,
         lists=7,

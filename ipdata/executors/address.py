@@ -18,6 +18,7 @@ from shards.regular import open_regular
 
 SAY_S = 10.0  # from one line about a file that is waited for to the next
 POLL_S = 0.1
+PROBE_S = 1.0  # how long a web server may take to answer
 MAX_BYTES = 1_000_000  # of a scheduler's file, which has some thousand
 LOG = logging.getLogger(__name__)
 ENCRYPTED = ("tls://", "wss://")
@@ -84,3 +85,15 @@ def is_loopback(host: str) -> bool:
     """Tell whether all addresses of a host are this machine's own. Raises: OSError if it has none."""
     found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, None)]
     return all(ipaddress.ip_address(address.partition("%")[0]).is_loopback for address in found)
+
+
+def speaks_http(address: str) -> bool:
+    """Tell whether a web server answers there. Asks what a scheduler would refuse, so ask only after it has failed."""
+    try:
+        place = urlsplit(address)
+        with socket.create_connection((place.hostname, place.port), timeout=PROBE_S) as connection:
+            connection.settimeout(PROBE_S)
+            connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            return connection.recv(5) == b"HTTP/"
+    except (OSError, ValueError, TypeError):  # no answer; no such address
+        return False

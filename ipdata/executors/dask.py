@@ -18,14 +18,14 @@ import distributed
 from distributed import Client, LocalCluster, Security
 
 from ipdata.errors import BuildError
-from ipdata.executors.address import ENCRYPTED, TlsFiles, check_encrypted
+from ipdata.executors.address import ENCRYPTED, TlsFiles, check_encrypted, speaks_http
 from ipdata.executors.base import Event, Executor
 from ipdata.executors.dask_run import ClusterRun
 from ipdata.steps.pack import ShardTask
 from shards.signals import interrupts_noted
 
-CONNECT_S = 20.0  # how long to wait for a running scheduler to answer
-HANDSHAKE_S = 5.0  # more than that, for what Dask's own limit does not count
+CONNECT_S = 12.0  # how long to wait for a running scheduler to answer
+HANDSHAKE_S = 4.0  # more than that, for what Dask's own limit does not count
 LOCAL_WAIT_S = 60.0  # a local cluster that has lacked workers for so long will get none
 
 
@@ -127,6 +127,10 @@ class RunningDask(Executor):
             raise
         except Exception as error:  # what answers at an address can make Dask raise anything
             reason = error.__cause__ if isinstance(error.__cause__, ssl.SSLError) else error
+            if speaks_http(self.address):
+                reason = "a web server does, such as the dashboard of a scheduler, whose own port is another"
+            elif not isinstance(reason, OSError):  # Dask takes any first bytes for a length
+                reason = f"something else does, or this is no address: {reason}"
             problem = f"no Dask scheduler answers there ({reason})"
             cure = f"check the address (tls:// if it has TLS) and its version ({distributed.__version__} here)"
             raise BuildError(f"--scheduler {self.address}: {problem}; {cure}, or start one") from None

@@ -156,8 +156,16 @@ def test_a_scheduler_that_is_frozen_before_the_build_connects_is_one_line(tmp_pa
     assert b"no Dask scheduler answers there (" in errors.splitlines()[-1], errors
 
 
-@pytest.mark.parametrize("answer", [b"HTTP/1.0 404 Not Found\r\n\r\n" * 4, bytes(range(256)) * 4], ids=["http", "any"])
-def test_a_port_of_something_else_is_one_line(tmp_path: Path, answer: bytes) -> None:
+@pytest.mark.parametrize(
+    ("answer", "what"),
+    [
+        (b"HTTP/1.0 404 Not Found\r\n\r\n" * 4, "a web server does, such as the dashboard of a scheduler"),
+        (bytes(range(256)) * 4, ""),
+        (b"\xff" * 64, "something else does"),
+    ],
+    ids=["http", "any", "a length of exbibytes"],
+)
+def test_a_port_of_something_else_is_one_line(tmp_path: Path, answer: bytes, what: str) -> None:
     server = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
@@ -174,4 +182,4 @@ def test_a_port_of_something_else_is_one_line(tmp_path: Path, answer: bytes) -> 
     _, errors = build.communicate(timeout=60)
     server.close()
     assert build.returncode == 1 and b"Traceback" not in errors, errors
-    assert f"error: --scheduler {address}: no Dask scheduler answers there (" in errors.decode().splitlines()[-1]
+    assert f"error: --scheduler {address}: no Dask scheduler answers there ({what}" in errors.decode().splitlines()[-1]

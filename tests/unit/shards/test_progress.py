@@ -64,6 +64,27 @@ def test_work_that_is_soon_done_says_nothing_where_that_is_wanted(clock: Clock) 
     assert stream.getvalue() == "2/3, 0 min 06 s left\n3/3, 0 min 00 s left\n"
 
 
+def test_before_any_work_is_done_a_file_gets_a_line_after_an_interval(clock: Clock) -> None:
+    stream = io.StringIO()
+    progress = Progress(2, stream=stream)
+    progress.advance_to(0, "0/2")
+    clock.now_s += 10
+    progress.advance_to(0, "0/2")
+    assert stream.getvalue() == "0/2, ? left\n"
+
+
+def test_it_is_silent_when_no_line_came_for_an_interval(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(2, stream=io.StringIO())
+    assert not progress.is_silent
+    clock.now_s += 10
+    assert progress.is_silent
+    terminal.say("a line of something else")
+    assert not progress.is_silent
+    clock.now_s += 10
+    assert progress.is_silent
+    assert Progress(2, stream=Screen()).is_silent  # a bar may always be drawn
+
+
 def test_the_time_left_is_of_the_whole_work_at_the_pace_of_what_was_done_here(clock: Clock) -> None:
     progress = Progress(100, stream=io.StringIO())
     assert progress.left_s == float("inf")

@@ -165,6 +165,35 @@ def test_archives_that_hold_nothing_of_the_dataset_are_refused(
 
 
 @pytest.mark.parametrize(
+    ("asked", "name", "theirs"),
+    [
+        ("hmdb51", "UCF-101/Archery/v_Archery_g01_c01.avi", "ucf101"),
+        ("hmdb51", "ucfTrainTestlist/testlist01.txt", "ucf101"),
+        ("ucf101", "sit/TheBoondockSaints_sit_u_nm_np10_ba_med_0.avi", "hmdb51"),
+        ("ucf101", "testTrainMulti_7030_splits/sit_test_split1.txt", "hmdb51"),
+    ],
+)
+def test_the_archive_of_another_dataset_is_refused(tmp_path: Path, asked: str, name: str, theirs: str) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("wave/a.avi", b"x")
+        archive.writestr(name, b"x")
+    with pytest.raises(BuildError, match=rf"a\.zip: {name} is a name of the dataset {theirs}; give --dataset {theirs}"):
+        unpacked(asked, (tmp_path / "a.zip",), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_all_official_names_have_their_datasets_form(data: Path) -> None:
+    for dataset, lists in (("hmdb51", "*.txt"), ("ucf101", "t*list0?.txt")):
+        archives = dataset_of(dataset).archives
+        assert archives is not None
+        folder = data / "splits" / dataset
+        names = {Path(line.split()[0]).name for path in folder.glob(lists) for line in path.read_text().splitlines()}
+        names |= {path.name for path in folder.iterdir()}
+        assert len(names) == archives.videos + archives.lists
+        assert all(archives.form.fullmatch(name) for name in names)
+
+
+@pytest.mark.parametrize(
     ("content", "problem"), [(b"<!DOCTYPE html>", 'it begins with "<!DOCTYPE html>"'), (b"", "it is empty")]
 )
 def test_a_page_that_was_saved_as_an_archive_is_named(tmp_path: Path, content: bytes, problem: str) -> None:
