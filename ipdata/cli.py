@@ -16,7 +16,7 @@ import click
 
 from ipdata import commands, status_commands
 from ipdata.archives.commands import unpack
-from ipdata.commands import PLACE, placement_of, placement_options, recipe_options, timeout_option
+from ipdata.commands import PLACE, home, placement_of, placement_options, recipe_options, timeout_option
 from ipdata.errors import BuildError, StrictError
 from ipdata.kernels.parameters import Backend
 from pipelines import RecipeError
@@ -49,10 +49,6 @@ def main(ctx: click.Context) -> None:
     """Turn labelled videos into a shard set: I-frames, motion vectors, residuals, flow and the MPEG-4 video."""
     # Batch schedulers send SIGTERM; it ends a command as Ctrl-C does.
     ctx.with_resource(handled([signal.SIGTERM], signal.default_int_handler, even_ignored=True))
-
-
-def _home() -> Path:
-    return Path(os.environ.get("IPDATA_HOME") or "data")
 
 
 def _request_options(command: Callable) -> Callable:
@@ -119,14 +115,14 @@ def _request(options: dict[str, Any]) -> "Request":
     columns = choose_columns(options.pop("columns"))
     # Absolute, because workers of a running cluster may run in another directory.
     source, splits, draw = (_absolute(options.pop(name)) for name in ("source", "splits", "draw"))
-    out, url = _out_of(options.pop("out") or _home() / "shards" / dataset.name, options.pop("work"))
+    out, url = _out_of(options.pop("out") or home() / "shards" / dataset.name, options.pop("work"))
     if options["ffmpeg"] and os.sep in options["ffmpeg"]:
         options["ffmpeg"] = str(Path(options["ffmpeg"]).absolute())
     placement = placement_of(options)
     return Request(
         dataset=dataset.name,
         placement=placement,
-        source=source or (_home() / dataset.name).absolute(),
+        source=source or (home() / dataset.name).absolute(),
         splits=splits,
         draw=draw,
         out=out.absolute(),
@@ -143,7 +139,7 @@ def _out_of(out: Path | str, work: Path | None) -> tuple[Path, str | None]:
     from ipdata.upload import work_dir_of
 
     if isinstance(out, str):
-        return work or work_dir_of(out, _home()), out
+        return work or work_dir_of(out, home()), out
     if work is not None:
         raise click.UsageError("--work says where a set for a URL is built, but --out is a directory; leave it out")
     return out, None

@@ -1,5 +1,6 @@
 """The commands of `ipdata` for sets that were received: `derive` and `prove`. And options that commands share."""
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
@@ -36,6 +37,12 @@ class Place(click.ParamType[Path | str]):
 
 
 PLACE = Place()
+
+
+def home() -> Path:
+    """The directory of sources and sets whose places are not given."""
+    return Path(os.environ.get("IPDATA_HOME") or "data")
+
 
 SET = click.argument("location", metavar="SET")  # not click.Path, which would turn a URL's two slashes into one
 

@@ -7,27 +7,31 @@ from pathlib import Path
 import click
 import msgspec
 
+from ipdata.commands import PLACE, home
 from ipdata.errors import BuildError
 from shards.atomic import write_published
+from shards.store.urls import shown
 from shards.terminal import say
 
 
 @click.command()
-@click.argument("directory", metavar="SET", type=click.Path(path_type=Path))
+@click.argument("place", metavar="SET", type=PLACE)
 @click.option("--json", "as_json", is_flag=True, help="print it for programs")
 @click.option(
     "--html",
     type=click.Path(dir_okay=False, path_type=Path),
     help="write the page that a build leaves at its end; FILE is new, or an earlier page",
 )
-def status(directory: Path, as_json: bool, html: Path | None) -> None:
-    """Print how far the build in the directory SET is: done, left, failed, rate, time left, workers.
+def status(place: Path | str, as_json: bool, html: Path | None) -> None:
+    """Print how far the build of the set SET is: done, left, failed, rate, time left, workers.
 
-    It works while a build runs and afterwards, writes nothing into the set, and does not disturb the build.
+    SET is the directory that is built in, or the URL that was given as --out, on the machine that builds. It works
+    while a build runs and afterwards, writes nothing into the set, and does not disturb the build.
     """
     from ipdata.status.state import status_of
     from ipdata.status.words import in_words
 
+    directory = place if isinstance(place, Path) else _work_dir_of(place)
     if html is not None:
         _check_place(html, directory)
     now = time.time()
@@ -41,6 +45,17 @@ def status(directory: Path, as_json: bool, html: Path | None) -> None:
 
         write_published(html, page_of(directory, now=now), temporary_dir=html.parent)
         say(f"page: {html}")
+
+
+def _work_dir_of(url: str) -> Path:
+    """Where the set for a URL is built. Raises: BuildError if there is no build for it on this machine."""
+    from ipdata.upload import work_dir_of
+
+    directory = work_dir_of(url, home())
+    if not directory.exists():
+        cure = "ask on the machine that builds, with its $IPDATA_HOME, or name the --work of the build"
+        raise BuildError(f"{shown(url)}: no build for this URL was begun here ({directory} is not there); {cure}")
+    return directory
 
 
 def _check_place(html: Path, directory: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from ipdata.datasets.archives import SHOWN_ARCHIVES, Archives, command_for, is_archive
 from ipdata.errors import BuildError
-from ipdata.video.formats import VIDEO_SUFFIXES
+from ipdata.video.formats import COPY_IT, VIDEO_SUFFIXES
 from ipdata.video.stored import Stored
 from ipdata.video.synthesis import Synthesis
 from shards.schema import SUBSETS
@@ -160,7 +160,7 @@ def files_by_name(source: Path, *, dataset: Dataset, videos_only: bool = True) -
         files[name] = path
     videos = {name: path for name, path in files.items() if is_video(path)}
     if not videos:
-        other = f"; {min(files)} does not have the suffix of a video" if files else ""
+        other = f"; {min(files)} has no suffix of a video that is taken; {COPY_IT}" if files else ""
         raise expected(dataset, source, f"no videos below {shown(source)}{other}")
     return videos if videos_only else files
 

@@ -126,7 +126,7 @@ class RunningDask(Executor):
         except BuildError:
             raise
         except Exception as error:  # what answers at an address can make Dask raise anything
-            reason = error.__cause__ if isinstance(error.__cause__, ssl.SSLError) else error
+            reason: object = error.__cause__ if isinstance(error.__cause__, ssl.SSLError) else error
             if speaks_http(self.address):
                 reason = "a web server does, such as the dashboard of a scheduler, whose own port is another"
             elif not isinstance(reason, OSError):  # Dask takes any first bytes for a length

@@ -13,7 +13,6 @@ from shards.atomic import can_lock, is_locked
 from shards.layout import MANIFEST
 from shards.records import Record
 from shards.regular import check_regular
-from shards.store.urls import is_url
 
 SHOWN_NAMES = 5  # of each kind of failure, and of missing videos
 
@@ -120,10 +119,6 @@ def status_of(directory: Path, *, now: float, names: int = SHOWN_NAMES, held_by_
 
 def check_has_build(directory: Path) -> None:
     """Raises: BuildError if no build was begun in the directory."""
-    if is_url(str(directory)) or ":/" in str(directory):  # a Path has made one slash of two
-        raise BuildError(
-            f"{directory}: is a URL, and a build lies in a directory; name that, on the machine that has it"
-        )
     if not directory.exists():
         raise BuildError(f"{directory}: there is no such directory; name the --out of a build")
     if not directory.is_dir():

@@ -24,6 +24,7 @@ SUFFIXES = {
 DEMUXERS = ",".join(SUFFIXES)
 VIDEO_SUFFIXES = frozenset(" ".join(SUFFIXES.values()).split())
 
+COPY_IT = "if it is a video, build from a copy in another format: ffmpeg -i VIDEO -c:v ffv1 COPY.mkv"
 REFUSED = "Format not on whitelist"  # how libavformat begins to say that a format is none of DEMUXERS
 
 
@@ -36,5 +37,4 @@ def why_not_opened(said: str, log: tuple[int, str, str] | None) -> str:
     """
     if log is None or not log[2].startswith(REFUSED):
         return said
-    cure = "if it is a video, build from a copy in another format: ffmpeg -i VIDEO -c:v ffv1 COPY.mkv"
-    return f"ffmpeg takes it for {log[1]}, a format that is refused; {cure}"
+    return f"ffmpeg takes it for {log[1]}, a format that is refused; {COPY_IT}"

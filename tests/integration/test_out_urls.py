@@ -221,6 +221,15 @@ def test_a_server_that_is_not_there_is_told_before_any_work(
     assert pulled(url, tmp_path / "pulled") == built
 
 
+def test_status_takes_the_url(build: Callable[..., Done], url: str, ipdata: Run, tmp_path: Path) -> None:
+    refused = ipdata("status", url)
+    assert refused.returncode == 1
+    assert f"{url}: no build for this URL was begun here ({tmp_path / 'home/uploads'}" in refused.stderr
+    assert build().returncode == 0
+    done = ipdata("status", url)
+    assert done.returncode == 0 and "3 videos" in done.stdout, done.stdout
+
+
 def test_two_builds_into_one_url(build: Callable[..., Done], url: str, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("shards.sharing.early.EarlyPush.finish", raising(ShardError))

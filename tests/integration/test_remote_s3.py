@@ -1,5 +1,6 @@
 """A set in an S3 bucket equals the set in the directory; a real server of the S3 protocol runs on the loopback."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,6 +54,22 @@ def test_a_file_of_many_chunks_arrives(
     np.testing.assert_array_equal(
         ShardSet(f"{bucket}/sets/made").read(KEYS[0], "residual"), local.read(KEYS[0], "residual")
     )
+
+
+def test_what_only_the_user_can_mend_is_not_asked_again(
+    bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ShardError, match=r"Invalid bucket name .*check the credentials and the URL"):
+        ShardSet("s3://no+bucket/set")
+    for name in [name for name in os.environ if name.startswith("AWS_") and name != "AWS_ENDPOINT_URL"]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))  # where files with credentials would lie
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    s3fs.S3FileSystem.clear_instance_cache()
+    with pytest.raises(ShardError, match=r"Unable to locate credentials.*check the credentials and the URL"):
+        ShardSet(f"{bucket}/sets/made")
+    s3fs.S3FileSystem.clear_instance_cache()
+    assert not [record for record in caplog.records if "next attempt" in record.getMessage()]
 
 
 @pytest.mark.parametrize("damage", ["corrupted", "shortened", "lengthened"])

@@ -90,4 +90,5 @@ def test_a_folder_without_videos_names_a_file_that_it_has(ipdata: Run, tmp_path:
     ffmpeg(*PICTURES, "-frames:v", 1, tmp_path / "any" / "clip.gif")
     done = ipdata("build", dataset="folder", source=tmp_path, out=tmp_path / "set", scheduler="none")
     assert done.returncode == 1
-    assert f"no videos below {tmp_path}; any/clip.gif does not have the suffix of a video" in done.stderr
+    says = f"no videos below {tmp_path}; any/clip.gif has no suffix of a video that is taken; if it is a video, build "
+    assert f"{says}from a copy in another format: ffmpeg -i VIDEO -c:v ffv1 COPY.mkv" in done.stderr
