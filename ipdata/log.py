@@ -33,6 +33,7 @@ class LogLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     frames: Count  # 0 if it failed
     seconds: dict[str, Seconds]  # by stage; empty if it failed
     workers: list[str] = []  # HOST:PROCESS, one for each step
+    memory_bytes: Count = 0  # the most that its processes took together; 0 if that is not known
     name: str = ""  # this and what follows are those of a failure
     stage: str = ""
     code: str = ""
@@ -52,7 +53,12 @@ class LogLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @classmethod
     def of(cls, event: VideoDone, *, at: float) -> "LogLine":
-        line: dict[str, Any] = {"frames": event.frames, "seconds": event.seconds, "workers": list(event.workers)}
+        line: dict[str, Any] = {
+            "frames": event.frames,
+            "seconds": event.seconds,
+            "workers": list(event.workers),
+            "memory_bytes": event.memory_bytes,
+        }
         if event.failed is None:
             return cls(at=at, key=event.key, **line)
         detail = event.failed.detail.encode("utf-8", "backslashreplace").decode()  # JSON has no lone surrogates

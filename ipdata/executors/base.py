@@ -17,6 +17,7 @@ class VideoDone:
     failed: Failed | None
     seconds: dict[str, float]  # by stage
     workers: tuple[str, ...] = ()  # that had it, HOST:PROCESS
+    memory_bytes: int = 0  # the most that its processes took together; 0 if that is not known
     source_sha256: str = ""  # "" if it failed
 
 
@@ -40,7 +41,14 @@ class Executor(ABC):
 def summary(outcome: Outcome) -> VideoDone:
     """The event for an outcome. It leaves the payloads out, so it is small to send."""
     if isinstance(outcome, Failed):
-        return VideoDone(key=outcome.failure.key, frames=0, failed=outcome, seconds={}, workers=outcome.workers)
+        return VideoDone(
+            key=outcome.failure.key,
+            frames=0,
+            failed=outcome,
+            seconds={},
+            workers=outcome.workers,
+            memory_bytes=outcome.memory_bytes,
+        )
     sample, seconds = outcome.sample, outcome.seconds
     return VideoDone(
         key=sample.key,
@@ -48,5 +56,6 @@ def summary(outcome: Outcome) -> VideoDone:
         failed=None,
         seconds=seconds,
         workers=outcome.workers,
+        memory_bytes=outcome.memory_bytes,
         source_sha256=sample.source_sha256,
     )

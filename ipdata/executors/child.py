@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from ipdata.errors import BuildError
 from ipdata.executors.guard import OVER_MEMORY
+from ipdata.executors.peak import NONE, new_peak, peak_bytes, set_peak
 from ipdata.faults import ending_of, was_killed
 from ipdata.steps.scratch import remove_abandoned
 
@@ -56,8 +57,10 @@ class Child:
 
         Raises: BuildError if it does not start; ChildDiedError if it is killed meanwhile.
         """
+        self._peak = new_peak()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "ipdata.executors.guard", str(memory_bytes or 0)],
+            [sys.executable, "-m", "ipdata.executors.guard", str(memory_bytes or 0), str(self._peak)],
+            pass_fds=() if self._peak == NONE else [self._peak],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
@@ -85,6 +88,11 @@ class Child:
     def alive(self) -> bool:
         return self.process.poll() is None
 
+    @property
+    def peak_bytes(self) -> int:
+        """The most resident memory in the last call, of all processes; 0 if nobody looked in so short a time."""
+        return peak_bytes(self._peak)
+
     def call(self, function: Callable[..., T], *arguments: Any, timeout_s: float) -> T:
         """Call a function of a module in the child.
 
@@ -92,6 +100,7 @@ class Child:
             ChildDiedError; BuildError if the function raises it.
         """
         deadline_s = time.monotonic() + timeout_s
+        set_peak(self._peak, 0)
         try:
             _send(self._stdin.fileno(), (function, arguments), deadline_s)
             answer: Any = pickle.loads(_receive(self._stdout.fileno(), deadline_s))
@@ -143,6 +152,9 @@ class Child:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
         self._stdout.close()
+        if self._peak != NONE:
+            os.close(self._peak)
+            self._peak = NONE
         remove_abandoned()
 
 

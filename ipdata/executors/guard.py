@@ -1,12 +1,13 @@
 """The process between a worker and its extracting child: no process that the child started outlives the child.
 
-`python -m ipdata.executors.guard MEMORY_BYTES` forks before it imports anything large: the child extracts, and the
+`python -m ipdata.executors.guard MEMORY_BYTES PEAK` forks before it imports anything large: the child extracts, and the
 parent guards it. When the child ends, or the worker ends or closes stdin, the guard kills all that is left and ends as
 the child did. If the worker has died, the guard also removes the child's temporary directory. On Linux, processes that
 detached themselves are killed too, because orphans become children of the guard.
 
 There, the guard also looks at how much memory all of them take together. Dask does not see it, because it watches the
 worker alone. If it is more than MEMORY_BYTES, the guard ends them, and itself with the status OVER_MEMORY. 0: no limit.
+PEAK is the descriptor of the file in which it notes the most (ipdata/executors/peak.py).
 """
 
 import ctypes
@@ -18,6 +19,8 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+
+from ipdata.executors.peak import raise_peak
 
 PR_SET_CHILD_SUBREAPER = 36  # of <linux/prctl.h>
 PR_SET_PDEATHSIG = 1  # a guard that is stopped goes on when its worker has died, and ends
@@ -40,7 +43,7 @@ def main() -> None:
         extract()
         return
     ended: dict[int, int] = {}  # process -> how it ended
-    over_memory = _watch(child, worker, ended, memory_bytes=int(sys.argv[1]))
+    over_memory = _watch(child, worker, ended, memory_bytes=int(sys.argv[1]), peak=int(sys.argv[2]))
     if not PROC.is_dir():  # children cannot be listed; this process ignores SIGTERM now
         os.killpg(0, signal.SIGTERM)
     while _reap(ended):
@@ -55,7 +58,7 @@ def main() -> None:
     _end_as(OVER_MEMORY if over_memory else ended[child])
 
 
-def _watch(child: int, worker: int, ended: dict[int, int], *, memory_bytes: int) -> bool:
+def _watch(child: int, worker: int, ended: dict[int, int], *, memory_bytes: int, peak: int) -> bool:
     """Return when the child has ended or takes too much memory, or when the worker has ended or wants it to end.
 
     The answer tells whether it took too much memory.
@@ -76,7 +79,9 @@ def _watch(child: int, worker: int, ended: dict[int, int], *, memory_bytes: int)
             return False
         if woken in ready:
             os.read(woken, 4096)
-        if memory_bytes and _resident_bytes(os.getpid()) > memory_bytes:
+        resident_bytes = _resident_bytes(os.getpid())
+        raise_peak(peak, resident_bytes)
+        if memory_bytes and resident_bytes > memory_bytes:
             return True
     return False
 

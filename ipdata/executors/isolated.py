@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -32,7 +33,7 @@ def run_steps_in_child(task: VideoTask, timeout_s: float) -> Outcome:
     Raises: BuildError if this machine cannot extract any video, or if the second child was killed from outside.
     """
     try:
-        return call_in_child(run_steps, task, timeout_s=timeout_s)
+        return _with_memory(call_in_child(run_steps, task, timeout_s=timeout_s))
     except TimeoutError:
         return _timed_out(task, timeout_s)
     except ChildDiedError as death:
@@ -45,9 +46,16 @@ def try_step_in_child(task: VideoTask, step: Step, begun: Outcome | None, timeou
     Raises: ChildDiedError if the child dies; BuildError if this machine cannot extract any video.
     """
     try:
-        return _child().call(run_step, task, step, begun, timeout_s=timeout_s)
+        return _with_memory(_child().call(run_step, task, step, begun, timeout_s=timeout_s), begun)
     except TimeoutError:
         return _timed_out(task, timeout_s)
+
+
+def _with_memory(outcome: Outcome, begun: Outcome | None = None) -> Outcome:
+    """The outcome, with the most memory that its steps took. begun: the outcome of the step before."""
+    child: Child | None = getattr(_of_this_thread, "child", None)
+    of_steps = (0 if begun is None else begun.memory_bytes, 0 if child is None else child.peak_bytes)
+    return replace(outcome, memory_bytes=max(of_steps))
 
 
 def call_in_child(function: Callable[..., T], *arguments: Any, timeout_s: float) -> T:

@@ -34,6 +34,8 @@ def totals_part(status: Status) -> Block:
         pairs.append(("last build", f"begun {clock(status.begun_at)}"))
     if status.rate is not None:
         pairs.append(("its rate", f"{said(status.rate)}, in {duration(status.rate.seconds)}"))
+    if status.largest is not None:
+        pairs.append(("memory", f"at most {size_of(status.largest.memory_bytes)} for a video, {status.largest.key}"))
     if status.damaged_receipts:
         pairs.append(("receipts", f"{len(status.damaged_receipts)} cannot be read"))
     if status.damaged is not None:

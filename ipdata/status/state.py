@@ -6,7 +6,7 @@ from pathlib import Path
 from ipdata.errors import BuildError
 from ipdata.log import LOG, read_log
 from ipdata.status.published import Published, Receipts, read_receipts
-from ipdata.status.tally import RECENT_S, FailedKind, Tally, WorkerDone
+from ipdata.status.tally import RECENT_S, FailedKind, Largest, Tally, WorkerDone
 from ipdata.steps.output import BUILD_DIR, Output
 from ipdata.steps.started import STARTED, Started
 from shards.atomic import can_lock, is_locked
@@ -64,6 +64,7 @@ class Status(Record, frozen=True, kw_only=True):
     recent: Rate | None  # over the last minutes, while it runs
     time_left_s: float | None
     failures: list[FailedKind]
+    largest: Largest | None  # in the last build
     workers: list[WorkerDone]
     damaged: DamagedLines | None
     damaged_receipts: list[str]  # their shards count as not published
@@ -111,6 +112,7 @@ def status_of(directory: Path, *, now: float, names: int = SHOWN_NAMES, held_by_
         recent=recent,
         time_left_s=_time_left_s(left, rate, recent),
         failures=tally.kinds,
+        largest=tally.largest,
         workers=tally.workers,
         damaged=_damaged(tally),
         damaged_receipts=receipts.unread,

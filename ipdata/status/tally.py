@@ -22,6 +22,13 @@ class FailedKind(Record, frozen=True, kw_only=True):
     videos: list[tuple[str, str]]  # name and reason of the first ones
 
 
+class Largest(Record, frozen=True, kw_only=True):
+    """The video that took the most memory."""
+
+    key: str
+    memory_bytes: int  # of all processes that extract it
+
+
 class WorkerDone(Record, frozen=True, kw_only=True):
     """What the workers of one machine have done. A video whose steps ran on several machines counts on each."""
 
@@ -51,6 +58,7 @@ class Tally:
         self.videos = self.failed = self.frames = 0
         self.recent_videos = self.recent_frames = 0
         self.last_at = 0.0
+        self.largest: Largest | None = None
         self.failed_keys: set[str] = set()
         self.damaged = 0
         self.first_damaged: int | None = None  # byte in the log
@@ -73,6 +81,8 @@ class Tally:
         if line.at >= self._recent_from:
             self.recent_videos += 1
             self.recent_frames += line.frames
+        if line.memory_bytes > (self.largest.memory_bytes if self.largest else 0):
+            self.largest = Largest(key=line.key, memory_bytes=line.memory_bytes)
         if line.code:
             self._add_failure(line)
         for worker in dict.fromkeys(line.workers):

@@ -44,6 +44,8 @@ def _lines(status: Status, now: float) -> Iterator[str]:
         f"{size_of(published.size_bytes)}"
     )
     yield from _rate_lines(status)
+    if status.largest is not None:
+        yield f"memory    at most {size_of(status.largest.memory_bytes)} for a video, {status.largest.key}"
     yield from _worker_lines(status, now)
     yield from _failure_lines(status.failures)
     yield from _name_lines(status)

@@ -77,8 +77,9 @@ class Extracted:
 
     sample: Sample
     payloads: Mapping[str, PayloadFile]
-    seconds: dict[str, float]  # spent in each stage; this and workers are for the log, never for the set
+    seconds: dict[str, float]  # spent in each stage; this and what follows are for the log, never for the set
     workers: tuple[str, ...] = ()  # HOST:PROCESS, one for each step
+    memory_bytes: int = 0  # the most that its processes took together; 0 if that is not known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +88,8 @@ class Failed:
 
     failure: Failure
     detail: str  # free text, for the log and the report
-    workers: tuple[str, ...] = ()  # as of Extracted
+    workers: tuple[str, ...] = ()  # this and memory_bytes as of Extracted
+    memory_bytes: int = 0
 
 
 Outcome = Extracted | Failed

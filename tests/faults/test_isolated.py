@@ -68,6 +68,19 @@ def test_a_child_that_takes_too_long_is_ended() -> None:
     assert not child.alive
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody looks at the memory")
+def test_the_memory_of_all_processes_in_a_call_is_known() -> None:
+    child = Child()
+    taken_bytes = 300 * 2**20
+    program = f"import time; held = b'x' * {taken_bytes}; time.sleep(1.5)"
+    child.call(subprocess.call, [sys.executable, "-c", program], timeout_s=60)
+    assert taken_bytes < child.peak_bytes < 3 * taken_bytes
+    child.call(time.sleep, 1.5, timeout_s=60)
+    assert 0 < child.peak_bytes < taken_bytes
+    child.kill()
+    assert child.peak_bytes == 0
+
+
 def test_what_a_library_prints_does_not_break_the_pipe() -> None:
     child = Child()
     assert isinstance(child.call(run_step, *work_of(task_with(Printing(**SPEC))), timeout_s=60), Extracted)

@@ -1,5 +1,6 @@
 """A worker needs memory for one video at a time, however large a shard is."""
 
+import re
 import sys
 import tracemalloc
 from dataclasses import replace
@@ -146,3 +147,21 @@ def test_a_video_that_takes_more_memory_than_its_worker_has_fails_alone(tmp_path
     )
     assert says in done.stdout and "the memory of its worker, twice" in done.stdout, done.stdout
     assert sorted(sample.name for sample in ShardSet(tmp_path / "set").samples()) == ["any/a.y4m", "any/c.y4m"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody looks at the memory")
+def test_the_memory_that_a_video_took_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "videos" / "any"
+    folder.mkdir(parents=True)
+    for name in ("a", "b"):
+        write_y4m(folder / f"{name}.y4m", moving_luma(frames=3, step_px=(1, 0)))
+    hungry = f"""{sys.executable} -c 'import time; held = b"x" * 600_000_000; time.sleep(1.5)'"""
+    ffmpeg = wrapped_ffmpeg(tmp_path, first=hungry, of="b.y4m")
+    options = [f"--source={folder.parent}", f"--out={tmp_path / 'set'}", "--columns=mv", "--scheduler=none"]
+    done = in_process("ipdata.cli", ["build", "--dataset=folder", *options, f"--ffmpeg={ffmpeg}"])
+    assert done.returncode == 0, done.stderr
+    said = in_process("ipdata.cli", ["status", str(tmp_path / "set")]).stdout
+    (line,) = [line for line in said.splitlines() if line.startswith("memory ")]
+    matched = re.fullmatch(r"memory    at most (\d+) MB for a video, (\S+)", line)
+    assert matched is not None and 600 < int(matched[1]) < 1200 and matched[2].startswith("b-"), line
+    assert line.removeprefix("memory    ") in (tmp_path / "set/.build/report.html").read_text()
