@@ -29,6 +29,8 @@ KILLS_ITS_WORKER = (
     f"grep -q dask_worker /proc/{WORKER}/cmdline && kill -KILL {WORKER}"  # not the driver, in its self-test
 )
 KILLS = 40 if FULL else 6
+CLASSES = 3  # of quick_options
+VIDEOS = CLASSES * KILLS
 
 
 @pytest.fixture
@@ -83,7 +85,7 @@ def test_workers_that_die_by_the_dozen_cost_no_video(
 ) -> None:
     """One worker at a time is killed, at any moment, and replaced. Dask gives up a task at each death."""
     out, reference = tmp_path / "set", tmp_path / "reference"
-    options = {"columns": "mv,video", "limit_videos": 3 * KILLS}
+    options = {"columns": "mv,video", "limit_videos": VIDEOS, "set": f"synthetic.videos_per_class={VIDEOS // CLASSES}"}
     own = [worker(tmp_path / "cluster") for _ in range(2)]
     build = started_build(*quick_options(out, scheduler=impatient.address, **options), settings=QUICK)
     log, deaths = out / ".build" / "log.jsonl", 0
@@ -107,8 +109,8 @@ def test_workers_that_die_by_the_dozen_cost_no_video(
         errors,
     )
     assert in_process("ipdata.cli", quick_options(reference, scheduler="none", **options)).returncode == 0
-    assert tree(out) == tree(reference)
-    record_property(FIGURE, f"{deaths} workers killed, one after another, in a build of {3 * KILLS} videos")
+    assert tree(out) == tree(reference) and len(ShardSet(out)) == VIDEOS
+    record_property(FIGURE, f"{deaths} workers killed, one after another, in a build of {VIDEOS} videos")
 
 
 def test_a_build_gives_up_when_workers_die_and_nothing_is_done(tmp_path: Path, impatient: Cluster) -> None:

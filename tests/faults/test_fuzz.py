@@ -5,7 +5,6 @@ is accepted, ffmpeg decodes the source once more, by itself and with other flags
 IPTSN_FAULTS=full takes ten times as many files.
 """
 
-import os
 import subprocess
 from collections import Counter
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from amounts import SEED
+from amounts import FIGURE, FULL, SEED
 from moving import task_of
 
 from ipdata.executors.isolated import run_steps_in_child
@@ -21,7 +20,6 @@ from ipdata.steps.extract import Extracted, VideoTask
 from ipdata.video import decode
 from ipdata.video.transcode import executable
 
-LONG = os.environ.get("IPTSN_FAULTS") == "full"
 LIMIT_S = 20  # for one file; a sound one takes a fiftieth
 WIDTH, HEIGHT = 96, 80
 TRIES = 6  # of the independent decode, because a decoder may show other leftovers of memory each time
@@ -41,7 +39,7 @@ PIECES = {
     "wmv2.asf": "-c:v wmv2 -q:v 4 -g 6",
     "ffv1.mkv": "-c:v ffv1",
 }
-MUTANTS = 250 if LONG else 25  # of each piece: 3,000 or 300
+MUTANTS = 250 if FULL else 25  # of each piece: 3,000 or 300
 
 Mutation = Callable[[bytearray, np.random.Generator], None]
 
@@ -151,7 +149,9 @@ def repeats_itself(source: Path) -> bool:
 
 
 @pytest.mark.parametrize("piece", PIECES)
-def test_a_damaged_file_costs_only_itself(pieces: Path, tmp_path: Path, piece: str) -> None:
+def test_a_damaged_file_costs_only_itself(
+    pieces: Path, tmp_path: Path, piece: str, record_property: Callable[[str, object], None]
+) -> None:
     sound, suffix = (pieces / piece).read_bytes(), Path(piece).suffix
     seen: Counter[str] = Counter()
     problems = []
@@ -176,7 +176,7 @@ def test_a_damaged_file_costs_only_itself(pieces: Path, tmp_path: Path, piece: s
             if found[-1]:
                 problems.append(f"{number}: {found[-1]}, {damaged} damaged")
         source.unlink()
-    print(piece, dict(seen))
+    record_property(FIGURE, f"{MUTANTS} clips: " + ", ".join(f"{count} {what}" for what, count in seen.most_common()))
     assert not problems, problems
     assert seen["built"] and sum(seen.values()) == MUTANTS
     assert seen["not always the same"] <= max(2, MUTANTS // 50), seen  # found by luck alone, see docs/decisions.md

@@ -10,7 +10,7 @@ import buckets
 import made_sets
 import pytest
 import serving
-from amounts import FULL
+from amounts import FIGURE, FULL
 from built_sets import tree
 from children import forked, status_of
 
@@ -55,7 +55,9 @@ def duration_of(work: Callable[[], object]) -> float:
 @pytest.mark.parametrize(
     "choice", [Choice(), Choice(columns=["mv", "video"], classes=["class a"])], ids=["all", "part"]
 )
-def test_a_killed_pull_leaves_no_set_or_the_whole_one(made_dir: Path, tmp_path: Path, choice: Choice) -> None:
+def test_a_killed_pull_leaves_no_set_or_the_whole_one(
+    made_dir: Path, tmp_path: Path, choice: Choice, record_property: Callable[[str, object], None]
+) -> None:
     take(made_dir, tmp_path / "expected", choice)
     expected = tree(tmp_path / "expected")
     with serving.serving(made_dir.parent, ranges=True, latency_s=0.004) as server:
@@ -75,6 +77,7 @@ def test_a_killed_pull_leaves_no_set_or_the_whole_one(made_dir: Path, tmp_path: 
             pull(out)
             assert tree(out) == expected
         assert unfinished > PULLS / 8  # the moments lie within the pull, also where the machine is busy
+        record_property(FIGURE, f"{PULLS} kills of a pull, {unfinished} left no set")
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +88,12 @@ def bucket() -> Iterator[str]:
 
 @pytest.mark.parametrize(("place", "moments"), PUSHES.items())
 def test_a_killed_push_leaves_the_old_set_or_the_new_one(
-    made_dir: Path, tmp_path: Path, bucket: str, place: str, moments: int
+    made_dir: Path,
+    tmp_path: Path,
+    bucket: str,
+    place: str,
+    moments: int,
+    record_property: Callable[[str, object], None],
 ) -> None:
     """The other side holds the column mv; the push extends it."""
     root = bucket if place == "s3" else f"file://{tmp_path}"
@@ -104,3 +112,4 @@ def test_a_killed_push_leaves_the_old_set_or_the_new_one(
         push(made_dir, url)
         assert ShardSet(url).manifest == ShardSet(made_dir).manifest and list(verify(url)) == []
     assert old > 0
+    record_property(FIGURE, f"{moments} kills of a push to {place}, {old} left the old set")
