@@ -1,9 +1,7 @@
 """Writes the README.md of a set: Hugging Face `configs` for machines, a description for people; and croissant.json."""
 
 import errno
-import json
 from pathlib import Path
-from typing import Any
 
 from shards.atomic import write_published
 from shards.columns import Column
@@ -11,7 +9,9 @@ from shards.errors import ShardError
 from shards.layout import CARD, CROISSANT
 from shards.manifest import Manifest
 from shards.regular import read_regular
+from shards.sharing.citations import citation_of
 from shards.sharing.croissant import croissant
+from shards.sharing.hub_configs import configs_of, default_of, front_matter, front_matter_of_0_1_0, is_grouped
 from shards.sharing.marks import UNKNOWN, license_in, rewritten
 from shards.text import in_markdown
 
@@ -75,53 +75,18 @@ def render(manifest: Manifest, *, old: str = "", license: str | None = None) -> 
 
     old: its text so far, in which only what stands between marks changes. license: as for `write_card`.
     """
-    matter = {"license": f"license: {UNKNOWN}", **_front_matter(manifest)}
-    return rewritten(old, matter=matter, body=_body(manifest), license=license)
+    matter = {"license": f"license: {UNKNOWN}", **front_matter(manifest)}
+    body = "\n".join([_body(manifest), _splits(manifest), _provenance(manifest), _citation(manifest)])
+    return rewritten(old, matter=matter, body=body, license=license)
 
 
 def _unmarked(manifest: Manifest) -> str:
     """The card that package 0.1.0 wrote."""
-    return "\n".join(["---", *_front_matter(manifest).values(), "---", "", _body(manifest)])
+    return "\n".join(["---", *front_matter_of_0_1_0(manifest).values(), "---", "", _body(manifest)])
 
 
 def _body(manifest: Manifest) -> str:
     return "\n".join([_what_it_is(manifest), _columns(manifest), _how_to_read(manifest)])
-
-
-def _front_matter(manifest: Manifest) -> dict[str, str]:
-    """Settings for Hugging Face `datasets`, as YAML by top-level key.
-
-    Without `configs`, `datasets` would silently merge all columns into one split. Without `features`, it would infer
-    types from the first five samples, and fail if those have no P-frames. Split names are the only text that comes from
-    outside; they have no characters with a meaning in YAML.
-    """
-    configs, infos = ["configs:"], ["dataset_info:"]
-    for column in [name for name in manifest.columns if manifest.column(name).payload]:
-        configs += [f"- config_name: {column}", "  data_files:", "  - split: samples", f'    path: "{column}/*.tar"']
-        features = json.dumps(_features(manifest, column))  # JSON is YAML, on one line
-        infos += [f"- config_name: {column}", f"  features: {features}"]
-    return {
-        "task_categories": "task_categories:\n- video-classification",
-        "tags": "tags:\n- webdataset",
-        "configs": "\n".join(configs),
-        "dataset_info": "\n".join(infos),
-    }
-
-
-def _features(manifest: Manifest, name: str) -> list[dict[str, Any]]:
-    """The types of a sample's fields in the words of `datasets`."""
-    column = manifest.column(name)
-    subsets = [{"name": split, "dtype": "string"} for split in manifest.splits]
-    types: dict[Any, dict[str, Any]] = {int: {"dtype": "int64"}, str: {"dtype": "string"}}
-    types |= {list[int]: {"list": "int64"}, dict[str, str]: {"struct": subsets}}
-    record = [{"name": field.name, **types[field.type]} for field in manifest.record_fields]
-    return [
-        {"name": "json", "struct": record},
-        {"name": "cls", "dtype": "int64"},
-        {"name": column.payload, **column.features},
-        {"name": "__key__", "dtype": "string"},
-        {"name": "__url__", "dtype": "string"},
-    ]
 
 
 def _what_it_is(manifest: Manifest) -> str:
@@ -187,6 +152,58 @@ dataset = datasets.load_dataset("SET", name="{column.name}", split="samples")
 Shards hold train and test samples of several splits: choose by `subsets` in a sample's record. The same file names in
 every column hold the same samples in the same order.
 """
+
+
+def _splits(manifest: Manifest) -> str:
+    configs = configs_of(manifest)
+    if not configs:
+        return ""
+    default = default_of(configs, manifest)
+    lines = ["## Splits in `datasets`", ""]
+    if is_grouped(manifest):
+        splits = ", ".join(f"`{split}`" for split in manifest.splits)
+        lines += [
+            f"The splits are {splits}. The config of a column and a split has the splits `train` and `test` of",
+            "`datasets`. Videos that a split does not use are in neither, but in the config of the column alone.",
+        ]
+    else:
+        lines += [
+            "This set has no configs for its splits, because its shards mix train and test: so many splits would leave",
+            "a few videos to each shard. Choose by `json.subsets`.",
+        ]
+    subset = next(iter(default.tars))
+    return "\n".join(
+        [
+            *lines,
+            f"Without a name, `load_dataset` reads `{default.name}`. `cls` is a `ClassLabel`.",
+            "",
+            "```python",
+            f'dataset = datasets.load_dataset("SET", name="{default.name}", split="{subset}")',
+            "```",
+            "",
+        ]
+    )
+
+
+def _provenance(manifest: Manifest) -> str:
+    parent = f" It was taken from the set `{manifest.parent}`." if manifest.parent else ""
+    return f"""## Where it comes from, and its limits
+
+The sha256 of its manifest names this set: `{manifest.sha256}`.{parent} `manifest.json` has the recipe of each column
+and the versions of the tools that made it. Equal videos, recipe and tools give equal bytes.
+
+- All columns come from the videos as they were scaled and encoded anew, in MPEG-4 Part 2. Their size, frame rate and
+  compression are not those of the sources; records have these.
+- `iframe`, `residual` and `flow` are JPEG images and lose a little. `mv` and `video` are exact.
+- Labels and splits are those of the dataset. Making this set did not check them.
+- `license` above is what whoever shares this set has stated. The terms of the dataset hold besides.
+"""
+
+
+def _citation(manifest: Manifest) -> str:
+    known = citation_of(manifest)
+    cite = f"Cite the dataset:\n\n> {known}\n" if known else "Cite the dataset by its own paper.\n"
+    return f"## Citation\n\n{cite}"
 
 
 def _example(column: Column) -> str:

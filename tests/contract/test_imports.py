@@ -106,7 +106,7 @@ FOLDERS = {
             *("prove", "received", "recipe", "run", "steps"),
         },
         "commands": {"columns", "derive", "executors", "progress", "prove"},
-        "status_commands": {"errors", "reporting", "status"},
+        "status_commands": {"commands", "errors", "reporting", "status", "upload"},
         "cli": {
             *("archives", "build", "columns", "commands", "datasets", "errors", "estimate", "executors"),
             *("kernels", "progress", "recipe", "report", "status_commands", "steps", "upload", "video"),

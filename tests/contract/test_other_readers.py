@@ -32,6 +32,13 @@ for column in sys.argv[2:]:
     for streaming in (False, True):
         loaded = datasets.load_dataset(sys.argv[1], name=column, split="samples", streaming=streaming)
         rows[f"{column} {streaming}"] = list(loaded)
+    for name in datasets.get_dataset_config_names(sys.argv[1]):
+        if name.startswith(f"{column}-"):
+            splits = datasets.load_dataset(sys.argv[1], name=name)
+            keys = {split: list(part["__key__"]) for split, part in splits.items()}
+            print(json.dumps([name, keys, splits["train"].features["cls"].names]))
+default = datasets.load_dataset(sys.argv[1])  # the config without a name
+print(json.dumps(["", {split: list(part["__key__"]) for split, part in default.items()}, []]))
 print(json.dumps(rows, default=plain))
 """
 
@@ -79,7 +86,8 @@ def test_every_column_opens_in_hugging_face_datasets(set_dir: Path, tmp_path: Pa
         text=True,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    read = json.loads(done.stdout)
+    *configs, read = map(json.loads, done.stdout.splitlines())
+    _check_configs(shard_set, configs)
     assert len(read) == 2 * len(COLUMNS)
     for name, rows in read.items():
         column = COLUMNS[name.split()[0]]
@@ -94,6 +102,67 @@ def test_every_column_opens_in_hugging_face_datasets(set_dir: Path, tmp_path: Pa
                 )
             else:
                 assert bytes.fromhex(row[column.payload]) == shard_set.read_bytes(sample.key, column.name)
+
+
+READ_CROISSANT = """
+import json, sys
+import mlcroissant
+
+dataset = mlcroissant.Dataset(sys.argv[1])  # validates the file
+issues = dataset.metadata.issues if hasattr(dataset.metadata, "issues") else dataset.metadata.ctx.issues
+rows = {rows.uuid: list(dataset.records(rows.uuid)) for rows in dataset.metadata.record_sets}
+print(json.dumps([sorted(issues.errors), rows], default=bytes.hex))
+"""
+
+
+def test_croissant_is_valid_and_loads_records_and_every_column(set_dir: Path, tmp_path: Path) -> None:
+    shard_set = ShardSet(set_dir)
+    samples = {sample.key: sample for sample in shard_set.samples()}
+    done = subprocess.run(
+        [sys.executable, "-c", READ_CROISSANT, str(set_dir / "croissant.json")],
+        env={**os.environ, "HOME": str(tmp_path), "CROISSANT_CACHE": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    errors, rows = json.loads(done.stdout.splitlines()[-1])
+    assert errors == []
+
+    def text(row: dict, field: str) -> str:
+        return bytes.fromhex(row[f"ip-tsn/{field}"]).decode()
+
+    records = {text(row, "records/key"): row for row in rows.pop("ip-tsn/records")}
+    assert records.keys() == samples.keys()
+    for key, row in records.items():
+        assert text(row, "records/picture_types") == samples[key].picture_types
+        assert text(row, "records/subset_split1") == samples[key].subsets["split1"]
+        assert row["ip-tsn/records/class_id"] == samples[key].class_id
+    assert rows.keys() == {f"ip-tsn/column-{column}" for column in COLUMNS}
+    for column in COLUMNS:
+        name = f"column-{column}"
+        payloads = {text(row, f"{name}/member").partition(".")[0]: row for row in rows[f"ip-tsn/{name}"]}
+        assert payloads.keys() == samples.keys()
+        for key, row in payloads.items():
+            assert bytes.fromhex(row[f"ip-tsn/{name}/payload"]) == shard_set.read_bytes(key, column)
+
+
+def _check_configs(shard_set: ShardSet, configs: list) -> None:
+    """Each config of a split has the train and the test samples of that split, and the names of the classes."""
+    expected = {}
+    for split in shard_set.manifest.splits:
+        expected[split] = {
+            subset: [sample.key for sample in shard_set.samples(split=split, subset=subset)]
+            for subset in ("train", "test")
+        }
+        assert {subset: len(keys) for subset, keys in expected[split].items()} == {
+            subset: shard_set.manifest.splits[split][subset] for subset in ("train", "test")
+        }
+    *named, default = configs
+    assert [name for name, _, _ in named] == [f"{column}-{split}" for column in COLUMNS for split in expected]
+    for name, keys, classes in named:
+        assert keys == expected[name.partition("-")[2]], name
+        assert classes == shard_set.manifest.classes
+    assert default[1] == expected["split1"]
 
 
 def test_the_documented_way_to_read_a_frame_works(set_dir: Path, tmp_path: Path) -> None:
@@ -115,7 +184,7 @@ def test_the_documented_way_to_read_a_frame_works(set_dir: Path, tmp_path: Path)
 
 def test_the_readme_s_examples_work(set_dir: Path, tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (set_dir / "README.md").read_text("utf-8"), re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     script = "\n".join(blocks).replace('"SET', f'"{set_dir}')
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "PYTHONPATH": str(REPOSITORY)}
     done = subprocess.run(
@@ -126,4 +195,4 @@ def test_the_readme_s_examples_work(set_dir: Path, tmp_path: Path) -> None:
         text=True,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert done.stdout.splitlines()[-1] == "9"
+    assert done.stdout.splitlines()[-1] == str(ShardSet(set_dir).manifest.splits["split1"]["train"])
