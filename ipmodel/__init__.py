@@ -1,6 +1,6 @@
 """Trains and uses the networks of the paper. Needs the extra `train`.
 
-`load` opens a model: a network's file, a model directory, a run, or a URL.
+`load` opens a model: a network's file, a model directory, a run, or a URL. `ClipDataset` is a set as a PyTorch Dataset.
 
 Example:
     import ipmodel
@@ -11,9 +11,10 @@ Example:
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # needs PyTorch; the command line's help must work without it
+if TYPE_CHECKING:  # these need PyTorch; the command line's help must work without it
+    from ipmodel.data.dataset import ClipDataset
     from ipmodel.predict import Model
 
 
@@ -37,4 +38,12 @@ def load(
     return load_from(location, split=split, streams=streams, device=device)
 
 
-__all__ = ["load"]
+def __getattr__(name: str) -> Any:
+    if name == "ClipDataset":
+        from ipmodel.data.dataset import ClipDataset
+
+        return ClipDataset
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+__all__ = ["ClipDataset", "load"]

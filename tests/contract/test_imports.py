@@ -134,7 +134,7 @@ FOLDERS = {
             *("commands", "errors", "evaluation", "networks", "process", "recipe", "reporting", "runs", "training"),
         },
         "__main__": {"cli"},
-        "__init__": {"predict"},
+        "__init__": {"data", "predict"},
     },
 }
 

@@ -167,7 +167,9 @@ def _check_configs(shard_set: ShardSet, configs: list) -> None:
 
 def test_the_documented_way_to_read_a_frame_works(set_dir: Path, tmp_path: Path) -> None:
     text = (REPOSITORY / "docs" / "shard-format.md").read_text("utf-8")
-    code = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[-1]
+    by_numpy, by_opencv = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert "cv2" not in by_numpy
+    code = by_numpy + by_opencv
     shard_set = ShardSet(set_dir)
     assert 'manifest["shards"][0]' in code
     code = code.replace('Path("SET")', f"Path({str(set_dir)!r})").replace('["shards"][0]', '["shards"][-1]')
@@ -175,11 +177,30 @@ def test_the_documented_way_to_read_a_frame_works(set_dir: Path, tmp_path: Path)
     script = f"import sys; sys.modules['shards'] = None\n{code}\nprint(mv.tolist()); print(residual.sum())"
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    words, mv, total = done.stdout.splitlines()
+    words, shape, mv, total = done.stdout.splitlines()
     key = words.split()[0]
-    assert words == f"{key} (3, 4, 2) (48, 64, 3)"
+    assert (words, shape) == (f"{key} (3, 4, 2)", "(48, 64, 3)")
     assert json.loads(mv) == shard_set.read(key, "mv", [0])[0].tolist()
     assert int(total) == shard_set.read(key, "residual", [0]).sum()
+
+
+def test_the_examples_of_reading_work(set_dir: Path, tmp_path: Path) -> None:
+    """Those with pandas, DuckDB, PyTorch, NumPy alone, webdataset and `datasets`, and the two of README.md."""
+    texts = [(REPOSITORY / name).read_text("utf-8") for name in ("README.md", "docs/reading.md")]
+    blocks = [block for text in texts for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL)]
+    for package in ("shards", "ipmodel", "pandas", "duckdb", "numpy", "webdataset", "datasets"):
+        assert any(f"import {package}" in block or f"from {package}" in block for block in blocks), package
+    assert len(blocks) == 8
+    longest = max(ShardSet(set_dir).samples(), key=lambda sample: sample.frames)
+    with_motion = tmp_path / "set"  # as in HMDB51, every video has enough frames for the positions that are read
+    made_sets.make_set(with_motion, [replace(scene, frames=longest.frames) for scene in made_sets.scenes()])
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "PYTHONPATH": str(REPOSITORY)}
+    for block in blocks:
+        script = block.replace('"data/shards/hmdb51', f'"{with_motion}')
+        done = subprocess.run(
+            [sys.executable, "-c", script], env=environment, cwd=tmp_path, capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"{script}\n{done.stderr[-2000:]}"
 
 
 def test_the_readme_s_examples_work(set_dir: Path, tmp_path: Path) -> None:
