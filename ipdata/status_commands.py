@@ -10,6 +10,9 @@ import msgspec
 from ipdata.commands import PLACE, home
 from ipdata.errors import BuildError
 from shards.atomic import write_published
+from shards.errors import ShardError
+from shards.manifest import Manifest
+from shards.reader import ShardSet
 from shards.store.urls import shown
 from shards.terminal import say
 
@@ -40,6 +43,8 @@ def status(place: Path | str, as_json: bool, html: Path | None) -> None:
         click.echo(json.dumps(msgspec.to_builtins(found), indent=2))
     else:
         click.echo(in_words(found, now=now))
+        if not isinstance(place, Path):
+            click.echo(f"sent      {_sent(place, directory)}")
     if html is not None:
         from ipdata.reporting.document import page_of
 
@@ -56,6 +61,24 @@ def _work_dir_of(url: str) -> Path:
         cure = "ask on the machine that builds, with its $IPDATA_HOME, or name the --work of the build"
         raise BuildError(f"{shown(url)}: no build for this URL was begun here ({directory} is not there); {cure}")
     return directory
+
+
+def _sent(url: str, directory: Path) -> str:
+    """Whether the set that is built in the directory is at the URL, in words."""
+    try:
+        there = ShardSet(url).manifest.sha256
+    except ShardError as error:
+        return f"no set can be read at the URL: {error}"
+    if there == _sha256_here(directory):
+        return f"the set at {shown(url)} is this one"
+    return f"the set at {shown(url)} is another one, such as an earlier one: the build that goes on replaces it"
+
+
+def _sha256_here(directory: Path) -> str | None:
+    try:
+        return Manifest.read(directory).sha256
+    except ShardError:
+        return None
 
 
 def _check_place(html: Path, directory: Path) -> None:

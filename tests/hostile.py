@@ -70,6 +70,17 @@ class Hungry(Synthesis):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Filling(Synthesis):
+    """Takes 400 MB for a while."""
+
+    def write(self, path: Path) -> None:
+        held = b"x" * 400_000_000
+        time.sleep(2)
+        del held
+        super().write(path)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Hanging(Synthesis):
     """Never returns."""
 

@@ -78,7 +78,7 @@ def _print_result(directory: Path, done: "Unpacked", facts: "Archives") -> None:
         say(f"warning: this is not the whole dataset: {', '.join(differences)}")
         say(
             f"  unpack the rest of {', '.join(facts.names)} into the same directory, or download them again; "
-            "`ipdata plan` names each video that is missing"
+            "`ipdata plan` counts the videos that are missing, and `ipdata build` lists them"
         )
 
 

@@ -160,7 +160,8 @@ def files_by_name(source: Path, *, dataset: Dataset, videos_only: bool = True) -
         files[name] = path
     videos = {name: path for name, path in files.items() if is_video(path)}
     if not videos:
-        other = f"; {min(files)} has no suffix of a video that is taken; {COPY_IT}" if files else ""
+        others = [name for name in files if not is_archive(PurePosixPath(name))]
+        other = f"; {min(others)} has no suffix of a video that is taken; {COPY_IT}" if others else ""
         raise expected(dataset, source, f"no videos below {shown(source)}{other}")
     return videos if videos_only else files
 
@@ -179,9 +180,11 @@ def expected(dataset: Dataset, source: Path, problem: str) -> BuildError:
 
 
 def _archives_below(dataset: Dataset, source: Path) -> list[Path]:
+    """The archives there: those with the names of the dataset's own, or else all."""
     if dataset.archives is None or not source.is_dir():
         return []
-    return [path for path in video_files(source) if is_archive(PurePosixPath(path))]
+    found = [path for path in video_files(source) if is_archive(PurePosixPath(path))]
+    return [path for path in found if path.name in dataset.archives.names] or found
 
 
 def subsets_by_name(splits: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:

@@ -7,6 +7,7 @@ only those who have a certificate of the cluster's authority.
 import ipaddress
 import json
 import logging
+import math
 import socket
 import time
 from dataclasses import dataclass
@@ -60,13 +61,13 @@ def address_in(file: Path, *, patience_s: float) -> str:
 
     Raises: BuildError if it is not there after patience_s, or if it names no address.
     """
-    begun_s = said_s = time.monotonic()
+    begun_s, said_s = time.monotonic(), -math.inf
     while not file.exists():
         now_s = time.monotonic()
         if now_s - begun_s >= patience_s:
             cure = f"start one with `dask scheduler --scheduler-file {file}`"
             raise BuildError(f"{file}: no scheduler has written its address there for {patience_s:g} s; {cure}")
-        if now_s == begun_s or now_s - said_s >= SAY_S:
+        if now_s - said_s >= SAY_S:
             LOG.warning("%s is not there: waiting for a scheduler that writes it, for %.0f s", file, now_s - begun_s)
             said_s = now_s
         time.sleep(POLL_S)

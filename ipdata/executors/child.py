@@ -35,11 +35,11 @@ T = TypeVar("T")
 
 
 class ChildDiedError(Exception):
-    """The child has died. status: as subprocess gives it."""
+    """The child has died. status: as subprocess gives it. memory_bytes: the most that it took in its last call."""
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int, memory_bytes: int = 0) -> None:
         super().__init__(ending_of(status))
-        self.status = status
+        self.status, self.memory_bytes = status, memory_bytes
 
     @property
     def over_memory(self) -> bool:
@@ -55,7 +55,7 @@ class Child:
 
         memory_bytes: it is ended when it takes more, with all that it has started. None: no limit.
 
-        Raises: BuildError if it does not start; ChildDiedError if it is killed meanwhile.
+        Raises: BuildError if it does not start; ChildDiedError if it is killed meanwhile, or takes too much memory.
         """
         self._peak = new_peak()
         self.process = subprocess.Popen(
@@ -76,7 +76,7 @@ class Child:
             raise BuildError(f"the extracting process is not ready after {START_S:g} s; run this again") from None
         except EOFError:
             status = self._ended()
-            if was_killed(status):
+            if was_killed(status) or status == OVER_MEMORY:
                 raise ChildDiedError(status) from None
             how = f"it ended with {ending_of(status)}"
             raise BuildError(f"the extracting process does not start: {how}; run this again") from None
@@ -105,7 +105,7 @@ class Child:
             _send(self._stdin.fileno(), (function, arguments), deadline_s)
             answer: Any = pickle.loads(_receive(self._stdout.fileno(), deadline_s))
         except (EOFError, BrokenPipeError):
-            raise ChildDiedError(self._ended()) from None
+            raise self._death() from None
         except BaseException:  # a timeout or Ctrl-C: a later answer must not be taken for that of another call
             self.kill()
             raise
@@ -131,10 +131,14 @@ class Child:
                 yield part
                 deadline_s = time.monotonic() + timeout_s
         except (EOFError, BrokenPipeError):
-            raise ChildDiedError(self._ended()) from None
+            raise self._death() from None
         except BaseException:  # as in `call`
             self.kill()
             raise
+
+    def _death(self) -> ChildDiedError:
+        taken_bytes = self.peak_bytes
+        return ChildDiedError(self._ended(), taken_bytes)
 
     def _ended(self) -> int:
         """The status of the child after its death."""

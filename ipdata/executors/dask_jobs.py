@@ -3,10 +3,11 @@
 import asyncio
 import logging
 import math
+import os
 import tempfile
 import time
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ from ipdata.executors.dask import quiet, resources_of
 from ipdata.executors.dask_run import ClusterRun
 from ipdata.executors.profile import ClusterProfile, JobPool, Kind
 from ipdata.steps.pack import ShardTask
+from shards.regular import open_regular
 from shards.signals import interrupts_noted
+from shards.text import printable
 
 CLASSES: dict[Kind, str] = {  # of dask_jobqueue
     "slurm": "SLURMCluster",
@@ -32,6 +35,8 @@ CLASSES: dict[Kind, str] = {  # of dask_jobqueue
 PASSED_ON = ("account", "interface", "python")  # keys of a profile that dask_jobqueue calls the same
 GPU = "GPU"  # the resource of the workers of the pool [gpu]
 RETRY_S = 30.0  # until a job that was refused is submitted again
+LOG_BYTES, LOG_LINES = 600, 3  # of the end of a job's log, in a message
+RESTART_S = 20.0  # for a nanny to start another worker, before its job counts as ended
 TEND_S = 1.0  # from one look at the jobs to the next
 
 LOG = logging.getLogger(__name__)
@@ -136,7 +141,23 @@ class QueuedDask(Executor):
         }
 
     def _cure(self, resource: str) -> str:
-        return f"its jobs queue, or end at once: look at the {self.profile.kind} queue and at {self.scratch / 'jobs'}"
+        """What to do. The logs are removed with the build, so it has the last words of the newest one."""
+        logs = self.scratch / "jobs"
+        said = last_words(logs)
+        newest = f"; the newest log ends with: {said}" if said else ""
+        look = f"look at the {self.profile.kind} queue and, meanwhile, at {logs}"
+        return f"its jobs queue, or end at once: {look}{newest}"
+
+
+def last_words(logs: Path) -> str:
+    """The last lines of the newest log in a directory that has any, as one line; "" if none has."""
+    with suppress(OSError, ValueError):  # there is none, or it was removed meanwhile
+        written = [(path.stat().st_mtime, path) for path in logs.iterdir() if path.stat().st_size]
+        with open_regular(max(written)[1]) as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - LOG_BYTES))
+            lines = file.readall().decode("utf-8", "replace").splitlines()
+            return " / ".join(printable(line.strip()) for line in [line for line in lines if line.strip()][-LOG_LINES:])
+    return ""
 
 
 @dataclass
@@ -147,7 +168,7 @@ class Pool:
     limits: JobPool
     spec: dict[str, Any]  # as Dask's SpecCluster takes it
     submitted: int = 0  # so far; part of each name
-    begun: set[str] = field(default_factory=set)  # names of jobs that have had a worker
+    seen_s: dict[str, float] = field(default_factory=dict)  # name of a job -> when it had a worker last
 
     def submit(self) -> tuple[str, dict[str, Any]]:
         """Name and specification of a new job."""
@@ -216,13 +237,14 @@ class Jobs:
         left = len(names)
         for name in names:
             own = [worker for worker in workers if f"{worker.name}-".startswith(f"{name}-")]
+            now_s = time.monotonic()
             idle = left > wanted and own and not any(worker.processing for worker in own)
-            if idle or (name in pool.begun and not own):
+            if idle or (not own and now_s - pool.seen_s.get(name, now_s) > RESTART_S):
                 del jobs[name]
-                pool.begun.discard(name)
+                pool.seen_s.pop(name, None)
                 left -= 1
             elif own:
-                pool.begun.add(name)
+                pool.seen_s[name] = now_s
         jobs.update(pool.submit() for _ in range(wanted - left))
 
 

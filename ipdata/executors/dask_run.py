@@ -8,6 +8,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from distributed import Client, Future, KilledWorker, as_completed
@@ -18,6 +19,7 @@ from ipdata.errors import BuildError
 from ipdata.executors.base import Event, summary
 from ipdata.executors.dask_fit import unfit_workers
 from ipdata.executors.dask_flight import Attempt, Shard
+from ipdata.executors.dask_lost import LostWorkers
 from ipdata.executors.dask_scheduler import ask_for_workers, end_worker
 from ipdata.executors.dask_worker import DiedOnWorkerError, UnfitWorkerError, first_try, last_try
 from ipdata.executors.selftest import SelfTest, self_test_of
@@ -76,7 +78,9 @@ class ClusterRun:
         self._left = 0  # videos that are not yet done
         self._tasks = 0  # submitted so far; part of each key
         self._progress_s = time.monotonic()  # when the last event came
-        self._repeated = 0  # attempts that died with their workers
+        self._repeated = 0  # attempts that died with their workers, or whose extracting processes died
+        self._taken_bytes: dict[str, int] = {}  # by key: the memory of attempts that died
+        self._lost_workers = LostWorkers(build=self.name)
         self._unfit: set[str] = set()  # addresses of workers that came later and failed the self-test
 
     def _wait_for_workers(self) -> None:
@@ -102,14 +106,18 @@ class ClusterRun:
             self._test_workers(tasks)
         self._progress_s = time.monotonic()
         try:
-            while waiting or self._attempts:
-                while waiting and (not self._attempts or self._videos < self._ahead):
-                    self._begin(Shard(waiting.pop()))
-                yield from self._taken(self.next_done(self._running))
+            with self._lost_workers.noted(self.client):
+                while waiting or self._attempts:
+                    while waiting and (not self._attempts or self._videos < self._ahead):
+                        self._begin(Shard(waiting.pop()))
+                    yield from self._taken(self.next_done(self._running))
         except (FutureCancelledError, CommClosedError):  # a client that lost its connection cancels its futures
             raise BuildError(GONE) from None
+        self._lost_workers.report(at_end=True)
         if self._repeated:
-            LOG.info("work that was lost with workers was done again by others: %d times", self._repeated)
+            LOG.info(
+                "extracting processes died, or took their workers with them: %d times; tried again", self._repeated
+            )
 
     def _test_workers(self, tasks: Sequence[ShardTask]) -> None:
         """Have the workers that are there take the self-test. Raises: BuildError that names those which fail."""
@@ -132,6 +140,7 @@ class ClusterRun:
         if self.interrupts:
             raise KeyboardInterrupt
         self.tend(self._left)
+        self._lost_workers.report()
         try:
             self.watch.look()
         except OSError:
@@ -182,7 +191,8 @@ class ClusterRun:
         if event.key not in shard.reported:
             shard.reported.add(event.key)
             self._left -= 1
-            yield event
+            taken_bytes = self._taken_bytes.pop(event.key, 0)
+            yield replace(event, memory_bytes=max(event.memory_bytes, taken_bytes))
         shard.unfinished.remove(event.key)
         if not shard.unfinished:
             self._pack(shard)
@@ -194,7 +204,7 @@ class ClusterRun:
 
         Raises: BuildError if nothing was done for long.
         """
-        self._repeated += 1
+        self._repeated += not isinstance(death, UnfitWorkerError)  # of which it has nothing begun
         if time.monotonic() - self._progress_s > max(GIVE_UP_S, self.video_timeout_s):
             since = f"no video was done for {time.monotonic() - self._progress_s:.0f} s, while workers died"
             cure = "give them more memory, or use fewer, and run this again: what is done is kept"
@@ -203,6 +213,8 @@ class ClusterRun:
         lost = [attempt.video] if attempt.video else self._lost(shard)
         for video in lost:
             avoided = death.worker if isinstance(death, DiedOnWorkerError) else None
+            if isinstance(death, DiedOnWorkerError):
+                self._taken_bytes[video.key] = max(death.memory_bytes, self._taken_bytes.get(video.key, 0))
             self._extract(shard, video, avoided=avoided)
         if not lost:
             self._pack(shard)

@@ -21,6 +21,7 @@ def ask_for_workers(client: Client) -> Promise[dict[str, WorkerFields]]:
                 worker.nthreads,
                 {name for name, amount in worker.resources.items() if amount},
                 worker.last_seen,
+                worker.status.name == "paused",
             )
             for address, worker in dask_scheduler.workers.items()
         }

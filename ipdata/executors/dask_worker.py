@@ -1,6 +1,8 @@
 """What a Dask worker runs of a build: the self-test, and one step of a video, in the worker's child process."""
 
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from distributed import get_worker
 
@@ -13,11 +15,14 @@ from ipdata.steps.extract import Failed, Outcome, Step, VideoTask
 
 
 class DiedOnWorkerError(Exception):
-    """The child of a worker has died, for the first time with this video. worker: its address."""
+    """The child of a worker has died, for the first time with this video.
 
-    def __init__(self, worker: str) -> None:
-        super().__init__(worker)
-        self.worker = worker
+    worker: its address. memory_bytes: what the child and its processes took.
+    """
+
+    def __init__(self, worker: str, memory_bytes: int) -> None:
+        super().__init__(worker, memory_bytes)
+        self.worker, self.memory_bytes = worker, memory_bytes
 
 
 class UnfitWorkerError(Exception):
@@ -32,8 +37,8 @@ def first_try(video: VideoTask, step: Step, begun: Outcome | None, timeout_s: fl
     """Run a step on this worker. Raises: DiedOnWorkerError if the child dies; UnfitWorkerError; BuildError."""
     try:
         return _tried(video, step, begun, timeout_s, test)
-    except ChildDiedError:
-        raise DiedOnWorkerError(get_worker().address) from None
+    except ChildDiedError as death:
+        raise DiedOnWorkerError(get_worker().address, death.memory_bytes) from None
 
 
 def last_try(video: VideoTask, step: Step, begun: Outcome | None, timeout_s: float, test: SelfTest | None) -> Outcome:
@@ -41,7 +46,8 @@ def last_try(video: VideoTask, step: Step, begun: Outcome | None, timeout_s: flo
     try:
         return _tried(video, step, begun, timeout_s, test)
     except ChildDiedError as death:
-        return by_this_worker(died_twice(video, death), begun)
+        with _named():
+            return by_this_worker(died_twice(video, death), begun)
 
 
 def problem_here(test: SelfTest) -> str:
@@ -61,7 +67,17 @@ def _tried(video: VideoTask, step: Step, begun: Outcome | None, timeout_s: float
     if test is not None and (problem := problem_here(test)):
         raise UnfitWorkerError(get_worker().address, problem)
     _limit_memory()
-    return by_this_worker(try_step_in_child(video, step, begun, timeout_s), begun)
+    with _named():
+        return by_this_worker(try_step_in_child(video, step, begun, timeout_s), begun)
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    """Raises: BuildError that says where it came to pass."""
+    try:
+        yield
+    except BuildError as error:
+        raise BuildError(f"worker {get_worker().address} on {platform.node()}: {error}") from None
 
 
 def _limit_memory() -> None:

@@ -106,16 +106,24 @@ def died_twice(task: VideoTask, death: ChildDiedError) -> Failed:
     Raises: BuildError if that was killed from outside, or ended by a Python error, which a video cannot raise there.
     """
     if death.over_memory:
-        limit = f"{(_Memory.limit_bytes or 0) / 2**30:.2f} GiB"
-        detail = f"extraction took more than {limit}, the memory of its worker, twice; give workers more memory"
-        return failed(task, "worker", "crash", detail)
+        return _crashed(task, death, f"extraction took {more_than_its_memory()}")
     if was_killed(death.status):
         name = task.video.name
         raise BuildError(f"{name}: the extracting process was killed twice ({death}). {MORE_MEMORY}") from None
     if death.status > 0:
         what = f"the extracting process ended twice with {death}; its error stands above"
         raise BuildError(f"{task.video.name} cannot be extracted here: {what}. Mend that and run this again")
-    return failed(task, "worker", "crash", f"the extracting process ended twice, the second time with {death}")
+    return _crashed(task, death, f"the extracting process ended twice, the second time with {death}")
+
+
+def more_than_its_memory() -> str:
+    """Words for what the guard of a child has ended twice."""
+    limit = f"{(_Memory.limit_bytes or 0) / 2**30:.2f} GiB"
+    return f"more than {limit}, the memory of its worker, twice; give workers more memory"
+
+
+def _crashed(task: VideoTask, death: ChildDiedError, detail: str) -> Failed:
+    return replace(failed(task, "worker", "crash", detail), memory_bytes=death.memory_bytes)
 
 
 def _child() -> Child:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from ipdata.errors import BuildError
 from ipdata.executors.child import ChildDiedError
-from ipdata.executors.isolated import call_in_child, child_ended
+from ipdata.executors.isolated import call_in_child, child_ended, more_than_its_memory
 from ipdata.steps.extract import VideoTask
 from ipdata.steps.pack import ShardTask
 from ipdata.steps.selftest import clip_for, extracted
@@ -72,4 +72,6 @@ def _result(clip: VideoTask) -> dict[str, str]:
     except TimeoutError:
         raise BuildError(f"the self-test is not done after {TIMEOUT_S:g} s") from None
     except ChildDiedError as death:
+        if death.over_memory:
+            raise BuildError(f"the self-test took {more_than_its_memory()}") from None
         raise BuildError(f"the process that extracts ended twice in the self-test, the second time: {death}") from None

@@ -16,10 +16,12 @@ SILENT_S = 60.0  # a worker without a heartbeat for so long is given up; so is a
 SAY_S = 10.0  # from one line about the workers that are waited for to the next
 PAUSE_S = 10.0  # at most so much of the time between two looks counts
 
+PAUSED = "Dask has paused all of them, because they use more than four fifths of their memory: give workers more memory"
+
 LOG = logging.getLogger(__name__)
 
 
-WorkerFields = tuple[int, set[str], float]  # of a Worker: a scheduler may lack this package, but not tuples
+WorkerFields = tuple[int, set[str], float, bool]  # of a Worker: a scheduler may lack this package, but not tuples
 
 
 class Worker(NamedTuple):
@@ -28,6 +30,7 @@ class Worker(NamedTuple):
     threads: int
     resources: set[str]
     heartbeat_s: float  # when the last one came, by the scheduler's clock
+    paused: bool = False  # Dask gives it no tasks, because it uses most of its memory limit
 
 
 class Watch:
@@ -117,7 +120,7 @@ class Watch:
         if not self.lacking:
             self._lacking_since_s = None
             return
-        cure = self._cure(next(iter(self._absent), ""))
+        cure = PAUSED if self._all_paused else self._cure(next(iter(self._absent), ""))
         if self._lacking_since_s is None:
             self._lacking_since_s = self._said_s = self._now_s
             LOG.warning("the cluster has no worker %s: waiting for one; %s", self.lacking, cure)
@@ -137,7 +140,13 @@ class Watch:
         """
         if self.answered and not self.workers:
             return "at all"
-        return f"with the resource {self._absent[0]}" if self.answered and self._absent else ""
+        if self.answered and self._absent:
+            return f"with the resource {self._absent[0]}"
+        return "that takes work" if self._all_paused else ""
+
+    @property
+    def _all_paused(self) -> bool:
+        return bool(self.workers) and all(worker.paused for worker in self.workers.values())
 
     @property
     def _absent(self) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from ipdata.status.state import COMPARING, COMPLETE, RUNNING, UNFINISHED, Rate, Status
 from ipdata.status.tally import FailedKind
 from shards.facts import size_of
-from shards.failures import CODES
+from shards.failures import CODES, reason_of
 from shards.terminal import duration
 from shards.text import printable
 
@@ -89,8 +89,9 @@ def _worker_lines(status: Status, now: float) -> Iterator[str]:
 def _failure_lines(failures: Sequence[FailedKind]) -> Iterator[str]:
     for kind in failures:
         yield f"failed    {kind.count} {kind.code} ({kind.stage}): {CODES[kind.code]}"
-        for name, _ in kind.videos:
-            yield f"            {name}"
+        for name, reason in kind.videos:
+            said = reason.removeprefix(reason_of(kind.stage, kind.code, "x").removesuffix("x"))
+            yield f"            {name}: {said}"
         if kind.count > len(kind.videos):
             yield f"            and {kind.count - len(kind.videos)} more"
 

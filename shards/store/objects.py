@@ -13,7 +13,7 @@ from shards.store.urls import shown, without_secrets
 
 CHUNK_BYTES = 8 << 20
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}  # waiting does not mend these
-# Nor these: exceptions of botocore, which may not be installed.
+# Nor these, and ValueError itself (an endpoint that is no URL): exceptions of botocore, which may not be installed.
 OF_THE_USER = {"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "ParamValidationError"}
 
 LOG = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ def not_received(error: Exception, *, url: str, done: str = "fetched") -> Except
     said = without_secrets(" ".join(str(error).split()), url) or type(error).__name__  # the hub's have several lines
     if isinstance(error, OSError) and error.errno in NO_ROOM:
         return NotReceivedError(f"cannot be {done} ({said}); make room there, or make it writable", retries=0)
-    if any(kind.__name__ in OF_THE_USER for kind in type(error).__mro__):
+    if type(error) is ValueError or any(kind.__name__ in OF_THE_USER for kind in type(error).__mro__):
         return NotReceivedError(f"cannot be asked for ({said}); check the credentials and the URL", retries=0)
     reason = f"cannot be {done} ({said}); check the URL, the network and the server"
     return NotReceivedError(reason, retries=len(WAITS_S))

@@ -13,14 +13,15 @@ from pathlib import Path
 
 import pytest
 from children import MARK, OWN, marked, wait_for_none
-from hostile import Changing, Crashing, Detaching, Exiting, Hanging, Hungry, Killed, Printing, Unwritable
+from hostile import Changing, Crashing, Detaching, Exiting, Filling, Hanging, Hungry, Killed, Printing, Unwritable
 from moving import recipe_of, task_of
 
 from ipdata.datasets.base import Listing
 from ipdata.errors import BuildError
 from ipdata.estimate import estimate
 from ipdata.executors.child import Child, ChildDiedError
-from ipdata.executors.isolated import end_child, run_steps_in_child
+from ipdata.executors.isolated import end_child, limit_memory, run_steps_in_child
+from ipdata.executors.selftest import SelfTest, check_fit
 from ipdata.steps.extract import Extracted, Failed, Outcome, Step, VideoTask, run_step, run_steps
 from ipdata.steps.plan import make_plan
 from ipdata.video.synthesis import Synthesis
@@ -79,6 +80,19 @@ def test_the_memory_of_all_processes_in_a_call_is_known() -> None:
     assert 0 < child.peak_bytes < taken_bytes
     child.kill()
     assert child.peak_bytes == 0
+
+
+def test_a_self_test_that_takes_too_much_memory_names_it() -> None:
+    for limit_mib, said in ((300, r"0\.29 GiB"), (20, r"0\.02 GiB")):  # by its clip, or by its imports
+        end_child()
+        limit_memory(limit_mib * 2**20)
+        try:
+            with pytest.raises(
+                BuildError, match=f"the self-test took more than {said}, the memory of its worker, twice"
+            ):
+                check_fit(SelfTest(name=f"{limit_mib} MiB", clip=task_with(Filling(**SPEC)), result={}))
+        finally:
+            limit_memory(None)
 
 
 def test_what_a_library_prints_does_not_break_the_pipe() -> None:

@@ -146,6 +146,10 @@ def test_a_video_that_takes_more_memory_than_its_worker_has_fails_alone(tmp_path
         "any/b.y4m: crash (worker): native code crashed or the process was killed: extraction took more than 0.78 GiB"
     )
     assert says in done.stdout and "the memory of its worker, twice" in done.stdout, done.stdout
+    status = in_process("ipdata.cli", ["status", str(tmp_path / "set")]).stdout
+    assert "any/b.y4m: extraction took more than 0.78 GiB, the memory of its worker, twice" in status, status
+    taken = re.search(r"memory    at most (\S+) (MB|GB) for a video, b-", status)  # also of what failed
+    assert taken is not None and float(taken[1]) * {"MB": 1e6, "GB": 1e9}[taken[2]] > 800 * 2**20, status
     assert sorted(sample.name for sample in ShardSet(tmp_path / "set").samples()) == ["any/a.y4m", "any/c.y4m"]
 
 

@@ -221,13 +221,23 @@ def test_a_server_that_is_not_there_is_told_before_any_work(
     assert pulled(url, tmp_path / "pulled") == built
 
 
-def test_status_takes_the_url(build: Callable[..., Done], url: str, ipdata: Run, tmp_path: Path) -> None:
+def test_status_takes_the_url(build: Callable[..., Done], url: str, clips: Path, ipdata: Run, tmp_path: Path) -> None:
     refused = ipdata("status", url)
     assert refused.returncode == 1
     assert f"{url}: no build for this URL was begun here ({tmp_path / 'home/uploads'}" in refused.stderr
-    assert build().returncode == 0
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("shards.sharing.early.EarlyPush.finish", raising(ShardError))
+        assert build().returncode == 1
     done = ipdata("status", url)
     assert done.returncode == 0 and "3 videos" in done.stdout, done.stdout
+    assert f"sent      no set can be read at the URL: {url}/manifest.json: not found there" in done.stdout
+    assert build().returncode == 0
+    assert f"sent      the set at {url} is this one" in ipdata("status", url).stdout
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("shards.sharing.early.EarlyPush.finish", raising(ShardError))
+        write_y4m(clips / "walk/d.y4m", moving_luma(frames=3, step_px=(2, 1), seed=8))
+        assert build(source=clips).returncode == 1
+    assert f"sent      the set at {url} is another one" in ipdata("status", url).stdout
 
 
 def test_two_builds_into_one_url(build: Callable[..., Done], url: str, tmp_path: Path) -> None:

@@ -68,6 +68,10 @@ def test_what_only_the_user_can_mend_is_not_asked_again(
     s3fs.S3FileSystem.clear_instance_cache()
     with pytest.raises(ShardError, match=r"Unable to locate credentials.*check the credentials and the URL"):
         ShardSet(f"{bucket}/sets/made")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "127.0.0.1:9")
+    s3fs.S3FileSystem.clear_instance_cache()
+    with pytest.raises(ShardError, match="Invalid endpoint"):
+        ShardSet(f"{bucket}/sets/made")
     s3fs.S3FileSystem.clear_instance_cache()
     assert not [record for record in caplog.records if "next attempt" in record.getMessage()]
 

@@ -214,12 +214,14 @@ def test_build_and_plan_name_the_command_and_it_works(
     source = tmp_path / "the source"
     source.mkdir()
     hmdb51(source)
+    write(source / "UCF101.rar")  # of another dataset
     where = {"scheduler": "none"} if command == "build" else {}
     refused = ipdata(command, dataset="hmdb51", source=source, out=tmp_path / "set", **where)
     named = (
         f"ipdata unpack --dataset hmdb51 '{source}/hmdb51_org.rar' '{source}/test_train_splits.rar' --out '{source}'"
     )
     assert refused.returncode == 1 and f"  {named}\n" in refused.stderr, refused.stderr
+    assert "no suffix of a video" not in refused.stderr
     assert ipdata(*shlex.split(named)[1:]).returncode == 0
     assert len(dataset_of("hmdb51").listing(source, None, None, None).videos) == 2
 

@@ -1,5 +1,6 @@
 """Cluster profiles: what they must state, and what a batch system is told."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,19 @@ def test_flow_on_gpus_needs_a_pool_of_gpus(tmp_path: Path) -> None:
     executor = QueuedDask(ClusterProfile(**GIVEN), video_timeout_s=1, scratch=tmp_path)
     with pytest.raises(BuildError, match=r"--cluster has no workers with the resource GPU; add a table \[gpu\]"):
         next(executor.run([task]))
+
+
+def test_a_build_without_workers_says_what_the_newest_log_ends_with(tmp_path: Path) -> None:
+    executor = QueuedDask(ClusterProfile(**GIVEN), video_timeout_s=1, scratch=tmp_path)
+    assert "newest log" not in executor._cure("")
+    logs = tmp_path / "jobs"
+    logs.mkdir()
+    (logs / "ipdata-3.out").touch()  # of a job that has said nothing yet
+    for number, words in enumerate(
+        ["old", "no room\n" * 1000 + "\x1b[31mslurmstepd: error:\n\n  killed for memory  \n"]
+    ):
+        (logs / f"ipdata-{number}.out").write_text(words)
+        os.utime(logs / f"ipdata-{number}.out", (1000 + number, 1000 + number))
+    assert executor._cure("").endswith(
+        "; the newest log ends with: no room / \\x1b[31mslurmstepd: error: / killed for memory"
+    )

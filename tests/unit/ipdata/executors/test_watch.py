@@ -18,7 +18,7 @@ class Cluster:
     def __init__(
         self, monkeypatch: pytest.MonkeyPatch, *, wanted: tuple[str, ...] = (), patience_s: float = PATIENCE_S
     ) -> None:
-        self.workers: dict[str, WorkerFields] = {"a": (1, set(), 0.0), "b": (1, {"GPU"}, 0.0)}
+        self.workers: dict[str, WorkerFields] = {"a": (1, set(), 0.0, False), "b": (1, {"GPU"}, 0.0, False)}
         self.frozen: set[str] = set()
         self.ended: list[str] = []
         self.questions = 0
@@ -50,9 +50,9 @@ class Cluster:
     def run(self, seconds: float, *, step_s: float = 1.0) -> None:
         for _ in range(round(seconds / step_s)):
             self.now_s += step_s
-            for address, (threads, resources, _) in self.workers.items():
+            for address, (threads, resources, _, paused) in self.workers.items():
                 if address not in self.frozen:
-                    self.workers[address] = (threads, resources, self.now_s)
+                    self.workers[address] = (threads, resources, self.now_s, paused)
             self.watch.look()
 
 
@@ -120,3 +120,16 @@ def test_a_patient_build_says_every_ten_seconds_what_it_waits_for(
     assert said[0] == "the cluster has no worker at all: waiting for one; add any"
     assert 3600 / (SAY_S + ASK_S) - 2 <= len(said[1:]) <= 3600 / SAY_S
     assert said[-1].startswith("the cluster has had no worker at all for 35") and said[-1].endswith("still waiting")
+
+
+def test_a_cluster_whose_workers_are_all_paused_lacks_workers_and_says_why(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster = Cluster(monkeypatch)
+    cluster.workers = {"a": (1, set(), 0.0, True), "b": (1, set(), 0.0, False)}
+    cluster.run(2 * PATIENCE_S)
+    assert not cluster.watch.lacking
+    cluster.workers["b"] = (1, set(), cluster.now_s, True)
+    with pytest.raises(BuildError, match="has had no worker that takes work for 60 s; Dask has paused all of them"):
+        cluster.run(PATIENCE_S + 2 * ASK_S + 2)
+    assert "use more than four fifths of their memory: give workers more memory" in caplog.text

@@ -111,7 +111,7 @@ def test_the_words_name_all_of_it(made: Made) -> None:
         "time left 0 min 07 s",
         "worker    node: 1 process, 9 videos, 90 frames, 8 failed, last 0 min 57 s ago",
         "failed    7 empty (source): the file has no bytes",
-        "            b/bad0\\x1b[2J\n",
+        "            b/bad0\\x1b[2J: ",
         "            and 2 more",
         "failed    1 truncated (source): ",
         "missing   3 on disk, though listed\n            b/1\n",
