@@ -24,7 +24,7 @@ from shards.errors import ShardError
 from shards.facts import size_of
 from shards.signals import handled
 from shards.store.urls import shown
-from shards.terminal import REFUSED, CommandGroup, duration, say_done
+from shards.terminal import REFUSED, CommandGroup, FiniteRange, duration, say_done
 
 if TYPE_CHECKING:  # these need the extra "build"; --help must work without it
     from ipdata.build import Request, Result
@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # these need the extra "build"; --help must work without it
 
 WITH_FAILURES, STRICT = 3, 4
 EXPECTED = {StrictError: STRICT, BuildError: REFUSED, RecipeError: REFUSED, ShardError: REFUSED, OSError: REFUSED}
+COUNT = click.IntRange(1, 2**63 - 1)  # as ffmpeg counts
 SHOWN_NAMES = 5  # of a long list; .build/report.json has all of them
 
 
@@ -67,7 +68,7 @@ def _request_options(command: Callable) -> Callable:
         ),
         click.option(
             "--max-source-gb",
-            type=click.FloatRange(min=0, min_open=True),
+            type=FiniteRange(min=0, min_open=True),
             default=16,
             show_default=True,
             help="how large a source at a URL may be; a worker fetches it whole",
@@ -75,15 +76,15 @@ def _request_options(command: Callable) -> Callable:
         recipe_options,
         click.option("--flow-backend", type=click.Choice(get_args(Backend)), help="[default: the recipe's]"),
         click.option("--columns", help="comma-separated  [default: iframe,mv,residual,flow,video]"),
-        click.option("--limit-videos", type=click.IntRange(1), help="build at most this many videos"),
-        click.option("--limit-frames", type=click.IntRange(1), help="use at most this many frames of each video"),
+        click.option("--limit-videos", type=COUNT, help="build at most this many videos"),
+        click.option("--limit-frames", type=COUNT, help="use at most this many frames of each video"),
         click.option("--classes", help="comma-separated; build only videos of these classes"),
         click.option(
             "--strict", is_flag=True, help="stop at the first failed or missing video, and if one is in train and test"
         ),
         click.option(
             "--max-missing",
-            type=click.FloatRange(0, 1),
+            type=FiniteRange(0, 1),
             default=0.01,
             show_default=True,
             help="the share of the listed videos that may be missing; beyond it, nothing is built",

@@ -12,7 +12,7 @@ import click
 from ipdata.executors import VIDEO_TIMEOUT_S, Placement
 from pipelines import names
 from shards.store.urls import is_url
-from shards.terminal import say_done
+from shards.terminal import FiniteRange, say_done
 from shards.text import printable
 
 if TYPE_CHECKING:  # needs the extra "build"; --help must work without it
@@ -62,7 +62,7 @@ def placement_options(command: Callable) -> Callable:
     profiles = ", ".join(names("clusters"))
     where = "a Dask scheduler's address, or none for no cluster  [default: a local cluster]"
     file = click.Path(dir_okay=False, resolve_path=True, path_type=Path)
-    seconds = click.FloatRange(min=0, min_open=True)
+    seconds = FiniteRange(min=0, min_open=True)
     pem = click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path)
     return _with(
         command,
@@ -81,7 +81,7 @@ def placement_options(command: Callable) -> Callable:
 
 def timeout_option(command: Callable) -> Callable:
     """Add the option that says how long a video may take."""
-    seconds = click.FloatRange(min=0, min_open=True)
+    seconds = FiniteRange(min=0, min_open=True)
     limit = f"a video that takes longer fails  [default: {VIDEO_TIMEOUT_S:g}]"
     return click.option("--video-timeout-s", type=seconds, help=limit)(command)
 

@@ -10,6 +10,7 @@ from ipdata.steps.output import Output, remove_stale
 from ipdata.steps.plan import Plan
 from ipdata.steps.receipt import Receipt
 from shards.errors import ShardError
+from shards.failures import CODES
 from shards.keyindex import KeyPlace, write_key_index
 from shards.layout import MANIFEST
 from shards.manifest import ColumnInfo, Manifest, key_index_files
@@ -66,7 +67,8 @@ def manifest_of(
     groups = {"has_groups": True} if format > 1 and any(video.group for video in plan.videos.values()) else {}
     if not infos:
         log = output.build_dir / "log.jsonl"
-        raise BuildError(f"none of the {len(plan.videos)} videos could be built; {log} says why")
+        why = f"; {failures[0].name}: {CODES[failures[0].code]}" if failures else ""
+        raise BuildError(f"none of the {len(plan.videos)} videos could be built{why}; {log} says more")
     return Manifest(
         format=format,
         dataset={"name": plan.listing.dataset, **plan.recipe.limits.given, **plan.listing.options, **groups},

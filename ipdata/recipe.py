@@ -57,8 +57,8 @@ class Limits:
     def __post_init__(self) -> None:
         for name in ("videos", "frames", "max_frames"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
+            if value is not None and not 1 <= value < 2**63:  # ffmpeg counts in 64 bits
+                raise ValueError(f"{name} must be at least 1, and less than 2^63, got {value}")
         # The order in which a user names classes decides no byte of a set.
         object.__setattr__(self, "classes", tuple(sorted(set(self.classes))))
 

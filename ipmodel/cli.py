@@ -230,9 +230,9 @@ def fuse(files: tuple[Path, ...], weights: str | None, softmax: bool, out: Path 
 
 
 @main.command()
-@click.option("--frames", type=click.IntRange(1), default=16, show_default=True, help="of a clip")
-@click.option("--size", "size_px", type=click.IntRange(16), default=224, show_default=True, help="px")
-@click.option("--classes", type=click.IntRange(1), default=51, show_default=True, help="number of classes")
+@click.option("--frames", type=click.IntRange(1, 4096), default=16, show_default=True, help="of a clip")
+@click.option("--size", "size_px", type=click.IntRange(16, 8192), default=224, show_default=True, help="px")
+@click.option("--classes", type=click.IntRange(1, 10**6), default=51, show_default=True, help="number of classes")
 def info(frames: int, size_px: int, classes: int) -> None:
     """Parameters and multiply-adds of every network, beside the paper's figures."""
     from ipmodel.networks.cost import info_table

@@ -13,7 +13,7 @@ import pipelines
 from ipmodel.errors import ModelError
 from ipmodel.writable import check_directory
 from shards.store.urls import is_url, shown
-from shards.terminal import Progress, end_bar, say, say_done
+from shards.terminal import FiniteRange, Progress, end_bar, say, say_done
 
 if TYPE_CHECKING:  # these need the extra "train"; --help must work without it
     from ipmodel.predict import Model
@@ -34,9 +34,7 @@ def _names(_ctx: click.Context, _option: click.Parameter, value: str | None) -> 
 @click.option("--shards", metavar="SET", help="predict the samples of this shard set instead of videos")
 @click.option("--split", help="of --shards, with --subset  [default: all samples]")
 @click.option("--subset", help="of --shards, with --split: train, test or unused")
-@click.option(
-    "--every", "every_s", type=click.FloatRange(min=0, min_open=True), help="a prediction each so many seconds"
-)
+@click.option("--every", "every_s", type=FiniteRange(min=0, min_open=True), help="a prediction each so many seconds")
 @click.option("--streams", callback=_names, help="comma-separated, or all  [default: those of the first fusion]")
 @click.option("--json", "as_json", is_flag=True, help="print a line of JSON for each prediction")
 @click.option("--csv", "as_csv", is_flag=True, help="print a line of CSV for each prediction")
@@ -44,7 +42,7 @@ def _names(_ctx: click.Context, _option: click.Parameter, value: str | None) -> 
 @click.option("--explain", is_flag=True, help="say which frames were looked at; in --html, show them")
 @click.option("--device", help="such as cpu or cuda  [default: the first GPU, or the CPU]")
 @click.option("--workers", type=click.IntRange(1), help="videos that are decoded at a time  [default: one a core]")
-@click.option("--video-timeout-s", type=click.FloatRange(min=0, min_open=True), help="a video that takes longer fails")
+@click.option("--video-timeout-s", type=FiniteRange(min=0, min_open=True), help="a video that takes longer fails")
 @click.option("--ffmpeg", help="the ffmpeg to run  [default: imageio-ffmpeg's]")
 def predict(location: str, videos: tuple[str, ...], **options: Any) -> int:
     """Say which action videos show: the best five classes of the model, and of each of its streams.

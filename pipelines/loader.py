@@ -14,6 +14,8 @@ from types import UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 Recipe = TypeVar("Recipe")
+MAX_FILE_BYTES = 1 << 20  # of a recipe; those of the package have less than 3 kB
+TOO_DEEP = "a value of it, or of --set, is nested too deep"
 
 
 class RecipeError(ValueError):
@@ -33,7 +35,10 @@ def load(schema: type[Recipe], kind: str, name_or_file: str, overrides: Sequence
 
     Raises: RecipeError for an unknown recipe or key, a missing key, and a wrong value.
     """
-    where, table = _table_of(kind, name_or_file)
+    try:
+        where, table = _table_of(kind, name_or_file)
+    except RecursionError:
+        raise RecipeError(f"{name_or_file}: {TOO_DEEP}") from None
     return from_table(schema, table, where=where, overrides=overrides)
 
 
@@ -42,10 +47,13 @@ def from_table(schema: type[Recipe], table: dict[str, Any], *, where: str, overr
 
     Raises: RecipeError for an unknown or missing key and for a wrong value; it begins with `where`.
     """
-    table = deepcopy(table)
-    for override in overrides:
-        _override(table, override)
-    recipe: Recipe = _build(schema, table, where=where, path="")
+    try:
+        table = deepcopy(table)
+        for override in overrides:
+            _override(table, override)
+        recipe: Recipe = _build(schema, table, where=where, path="")
+    except RecursionError:
+        raise RecipeError(f"{where}: {TOO_DEEP}") from None
     return recipe
 
 
@@ -83,6 +91,8 @@ def _text_of(kind: str, name_or_file: str) -> tuple[str, str]:
         word = "profile" if kind == "clusters" else "recipe"
         raise RecipeError(f"no {word} {name_or_file!r}: it is neither a file nor one of {', '.join(names(kind))}")
     try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise RecipeError(f"{path}: has more than {MAX_FILE_BYTES} bytes, so it is no recipe")
         return str(path), path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: cannot be read as UTF-8 text: {error}") from None

@@ -33,6 +33,16 @@ REDRAW_S = 0.1  # between two changes of a bar
 BAR_COLUMNS, MIN_BAR_COLUMNS = 24, 6  # as much as the line leaves free
 
 
+class FiniteRange(click.FloatRange):
+    """A number in a range, and neither infinite nor "not a number", which click would let through."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a number in this range", param, ctx)
+        return number
+
+
 class CommandGroup(click.Group):
     """A command with verbs. It ends with the status that a verb returns, or with one line of error and a status.
 

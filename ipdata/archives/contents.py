@@ -12,6 +12,7 @@ from ipdata.archives.members import ArchiveError, Kind, Member
 from ipdata.archives.rar import MAGIC_4, MAGIC_5, rar_members
 from ipdata.archives.tools import CHUNK_BYTES, INSTALL, TOOLS, Tool
 from ipdata.errors import BuildError
+from shards.regular import open_regular
 from shards.text import printable, printable_bytes
 
 try:
@@ -41,7 +42,7 @@ def members_of(label: str, path: Path) -> list[Member]:
 
 def _is_zip(label: str, path: Path) -> bool:
     """Raises: BuildError if the file is neither a RAR nor a ZIP archive."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         first = file.read(16)
     if first.startswith((MAGIC_4, MAGIC_5)):
         return False
@@ -131,13 +132,13 @@ class _Source:
         while left_bytes:
             chunk = self._left or next(self._chunks, b"")
             if not chunk:
-                raise ArchiveError(f"{member.name}: {left_bytes} of {member.size_bytes} bytes did not come")
+                raise ArchiveError(f"{printable(member.name)}: {left_bytes} of {member.size_bytes} bytes did not come")
             chunk, self._left = chunk[:left_bytes], chunk[left_bytes:]
             left_bytes -= len(chunk)
             crc32 = zlib.crc32(chunk, crc32)
             yield chunk
         if crc32 != member.crc32:
-            raise ArchiveError(f"{member.name}: wrong checksum")
+            raise ArchiveError(f"{printable(member.name)}: wrong checksum")
 
     def end(self) -> None:
         """Every file had its size and its checksum. A tool's status says no more: bsdtar fails at folders of RAR 5."""

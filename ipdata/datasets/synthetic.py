@@ -13,6 +13,9 @@ EXPECTS = """\
 Nothing: the videos are drawn during the build. Number, length and size are settings of the recipe (synthetic.*)."""
 
 
+MAX_FRAMES, MAX_VIDEOS, MAX_SIDE_PX = 10_000, 1_000_000, 4096  # far beyond any use
+
+
 @dataclass(frozen=True, kw_only=True)
 class Synthetic:
     """The recipe's table [synthetic]. Sizes in px before the transcode. Raises ValueError for empty videos."""
@@ -26,8 +29,10 @@ class Synthetic:
     def __post_init__(self) -> None:
         if min(self.videos_per_class, self.frames) < 1:
             raise ValueError("videos_per_class and frames must be at least 1")
-        if min(self.width, self.height) < 16:
-            raise ValueError("width and height must be at least 16 px")
+        if self.frames > MAX_FRAMES or self.videos_per_class > MAX_VIDEOS:
+            raise ValueError(f"videos_per_class must be at most {MAX_VIDEOS}, and frames at most {MAX_FRAMES}")
+        if not 16 <= min(self.width, self.height) <= max(self.width, self.height) <= MAX_SIDE_PX:
+            raise ValueError(f"width and height must be 16 to {MAX_SIDE_PX} px")
 
 
 def list_synthetic(source: Path, splits: Path | None, draw: Path | None, options: Synthetic) -> Listing:

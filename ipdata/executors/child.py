@@ -19,8 +19,8 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from ipdata.errors import BuildError
-from ipdata.executors.guard import OVER_MEMORY
-from ipdata.executors.peak import NONE, new_peak, peak_bytes, set_peak
+from ipdata.executors.guard import OVER_MEMORY, resident_bytes
+from ipdata.executors.peak import NONE, new_peak, peak_bytes, raise_peak, set_peak
 from ipdata.faults import ending_of, was_killed
 from ipdata.steps.scratch import remove_abandoned
 
@@ -210,7 +210,7 @@ def _end_with(guard: int) -> None:
 
 def main() -> None:
     """The child: do one call after another, until stdin ends."""
-    results = os.dup(sys.stdout.fileno())
+    results, peak = os.dup(sys.stdout.fileno()), int(sys.argv[2])
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a library that prints must not write into the pipe
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     remove_abandoned()
@@ -218,6 +218,7 @@ def main() -> None:
         _send(results, None)
         while True:
             for answer in _answers_to(pickle.loads(_receive(sys.stdin.fileno(), math.inf))):
+                raise_peak(peak, resident_bytes(os.getpid()))  # a short call may end before the guard looks
                 _send(results, answer)
     except (EOFError, BrokenPipeError):  # the parent has ended, or wants this process to end
         os._exit(0)

@@ -6,6 +6,7 @@ import multiprocessing
 import signal
 import ssl
 import threading
+import time
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future as Promise
 from concurrent.futures import wait
@@ -22,10 +23,13 @@ from ipdata.executors.address import ENCRYPTED, TlsFiles, check_encrypted, speak
 from ipdata.executors.base import Event, Executor
 from ipdata.executors.dask_run import ClusterRun
 from ipdata.steps.pack import ShardTask
-from shards.signals import interrupts_noted
+from shards.signals import Arrivals, interrupts_noted
 
 CONNECT_S = 12.0  # how long to wait for a running scheduler to answer
 HANDSHAKE_S = 4.0  # more than that, for what Dask's own limit does not count
+START_S = 300.0  # for all processes of a local cluster to start, on a slow file system
+INTERRUPTED_S = 10.0  # to wait, after Ctrl-C, for a local cluster that starts
+LOOK_S = 0.1
 LOCAL_WAIT_S = 60.0  # a local cluster that has lacked workers for so long will get none
 
 
@@ -43,7 +47,7 @@ class LocalDask(Executor):
         with (
             quiet(stealing=not wanted, scratch=self.scratch),
             interrupts_noted() as interrupts,
-            _local_cluster(self.workers, wanted, self.scratch) as cluster,
+            _local_cluster(self.workers, wanted, self.scratch, interrupts) as cluster,
             Client(cluster) as client,
         ):
             run = ClusterRun(
@@ -190,7 +194,7 @@ def quiet(*, stealing: bool, scratch: Path | None = None) -> Iterator[None]:
         yield
 
 
-def _local_cluster(workers: int | None, resources: set[str], scratch: Path) -> LocalCluster:
+def _local_cluster(workers: int | None, resources: set[str], scratch: Path, interrupts: Arrivals) -> LocalCluster:
     """Start worker processes of one thread each. They never see Ctrl-C: the driver ends them.
 
     A terminal sends Ctrl-C to all processes. A new process inherits from the thread that starts it which signals are
@@ -220,8 +224,8 @@ def _local_cluster(workers: int | None, resources: set[str], scratch: Path) -> L
 
     threading.Thread(target=make, daemon=True).start()
     try:
-        cluster = made.result()
-    except KeyboardInterrupt:  # a repeated one: the start hangs
+        cluster = _started(made, interrupts)
+    except (KeyboardInterrupt, BuildError):  # the start hangs
         for process in multiprocessing.active_children():
             if process.name.startswith("Dask Worker"):
                 process.kill()  # or this process would wait for them before it ends
@@ -233,3 +237,26 @@ def _local_cluster(workers: int | None, resources: set[str], scratch: Path) -> L
         cluster.new_spec = {**cluster.new_spec, "options": options}
         cluster.scale(len(cluster.worker_spec) + 1)  # Watch gives up if it does not come
     return cluster
+
+
+def _started(made: Promise[LocalCluster], interrupts: Arrivals) -> LocalCluster:
+    """Wait for a cluster that starts. One of its processes may be frozen; then this never ends by itself.
+
+    Time counts only while this process runs, not after Ctrl-Z.
+
+    Raises: BuildError if it has not started after START_S; KeyboardInterrupt if it has not, some time after an
+        interrupt; RuntimeError if it cannot start.
+    """
+    waited_s = interrupted_s = 0.0
+    looked_s = time.monotonic()
+    while not wait([made], timeout=LOOK_S).done:
+        now_s = time.monotonic()
+        passed_s, looked_s = min(now_s - looked_s, 10 * LOOK_S), now_s
+        waited_s += passed_s
+        interrupted_s += passed_s if interrupts else 0.0
+        if interrupted_s > INTERRUPTED_S:
+            raise KeyboardInterrupt
+        if waited_s > START_S:
+            cure = "run this again, with fewer --workers if there are many: what is done is kept"
+            raise BuildError(f"the local Dask cluster has not started for {START_S:g} s: a process of it hangs; {cure}")
+    return made.result()

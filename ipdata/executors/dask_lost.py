@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -42,12 +42,15 @@ class LostWorkers:
             if tasks:
                 self._new.append((str(event.get("worker")), tasks))
 
-    def report(self, *, at_end: bool = False) -> None:
-        """Say which were lost since the last call, and at the end how many were in all."""
+    def report(self, *, known: Collection[str] = (), at_end: bool = False) -> None:
+        """Say which were lost since the last call, and at the end how many were in all.
+
+        known: addresses of workers of which something else tells; they are only counted.
+        """
         while self._new:
             address, tasks = self._new.popleft()
             self.count += 1
-            if self.count <= SHOWN:
+            if self.count <= SHOWN and address not in known:
                 LOG.warning("worker %s was lost with %d tasks of this build; others do them", address, tasks)
         if at_end and self.count:
             LOG.info("workers that were lost with work of this build: %d", self.count)

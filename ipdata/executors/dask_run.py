@@ -113,7 +113,7 @@ class ClusterRun:
                     yield from self._taken(self.next_done(self._running))
         except (FutureCancelledError, CommClosedError):  # a client that lost its connection cancels its futures
             raise BuildError(GONE) from None
-        self._lost_workers.report(at_end=True)
+        self._lost_workers.report(known=self.watch.given_up, at_end=True)
         if self._repeated:
             LOG.info(
                 "extracting processes died, or took their workers with them: %d times; tried again", self._repeated
@@ -140,7 +140,7 @@ class ClusterRun:
         if self.interrupts:
             raise KeyboardInterrupt
         self.tend(self._left)
-        self._lost_workers.report()
+        self._lost_workers.report(known=self.watch.given_up)
         try:
             self.watch.look()
         except OSError:

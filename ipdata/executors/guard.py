@@ -24,7 +24,7 @@ from ipdata.executors.peak import raise_peak
 
 PR_SET_CHILD_SUBREAPER = 36  # of <linux/prctl.h>
 PR_SET_PDEATHSIG = 1  # a guard that is stopped goes on when its worker has died, and ends
-LOOK_MS = 500  # between two looks at the memory, and at who the parent is, in case nothing else tells that it has died
+LOOK_MS = 200  # between two looks at the memory, and at who the parent is, in case nothing else tells that it has died
 OVER_MEMORY = 75  # an exit status that Python does not give
 KILL_S = 0.01  # between two rounds of killing
 PROC = Path("/proc")
@@ -79,22 +79,27 @@ def _watch(child: int, worker: int, ended: dict[int, int], *, memory_bytes: int,
             return False
         if woken in ready:
             os.read(woken, 4096)
-        resident_bytes = _resident_bytes(os.getpid())
-        raise_peak(peak, resident_bytes)
-        if memory_bytes and resident_bytes > memory_bytes:
+        taken_bytes = _taken_bytes(os.getpid())
+        raise_peak(peak, taken_bytes)
+        if memory_bytes and taken_bytes > memory_bytes:
             return True
     return False
 
 
-def _resident_bytes(parent: int) -> int:
-    """Resident memory of all processes below one. What Linux does not tell counts 0."""
+def _taken_bytes(parent: int) -> int:
+    """Resident memory of all processes below one."""
     found = 0
     with suppress(OSError):
-        for child in (PROC / f"{parent}/task/{parent}/children").read_text().split():
-            found += _resident_bytes(int(child))
-            with suppress(OSError):  # it has ended meanwhile
-                found += int((PROC / child / "statm").read_text().split()[1]) * resource.getpagesize()
+        for child in map(int, (PROC / f"{parent}/task/{parent}/children").read_text().split()):
+            found += _taken_bytes(child) + resident_bytes(child)
     return found
+
+
+def resident_bytes(process: int) -> int:
+    """Resident memory of a process; 0 if it has ended, or if the system does not tell."""
+    with suppress(OSError):
+        return int((PROC / f"{process}/statm").read_text().split()[1]) * resource.getpagesize()
+    return 0
 
 
 def _reap(ended: dict[int, int]) -> bool:

@@ -7,6 +7,7 @@ from typing import Literal
 import pipelines
 
 Kind = Literal["slurm", "pbs", "sge", "lsf", "oar", "moab"]
+WORKER_BYTES = 512 << 20  # itself it takes 150 MB; Dask gives it nothing to do beyond four fifths of its share
 LIFETIME_SHARE = 0.9  # of the walltime: then a worker ends by itself, so that others get its work in time
 STAGGER_SHARE = 0.05  # of the walltime: workers end by so much earlier or later, not all at once
 
@@ -30,9 +31,13 @@ class JobPool:
                 f"jobs must be 0 <= minimum_jobs <= maximum_jobs, and maximum_jobs 1 or more, "
                 f"got {self.minimum_jobs} and {self.maximum_jobs}"
             )
-        size = re.fullmatch(r"(\d+(\.\d+)?) ?[KMGT]i?B", self.memory)
+        size = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT])(i?)B", self.memory)
         if not size or not float(size[1]):
             raise ValueError(f'memory must be a size such as "16GiB", and not 0, got {self.memory!r}')
+        job_bytes = float(size[1]) * (1024 if size[3] else 1000) ** (1 + "KMGT".index(size[2]))
+        if job_bytes < self.processes * WORKER_BYTES:
+            each = f"{job_bytes / self.processes / 2**20:.0f} MiB"
+            raise ValueError(f"memory leaves each of {self.processes} workers {each}, and one needs at least 512 MiB")
 
     def jobs_for(self, videos: int) -> int:
         """How many jobs there should be while so many videos are left."""

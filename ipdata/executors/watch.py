@@ -65,6 +65,7 @@ class Watch:
         self._question: Future[dict[str, WorkerFields]] | None = None
         self._asked_s = -ASK_S
         self._heard: dict[str, tuple[float, float]] = {}  # address -> its heartbeat, and when that was new here
+        self.given_up: set[str] = set()  # addresses of workers that were silent and are ended for it
         self._ending: dict[str, Future[bool]] = {}
         self._lacking_since_s: float | None = None
         self._said_s = 0.0  # when the last line about that came
@@ -104,6 +105,7 @@ class Watch:
                 since_s = self._now_s
             elif self._now_s - since_s > SILENT_S and address not in self._ending:
                 self._ending[address] = self._end(address, heartbeat_s)
+                self.given_up.add(address)
                 since_s = self._now_s
             heard[address] = (worker.heartbeat_s, since_s)
         self._heard = heard

@@ -127,7 +127,7 @@ def usable_device(name: str | torch.device) -> torch.device:
         reason = "PyTorch knows no such device"
         raise ModelError(f"device {name}: cannot be used here ({reason}); use cpu, cuda or cuda:NUMBER") from None
     try:
-        torch.empty(1, device=device)
+        torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError) as error:  # AssertionError: PyTorch was built without CUDA
         reason = str(error).splitlines()[0]
         raise ModelError(f"device {name}: cannot be used here ({reason}); use cpu, cuda or cuda:NUMBER") from None

@@ -11,6 +11,8 @@ from shards.layout import samples_path
 from shards.manifest import FileInfo, Manifest, ShardInfo
 from shards.reader import ShardSet
 
+MAX_LIST_BYTES = 128 << 20  # of a list of keys: two million have as much
+
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
@@ -76,9 +78,16 @@ def _check_keys(shard_set: ShardSet, keys: Iterable[str]) -> None:
 
 
 def read_keys(path: Path) -> frozenset[str]:
-    """The keys in a file, one a line; empty lines do not count. Raises: ShardError if it cannot be read or has none."""
+    """The keys in a file, one a line; empty lines do not count. It may be a pipe.
+
+    Raises: ShardError if it cannot be read, has none, or is too large to be such a list.
+    """
     try:
-        keys = frozenset(line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip())
+        with path.open("rb") as file:
+            data = file.read(MAX_LIST_BYTES + 1)
+        if len(data) > MAX_LIST_BYTES:
+            raise ShardError(f"{path}: has more than {MAX_LIST_BYTES} bytes, so it is no list of keys")
+        keys = frozenset(line.strip() for line in data.decode("utf-8-sig").splitlines() if line.strip())
     except (OSError, UnicodeDecodeError) as error:
         raise ShardError(f"{path}: cannot be read as a list of keys ({error})") from None
     if not keys:

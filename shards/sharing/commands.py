@@ -18,7 +18,7 @@ from shards.sharing.progress import MovedBytes
 from shards.sharing.push import push as push_set
 from shards.sharing.repair import repair
 from shards.sharing.sign import check_signature
-from shards.store.fetch import CONNECTIONS
+from shards.store.fetch import CONNECTIONS, MAX_CONNECTIONS
 from shards.store.urls import is_url, shown
 from shards.terminal import PLAIN_INTERVAL_S, Progress, say, say_done
 from shards.text import printable
@@ -65,6 +65,15 @@ class BytesShown(MovedBytes):
         """For work that counts for itself."""
         self.about_bytes = all_bytes
         self.done(done_bytes - self.done_bytes)
+
+
+CONNECTIONS_OPTION = click.option(
+    "--connections",
+    type=click.IntRange(1, MAX_CONNECTIONS),
+    default=CONNECTIONS,
+    show_default=True,
+    help="To the server.",
+)
 
 
 @click.command()
@@ -184,7 +193,7 @@ def _how(taken: taking.Taken) -> str:
 @click.argument("url")
 @click.argument("directory", metavar="DIR")
 @_choice_options
-@click.option("--connections", type=click.IntRange(1), default=CONNECTIONS, show_default=True, help="To the server.")
+@CONNECTIONS_OPTION
 def pull(url: str, directory: str, connections: int, **options: Any) -> None:
     """Fetch a set, or a part of it, from a URL. Every byte is verified. If it is cut, the same command goes on."""
     if not is_url(url):
@@ -209,7 +218,7 @@ def subset(location: str, out: str, **options: Any) -> None:
 @click.option(
     "--take-over", "take_over_sha256", metavar="SHA256", help="Go on where the push of this set was given up."
 )
-@click.option("--connections", type=click.IntRange(1), default=CONNECTIONS, show_default=True, help="To the server.")
+@CONNECTIONS_OPTION
 def push(
     directory: str,
     url: str,

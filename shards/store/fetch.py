@@ -14,7 +14,7 @@ from shards.store.parts import CHUNK_BYTES, Chunk, Part, Span, Wanted
 from shards.store.threads import Changes, in_threads
 from shards.store.transport import WAITS_S, NotReceivedError, Reply, Source, attempts
 
-CONNECTIONS = 16
+CONNECTIONS, MAX_CONNECTIONS = 16, 256
 NAMED = 5  # damaged files that an error names
 
 LOG = logging.getLogger(__name__)

@@ -78,8 +78,13 @@ def in_threads(
                 future.set_exception(error)
 
     try:
-        for _ in range(min(threads, len(jobs))):
-            threading.Thread(target=work, daemon=True).start()
+        for number in range(min(threads, len(jobs))):
+            try:
+                threading.Thread(target=work, daemon=True).start()
+            except RuntimeError:  # the system gives this process no more
+                if not number:
+                    raise
+                break
         for _, future in jobs:
             while not wait([future], timeout=LOOK_S).done:
                 if cancelled is not None and cancelled.is_set():

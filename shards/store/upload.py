@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import platform
+import re
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
@@ -87,7 +89,7 @@ class DirectoryStore:
         self.location = self.address = location
         self._directory = Path(file_system(location)[1])  # as a pull from this URL takes it
         # Each push has one of its own.
-        self._temporary = self._directory / TEMPORARY / f"{os.getpid()}.{os.urandom(4).hex()}"
+        self._temporary = self._directory / TEMPORARY / f"{_host()}.{os.getpid()}.{os.urandom(4).hex()}"
         self._changes = Changes()
 
     def manifest(self) -> Seen | None:
@@ -97,6 +99,7 @@ class DirectoryStore:
             return None
 
     def claim(self, data: bytes) -> bytes | None:
+        self._remove_abandoned()
         self._temporary.mkdir(parents=True, exist_ok=True)
         temporary = self._temporary / CLAIM
         write_synced(temporary, data)
@@ -105,6 +108,13 @@ class DirectoryStore:
         except FileExistsError:
             return (self._directory / CLAIM).read_bytes()
         return None
+
+    def _remove_abandoned(self) -> None:
+        """Remove what pushes from this machine have left that were killed."""
+        for path in (self._directory / TEMPORARY).glob(f"{_host()}.*.*"):
+            process = path.name.split(".")[1]
+            if process.isdecimal() and not _lives(int(process)):
+                shutil.rmtree(path, ignore_errors=True)
 
     def unclaim(self) -> None:
         self.delete(CLAIM)
@@ -139,6 +149,24 @@ class DirectoryStore:
         shutil.rmtree(self._temporary, ignore_errors=True)
         with suppress(OSError):  # another push has its files there
             self._temporary.parent.rmdir()
+
+
+def _host() -> str:
+    """The name of this machine, as a part of a file's name without dots."""
+    return re.sub("[^A-Za-z0-9_-]", "_", platform.node()) or "host"
+
+
+def _lives(process: int) -> bool:
+    """Tell whether there is a process of this number on this machine; True where that cannot be known."""
+    if not hasattr(os, "getpgid"):  # Windows: os.kill(process, 0) would end it there
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
 
 
 class ObjectStore:

@@ -279,7 +279,7 @@ def test_a_set_of_nothing_is_refused(ipdata: Run, tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "empty.avi").touch()
     done = ipdata("build", dataset="folder", source=tmp_path / "videos", out=tmp_path / "set", scheduler="none")
-    assert done.returncode == 1 and "none of the 1 videos could be built" in done.stderr
+    assert done.returncode == 1 and "none of the 1 videos could be built; " in done.stderr
     assert not (tmp_path / "set" / "manifest.json").exists()
 
 

@@ -217,6 +217,12 @@ def test_a_damaged_list_of_a_zip_is_one_line(tmp_path: Path, old: bytes, new: by
 
 
 @pytest.mark.usefixtures("any_rar_tool")
+def test_a_fifo_is_no_archive_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "hmdb51_org.rar")
+    with pytest.raises(OSError, match="is a FIFO, not a regular file"):
+        unpack(Request(dataset=dataset_of("hmdb51"), archives=(tmp_path / "hmdb51_org.rar",), out=tmp_path / "out"))
+
+
 def test_a_link_in_the_directory_is_not_followed_out_of_it(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "out").mkdir()

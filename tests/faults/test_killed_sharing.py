@@ -20,6 +20,7 @@ from shards.sharing.choice import Choice
 from shards.sharing.push import push
 from shards.sharing.take import take
 from shards.store import parts
+from shards.store.upload import _host
 
 PULLS = 20 if FULL else 8  # of each kind that are killed
 PUSHES = {"s3": 8, "file": 32} if FULL else {"s3": 4, "file": 12}
@@ -78,6 +79,20 @@ def test_a_killed_pull_leaves_no_set_or_the_whole_one(
             assert tree(out) == expected
         assert unfinished > PULLS / 8  # the moments lie within the pull, also where the machine is busy
         record_property(FIGURE, f"{PULLS} kills of a pull, {unfinished} left no set")
+
+
+def test_a_push_removes_what_a_killed_one_has_left(made_dir: Path, tmp_path: Path) -> None:
+    """It lets alone what another machine has left: whether that push lives cannot be known here."""
+    child = forked(lambda: None)
+    status_of(child)
+    temporary = tmp_path / "out" / ".pushing"
+    ours, others = temporary / f"{_host()}.{child}.0a1b2c3d", temporary / f"elsewhere.{child}.0a1b2c3d"
+    for folder in (ours, others):
+        (folder / "mv").mkdir(parents=True)
+        (folder / "mv/00000.tar").write_bytes(b"a part")
+    push(made_dir, f"file://{tmp_path}/out")
+    assert not ours.exists() and others.exists()
+    assert list(verify(tmp_path / "out")) == []
 
 
 @pytest.fixture(scope="module")

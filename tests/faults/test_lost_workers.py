@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -115,7 +116,12 @@ def test_what_lost_workers_had_to_do_is_done_by_others(tmp_path: Path) -> None:
         said = [line for line in errors.decode().splitlines() if line.startswith("worker ")]
         says = f"worker {{}} was silent for {SILENT_S} s and was ended; others do its work"
         assert build.returncode == 0 and b"Traceback" not in errors, errors
-        assert sorted(said) == sorted(says.format(address_of[fate]) for fate in ("frozen", "cut off")), errors
+        silent = [line for line in said if " silent " in line]
+        assert sorted(silent) == sorted(says.format(address_of[fate]) for fate in ("frozen", "cut off")), errors
+        gone = {address_of[fate] for fate in ("ended", "killed", "without nanny")}
+        words = re.compile(r"worker (\S+) was lost with \d+ tasks of this build; others do them")
+        assert {found[1] for line in said if (found := words.fullmatch(line))} == gone, errors
+        assert b"workers that were lost with work of this build: 5" in errors, errors
         wait_for(lambda: not pids[address_of["without nanny"]].is_running(), timeout_s=10)
         for process in (lost["frozen"], relay):
             process.send_signal(signal.SIGCONT)
@@ -190,6 +196,29 @@ def test_an_interrupt_is_not_lost_while_a_local_cluster_starts(tmp_path: Path) -
         assert build.returncode == 130 and b"Traceback" not in errors, (moment, errors)
         assert b"interrupted; the same command goes on" in errors.splitlines()[-1], (moment, errors)
     assert not list(tmp_path.glob("*/*/*.tar"))
+
+
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_start_that_hangs_ends_by_itself_and_soon_after_one_interrupt(tmp_path: Path, interrupted: bool) -> None:
+    """A process of the local cluster is frozen while it starts, so the cluster is never up."""
+    settings = "from ipdata.executors import dask\ndask.START_S, dask.INTERRUPTED_S = 8.0, 1.0"
+    build = started_build(*quick_options(tmp_path / "set", workers=1), settings=settings)
+    wait_for(lambda: processes_below(build.pid, "multiprocessing.spawn"))
+    (only,) = processes_below(build.pid, "multiprocessing.spawn")
+    only.send_signal(signal.SIGSTOP)
+    begun_s = time.monotonic()
+    if interrupted:
+        build.send_signal(signal.SIGTERM)
+    try:
+        _, errors = build.communicate(timeout=60)
+        said = b"interrupted; the same command" if interrupted else b"the local Dask cluster has not started for 8 s"
+        assert said in errors and build.returncode == (130 if interrupted else 1), errors
+        assert b"Traceback" not in errors and (time.monotonic() - begun_s < 8.0 or not interrupted), errors
+        assert not only.is_running()
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            only.kill()
 
 
 @pytest.mark.usefixtures("interruptible")

@@ -40,6 +40,16 @@ def quick_to_give_up(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--insecure-scheduler"], 1, "--insecure-scheduler has no effect with this --scheduler"),
         (["--tls-ca=nowhere.pem"], 2, "'nowhere.pem' does not exist"),
         (["--limit-videos=0"], 2, "0 is not in the range"),
+        ([f"--limit-frames={2**63}"], 2, "is not in the range"),
+        ([f"--set=limits.frames={2**63}"], 1, "frames must be at least 1, and less than 2^63"),
+        (["--max-source-gb=inf"], 2, "inf is not a number in this range"),
+        (["--max-source-gb=1e400"], 2, "1e400 is not a number in this range"),
+        (["--max-missing=nan"], 2, "nan is not a number in this range"),
+        (["--video-timeout-s=nan"], 2, "nan is not a number in this range"),
+        (["--wait-workers=nan", "--scheduler=127.0.0.1:1"], 2, "nan is not a number in this range"),
+        (["--set=transcode.width=" + "[" * 5000], 1, "a value of it, or of --set, is nested too deep"),
+        (["--set=synthetic.frames=200001"], 1, "frames at most 10000"),
+        (["--set=synthetic.width=99999"], 1, "width and height must be 16 to 4096 px"),
     ],
 )
 def test_wrong_words_are_refused_before_anything_is_written(

@@ -39,6 +39,17 @@ def test_an_empty_list_is_no_list(
     assert "every byte checked" not in done.stdout and not (tmp_path / "out").exists()
 
 
+def test_what_is_far_too_large_for_a_list_of_keys_is_refused(set_dir: Path, tmp_path: Path, ipshards: Run) -> None:
+    done = ipshards("subset", set_dir, tmp_path / "out", keys="/dev/zero")
+    assert done.returncode == 1 and not (tmp_path / "out").exists()
+    assert "/dev/zero: has more than 134217728 bytes, so it is no list of keys" in done.stderr
+
+
+def test_connections_have_a_bound(set_dir: Path, tmp_path: Path, ipshards: Run) -> None:
+    done = ipshards("pull", f"file://{set_dir}", tmp_path / "out", connections=10**30)
+    assert done.returncode == 2 and "is not in the range 1<=x<=256" in done.stderr
+
+
 def test_an_excluded_key_that_is_not_there_is_named(set_dir: Path, tmp_path: Path, ipshards: Run) -> None:
     """A typo would keep a video that somebody wants to be taken down."""
     keys = [sample.key for sample in ShardSet(set_dir)]

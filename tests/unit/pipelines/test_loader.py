@@ -145,6 +145,26 @@ def test_overrides_take_toml_values(read: Any, override: str, path: str, value: 
     assert type(found) is type(value)
 
 
+@pytest.mark.parametrize(
+    "text", [f"x = {'[' * 5000}", f"{'.'.join('a' * 5000)} = 1", f"{SMALL}deep = {'{a = ' * 900}1{'}' * 900}"]
+)
+def test_what_is_nested_too_deep_is_refused_in_one_line(read: Any, text: str) -> None:
+    with pytest.raises(RecipeError, match=r"nested too deep|unknown key"):
+        read(text)
+
+
+@pytest.mark.parametrize("value", ["[" * 5000, f"{'{a = ' * 5000}1{'}' * 5000}"])
+def test_a_value_that_is_nested_too_deep_is_refused_in_one_line(read: Any, value: str) -> None:
+    with pytest.raises(RecipeError, match="nested too deep"):
+        read(SMALL, f"name={value}")
+
+
+def test_a_file_that_is_far_too_large_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "large.toml").write_text(SMALL + "#" * (2 << 20))
+    with pytest.raises(RecipeError, match=r"large\.toml: has more than 1048576 bytes, so it is no recipe"):
+        load(Outer, "build", str(tmp_path / "large.toml"))
+
+
 def test_later_overrides_win(read: Any) -> None:
     assert read(SMALL, "inner.width=1", "inner.width=2").inner.width == 2
 

@@ -46,6 +46,8 @@ def test_every_batch_system_gets_a_script_with_a_thread_for_each_process(kind: s
         ({"processes": 0}, "processes must be 1 or more, got 0"),
         ({"memory": "8"}, "memory must be a size such as \"16GiB\", and not 0, got '8'"),
         ({"memory": "0GiB"}, "and not 0, got '0GiB'"),
+        ({"memory": "1.9GiB"}, "memory leaves each of 4 workers 486 MiB, and one needs at least 512 MiB"),
+        ({"memory": "2000MB"}, "memory leaves each of 4 workers 477 MiB, and one needs at least 512 MiB"),
         ({"walltime": "90"}, "walltime must be \"hours:minutes:seconds\", and not 0, got '90'"),
         ({"walltime": "0:00:00"}, "and not 0, got '0:00:00'"),
         ({"minimum_jobs": 3, "maximum_jobs": 2}, "got 3 and 2"),
