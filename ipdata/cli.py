@@ -68,7 +68,7 @@ def _request_options(command: Callable) -> Callable:
         ),
         click.option(
             "--max-source-gb",
-            type=FiniteRange(min=0, min_open=True),
+            type=FiniteRange(min=0, max=1e9, min_open=True),
             default=16,
             show_default=True,
             help="how large a source at a URL may be; a worker fetches it whole",

@@ -1,6 +1,8 @@
 """Random access to a shard set: choose split, subset and columns, and get a sample's frames as arrays."""
 
+import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from io import FileIO
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +146,21 @@ class ShardSet:
         share: of what may be fetched ahead, where several processes on this machine do.
         """
         return self._files.ahead(wanted, share=share)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the set lies at a URL."""
+        return isinstance(self._files, RemoteFiles)
+
+    def open_whole(self, relative: str, place: Path, *, cancelled: threading.Event | None = None) -> FileIO:
+        """A file of the set, open for reading, once all of its bytes were compared with the manifest.
+
+        place: a directory that a file of a URL is fetched into, past the cache; it is removed there once it is open.
+        cancelled: ends the fetch soon after it is set.
+
+        Raises: ShardError if it cannot be fetched, or is not what the manifest says.
+        """
+        return self._files.opened_whole(relative, place, cancelled=cancelled)
 
     @property
     def waited_s(self) -> float:

@@ -102,10 +102,10 @@ class ClusterRun:
         self._left = sum(len(task.videos) for task in tasks)
         self._wait_for_workers()
         LOG.info("Dask dashboard: %s", self.client.dashboard_link)
-        if self.tested:
-            self._test_workers(tasks)
-        self._progress_s = time.monotonic()
         try:
+            if self.tested:
+                self._test_workers(tasks)
+            self._progress_s = time.monotonic()
             with self._lost_workers.noted(self.client):
                 while waiting or self._attempts:
                     while waiting and (not self._attempts or self._videos < self._ahead):

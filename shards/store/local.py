@@ -1,8 +1,10 @@
 """The files of a set in a directory: compared with the manifest once, and again when they have changed."""
 
 import os
+import threading
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from functools import cached_property
 from io import FileIO
 from pathlib import Path
 
@@ -26,6 +28,10 @@ class LocalFiles:
 
     waited_s = 0.0  # for files to arrive
 
+    @cached_property
+    def _infos(self) -> dict[str, FileInfo]:
+        return self.manifest.all_files()
+
     def path(self, relative: str) -> Path:
         return self._directory / relative
 
@@ -36,6 +42,14 @@ class LocalFiles:
     def opened(self, relative: str) -> FileIO:
         """A file, open for reading. Raises: OSError if there is none, or if it is not a regular file."""
         return open_regular(self.path(relative))
+
+    def opened_whole(self, relative: str, place: Path, *, cancelled: threading.Event | None = None) -> FileIO:
+        """A file, open for reading, once it was compared with the manifest. Raises: ShardError, as `check`."""
+        expected = self._infos.get(relative)
+        if expected is None:
+            raise ShardError(f"{self.path(relative)}: the manifest names no such file; verify the set")
+        self.check(relative, expected)
+        return self.opened(relative)
 
     def ahead(self, wanted: Iterable[Iterable[str]], *, share: float = 1.0) -> Ahead:
         """Fetches nothing: all files are here."""

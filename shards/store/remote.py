@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from io import FileIO
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 from shards.errors import ShardError
 from shards.layout import MANIFEST
 from shards.manifest import MAX_MANIFEST_BYTES, FileInfo, Manifest
+from shards.regular import open_regular
 from shards.store.ahead import FILES_AT_ONCE, Ahead, FetchingAhead
 from shards.store.cache import cache_limit, opened
 from shards.store.fetch import CONNECTIONS, fetch
@@ -76,6 +77,19 @@ class RemoteFiles:
         fill = partial(_fill, self._source, relative, expected)
         with opened(expected, fill, name=name, waited=self._count) as file:
             yield file
+
+    def opened_whole(self, relative: str, place: Path, *, cancelled: threading.Event | None = None) -> FileIO:
+        """A file, open for reading, fetched past the cache into a directory, where nothing of it stays.
+
+        Raises: ShardError if it cannot be fetched, or is not what the manifest says; WorkCancelledError.
+        """
+        part = place / relative.replace("/", "-")
+        try:
+            _fill(self._source, relative, self._info(relative), part, cancelled=cancelled)
+            return open_regular(part)
+        finally:
+            with suppress(OSError):  # Windows does not remove what is open
+                part.unlink(missing_ok=True)
 
     def bytes_of(self, relative: str) -> int:
         """The size of a file, as the manifest states it. Raises: ShardError if it names no such file."""

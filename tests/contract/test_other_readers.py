@@ -190,7 +190,7 @@ def test_the_examples_of_reading_work(set_dir: Path, tmp_path: Path) -> None:
     blocks = [block for text in texts for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL)]
     for package in ("shards", "ipmodel", "pandas", "duckdb", "numpy", "webdataset", "datasets"):
         assert any(f"import {package}" in block or f"from {package}" in block for block in blocks), package
-    assert len(blocks) == 8
+    assert len(blocks) == 9
     longest = max(ShardSet(set_dir).samples(), key=lambda sample: sample.frames)
     with_motion = tmp_path / "set"  # as in HMDB51, every video has enough frames for the positions that are read
     made_sets.make_set(with_motion, [replace(scene, frames=longest.frames) for scene in made_sets.scenes()])

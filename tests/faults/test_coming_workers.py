@@ -15,7 +15,7 @@ from amounts import FIGURE, FULL
 from built_sets import quick_options, tree
 from clusters import Cluster, started_build, started_cluster, wait_for, worker
 from commands import in_process
-from distributed import Client
+from distributed import Client, Scheduler
 from moving import moving_luma, write_y4m
 from wrapped_ffmpeg import wrapped_ffmpeg
 
@@ -156,6 +156,27 @@ def test_a_scheduler_that_is_frozen_before_the_build_connects_is_one_line(tmp_pa
         cluster.scheduler.send_signal(signal.SIGCONT)
     assert build.returncode == 1 and b"Traceback" not in errors, errors
     assert b"no Dask scheduler answers there (" in errors.splitlines()[-1], errors
+
+
+def test_a_scheduler_that_dies_during_the_self_test_is_one_line(tmp_path: Path) -> None:
+    """The worker is frozen, so the self-test goes on."""
+
+    def is_testing(dask_scheduler: Scheduler) -> bool:
+        return any(str(key).startswith("self-test") for key in dask_scheduler.tasks)
+
+    with started_cluster(tmp_path / "cluster", workers=0) as cluster:
+        only = worker(tmp_path / "cluster", "--no-nanny")
+        cluster.workers.append(only)
+        with Client(cluster.address) as client:
+            client.wait_for_workers(1)
+            only.send_signal(signal.SIGSTOP)
+            build = started_build(*quick_options(tmp_path / "set", scheduler=cluster.address))
+            wait_for(lambda: client.run_on_scheduler(is_testing))
+        cluster.scheduler.kill()
+        _, errors = build.communicate(timeout=60)
+        only.send_signal(signal.SIGCONT)
+    assert build.returncode == 1 and b"Traceback" not in errors, errors
+    assert b"error: the Dask scheduler is gone; start one, and run this again" in errors.splitlines()[-1], errors
 
 
 def test_a_worker_that_dask_has_paused_is_waited_for_and_the_cause_is_named(

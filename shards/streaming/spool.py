@@ -1,0 +1,96 @@
+"""Has the tars of the next shards on the local disk: whole, and compared with their hashes before they are parsed."""
+
+import shutil
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from io import FileIO
+from itertools import islice
+from pathlib import Path
+
+from shards.errors import ShardError
+from shards.layout import tar_path
+from shards.manifest import Manifest
+from shards.reader import ShardSet
+
+Tars = dict[str, FileIO]  # by column, open
+
+
+def window_bytes(manifest: Manifest, columns: Sequence[str], *, processes: int, prefetch: int) -> int:
+    """The room that spooling takes at most: each process has the shard that is read, and those ahead of it."""
+    sizes = (sum(shard.files[tar_path(name, shard.shard)].bytes for name in columns) for shard in manifest.shards)
+    return processes * (prefetch + 1) * max(sizes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spool:
+    """How the tars of some columns come to the disk. Those of a set in a directory are read where they are."""
+
+    shard_set: ShardSet
+    columns: tuple[str, ...]
+    prefetch: int  # shards that are fetched ahead
+    directory: Path | None = None  # for temporary files; None: the system's
+
+    def tars(self, shards: Iterable[str], *, processes: int) -> Generator[tuple[str, Tars], None, None]:
+        """Yield each shard and its tars, in order. They are open until the next shard is asked for.
+
+        Files of a URL are fetched into a temporary directory and removed as soon as they are open.
+
+        processes: that do the same on this machine, for the room that is needed.
+
+        Raises: ShardError if there is too little room, or a tar cannot be fetched or is not what the manifest says.
+        """
+        stop, left, ready = threading.Event(), iter(shards), deque[tuple[str, Future[Tars]]]()
+        with tempfile.TemporaryDirectory(prefix="ipshards-spool-", dir=self.directory) as place:
+            self._check_room(Path(place), processes)
+            with ThreadPoolExecutor(1, thread_name_prefix="spooling") as pool:
+
+                def begin(shard: str) -> None:
+                    ready.append((shard, pool.submit(self._opened, shard, Path(place), stop)))
+
+                try:
+                    for shard in islice(left, self.prefetch + 1):
+                        begin(shard)
+                    while ready:
+                        shard, opening = ready[0]
+                        yield shard, opening.result()
+                        _close(ready.popleft()[1])
+                        for following in islice(left, 1):
+                            begin(following)
+                finally:
+                    stop.set()
+                    for _, opening in ready:
+                        _close(opening)
+
+    def _opened(self, shard: str, place: Path, stop: threading.Event) -> Tars:
+        tars: Tars = {}
+        try:
+            for name in self.columns:
+                tars[name] = self.shard_set.open_whole(tar_path(name, shard), place, cancelled=stop)
+        except BaseException:
+            for file in tars.values():
+                file.close()
+            raise
+        return tars
+
+    def _check_room(self, place: Path, processes: int) -> None:
+        if not self.shard_set.is_remote:
+            return
+        needed = window_bytes(self.shard_set.manifest, self.columns, processes=processes, prefetch=self.prefetch)
+        free = shutil.disk_usage(place).free
+        if needed > free:
+            cure = "make room, lower prefetch or the number of loader processes, or name another spool directory"
+            raise ShardError(f"{place.parent}: spooling needs {needed} bytes there, {free} are free; {cure}")
+
+
+def _close(opening: "Future[Tars]") -> None:
+    """Close what was opened, or will be."""
+    if opening.cancel():
+        return
+    with suppress(BaseException):  # the reader has seen it, or has ended before it would
+        for file in opening.result().values():
+            file.close()

@@ -1,0 +1,301 @@
+"""Sets as webdataset pipelines: order, ranks, loader processes, damaged and hostile shards, sets at a URL."""
+
+import io
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import made_sets
+import numpy as np
+import pytest
+import serving
+import torch
+import webdataset
+from msgspec.structs import replace
+from torch.utils.data import DataLoader
+
+from shards import Manifest, ShardError, ShardSet
+from shards.columns import COLUMNS as COLUMNS_HERE
+from shards.manifest import FileInfo
+from shards.store import transport
+from shards.streaming import spool as spooling
+from shards.streaming.spool import window_bytes
+from shards.webdataset import frames, pipeline
+
+CHOICE: dict[str, Any] = {"split": "1", "subset": "train"}
+COLUMNS = ["mv", "residual"]
+
+
+@pytest.fixture(scope="module")
+def set_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shards of 2 and 1 samples, in two groups of subsets."""
+    directory = tmp_path_factory.mktemp("made") / "set"
+    made_sets.make_set(directory, made_sets.scenes(classes=4, per_class=4))
+    return directory
+
+
+@pytest.fixture(scope="module")
+def mixed_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shards that mix train and test."""
+    directory = tmp_path_factory.mktemp("mixed") / "set"
+    made_sets.make_set(directory, made_sets.scenes(classes=4, per_class=4), grouped=False, per_shard=3)
+    return directory
+
+
+def keys_of(samples: Iterable[dict]) -> list[str]:
+    return [sample["__key__"] for sample in samples]
+
+
+def chosen(directory: Path) -> list[str]:
+    return [sample.key for sample in ShardSet(directory).samples(**CHOICE)]
+
+
+def test_a_sample_is_joined_of_its_columns(set_dir: Path) -> None:
+    shard_set = ShardSet(set_dir)
+    samples = list(pipeline(set_dir, COLUMNS, **CHOICE, order="stored"))
+    assert keys_of(samples) == chosen(set_dir)
+    for sample in samples:
+        key, record = sample["__key__"], shard_set.sample(sample["__key__"])
+        assert sample.keys() == {"__key__", "__url__", "cls", "json", "mv.npy", "residual.mjpeg"}
+        assert sample["cls"] == record.class_id and sample["json"] == record.to_value()
+        assert sample["mv.npy"] == shard_set.read_bytes(key, "mv")
+        assert frames(sample["residual.mjpeg"]) == shard_set.read_frames(key, "residual")
+        assert "/mv/" in sample["__url__"]
+
+
+@pytest.mark.parametrize("kind", ["set_dir", "mixed_dir"])
+def test_each_epoch_has_the_same_samples_in_another_order(kind: str, request: pytest.FixtureRequest) -> None:
+    directory = request.getfixturevalue(kind)
+    epochs = [keys_of(pipeline(directory, ["mv"], **CHOICE, epoch=epoch)) for epoch in range(4)]
+    assert all(sorted(keys) == sorted(chosen(directory)) for keys in epochs)
+    assert len({tuple(keys) for keys in epochs}) > 1
+    assert keys_of(pipeline(directory, ["mv"], **CHOICE, epoch=2)) == epochs[2]
+    everything = keys_of(pipeline(directory, ["mv"], order="stored"))
+    assert everything == [sample.key for sample in ShardSet(directory).samples()]
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 4])
+@pytest.mark.parametrize("kind", ["set_dir", "mixed_dir"])
+def test_ranks_share_an_epoch(kind: str, ranks: int, request: pytest.FixtureRequest) -> None:
+    directory = request.getfixturevalue(kind)
+    dropped = set()
+    for epoch in range(3):
+        read = [
+            keys_of(pipeline(directory, ["mv"], **CHOICE, epoch=epoch, rank=rank, ranks=ranks)) for rank in range(ranks)
+        ]
+        together = [key for keys in read for key in keys]
+        assert len({len(keys) for keys in read}) == 1 and len(set(together)) == len(together)
+        assert set(together) <= set(chosen(directory))
+        dropped.add(frozenset(chosen(directory)) - frozenset(together))
+    assert all(len(lost) < ranks * 3 for lost in dropped)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("workers", [1, 3])
+def test_loader_processes_of_a_rank_read_what_one_process_reads(set_dir: Path, workers: int, method: str) -> None:
+    def read(workers: int) -> list[str]:
+        stream = pipeline(set_dir, ["mv"], **CHOICE, epoch=1, rank=1, ranks=2)
+        context = method if workers else None
+        return keys_of(DataLoader(stream, batch_size=None, num_workers=workers, multiprocessing_context=context))
+
+    alone = read(0)
+    assert sorted(read(workers)) == sorted(alone) and len(set(alone)) == len(alone) > 0
+
+
+def test_more_loader_processes_than_shards_read_nothing_twice(set_dir: Path) -> None:
+    stream = pipeline(set_dir, ["mv"], split="1", subset="test")
+    shards = ShardSet(set_dir).shards(split="1", subset="test")
+    read = keys_of(DataLoader(stream, batch_size=None, num_workers=len(shards) + 2))
+    assert sorted(read) == sorted(sample.key for sample in ShardSet(set_dir).samples(split="1", subset="test"))
+
+
+def test_torch_distributed_says_which_rank_this_is(set_dir: Path, tmp_path: Path) -> None:
+    script = (
+        "import sys, torch.distributed as dist\n"
+        "from shards.webdataset import pipeline\n"
+        "dist.init_process_group('gloo', init_method=f'file://{sys.argv[2]}', rank=int(sys.argv[3]), world_size=2)\n"
+        "for sample in pipeline(sys.argv[1], ['mv'], split='1', subset='train'): print(sample['__key__'])\n"
+    )
+    command = [sys.executable, "-c", script, str(set_dir), str(tmp_path / "store")]
+    started = [subprocess.Popen([*command, str(rank)], stdout=subprocess.PIPE, text=True) for rank in range(2)]
+    read = [process.communicate(timeout=120)[0].split() for process in started]
+    expected = [keys_of(pipeline(set_dir, ["mv"], **CHOICE, rank=rank, ranks=2)) for rank in range(2)]
+    assert read == expected and not set(read[0]) & set(read[1])
+
+
+def test_further_stages_are_webdataset_s_own(set_dir: Path) -> None:
+    """A collate for lengths that differ, as the documentation has it."""
+    stream = pipeline(set_dir, COLUMNS, **CHOICE).compose(
+        webdataset.map(lambda sample: (torch.from_numpy(np.array(frames(sample["mv.npy"]))), sample["cls"])),
+        webdataset.batched(2, collation_fn=lambda pairs: ([mv for mv, _ in pairs], [label for _, label in pairs])),
+    )
+    vectors = [mv for batch, _ in stream for mv in batch]
+    assert len(vectors) == len(chosen(set_dir)) and len({len(mv) for mv in vectors}) > 1
+
+
+def test_a_set_at_a_url_is_spooled_within_its_window(
+    set_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IPTSN_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "spool").mkdir()
+    with serving.serving(set_dir.parent, ranges=True) as server:
+        url = f"{server.url}/set"
+        stream = pipeline(url, COLUMNS, **CHOICE, epoch=3, prefetch=1, spool=tmp_path / "spool")
+        expected = list(pipeline(set_dir, COLUMNS, **CHOICE, epoch=3))
+        read = []
+        for sample in stream:
+            read.append({**sample, "__url__": sample["__url__"].replace(url, str(set_dir))})
+            files = [path.stat().st_size for path in (tmp_path / "spool").rglob("*") if path.is_file()]
+            assert sum(files) <= window_bytes(ShardSet(set_dir).manifest, COLUMNS, processes=1, prefetch=1)
+        assert read == expected
+        assert not list((tmp_path / "spool").iterdir())
+        asked = [path for path in server.asked if path.endswith(".tar")]
+        assert len(asked) == len(set(asked)) == len(ShardSet(set_dir).shards(**CHOICE)) * len(COLUMNS)
+        assert not list((tmp_path / "cache").rglob("*.part"))
+        for _ in islice(pipeline(url, COLUMNS, spool=tmp_path / "spool"), 2):  # a reader that stops early
+            pass
+    assert not list((tmp_path / "spool").iterdir())
+
+
+def test_too_little_room_is_told_before_anything_is_fetched(
+    set_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IPTSN_CACHE", str(tmp_path / "cache"))
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(spooling.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with serving.serving(set_dir.parent, ranges=True) as server:
+        with pytest.raises(
+            ShardError, match=r"spooling needs \d+ bytes there, 1000 are free; make room, lower prefetch"
+        ):
+            next(iter(pipeline(f"{server.url}/set", COLUMNS)))
+        assert not [path for path in server.asked if path.endswith(".tar")]
+    assert len(list(pipeline(set_dir, COLUMNS, **CHOICE))) > 0  # a directory needs no room
+
+
+def damaged(set_dir: Path, out: Path, change: Any) -> Path:
+    """A copy whose first train shard of mv was changed after its manifest was written."""
+    shutil.copytree(set_dir, out)
+    shard = ShardSet(out).shards(**CHOICE)[0].shard
+    path = out / "mv" / f"{shard}.tar"
+    path.write_bytes(change(path.read_bytes()))
+    return path
+
+
+CHANGES = {
+    "cut at a member": lambda data: data[:2048] + bytes(1024),
+    "cut": lambda data: data[: len(data) // 2],
+    "flipped": lambda data: data[:700] + bytes([data[700] ^ 1]) + data[701:],
+    "empty": lambda data: b"",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("remote", [False, True])
+def test_a_damaged_shard_is_refused_by_name_and_nothing_is_lost_silently(
+    set_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, remote: bool
+) -> None:
+    monkeypatch.setattr(transport, "WAITS_S", (0.01, 0.02, 0.03))
+    monkeypatch.setenv("IPTSN_CACHE", str(tmp_path / "cache"))
+    path = damaged(set_dir, tmp_path / "out" / "set", CHANGES[change])
+    with serving.serving(tmp_path / "out", ranges=True) as server:
+        location = f"{server.url}/set" if remote else str(tmp_path / "out/set")
+        with pytest.raises(ShardError, match=f"mv/{path.name}"):
+            list(pipeline(location, ["mv"], **CHOICE, order="stored"))
+
+
+def signed_anew(out: Path, column: str, shard: str) -> None:
+    """Write the hash of a changed tar into the manifest, as a hostile writer would."""
+    manifest = Manifest.read(out)
+    relative = f"{column}/{shard}.tar"
+    shards = [
+        replace(info, files={**info.files, relative: FileInfo.of(out / relative)}) if info.shard == shard else info
+        for info in manifest.shards
+    ]
+    (out / "manifest.json").write_bytes(replace(manifest, shards=shards).to_json())
+
+
+@pytest.mark.parametrize("member", ["evil.pyd", "evil.mv.npy", "{key}.pickle", "../{key}.mv.npy"])
+def test_members_that_do_not_belong_there_are_refused_and_never_run(set_dir: Path, tmp_path: Path, member: str) -> None:
+    out = tmp_path / "set"
+    shutil.copytree(set_dir, out)
+    shard = ShardSet(out).shards(**CHOICE)[0].shard
+    key = ShardSet(out).samples_of(shard)[0].key
+    tar = out / "mv" / f"{shard}.tar"
+    data = b"cos\nsystem\n(S'touch " + str(tmp_path / "run").encode() + b"'\ntR."
+    with tarfile.open(tar, "a") as archive:
+        info = tarfile.TarInfo(member.format(key=key))
+        info.size = len(data)
+        archive.addfile(info, io.BytesIO(data))
+    signed_anew(out, "mv", shard)
+    with pytest.raises(ShardError, match=rf"mv/{shard}\.tar: (does not hold the samples|is no sound shard)"):
+        list(pipeline(out, ["mv"], **CHOICE, order="stored"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_columns_of_other_samples_do_not_join(set_dir: Path, tmp_path: Path) -> None:
+    out = tmp_path / "set"
+    shutil.copytree(set_dir, out)
+    first, second = (shard.shard for shard in ShardSet(out).shards(**CHOICE)[:2])
+    shutil.copyfile(out / f"residual/{second}.tar", out / f"residual/{first}.tar")
+    signed_anew(out, "residual", first)
+    with pytest.raises(ShardError, match=rf"residual/{first}\.tar: does not hold the samples of its records"):
+        list(pipeline(out, COLUMNS, **CHOICE, order="stored"))
+
+
+PASSING, LASTING = [serving.stalled, serving.corrupted], [serving.stalled] * 9
+
+
+@pytest.mark.parametrize(("faults", "ends"), [(PASSING, False), (LASTING, True)])
+def test_a_server_that_stalls_or_errs_is_asked_again_and_then_named(
+    set_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faults: list, ends: bool
+) -> None:
+    monkeypatch.setattr(transport, "WAITS_S", (0.01, 0.02, 0.03))
+    monkeypatch.setattr(transport, "STALL_S", 0.5)
+    monkeypatch.setenv("IPTSN_CACHE", str(tmp_path / "cache"))
+    shard = ShardSet(set_dir).shards(**CHOICE)[1].shard
+    with serving.serving(set_dir.parent, ranges=True) as server:
+        server.faults[f"set/mv/{shard}.tar"] = list(faults)
+        stream, begun_s = pipeline(f"{server.url}/set", ["mv"], **CHOICE, order="stored"), time.monotonic()
+        if ends:
+            with pytest.raises(ShardError, match=rf"mv/{shard}\.tar: cannot be fetched"):
+                list(stream)
+        else:
+            assert keys_of(stream) == chosen(set_dir)
+        assert time.monotonic() - begun_s < 30
+
+
+def test_columns_that_are_not_known_here_are_skipped_by_name(
+    set_dir: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(COLUMNS_HERE, "flow")
+    (sample, *_) = pipeline(set_dir, order="stored")
+    assert sample.keys() - {"__key__", "__url__", "cls", "json"} == {"iframe.mjpeg", "mv.npy", "residual.mjpeg", "m4v"}
+    assert "skipped columns that are not known here: flow" in caplog.text
+    (sample, *_) = pipeline(set_dir, ["flow"], order="stored")  # its bytes, if it is asked for
+    assert sample["flow.mjpeg"] == ShardSet(set_dir).read_bytes(sample["__key__"], "flow")
+
+
+@pytest.mark.parametrize(
+    ("columns", "options", "says"),
+    [
+        ("mv", {}, "columns must be a list of names"),
+        ([], {}, "columns must be a list of names"),
+        (["depth"], {}, "no column 'depth'"),
+        (["mv"], {"order": "random"}, 'order must be "shuffled" or "stored"'),
+        (["mv"], {"split": "1"}, "split and subset go together"),
+        (["mv"], {"split": "9", "subset": "train"}, "split"),
+        (["mv"], {"rank": 1}, "rank and ranks go together"),
+        (["mv"], {"rank": 2, "ranks": 2}, "rank must be 0 to 1, got 2"),
+        (["mv"], {"prefetch": -1}, "prefetch must be 0 or more"),
+        (["mv"], {"rank": 0, "ranks": 99}, "too few for 99 ranks"),
+    ],
+)
+def test_wrong_arguments_are_refused(set_dir: Path, columns: Any, options: dict[str, Any], says: str) -> None:
+    with pytest.raises(ShardError, match=says):
+        pipeline(set_dir, columns, **options)
