@@ -128,6 +128,25 @@ class ShardSet:
         lookup = {samples_path(shard.shard): shard.files[samples_path(shard.shard)] for shard in self.manifest.shards}
         return {**(lookup if self.manifest.format == 1 else self.manifest.root_files), **files}
 
+    def tars(self, column: str, *, split: str | None = None, subset: str | None = None) -> list[str]:
+        """The paths or URLs of a column's tars, for other tools: all of the set, or those of a subset of a split.
+
+        URLs have the login or the token of the set's `address`, so never print or store them.
+
+        Example:
+            files = {name: shard_set.tars("mv", split="1", subset=name) for name in ("train", "test")}
+            dataset = datasets.load_dataset("webdataset", data_files=files, streaming=True)
+
+        Raises: ShardError if the set lacks the column, the split or the subset, or if its shards mix subsets.
+        """
+        self._contents.check_column(column)
+        shards = self.shards(split=split, subset=subset)
+        if split is not None and any(shard.subsets is None for shard in shards):
+            cure = "read all tars, and choose by the records' subsets"
+            raise ShardError(f"{self.location}: its shards mix subsets, so no list of tars is one; {cure}")
+        base, mark, query = self.address.partition("?")
+        return [f"{base.rstrip('/')}/{tar_path(column, shard.shard)}{mark}{query}" for shard in shards]
+
     def check(self, files: dict[str, FileInfo]) -> None:
         """Compare files with their sha256. A local file that was compared before and has not changed is not read again.
 

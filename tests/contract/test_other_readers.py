@@ -11,8 +11,9 @@ from pathlib import Path
 import made_sets
 import numpy as np
 import pytest
+import serving
 
-from shards import ShardSet
+from shards import ShardError, ShardSet
 from shards.columns import COLUMNS
 
 REPOSITORY = Path(__file__).parents[2]
@@ -104,6 +105,46 @@ def test_every_column_opens_in_hugging_face_datasets(set_dir: Path, tmp_path: Pa
                 assert bytes.fromhex(row[column.payload]) == shard_set.read_bytes(sample.key, column.name)
 
 
+READ_TARS = """
+import json, sys
+import datasets
+from shards import ShardSet
+
+datasets.disable_progress_bars()
+shard_set = ShardSet(sys.argv[1])
+files = {name: shard_set.tars("residual", split="2", subset=name) for name in ("train", "test")}
+for streaming in (False, True):
+    loaded = datasets.load_dataset("webdataset", data_files=files, streaming=streaming)
+    print(json.dumps({name: [row["__key__"] for row in part] for name, part in loaded.items()}))
+"""
+
+
+def test_datasets_reads_a_list_of_tars_at_a_url(set_dir: Path, tmp_path: Path) -> None:
+    with serving.serving(set_dir.parent, ranges=True) as server:
+        done = subprocess.run(
+            [sys.executable, "-c", READ_TARS, f"{server.url}/{set_dir.name}"],
+            env={**os.environ, "HF_HOME": str(tmp_path / "hf"), "IPTSN_CACHE": str(tmp_path / "cache")},
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+        )
+    assert done.returncode == 0, done.stderr[-2000:]
+    shard_set = ShardSet(set_dir)
+    expected = {name: [s.key for s in shard_set.samples(split="2", subset=name)] for name in ("train", "test")}
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [expected, expected]
+
+
+def test_tars_are_of_a_subset_or_of_all(set_dir: Path, tmp_path: Path) -> None:
+    shard_set = ShardSet(set_dir)
+    every = [str(set_dir / f"mv/{shard.shard}.tar") for shard in shard_set.manifest.shards]
+    assert shard_set.tars("mv") == every and all(Path(path).is_file() for path in every)
+    made_sets.make_set(tmp_path / "mixed", grouped=False)
+    mixed = ShardSet(tmp_path / "mixed")
+    with pytest.raises(ShardError, match="its shards mix subsets, so no list of tars is one"):
+        mixed.tars("mv", split="1", subset="train")
+    assert mixed.tars("mv")
+
+
 READ_CROISSANT = """
 import json, sys
 import mlcroissant
@@ -190,17 +231,22 @@ def test_the_examples_of_reading_work(set_dir: Path, tmp_path: Path) -> None:
     blocks = [block for text in texts for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL)]
     for package in ("shards", "ipmodel", "pandas", "duckdb", "numpy", "webdataset", "datasets"):
         assert any(f"import {package}" in block or f"from {package}" in block for block in blocks), package
-    assert len(blocks) == 9
+    assert len(blocks) == 10
     longest = max(ShardSet(set_dir).samples(), key=lambda sample: sample.frames)
     with_motion = tmp_path / "set"  # as in HMDB51, every video has enough frames for the positions that are read
     made_sets.make_set(with_motion, [replace(scene, frames=longest.frames) for scene in made_sets.scenes()])
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "PYTHONPATH": str(REPOSITORY)}
-    for block in blocks:
-        script = block.replace('"data/shards/hmdb51', f'"{with_motion}')
-        done = subprocess.run(
-            [sys.executable, "-c", script], env=environment, cwd=tmp_path, capture_output=True, text=True
-        )
-        assert done.returncode == 0, f"{script}\n{done.stderr[-2000:]}"
+    scripts = [block.replace('"data/shards/hmdb51', f'"{with_motion}') for block in blocks]
+    run = "import json, sys\nfor script in json.load(sys.stdin):\n    print(script, flush=True); exec(script, {})"
+    done = subprocess.run(
+        [sys.executable, "-c", run],
+        input=json.dumps(scripts),
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
 
 
 def test_the_readme_s_examples_work(set_dir: Path, tmp_path: Path) -> None:
