@@ -150,6 +150,7 @@ class TrainRecipe:
     validation: Validation = field(default_factory=Validation)
     select: Literal["last", "best"] = "last"  # the epoch whose network is published: the last, or best in validation
     seed: int = 0
+    order: Literal["random", "shards"] = "random"  # of the samples of an epoch: any, or shard after shard
     deterministic: bool = False  # equal weights on every run on the same machine; slower on a GPU
     compile: bool = False  # use torch.compile: starts a minute or more later, then runs faster; rounds differently
     workers: int = 2  # loader processes for each rank

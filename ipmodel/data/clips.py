@@ -100,6 +100,13 @@ class Clips(Dataset[Clip]):
         keys = (self.samples[number].key for _, number in draws)
         return [path for key in keys for path in self.shard_set.paths_of(key, self.settings.columns)]
 
+    @property
+    def shards(self) -> list[str]:
+        """The shard of each sample."""
+        keys = self.shard_set.keys
+        places = [keys.find(sample.key) for sample in self.samples]
+        return [place.shard for place in places if place is not None]
+
     def _window(self, turn: int, rng: np.random.Generator) -> Window:
         settings, (width, height) = self.settings, self.picture_px
         if not settings.training:

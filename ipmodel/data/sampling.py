@@ -1,6 +1,7 @@
 """Which frames of a video a network sees (TSN, Wang et al. 2016), and the order of samples. Pure functions."""
 
 import hashlib
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -9,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipmodel.errors import ModelError
+from shards.streaming.deal import dealt
 
+MIXED_SHARDS = 8  # whose samples are mixed at a time, where they come shard after shard
 ORDER, CLIP = 1, 2  # what random numbers are for: so the order of an epoch and its first clip do not share them
 
 
@@ -99,3 +102,51 @@ class Batches:
         for step in range(first_step, self.steps):
             start = step * self.batch + self.rank * share
             yield order[start : start + share].tolist()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardBatches(Batches):
+    """Training batches whose samples come shard after shard: for a set at a URL that no disk holds.
+
+    The shards of an epoch, in an order that is a function of (seed, epoch), are dealt to the ranks; each rank reads its
+    own alone. It mixes the samples of MIXED_SHARDS shards at a time. What a rank has beyond the others is left out:
+    other samples in each epoch. No sample comes twice in an epoch, and all ranks take equally many steps.
+
+    Raises: ModelError as Batches; if the ranks could not be given a batch of their own in every epoch.
+    """
+
+    shard_of: tuple[str, ...]  # of each sample
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.steps:
+            few = f"{self.samples} samples in {len(set(self.shard_of))} shards are too few for {self.ranks} ranks"
+            raise ModelError(f'{few} with order = "shards"; use fewer ranks, a smaller batch, or order = "random"')
+
+    @property
+    def steps(self) -> int:
+        """Number of steps in an epoch, which is the same in all.
+
+        The rank that has most samples has at most one shard more than the one that has fewest.
+        """
+        largest = max(Counter(self.shard_of).values())
+        fewest = -(-(self.samples - (self.ranks - 1) * largest) // self.ranks)
+        return max(0, fewest) // (self.batch // self.ranks)
+
+    def of(self, epoch: int, *, first_step: int = 0) -> Iterator[list[int]]:
+        order, share = self._order(epoch), self.batch // self.ranks
+        for step in range(first_step, self.steps):
+            yield order[step * share : (step + 1) * share]
+
+    def _order(self, epoch: int) -> list[int]:
+        """The samples of this rank in an epoch."""
+        held: dict[str, list[int]] = defaultdict(list)
+        for number, shard in enumerate(self.shard_of):
+            held[shard].append(number)
+        counts = {shard: len(numbers) for shard, numbers in held.items()}
+        pieces = dealt(counts, seed=self.seed, epoch=epoch, ranks=self.ranks)[self.rank]
+        rng, order = rng_of(self.seed, ORDER, epoch, self.rank + 1), list[int]()
+        for start in range(0, len(pieces), MIXED_SHARDS):
+            mixed = [number for piece in pieces[start : start + MIXED_SHARDS] for number in held[piece.shard]]
+            order += rng.permutation(mixed).tolist()
+        return order

@@ -9,7 +9,10 @@ from ipmodel.process.signals import StoppedError
 from ipmodel.runs.run import Run
 from shards import ShardSet
 from shards.errors import ShardError
+from shards.facts import size_of
+from shards.layout import tar_path
 from shards.manifest import FileInfo
+from shards.store.cache import cache_limit
 from shards.store.urls import is_url
 
 LOG = logging.getLogger(__name__)
@@ -41,6 +44,23 @@ def check_files(
     for found in ranks.gathered(_first_error(run.shard_set, {path: files[path] for path in own}, stopped)):
         if found is not None:
             raise found
+
+
+def check_room(shard_set: ShardSet, columns: Sequence[str], *, shards: int, ranks: Ranks) -> None:
+    """Compare the limit of the cache with what training shard after shard needs on this machine.
+
+    shards: that each rank reads from at a time. While it does, as many more come.
+
+    Raises: ModelError if the cache must not hold so much: each shard would be fetched again and again.
+    """
+    limit_bytes = cache_limit() if shard_set.is_remote else None
+    if limit_bytes is None:
+        return
+    held = [[shard.files[tar_path(name, shard.shard)].bytes for name in columns] for shard in shard_set.manifest.shards]
+    needed_bytes = 2 * ranks.local_count * sum(sorted(map(sum, held))[-shards:])
+    if needed_bytes > limit_bytes:
+        needs = f"{shard_set.location}: training shard after shard needs {size_of(needed_bytes)} in the cache"
+        raise ModelError(f"{needs}, and IPTSN_CACHE_MAX allows {size_of(limit_bytes)}; raise it")
 
 
 def _first_error(

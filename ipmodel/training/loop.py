@@ -12,6 +12,7 @@ from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from msgspec.structs import replace
@@ -21,7 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ipmodel.data.batch import Batch
 from ipmodel.data.clips import Clips, Draw, loader
 from ipmodel.data.inputs import network_input
-from ipmodel.data.sampling import Batches
+from ipmodel.data.sampling import Batches, ShardBatches
 from ipmodel.errors import ModelError
 from ipmodel.networks.resnet import ResNet, channels_last, frozen
 from ipmodel.process.distributed import Ranks
@@ -89,7 +90,7 @@ def train(
     phase, recipe = training.phase, training.recipe
     _set_up_torch(deterministic=recipe.deterministic)
     state, teacher = _begin(training, ranks)
-    batches = _batches(training, ranks)
+    batches = batches_of(training.clips, phase, recipe, rank=ranks.rank, ranks=ranks.count)
     steps = phase.epochs * batches.steps
     parallel = DistributedDataParallel(state.network) if ranks.count > 1 else state.network
     source = loader(
@@ -131,12 +132,12 @@ def train(
             due = ranks.any(time.monotonic() - saved_at > 60 * recipe.checkpoint_minutes)
             if (stop or due) and state.step < steps:
                 if ranks.first:
-                    _save(training, state)
+                    _save(training, state, ranks)
                 if stop:
                     raise StoppedError
                 saved_at = time.monotonic()
     if ranks.first:
-        _save_network_of(training, state)
+        _save_network_of(training, state, epoch_steps=batches.steps)
     if ranks.any(bool(stopped)):  # this also waits until rank 0 has written the network
         raise StoppedError
 
@@ -170,6 +171,7 @@ def _begin(training: Training, ranks: Ranks) -> tuple[State, ResNet | None]:
         network.load_state_dict(found.weights)
         state.optimiser.load_state_dict(found.state["optimiser"])
         state.step = found.step
+        _check_ranks(training, found, ranks)
         state.best = Best.from_state(found.state["best"]) if "best" in found.state else None
     if len(set(ranks.gathered(state.step))) > 1:
         different = f"not all processes find the same checkpoint in {training.directory}"
@@ -177,9 +179,21 @@ def _begin(training: Training, ranks: Ranks) -> tuple[State, ResNet | None]:
     return state, teacher
 
 
-def _batches(training: Training, ranks: Ranks) -> Batches:
-    samples, batch, seed = len(training.clips), training.phase.batch, training.clips.settings.seed
-    return Batches(samples=samples, batch=batch, seed=seed, rank=ranks.rank, ranks=ranks.count)
+def _check_ranks(training: Training, found: Checkpoint, ranks: Ranks) -> None:
+    """Raises: ModelError if the shards of the epoch were dealt to another number of ranks when it began."""
+    begun = found.state.get("ranks", ranks.count)
+    if training.recipe.order == "shards" and begun != ranks.count:
+        was = f'was begun on {begun} ranks with order = "shards", which deals the shards to them'
+        raise ModelError(f"{training.where}: {was}; go on with as many, not {ranks.count}, or begin in another --out")
+
+
+def batches_of(clips: Clips, phase: Phase, recipe: TrainRecipe, *, rank: int = 0, ranks: int = 1) -> Batches:
+    """The batches of a phase. Raises: ModelError if there are too few samples."""
+    samples, seed = len(clips), clips.settings.seed
+    if recipe.order == "random":
+        return Batches(samples=samples, batch=phase.batch, seed=seed, rank=rank, ranks=ranks)
+    shard_of = tuple(clips.shards)
+    return ShardBatches(samples=samples, batch=phase.batch, seed=seed, rank=rank, ranks=ranks, shard_of=shard_of)
 
 
 def _draws(batches: Batches, epochs: int, *, first_step: int) -> Iterator[list[Draw]]:
@@ -267,24 +281,23 @@ def _finite_weights(training: Training, state: State) -> dict[str, Tensor]:
     return weights
 
 
-def _save(training: Training, state: State) -> None:
-    kept = {"optimiser": state.optimiser.state_dict()}
+def _save(training: Training, state: State, ranks: Ranks) -> None:
+    kept: dict[str, Any] = {"optimiser": state.optimiser.state_dict(), "ranks": ranks.count}
     if state.best is not None:
         kept["best"] = state.best.to_state()
     save_checkpoint(training.directory, Checkpoint(state.step, _finite_weights(training, state), kept))
 
 
-def _save_network_of(training: Training, state: State) -> None:
+def _save_network_of(training: Training, state: State, *, epoch_steps: int) -> None:
     """Writes the network of the complete phase, then removes its checkpoints, which are no longer needed."""
     weights, step = _finite_weights(training, state), state.step
     if state.best is not None:
         weights, step = dict(state.best.weights), state.best.step
-    steps = len(training.clips) // training.phase.batch
     description = training.description
     if description is not None:
-        description = replace(description, training={**description.training, "published_epoch": step // steps})
+        description = replace(description, training={**description.training, "published_epoch": step // epoch_steps})
     if state.best is not None:
         found = f"top-1 {100 * state.best.measured.top1:.1f} % of {len(training.validation or ())} validation videos"
-        LOG.info("%s: epoch %d is published, the best: %s", training.where, step // steps, found)
+        LOG.info("%s: epoch %d is published, the best: %s", training.where, step // epoch_steps, found)
     save_network(training.directory / FINAL, weights, description)
     remove_checkpoints(training.directory)

@@ -14,7 +14,7 @@ import torch
 from ipmodel.data.clips import Clips, ClipSettings, clips_of
 from ipmodel.data.holdout import trained_on, validated_on
 from ipmodel.data.modality import architecture_of
-from ipmodel.data.sampling import Batches, phase_seed
+from ipmodel.data.sampling import MIXED_SHARDS, phase_seed
 from ipmodel.errors import ModelError
 from ipmodel.networks.cost import multiply_adds
 from ipmodel.networks.resnet import ResNet, frozen, last_values
@@ -23,12 +23,12 @@ from ipmodel.process.distributed import Ranks
 from ipmodel.process.signals import StoppedError
 from ipmodel.runs.checkpoint import remove_checkpoints, remove_unfinished
 from ipmodel.runs.describe import describe
-from ipmodel.runs.preflight import check_files
+from ipmodel.runs.preflight import check_files, check_room
 from ipmodel.runs.progress import TrainingProgress, Work
 from ipmodel.runs.record import RUN
 from ipmodel.runs.reuse import reuse
 from ipmodel.runs.run import Run, trained_network
-from ipmodel.training.loop import Training, train
+from ipmodel.training.loop import Training, batches_of, train
 from shards.atomic import LockedError, locked
 
 LOG = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def train_phases(
         reuse(run, reused, split=split)
     _check_shared(run.directory, ranks)
     if progress is not None and progress.enabled:
-        progress.plan({name: _work(run, split=split, name=name) for name in missing})
+        progress.plan({name: _work(run, split=split, name=name, ranks=ranks.count) for name in missing})
     for name in names:
         if ranks.any(bool(stopped)):
             raise StoppedError
@@ -103,7 +103,9 @@ def _check(run: Run, name: str, coming: Sequence[str], *, split: str, ranks: Ran
     Raises: ModelError if the phase cannot be trained here.
     """
     phase, clips = run.recipe.phases[name], _training_clips(run, split=split, name=name)
-    _check_batches(run, name, samples=len(clips), ranks=ranks.count)
+    _check_batches(run, name, clips, ranks=ranks.count)
+    if run.recipe.order == "shards":
+        check_room(run.shard_set, clips.settings.columns, shards=MIXED_SHARDS, ranks=ranks)
     if phase.init not in coming:  # otherwise an earlier phase of this run provides it
         _initial_network(run, split=split, name=name)
     if phase.teacher and phase.teacher not in coming:
@@ -115,11 +117,11 @@ def _check(run: Run, name: str, coming: Sequence[str], *, split: str, ranks: Ran
     return clips.settings.columns
 
 
-def _check_batches(run: Run, name: str, *, samples: int, ranks: int) -> None:
+def _check_batches(run: Run, name: str, clips: Clips, *, ranks: int) -> None:
     """Raises: ModelError if there are too few samples for a batch, or the parts of a batch are too small."""
     phase = run.recipe.phases[name]
     try:
-        batches = Batches(samples=samples, batch=phase.batch, seed=0, ranks=ranks)
+        batches = batches_of(clips, phase, run.recipe, ranks=ranks)
     except ModelError as error:
         raise ModelError(f"phases.{name}: {error}") from None
     values = batches.smallest_part(phase.accumulate) * last_values(
@@ -164,7 +166,7 @@ def training_of(run: Run, *, split: str, name: str) -> Training:
     )
 
 
-def _work(run: Run, *, split: str, name: str) -> Work:
+def _work(run: Run, *, split: str, name: str, ranks: int) -> Work:
     """What training a phase takes. A step costs as many multiply-adds as it makes: backward makes twice as many."""
     phase, size_px = run.recipe.phases[name], run.recipe.input.crop_px
     networks = [(phase, 3), *([(run.recipe.phases[phase.teacher], 1)] if phase.teacher else [])]
@@ -172,7 +174,8 @@ def _work(run: Run, *, split: str, name: str) -> Work:
         passes * multiply_adds(architecture_of(network), frames=phase.segments, size_px=size_px)
         for network, passes in networks
     )
-    steps = phase.epochs * (len(_training_clips(run, split=split, name=name)) // phase.batch)
+    clips = _training_clips(run, split=split, name=name)
+    steps = phase.epochs * batches_of(clips, phase, run.recipe, ranks=ranks).steps
     return Work(steps, cost=phase.batch * clip)
 
 

@@ -4,11 +4,13 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipmodel.data.sampling import (
+    MIXED_SHARDS,
     Batches,
+    ShardBatches,
     clip_rng,
     epoch_order,
     middle_positions,
@@ -16,6 +18,7 @@ from ipmodel.data.sampling import (
     random_positions,
     rng_of,
 )
+from ipmodel.errors import ModelError
 
 
 @given(st.integers(1, 300), st.integers(1, 25), st.integers(0, 2**32 - 1))
@@ -90,3 +93,58 @@ def test_the_smallest_part_of_a_ranks_batch(share: int, parts: int, ranks: int) 
     assert batches.smallest_part(parts) == min(
         len(range(share)[start : start + size]) for start in range(0, share, size)
     )
+
+
+def shard_batches(sizes: list[int], *, batch: int, rank: int = 0, ranks: int = 1, seed: int = 5) -> ShardBatches:
+    """Samples of shards of these sizes, as a set has them."""
+    shard_of = tuple(f"{shard:05}" for shard, size in enumerate(sizes) for _ in range(size))
+    return ShardBatches(samples=len(shard_of), batch=batch, seed=seed, rank=rank, ranks=ranks, shard_of=shard_of)
+
+
+@settings(max_examples=80)
+@given(
+    sizes=st.lists(st.integers(1, 7), min_size=1, max_size=40),
+    share=st.integers(1, 6),
+    ranks=st.integers(1, 4),
+    epoch=st.integers(0, 3),
+)
+def test_shard_after_shard_ranks_take_equal_steps_and_no_sample_twice(
+    sizes: list[int], share: int, ranks: int, epoch: int
+) -> None:
+    try:
+        all_ranks = [shard_batches(sizes, batch=share * ranks, rank=rank, ranks=ranks) for rank in range(ranks)]
+    except ModelError as error:
+        assert "too few for" in str(error) or "fewer than a global batch" in str(error)
+        assert (sum(sizes) - (ranks - 1) * max(sizes)) / ranks < share
+        return
+    drawn = [list(batches.of(epoch)) for batches in all_ranks]
+    steps = {batches.steps for batches in all_ranks}
+    assert len(steps) == 1 and {len(own) for own in drawn} == steps
+    numbers = [number for own in drawn for batch in own for number in batch]
+    assert len(set(numbers)) == len(numbers) and all(len(batch) == share for own in drawn for batch in own)
+    if ranks == 1:
+        assert steps == {Batches(samples=sum(sizes), batch=share, seed=5).steps}
+    for batches, own in zip(all_ranks, drawn, strict=True):
+        half = len(own) // 2
+        assert list(batches.of(epoch, first_step=half)) == own[half:]
+
+
+def test_shard_after_shard_few_shards_are_read_at_a_time_and_each_once() -> None:
+    for rank in range(2):
+        batches = shard_batches([6] * 100, batch=8, rank=rank, ranks=2)
+        seen = [{batches.shard_of[number] for number in batch} for batch in batches.of(1)]
+        for shard in set().union(*seen):
+            steps = [step for step, shards in enumerate(seen) if shard in shards]
+            assert max(steps) - min(steps) <= MIXED_SHARDS * 6 // 4  # it is not needed again later
+        assert max(map(len, seen)) > 1  # mixed
+
+
+def test_shard_after_shard_each_epoch_has_another_order_and_leaves_out_others() -> None:
+    sizes = [5, 3, 5, 2, 4, 4, 2]
+    epochs = [[tuple(b) for b in shard_batches(sizes, batch=4).of(epoch)] for epoch in range(6)]
+    assert len({tuple(epoch) for epoch in epochs}) == 6
+    assert len({frozenset(number for batch in epoch for number in batch) for epoch in epochs}) > 1
+    again = [tuple(b) for b in shard_batches(sizes, batch=4).of(3)]
+    assert again == epochs[3] != [tuple(b) for b in shard_batches(sizes, batch=4, seed=6).of(3)]
+    with pytest.raises(ModelError, match=r'24 samples in 1 shards are too few for 2 ranks with order = "shards"'):
+        shard_batches([24], batch=4, ranks=2)
