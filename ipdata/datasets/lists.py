@@ -9,6 +9,8 @@ from ipdata.datasets.base import printable_name, shown
 from ipdata.errors import BuildError
 from shards.text import printable_bytes
 
+MAX_LIST_BYTES = 256 << 20  # the largest official one has 20 MB
+
 
 def find_lists(root: Path, pattern: re.Pattern[str]) -> dict[str, Path]:
     """Name -> path of the files whose names match: in the directory or, if it has none, in the folders directly below.
@@ -80,6 +82,10 @@ def read_csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes().removeprefix(b"\xef\xbb\xbf")
+        with path.open("rb") as file:
+            data = file.read(MAX_LIST_BYTES + 1)
+        if len(data) > MAX_LIST_BYTES:
+            raise BuildError(f"{shown(path)}: has more than {MAX_LIST_BYTES} bytes, so it is no list of a dataset")
+        return data.removeprefix(b"\xef\xbb\xbf")
     except OSError as error:
         raise BuildError(f"cannot read {shown(path)}: {error.strerror}; check the path and its permissions") from None

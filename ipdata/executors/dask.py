@@ -1,5 +1,6 @@
 """Start a Dask cluster, or connect to one. Only the modules `dask*.py` of this folder import Dask."""
 
+import atexit
 import logging
 import math
 import multiprocessing
@@ -17,6 +18,7 @@ from pathlib import Path
 import dask
 import distributed
 from distributed import Client, LocalCluster, Security
+from distributed.deploy.spec import close_clusters
 
 from ipdata.errors import BuildError
 from ipdata.executors.address import ENCRYPTED, TlsFiles, check_encrypted, speaks_http
@@ -226,6 +228,7 @@ def _local_cluster(workers: int | None, resources: set[str], scratch: Path, inte
     try:
         cluster = _started(made, interrupts)
     except (KeyboardInterrupt, BuildError):  # the start hangs
+        atexit.unregister(close_clusters)  # which would fail at one that is half made, with a traceback
         for process in multiprocessing.active_children():
             if process.name.startswith("Dask Worker"):
                 process.kill()  # or this process would wait for them before it ends

@@ -13,6 +13,7 @@ from typing import Any
 
 from ipdata.datasets.archives import is_archive
 from ipdata.datasets.base import Dataset, Listing, Video
+from ipdata.datasets.lists import MAX_LIST_BYTES
 from ipdata.errors import BuildError, VideoError
 from ipdata.faults import THIS_MACHINE
 from ipdata.steps.scratch import scratch_dir
@@ -24,7 +25,6 @@ from shards.store.urls import is_url, shown
 
 LIST_SUFFIXES = (".csv", ".txt")
 LIST_DEPTH = 2  # lists lie in the directory, or in a folder directly below it
-MAX_LIST_BYTES = 256 << 20  # the largest official one has 20 MB
 CONNECTIONS = 16
 
 Place = Path | str  # str: a URL

@@ -25,6 +25,7 @@ from ipdata.video.formats import DEMUXERS
 from shards.atomic import named
 
 EXECUTABLE_VARIABLE = "IPDATA_FFMPEG"
+IMAGEIO_VARIABLE = "IMAGEIO_FFMPEG_EXE"  # which imageio-ffmpeg heeds
 PIPE_BYTES = 1 << 16  # that are read from ffmpeg at a time
 VERSION_S = 60  # that ffmpeg may take to state its version
 FILE_BYTES = 1 << 20  # that are written at a time
@@ -63,9 +64,14 @@ class Transcode:
 
 def executable(named: str | None = None) -> str:
     """The ffmpeg to run: `named`, or $IPDATA_FFMPEG, or imageio-ffmpeg's. Raises BuildError if there is none."""
-    chosen = named or os.environ.get(EXECUTABLE_VARIABLE)
+    chosen = named or os.environ.get(EXECUTABLE_VARIABLE) or os.environ.get(IMAGEIO_VARIABLE)
+    if chosen:
+        return chosen
+    brought = sorted((Path(imageio_ffmpeg.__file__).parent / "binaries").glob("ffmpeg-*"))
+    if len(brought) == 1:  # `version` tries whether it runs, and waits for no longer than a stated time
+        return str(brought[0])
     try:
-        return chosen or imageio_ffmpeg.get_ffmpeg_exe()
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
     except RuntimeError as error:
         raise BuildError(
             f"imageio-ffmpeg brings no executable for this machine ({error}); name one with --ffmpeg"

@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 
 from ipmodel.data.sampling import middle_positions, random_positions
 from ipmodel.errors import ModelError
+from ipmodel.recipe import MAX_SEGMENTS
 from shards import Sample, ShardSet
 
 LOG = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ class ClipDataset(Dataset[Any]):
         random: bool = False,
         transform: Callable[[Item], Any] | None = None,
     ) -> None:
-        """Open a set in a directory or at a URL.
+        """Open a set in a directory or at a URL. Files of a directory are compared with their hashes, once.
 
         segments: how many frames an item has: one of each of so many equal parts of the video. It is the middle one; or
             with `random`, another one each time, by PyTorch's random numbers. Short videos repeat frames. None: all
@@ -52,12 +53,12 @@ class ClipDataset(Dataset[Any]):
         transform: is given the dict; an item is what it returns.
 
         Raises: ModelError if a column has no frames as arrays, or no video has frames in all columns; ShardError if
-            there is no such set, split or column.
+            there is no such set, split or column, or if a file of it is missing or damaged.
         """
         if isinstance(columns, str) or not columns:
             raise ModelError(f"columns must be a list of names, such as ['mv'], got {columns!r}")
-        if segments is not None and segments < 1:
-            raise ModelError(f"segments must be at least 1, or None for all frames, got {segments}")
+        if segments is not None and (type(segments) is not int or not 1 <= segments <= MAX_SEGMENTS):
+            raise ModelError(f"segments must be 1 to {MAX_SEGMENTS}, or None for all frames, got {segments!r:.50}")
         if random and segments is None:
             raise ModelError("random frames are drawn from segments; give segments, or leave random out")
         self.shard_set = ShardSet(location)
@@ -66,6 +67,7 @@ class ClipDataset(Dataset[Any]):
             if not self.shard_set.column(name).has_arrays:
                 cure = "ShardSet.read_bytes gives its bytes"
                 raise ModelError(f"{self.shard_set.location}: column {name} has no frames as arrays; {cure}")
+        self.shard_set.check(self.shard_set.files(self.columns, split=split, subset=subset))
         chosen = list(self.shard_set.samples(split=split, subset=subset))
         self.samples = [sample for sample in chosen if self._has_frames(sample)]
         self.excluded = [sample.name for sample in chosen if not self._has_frames(sample)]

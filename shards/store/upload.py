@@ -5,6 +5,7 @@ import os
 import platform
 import re
 import shutil
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from shards.store.urls import shown
 
 CLAIM = ".pushing.json"  # says which set is being pushed; a free name
 TEMPORARY = ".pushing"  # in a directory that is pushed to; object stores put files in one step
+ABANDONED_S = 3600.0  # after the last change in a directory of a process that is not there
 MULTIPART_BYTES = 64 << 20
 CHANGED = "another push has changed the set meanwhile; look at what is there, and push again"
 
@@ -110,11 +112,16 @@ class DirectoryStore:
         return None
 
     def _remove_abandoned(self) -> None:
-        """Remove what pushes from this machine have left that were killed."""
+        """Remove what pushes from this machine have left that were killed, some time ago.
+
+        A container may have the name of this machine and processes that are not seen here: those write meanwhile.
+        """
         for path in (self._directory / TEMPORARY).glob(f"{_host()}.*.*"):
             process = path.name.split(".")[1]
-            if process.isdecimal() and not _lives(int(process)):
-                shutil.rmtree(path, ignore_errors=True)
+            with suppress(OSError):
+                changed_s = max(held.stat().st_mtime for held in (path, *path.rglob("*")))
+                if process.isdecimal() and not _lives(int(process)) and time.time() - changed_s > ABANDONED_S:
+                    shutil.rmtree(path, ignore_errors=True)
 
     def unclaim(self) -> None:
         self.delete(CLAIM)

@@ -20,7 +20,7 @@ from shards.sharing.choice import Choice
 from shards.sharing.push import push
 from shards.sharing.take import take
 from shards.store import parts
-from shards.store.upload import _host
+from shards.store.upload import ABANDONED_S, _host
 
 PULLS = 20 if FULL else 8  # of each kind that are killed
 PUSHES = {"s3": 8, "file": 32} if FULL else {"s3": 4, "file": 12}
@@ -82,16 +82,20 @@ def test_a_killed_pull_leaves_no_set_or_the_whole_one(
 
 
 def test_a_push_removes_what_a_killed_one_has_left(made_dir: Path, tmp_path: Path) -> None:
-    """It lets alone what another machine has left: whether that push lives cannot be known here."""
+    """It lets alone what another machine has left, and what has just changed: whether that push lives is not known."""
     child = forked(lambda: None)
     status_of(child)
-    temporary = tmp_path / "out" / ".pushing"
+    temporary, long_ago = tmp_path / "out" / ".pushing", time.time() - ABANDONED_S - 60
     ours, others = temporary / f"{_host()}.{child}.0a1b2c3d", temporary / f"elsewhere.{child}.0a1b2c3d"
-    for folder in (ours, others):
+    recent = temporary / f"{_host()}.{child}.4e5f6a7b"
+    for folder in (ours, others, recent):
         (folder / "mv").mkdir(parents=True)
         (folder / "mv/00000.tar").write_bytes(b"a part")
+        for path in (folder / "mv/00000.tar", folder / "mv", folder):
+            os.utime(path, (long_ago, long_ago))
+    os.utime(recent / "mv/00000.tar")
     push(made_dir, f"file://{tmp_path}/out")
-    assert not ours.exists() and others.exists()
+    assert not ours.exists() and others.exists() and recent.exists()
     assert list(verify(tmp_path / "out")) == []
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ipdata.datasets.base import Listing
 from ipdata.datasets.hmdb51 import HMDB51, list_hmdb51
+from ipdata.datasets.lists import MAX_LIST_BYTES, read_lines
 from ipdata.errors import BuildError
 from shards.keys import keys_of
 
@@ -154,3 +155,10 @@ def test_what_is_written_in_lists_is_read(flags: dict[str, tuple[str, str, str]]
     words = dict(zip("012", ("unused", "train", "test"), strict=True))
     assert set(read.missing) == {f"wave/{name}" for name in flags} - {"wave/a.avi"}
     assert [words[flag] for flag in flags["a.avi"]] == list(read.videos[0].subsets.values())
+
+
+def test_a_list_that_is_far_too_large_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "lists/wave_test_split1.txt")
+    os.truncate(path, MAX_LIST_BYTES + 1)  # a sparse file
+    with pytest.raises(BuildError, match=r"wave_test_split1\.txt: has more than 268435456 bytes, so it is no list"):
+        read_lines(path)

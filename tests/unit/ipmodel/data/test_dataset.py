@@ -118,7 +118,9 @@ def test_another_set_in_its_place_is_refused(set_dir: Path, tmp_path: Path) -> N
         ([], {}, ModelError, "columns must be a list"),
         (["video"], {}, ModelError, "column video has no frames as arrays; ShardSet.read_bytes"),
         (["depth"], {}, ShardError, "no column 'depth'|no column depth"),
-        (["mv"], {"segments": 0}, ModelError, "segments must be at least 1"),
+        (["mv"], {"segments": 0}, ModelError, "segments must be 1 to 4096, or None for all frames, got 0"),
+        (["mv"], {"segments": 10**20}, ModelError, "segments must be 1 to 4096"),
+        (["mv"], {"segments": 2.5}, ModelError, "segments must be 1 to 4096"),
         (["mv"], {"random": True}, ModelError, "random frames are drawn from segments"),
         (["mv"], {"split": "9"}, ShardError, "split"),
     ],
@@ -141,3 +143,15 @@ def test_the_package_has_it_and_nothing_else(caplog: pytest.LogCaptureFixture) -
     assert ipmodel.ClipDataset is ClipDataset
     with pytest.raises(AttributeError, match="no attribute 'ClipDatasets'"):
         _ = ipmodel.ClipDatasets
+
+
+def test_a_damaged_file_is_named_when_the_set_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IPTSN_CACHE", str(tmp_path / "cache"))
+    made_sets.make_set(tmp_path / "set", made_sets.scenes())
+    shard = ShardSet(tmp_path / "set").shards(**TRAIN)[0].shard
+    path = tmp_path / f"set/mv/{shard}.tar"
+    data = bytearray(path.read_bytes())
+    data[-2000] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ShardError, match=rf"mv/{shard}\.tar: its bytes are not those that the manifest names"):
+        ClipDataset(tmp_path / "set", ["mv"], **TRAIN)
