@@ -62,7 +62,7 @@ def _table_of(kind: str, name_or_file: str) -> tuple[str, dict[str, Any]]:
     where, text = _text_of(kind, name_or_file)
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # a TOMLDecodeError, or a number of thousands of digits
         raise RecipeError(f"{where}: not TOML: {error}") from None
     if "base" not in table:
         return where, table
@@ -105,7 +105,7 @@ def _override(table: dict[str, Any], override: str) -> None:
         raise RecipeError(f"--set {override!r}: expected key=value; a table's keys are dotted, as in table.key=3")
     try:
         parsed = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    except ValueError:  # a TOMLDecodeError, or a number of thousands of digits
         parsed = {"value": text}
     value = parsed["value"] if len(parsed) == 1 else text  # a line break in the text could add other keys
     for part in parts[:-1]:

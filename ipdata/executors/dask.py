@@ -234,7 +234,8 @@ def _local_cluster(workers: int | None, resources: set[str], scratch: Path, inte
                 process.kill()  # or this process would wait for them before it ends
         raise
     except RuntimeError as error:
-        raise BuildError(f"the local Dask cluster does not start: {error.__cause__ or error}") from error
+        cure = "too little memory or too few open files (ulimit -n) can be the cause; run this again"
+        raise BuildError(f"the local Dask cluster does not start: {error.__cause__ or error}; {cure}") from error
     for resource in sorted(resources):
         options = {**cluster.new_spec["options"], "resources": {resource: 1}}
         cluster.new_spec = {**cluster.new_spec, "options": options}

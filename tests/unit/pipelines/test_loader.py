@@ -110,6 +110,7 @@ def test_every_type_is_read(read: Any) -> None:
         ("parts = [{width = 0}]\n" + SMALL, "parts[0]: width must be at least 1, got 0"),
         ("name = \n", "not TOML"),
         ("name = 'x'\nname = 'y'\n", "not TOML"),
+        (f"limit = {'9' * 5000}\n{SMALL}", "not TOML: Exceeds the limit"),
     ],
 )
 def test_refusals_name_the_file_the_key_and_what_is_allowed(read: Any, text: str, message: str) -> None:
@@ -178,6 +179,7 @@ def test_later_overrides_win(read: Any) -> None:
         ("name.first=3", "--set 'name.first=3': name is a value, not a table"),
         ("inner.height=3", "unknown key inner.height"),
         ("inner.width=wide", "inner.width must be a whole number, got 'wide'"),
+        (f"inner.width={'9' * 5000}", "inner.width must be a whole number, got '999"),
         ("name=3", "name must be a string, got 3"),
         ("inner.share=nan", "inner.share must be a finite number, got nan"),
     ],
