@@ -74,7 +74,8 @@ def _check_keys(shard_set: ShardSet, keys: Iterable[str]) -> None:
     lacking = sorted(key for key in keys if shard_set.keys.find(key) is None)
     if lacking:
         more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
-        raise ShardError(f"{shard_set.location}: has no sample {lacking[0]:.100}{more}; `ipshards info --keys` lists them")
+        what = f"has no sample {lacking[0]:.100}{more}"
+        raise ShardError(f"{shard_set.location}: {what}; `ipshards info --keys` lists them")
 
 
 def read_keys(path: Path) -> frozenset[str]:
