@@ -16,6 +16,7 @@ from benchmarks.loading import loading
 from benchmarks.material import clips
 from benchmarks.motion import motion
 from benchmarks.sharing import sharing
+from benchmarks.streaming import streaming_table
 from benchmarks.training import BATCH, training_table
 from benchmarks.training import RECIPE as TRAINED
 
@@ -33,6 +34,7 @@ def main() -> None:
             "The codec residual": codec_table(clips()),
         }
     tables[f"Training on this machine, recipe `{TRAINED}`, batches of {BATCH}, one loader process"] = training_table()
+    tables["Clips a second of an epoch of P-stream clips, one loader process, a server of 1 Gbit/s"] = streaming_table()
     figures += [*sharing(), *builds()]
     print(write(figures, tables))
     for figure in figures:

@@ -94,6 +94,11 @@ def test_whatever_is_cut_or_something_else_is_refused(made: ShardSet) -> None:
         if cut not in ends:
             with pytest.raises(ShardError, match=r"cut|damaged"):
                 frames(payload[:cut])
+    sound = made.read_bytes(next(made.samples()).key, "mv")
+    huge = b"\x93NUMPY\x01\x00" + sound[8:].replace(b"'shape': (", b"'shape': (99999999", 1)
+    for npy in (huge, sound + b"more", sound[:-1], sound.replace(b"'<i2'", b"i2,,,")):
+        with pytest.raises(ShardError, match="not an npy array of motion vectors"):
+            frames(npy)
     for other in (b"text", b"\xff\xd8\xff", b"\xff\xd8\x00", b"\x93NUMPY\x01\x00", b"\xff\xd8\xff\xe0\x00\x01"):
         with pytest.raises(ShardError):
             frames(other)
@@ -106,7 +111,7 @@ def test_nothing_pickled_is_run(tmp_path: Path) -> None:
 
     file = io.BytesIO()
     np.save(file, np.array([Evil()], dtype=object), allow_pickle=True)
-    with pytest.raises(ShardError, match="no sound npy file"):
+    with pytest.raises(ShardError, match="not an npy array of motion vectors"):
         frames(file.getvalue())
     with pytest.raises(ShardError):
         frames(pickle.dumps(Evil()))
