@@ -194,10 +194,18 @@ and the versions of the tools that made it. Equal videos, recipe and tools give 
 
 - All columns come from the videos as they were scaled and encoded anew, in MPEG-4 Part 2. Their size, frame rate and
   compression are not those of the sources; records have these.
-- `iframe`, `residual` and `flow` are JPEG images and lose a little. `mv` and `video` are exact.
-- Labels and splits are those of the dataset. Making this set did not check them.
+{_losses(manifest)}- Labels and splits are those of the dataset. Making this set did not check them.
 - `license` above is what whoever shares this set has stated. The terms of the dataset hold besides.
 """
+
+
+def _losses(manifest: Manifest) -> str:
+    """What is said of columns that are JPEG; "" if none is."""
+    lossy = [f"`{name}`" for name, column in manifest.columns.items() if column.encoding.get("media") == "jpeg"]
+    if not lossy:
+        return ""
+    named = " and ".join(filter(None, [", ".join(lossy[:-1]), lossy[-1]]))
+    return f"- {named} {'is' if len(lossy) == 1 else 'are'} stored as JPEG images, which lose a little.\n"
 
 
 def _citation(manifest: Manifest) -> str:

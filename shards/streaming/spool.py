@@ -4,19 +4,21 @@ import shutil
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import FileIO
 from itertools import islice
 from pathlib import Path
 
+from shards.atomic import can_lock, is_locked, locked
 from shards.errors import ShardError
 from shards.layout import tar_path
 from shards.manifest import Manifest
 from shards.reader import ShardSet
 
+PREFIX, LOCK = "ipshards-spool-", ".lock"
 Tars = dict[str, FileIO]  # by column, open
 
 
@@ -45,12 +47,12 @@ class Spool:
         Raises: ShardError if there is too little room, or a tar cannot be fetched or is not what the manifest says.
         """
         stop, left, ready = threading.Event(), iter(shards), deque[tuple[str, Future[Tars]]]()
-        with tempfile.TemporaryDirectory(prefix="ipshards-spool-", dir=self.directory) as place:
-            self._check_room(Path(place), processes)
+        with _place(self.directory) as place:
+            self._check_room(place, processes)
             with ThreadPoolExecutor(1, thread_name_prefix="spooling") as pool:
 
                 def begin(shard: str) -> None:
-                    ready.append((shard, pool.submit(self._opened, shard, Path(place), stop)))
+                    ready.append((shard, pool.submit(self._opened, shard, place, stop)))
 
                 try:
                     for shard in islice(left, self.prefetch + 1):
@@ -85,6 +87,23 @@ class Spool:
         if needed > free:
             cure = "make room, lower prefetch or the number of loader processes, or name another spool directory"
             raise ShardError(f"{place.parent}: spooling needs {needed} bytes there, {free} are free; {cure}")
+
+
+@contextmanager
+def _place(parent: Path | None) -> Iterator[Path]:
+    """A temporary directory, locked while this process lives. Those of processes that were killed are removed."""
+    with tempfile.TemporaryDirectory(prefix=PREFIX, dir=parent, ignore_cleanup_errors=True) as name:
+        place = Path(name)
+        if not can_lock():
+            yield place
+            return
+        with (place / "new").open("wb") as file, locked(file):
+            (place / "new").rename(place / LOCK)  # so that nobody sees it unlocked
+            for other in place.parent.glob(f"{PREFIX}*"):
+                with suppress(OSError):
+                    if other != place and not is_locked(other / LOCK):
+                        shutil.rmtree(other)
+            yield place
 
 
 def _close(opening: "Future[Tars]") -> None:

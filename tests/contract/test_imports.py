@@ -66,7 +66,7 @@ FOLDERS = {
             *("layout", "manifest", "reader", "records", "regular", "schema", "store"),
             *("terminal", "text", "verify", "writer"),
         },
-        "streaming": {"columns", "errors", "layout", "manifest", "reader"},
+        "streaming": {"atomic", "columns", "errors", "layout", "manifest", "reader"},
         "webdataset": {"canonical", "columns", "errors", "layout", "reader", "streaming"},
         "sheet": {"arrays", "atomic", "columns", "errors", "motion", "reader", "schema", "text"},
         "cli": {"constraints", "errors", "facts", "reader", "sharing", "sheet", "terminal", "text"},

@@ -151,7 +151,7 @@ def test_a_set_at_a_url_is_spooled_within_its_window(
         read = []
         for sample in stream:
             read.append({**sample, "__url__": sample["__url__"].replace(url, str(set_dir))})
-            files = [path.stat().st_size for path in (tmp_path / "spool").rglob("*") if path.is_file()]
+            files = [path.stat().st_size for path in (tmp_path / "spool").rglob("*.tar")]
             assert sum(files) <= window_bytes(ShardSet(set_dir).manifest, COLUMNS, processes=1, prefetch=1)
         assert read == expected
         assert not list((tmp_path / "spool").iterdir())
@@ -161,6 +161,34 @@ def test_a_set_at_a_url_is_spooled_within_its_window(
         for _ in islice(pipeline(url, COLUMNS, spool=tmp_path / "spool"), 2):  # a reader that stops early
             pass
     assert not list((tmp_path / "spool").iterdir())
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from shards.webdataset import pipeline
+
+for sample in pipeline(sys.argv[1], ["mv"], spool=Path(sys.argv[2])):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_reader_has_left_is_removed_by_the_next_and_that_of_a_living_one_is_not(
+    set_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IPTSN_CACHE", str(tmp_path / "cache"))
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    with serving.serving(set_dir.parent, ranges=True) as server:
+        url = f"{server.url}/set"
+        subprocess.run([sys.executable, "-c", KILLED, url, str(spool)], check=False)
+        (left,) = spool.iterdir()
+        living = iter(pipeline(url, ["mv"], spool=spool))
+        next(living)
+        (own,) = spool.iterdir()
+        assert own != left and len(list(pipeline(url, ["mv"], spool=spool))) == 16
+        assert list(spool.iterdir()) == [own] and len(list(living)) == 15
+    assert not list(spool.iterdir())
 
 
 def test_too_little_room_is_told_before_anything_is_fetched(
@@ -271,9 +299,11 @@ def test_a_server_that_stalls_or_errs_is_asked_again_and_then_named(
 
 
 def test_columns_that_are_not_known_here_are_skipped_by_name(
-    set_dir: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    set_dir: Path, caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest
 ) -> None:
-    monkeypatch.delitem(COLUMNS_HERE, "flow")
+    known = dict(COLUMNS_HERE)
+    del COLUMNS_HERE["flow"]
+    request.addfinalizer(lambda: (COLUMNS_HERE.clear(), COLUMNS_HERE.update(known)))  # in their order, unlike pytest
     (sample, *_) = pipeline(set_dir, order="stored")
     assert sample.keys() - {"__key__", "__url__", "cls", "json"} == {"iframe.mjpeg", "mv.npy", "residual.mjpeg", "m4v"}
     assert "skipped columns that are not known here: flow" in caplog.text
