@@ -160,6 +160,7 @@ def build(
             )
             output.forget_replaced()
             manifest = publish_set(output, plan, columns, failures, before=before)
+    remove_abandoned()  # again: a process that had just been killed may have held its lock for a moment
     return Result(plan=plan, manifest=manifest, failures=failures)
 
 
