@@ -1,6 +1,7 @@
 """Clips a second of one epoch of P-stream training clips: from a directory, and from a server with an empty cache.
 
-`python -m benchmarks.streaming` prints the table. The set is built of UT-Interaction, or of what `$IPTSN_DATA` has.
+`python -m benchmarks.streaming` prints the table. The set is built of UT-Interaction, four videos a shard. The server
+answers after 20 ms and sends 1 Gbit/s.
 """
 
 import os

@@ -186,9 +186,13 @@ class ShardSet:
         """Seconds that reading has waited, in this process, for files to arrive from a URL."""
         return self._files.waited_s
 
+    def shard_of(self, key: str) -> str:
+        """The number of the shard that holds a sample. Raises: ShardError for an unknown key."""
+        return self._contents.place(key).shard
+
     def paths_of(self, key: str, columns: Sequence[str]) -> list[str]:
         """The files, below the set, that hold a sample in these columns. Raises: ShardError for an unknown key."""
-        return files_of(self._contents.place(key).shard, columns)
+        return files_of(self.shard_of(key), columns)
 
     def samples_of(self, shard: str) -> list[Sample]:
         """The records of one shard, such as "00000"."""

@@ -204,7 +204,7 @@ class ClusterRun:
 
         Raises: BuildError if nothing was done for long.
         """
-        self._repeated += not isinstance(death, UnfitWorkerError)  # of which it has nothing begun
+        self._repeated += not isinstance(death, UnfitWorkerError)  # an unfit worker has begun nothing
         if time.monotonic() - self._progress_s > max(GIVE_UP_S, self.video_timeout_s):
             since = f"no video was done for {time.monotonic() - self._progress_s:.0f} s, while workers died"
             cure = "give them more memory, or use fewer, and run this again: what is done is kept"

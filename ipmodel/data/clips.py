@@ -103,9 +103,7 @@ class Clips(Dataset[Clip]):
     @property
     def shards(self) -> list[str]:
         """The shard of each sample."""
-        keys = self.shard_set.keys
-        places = [keys.find(sample.key) for sample in self.samples]
-        return [place.shard for place in places if place is not None]
+        return [self.shard_set.shard_of(sample.key) for sample in self.samples]
 
     def _window(self, turn: int, rng: np.random.Generator) -> Window:
         settings, (width, height) = self.settings, self.picture_px

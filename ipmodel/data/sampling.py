@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -123,7 +124,7 @@ class ShardBatches(Batches):
             few = f"{self.samples} samples in {len(set(self.shard_of))} shards are too few for {self.ranks} ranks"
             raise ModelError(f'{few} with order = "shards"; use fewer ranks, a smaller batch, or order = "random"')
 
-    @property
+    @cached_property  # training asks at each step
     def steps(self) -> int:
         """Number of steps in an epoch, which is the same in all.
 

@@ -69,7 +69,7 @@ def test_a_child_that_takes_too_long_is_ended() -> None:
     assert not child.alive
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody looks at the memory")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how much memory other processes take")
 def test_the_memory_of_all_processes_in_a_call_is_known() -> None:
     child = Child()
     taken_bytes = 300 * 2**20

@@ -153,7 +153,7 @@ def test_a_video_that_takes_more_memory_than_its_worker_has_fails_alone(tmp_path
     assert sorted(sample.name for sample in ShardSet(tmp_path / "set").samples()) == ["any/a.y4m", "any/c.y4m"]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nobody looks at the memory")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells how much memory other processes take")
 def test_the_memory_that_a_video_took_is_told(tmp_path: Path) -> None:
     folder = tmp_path / "videos" / "any"
     folder.mkdir(parents=True)
