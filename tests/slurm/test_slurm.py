@@ -129,7 +129,7 @@ def test_all_jobs_cancelled_are_replaced(tmp_path: Path) -> None:
 def test_walltime_ends_jobs_and_not_the_build(tmp_path: Path) -> None:
     out, options = tmp_path / "set", {"columns": "mv,flow", "limit_videos": 12}
     walltime = profile(tmp_path, jobs=1, walltime=f"00:{JOB_S // 60:02}:00")
-    more = "--set=synthetic.frames=200"
+    more = "--set=synthetic.frames=450"  # so much that it takes longer than a job
     build = begun(out, *quick_options(out, cluster=walltime, **options), more)
     seen: set[str] = set()
     while build.poll() is None:
