@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import signal
+import tempfile
 import time
 from functools import partial
 from pathlib import Path
@@ -80,6 +81,7 @@ def test_where_locks_keep_nobody_out_what_is_published_is_whole(
     """As on two machines that mount an NFS share with local locks. Such builds remove each other's temporary files."""
     assert ipdata("build", *SMALL, out=tmp_path / "alone", **MV).returncode == 0
     monkeypatch.setattr(fcntl, "flock", lambda *_: None)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # else builds of other tests remove what is not locked here
     for status, said in at_once(tmp_path / "set", builds=4):
         assert status in (0, 1) and "Traceback" not in said, said
     expected = tree(tmp_path / "alone")
