@@ -158,7 +158,7 @@ def test_a_real_dataset_outlives_walltimes_and_cancelled_jobs(tmp_path: Path, da
         time.sleep(0.5)
     _, errors = build.communicate()
     assert build.returncode == 0 and "Traceback" not in errors and cancelled == 2, errors
-    assert len(seen) > 2 + cancelled, (seen, errors)
+    assert len(seen) >= 2 + cancelled, (seen, errors)  # one of them reached its walltime
     assert in_process("ipdata.cli", [*arguments, f"--out={reference}", "--scheduler=none"]).returncode == 0
     assert tree(out) == tree(reference)
     wait_for(lambda: not jobs(), timeout_s=30)
