@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ipmodel.networks.resnet import STAGES, Stage, features_of
+from ipmodel.networks.resnet import LAST_2D_STAGES, Last2dStage, TimePadding, features_of
 
 # What a network sees: I-frames, motion vectors, residuals, the latter two stacked, optical flow.
 # ipmodel.data.modality says which columns of a set each of them takes.
@@ -74,7 +74,8 @@ class Phase:
 
     modality: ModalityName
     depth: Literal[18, 34, 50, 101, 152] = 18
-    last_2d_stage: Stage = "conv5"
+    last_2d_stage: Last2dStage = "conv5"
+    time_padding: TimePadding = "replicate"  # of 3D convolutions: they see the first and the last frame again, or zeros
     init: str = ""  # begin with the network of this phase, inflated where this one is 3D; "": ImageNet or from scratch
     inflation: Literal["mean", "centre"] = "mean"
     teacher: str = ""  # the phase whose frozen network is distilled into this one
@@ -205,7 +206,7 @@ class TrainRecipe:
         first = self.phases[phase.init]
         same = (first.modality, first.depth) == (phase.modality, phase.depth)
         _require(same, f"phases.{name}.init must name a phase of the same modality and depth, got {phase.init!r}")
-        more_2d = STAGES.index(first.last_2d_stage) >= STAGES.index(phase.last_2d_stage)
+        more_2d = LAST_2D_STAGES.index(first.last_2d_stage) >= LAST_2D_STAGES.index(phase.last_2d_stage)
         cure = f"{phase.init!r} has 3D stages where {name!r} is 2D; change last_2d_stage of one"
         _require(more_2d, f"phases.{name}.init must name a phase that can be inflated: {cure}")
 

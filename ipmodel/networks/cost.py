@@ -3,20 +3,20 @@
 import torch
 from torch import Tensor, nn
 
-from ipmodel.networks.resnet import STAGES, Architecture, ResNet
+from ipmodel.networks.resnet import Architecture, Last2dStage, ResNet
 from ipmodel.paper import TABLE4, table1
 
 
 def info_table(*, frames: int, size_px: int, classes: int) -> str:
     """One line for each network: parameters, multiply-adds for one clip, and the paper's figure for the same input."""
     networks = [
-        (f"P, ResNet-18, 2D through {stage}", Architecture(depth=18, channels=5, last_2d_stage=stage, input_norm=True))
-        for stage in STAGES
+        (f"P, ResNet-18, {dimensions(stage)}", Architecture(depth=18, channels=5, last_2d_stage=stage, input_norm=True))
+        for stage in TABLE4
     ]
     networks.append(("teacher, ResNet-18", Architecture(depth=18, channels=2, last_2d_stage="conv3", input_norm=True)))
     networks += [(f"I, ResNet-{depth}", Architecture(depth=depth, channels=3)) for depth in (18, 34, 152)]
-    paper = {f"P, ResNet-18, 2D through {stage}": float(cost) for stage, (_, cost) in TABLE4.items()}
-    paper["P, ResNet-18, 2D through conv3"] = table1("GFLOPs", "P-stream")  # with one digit more than in Table 4
+    paper = {f"P, ResNet-18, {dimensions(stage)}": float(cost) for stage, (_, _, cost) in TABLE4.items()}
+    paper[f"P, ResNet-18, {dimensions('conv3')}"] = table1("GFLOPs", "P-stream")  # with one digit more than in Table 4
     paper["I, ResNet-152"] = table1("GFLOPs", "I-stream")
     stated = (frames, size_px) == (16, 224)
     lines = [f"{frames} frames of {size_px} px".ljust(32) + "parameters, M   multiply-adds, G   the paper's"]
@@ -27,6 +27,11 @@ def info_table(*, frames: int, size_px: int, classes: int) -> str:
         beside = f"{paper[name]:13.1f}" if stated and name in paper else ""
         lines.append(f"{name:32}{parameters / 1e6:13.2f}{cost / 1e9:19.2f}   {beside}".rstrip())
     return "\n".join(lines)
+
+
+def dimensions(last_2d_stage: Last2dStage) -> str:
+    """In words, which stages of a network are 2D."""
+    return "all 3D" if last_2d_stage == "none" else f"2D through {last_2d_stage}"
 
 
 def multiply_adds(architecture: Architecture, *, frames: int, size_px: int, classes: int = 51) -> int:

@@ -1,10 +1,12 @@
 """One ResNet (He et al. 2016) whose stages are 2D or 3D by configuration: every network of the paper (section 4.2.1).
 
 Stages have the paper's names: conv1 is the stem, conv2 to conv5 are torchvision's layer1 to layer4. The state dict has
-torchvision's names. `last_2d_stage` is the paper's "inflate at": stages up to it see frames, later ones whole clips.
+torchvision's names. Stages up to `last_2d_stage` see frames, later ones whole clips. It is the paper's "inflate at",
+except that the paper's conv1.x is a 3D ResNet, whose stem is 3D too: that is "none" here.
 Shapes: B clips, T frames, C channels, H x W px, K classes, F features.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -14,6 +16,9 @@ from torch.nn import functional as F
 
 Stage = Literal["conv1", "conv2", "conv3", "conv4", "conv5"]
 STAGES: tuple[Stage, ...] = ("conv1", "conv2", "conv3", "conv4", "conv5")
+Last2dStage = Literal["none", Stage]
+LAST_2D_STAGES: tuple[Last2dStage, ...] = ("none", *STAGES)
+TimePadding = Literal["replicate", "zeros"]
 WIDTHS = {"conv2": 64, "conv3": 128, "conv4": 256, "conv5": 512}
 
 
@@ -30,8 +35,17 @@ class Architecture:
 
     depth: Literal[18, 34, 50, 101, 152]
     channels: int  # of the input: 3 for I and R, 2 for MV and flow, 5 for MR
-    last_2d_stage: Stage = "conv5"
+    last_2d_stage: Last2dStage = "conv5"
     input_norm: bool = False  # a BatchNorm on the input, as CoViAR's MV and R networks have
+    time_padding: TimePadding = "replicate"  # of 3D convolutions, before the first frame and after the last
+
+    def is_3d(self, stage: Stage) -> bool:
+        """Whether a stage sees whole clips."""
+        return STAGES.index(stage) >= LAST_2D_STAGES.index(self.last_2d_stage)
+
+    def halves_time(self, stage: Stage) -> bool:
+        """Whether a stage halves the number of frames."""
+        return stage in ("conv4", "conv5") and self.is_3d(stage)
 
 
 class ResNet(nn.Module):
@@ -42,9 +56,10 @@ class ResNet(nn.Module):
         self.architecture, self.classes = architecture, classes
         block, counts = DEPTHS[architecture.depth]
         self.data_bn = InputNorm(architecture.channels) if architecture.input_norm else nn.Identity()
-        self.conv1 = nn.Conv2d(architecture.channels, 64, 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
-        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        layers = Layers(temporal=architecture.is_3d("conv1"), time_padding=architecture.time_padding)
+        self.conv1 = layers.convolution(architecture.channels, 64, 7, stride=2)
+        self.bn1 = layers.normalisation(64)
+        self.maxpool = layers.maxpool()
         self.inputs = 64  # input channels of the next block
         for number, (stage, count) in enumerate(zip(STAGES[1:], counts, strict=True), start=1):
             setattr(self, f"layer{number}", self._stage(block, stage, count))
@@ -54,12 +69,17 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def _stage(self, block: "type[BasicBlock | Bottleneck]", stage: Stage, count: int) -> nn.Sequential:
-        """The first block of conv3 to conv5 halves width and height and, where it is 3D, the number of frames."""
-        temporal = STAGES.index(stage) > STAGES.index(self.architecture.last_2d_stage)
-        stride = 1 if stage == "conv2" else 2
+        """The first block of conv3 to conv5 halves width and height, that of conv4 and conv5 in 3D also the frames.
+
+        The costs that the paper states for conv1.x and conv2.x want no temporal stride in conv3 (Table 4).
+        """
+        own = self.architecture
+        layers = Layers(temporal=own.is_3d(stage), time_padding=own.time_padding)
+        stride, time_stride = 1 if stage == "conv2" else 2, 2 if own.halves_time(stage) else 1
         blocks = []
         for number in range(count):
-            blocks.append(block(self.inputs, WIDTHS[stage], stride=stride if number == 0 else 1, temporal=temporal))
+            strides = {"stride": stride, "time_stride": time_stride} if number == 0 else {}
+            blocks.append(block(self.inputs, WIDTHS[stage], layers, **strides))
             self.inputs = WIDTHS[stage] * block.expansion
         return nn.Sequential(*blocks)
 
@@ -70,15 +90,22 @@ class ResNet(nn.Module):
     def pooled(self, clip_BCTHW: Tensor) -> Tensor:
         """(B, F) float32: the features."""
         batch, _, frames = clip_BCTHW.shape[:3]
-        x = clip_BCTHW.transpose(1, 2).flatten(0, 1)  # (B * T, C, H, W)
-        x = self.maxpool(F.relu(self.bn1(self.conv1(self.data_bn(x)))))  # (B * T, 64, H / 4, W / 4)
-        for number, stage_before in enumerate(STAGES[:-1], start=1):
+        x = self.data_bn(clip_BCTHW.transpose(1, 2).flatten(0, 1))  # (B * T, C, H, W)
+        for stage_before, layer in zip(LAST_2D_STAGES, self._stages(), strict=False):
             if stage_before == self.architecture.last_2d_stage:
                 x = x.unflatten(0, (batch, frames)).transpose(1, 2)  # (B, C, T, H, W)
-            x = getattr(self, f"layer{number}")(x)
+            x = layer(x)
         if x.dim() == 4:  # all stages are 2D
             x = x.unflatten(0, (batch, frames)).transpose(1, 2)  # (B, F, T, H / 32, W / 32)
         return x.float().mean(dim=(2, 3, 4))
+
+    def _stages(self) -> list[Callable[[Tensor], Tensor]]:
+        """conv1 to conv5."""
+        return [self._stem, *(self.get_submodule(f"layer{number}") for number in range(1, 5))]
+
+    def _stem(self, x: Tensor) -> Tensor:
+        """(..., C, H, W) to (..., 64, H / 4, W / 4), or with T behind the channels where it is 3D."""
+        return self.maxpool(F.relu(self.bn1(self.conv1(x))))
 
     def _logits(self, features_BF: Tensor) -> Tensor:
         """(B, K) float32, also within autocast: rounding logits to bfloat16 changes which class is first."""
@@ -96,9 +123,9 @@ def features_of(depth: int) -> int:
 def last_values(architecture: Architecture, *, frames: int, size_px: int) -> int:
     """Values in one channel of the last stage for one clip, T * H * W: BatchNorm averages over them.
 
-    conv1 to conv5 halve width and height; conv3 to conv5 halve the number of frames where they are 3D.
+    conv1 to conv5 halve width and height.
     """
-    halvings = sum(STAGES.index(stage) > STAGES.index(architecture.last_2d_stage) for stage in STAGES[2:])
+    halvings = sum(architecture.halves_time(stage) for stage in STAGES)
     return -(-frames // 2**halvings) * (-(-size_px // 2 ** len(STAGES))) ** 2
 
 
@@ -135,6 +162,55 @@ class InputNorm(nn.Module):
         self.running_var.lerp_(variance * (values / (values - 1)), self.MOMENTUM)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Layers:
+    """Makes the layers of a stage: in 2D, or in 3D where `temporal`."""
+
+    temporal: bool
+    time_padding: TimePadding
+
+    def convolution(
+        self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, time_stride: int = 1
+    ) -> nn.Module:
+        """With kernel x kernel, or in 3D kernel x kernel x kernel and `time_stride` in time. It has no bias."""
+        if not self.temporal:
+            return nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False)
+        kind = SteadyConv3d if self.time_padding == "replicate" else nn.Conv3d
+        strides = (time_stride, stride, stride)
+        return kind(inputs, outputs, kernel, stride=strides, padding=kernel // 2, bias=False)
+
+    def normalisation(self, channels: int) -> nn.Module:
+        """A BatchNorm."""
+        return nn.BatchNorm3d(channels) if self.temporal else nn.BatchNorm2d(channels)
+
+    def maxpool(self) -> nn.Module:
+        """Halves width and height of each frame."""
+        if self.temporal:
+            return nn.MaxPool3d((1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
+        return nn.MaxPool2d(3, stride=2, padding=1)
+
+    def shortcut(self, inputs: int, outputs: int, *, stride: int, time_stride: int) -> nn.Module:
+        """The path around a block: the identity, or a strided 1x1 convolution where the shape changes."""
+        if stride == time_stride == 1 and inputs == outputs:
+            return nn.Identity()
+        convolution = self.convolution(inputs, outputs, 1, stride=stride, time_stride=time_stride)
+        return nn.Sequential(convolution, self.normalisation(outputs))
+
+
+class SteadyConv3d(nn.Conv3d):
+    """A 3D convolution that pads in time by repeating the first and the last frame.
+
+    With zeros, PyTorch's padding, both ends of a clip that stands still would look as if it moved.
+    """
+
+    def forward(self, clip_BCTHW: Tensor) -> Tensor:
+        if beyond := self.kernel_size[0] // 2:
+            first, last = clip_BCTHW[:, :, :1], clip_BCTHW[:, :, -1:]
+            clip_BCTHW = torch.cat([*[first] * beyond, clip_BCTHW, *[last] * beyond], dim=2)
+        padding = (0, *self.padding[1:])
+        return F.conv3d(clip_BCTHW, self.weight, self.bias, self.stride, padding)
+
+
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions, or 3x3x3 where the block is 3D.
 
@@ -143,13 +219,13 @@ class BasicBlock(nn.Module):
 
     expansion = 1
 
-    def __init__(self, inputs: int, width: int, *, stride: int, temporal: bool) -> None:
+    def __init__(self, inputs: int, width: int, layers: Layers, *, stride: int = 1, time_stride: int = 1) -> None:
         super().__init__()
-        self.conv1 = convolution(inputs, width, 3, stride=stride, temporal=temporal)
-        self.bn1 = normalisation(width, temporal)
-        self.conv2 = convolution(width, width, 3, time_stride=stride, temporal=temporal)
-        self.bn2 = normalisation(width, temporal)
-        self.downsample = shortcut(inputs, width, stride, temporal)
+        self.conv1 = layers.convolution(inputs, width, 3, stride=stride)
+        self.bn1 = layers.normalisation(width)
+        self.conv2 = layers.convolution(width, width, 3, time_stride=time_stride)
+        self.bn2 = layers.normalisation(width)
+        self.downsample = layers.shortcut(inputs, width, stride=stride, time_stride=time_stride)
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu(self.bn1(self.conv1(x)))
@@ -161,16 +237,16 @@ class Bottleneck(nn.Module):
 
     expansion = 4
 
-    def __init__(self, inputs: int, width: int, *, stride: int, temporal: bool) -> None:
+    def __init__(self, inputs: int, width: int, layers: Layers, *, stride: int = 1, time_stride: int = 1) -> None:
         super().__init__()
         outputs = width * self.expansion
-        self.conv1 = convolution(inputs, width, 1, temporal=temporal)
-        self.bn1 = normalisation(width, temporal)
-        self.conv2 = convolution(width, width, 3, stride=stride, time_stride=stride, temporal=temporal)
-        self.bn2 = normalisation(width, temporal)
-        self.conv3 = convolution(width, outputs, 1, temporal=temporal)
-        self.bn3 = normalisation(outputs, temporal)
-        self.downsample = shortcut(inputs, outputs, stride, temporal)
+        self.conv1 = layers.convolution(inputs, width, 1)
+        self.bn1 = layers.normalisation(width)
+        self.conv2 = layers.convolution(width, width, 3, stride=stride, time_stride=time_stride)
+        self.bn2 = layers.normalisation(width)
+        self.conv3 = layers.convolution(width, outputs, 1)
+        self.bn3 = layers.normalisation(outputs)
+        self.downsample = layers.shortcut(inputs, outputs, stride=stride, time_stride=time_stride)
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu(self.bn1(self.conv1(x)))
@@ -185,45 +261,6 @@ DEPTHS: dict[int, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, int, int
     101: (Bottleneck, (3, 4, 23, 3)),
     152: (Bottleneck, (3, 8, 36, 3)),
 }
-
-
-class SteadyConv3d(nn.Conv3d):
-    """A 3D convolution that pads in time by repeating the first and the last frame.
-
-    With zeros, PyTorch's padding, both ends of a clip that stands still would look as if it moved.
-    """
-
-    def forward(self, clip_BCTHW: Tensor) -> Tensor:
-        if self.kernel_size[0] == 3:
-            clip_BCTHW = torch.cat([clip_BCTHW[:, :, :1], clip_BCTHW, clip_BCTHW[:, :, -1:]], dim=2)
-        padding = (0, *self.padding[1:])
-        return F.conv3d(clip_BCTHW, self.weight, self.bias, self.stride, padding)
-
-
-def convolution(
-    inputs: int, outputs: int, kernel: int, *, stride: int = 1, time_stride: int = 1, temporal: bool
-) -> nn.Module:
-    """2D with kernel x kernel, or where `temporal` 3D with kernel x kernel x kernel and `time_stride` in time."""
-    if temporal:
-        return SteadyConv3d(
-            inputs, outputs, kernel, stride=(time_stride, stride, stride), padding=kernel // 2, bias=False
-        )
-    return nn.Conv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=False)
-
-
-def normalisation(channels: int, temporal: bool) -> nn.Module:
-    """A BatchNorm in 2D, or in 3D where `temporal`."""
-    return nn.BatchNorm3d(channels) if temporal else nn.BatchNorm2d(channels)
-
-
-def shortcut(inputs: int, outputs: int, stride: int, temporal: bool) -> nn.Module:
-    """The path around a block: the identity, or a strided 1x1 convolution where the shape changes."""
-    if stride == 1 and inputs == outputs:
-        return nn.Identity()
-    return nn.Sequential(
-        convolution(inputs, outputs, 1, stride=stride, time_stride=stride, temporal=temporal),
-        normalisation(outputs, temporal),
-    )
 
 
 def channels_last(network: ResNet) -> ResNet:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from ipmodel.networks.cost import dimensions
 from ipmodel.prediction.index import INDEX, ModelIndex, file_of
 from ipmodel.runs.description import Description
 from shards.facts import flat
@@ -72,7 +73,7 @@ def _what_it_is(index: ModelIndex, descriptions: Mapping[str, Description]) -> s
         with torch.device("meta"):
             parameters = sum(weight.numel() for weight in own.network().parameters())
         stages = own.architecture["last_2d_stage"]
-        network = f"ResNet-{own.architecture['depth']}, 2D through {stages}"
+        network = f"ResNet-{own.architecture['depth']}, {dimensions(stages)}"
         cells = [in_markdown(name), SEES[own.modality], network, f"{parameters / 1e6:.2f} M"]
         looks = [own.input.segments, own.input.crops, own.input.crop_px]
         lines.append("| " + " | ".join([*cells, *map(str, looks)]) + " |")

@@ -7,14 +7,16 @@ from dataclasses import asdict, fields
 from typing import Any, get_args
 
 from ipmodel.data.modality import MODALITIES, columns_of
-from ipmodel.networks.resnet import DEPTHS, STAGES, Architecture, ResNet
+from ipmodel.networks.resnet import DEPTHS, LAST_2D_STAGES, Architecture, ResNet, TimePadding
 from ipmodel.recipe import MAX_SIDE_PX, Input, ModalityName, check_clip
+from ipmodel.runs.record import EARLIER_CONV3, has_earlier_conv3
 from shards.canonical import check_depth
 from shards.errors import ShardError
 from shards.manifest import ColumnInfo
 from shards.records import Record
 
 FORMAT = 1
+ADDED = {"time_padding"}  # keys of the architecture that files of earlier versions lack
 SAMPLING = "middle of each segment"  # of the frames that a column has, by picture type
 
 
@@ -117,8 +119,11 @@ def architecture_values(architecture: Architecture) -> dict[str, Any]:
 def _check_architecture(values: dict[str, Any], *, channels: int) -> None:
     """Raises: ShardError unless the values are those of an Architecture with so many channels."""
     known = {field.name for field in fields(Architecture)}
-    if values.keys() != known:
+    if values.keys() | ADDED != known:
         different = ", ".join(sorted(values.keys() ^ known))
         raise ShardError(f"its architecture has other keys than this version knows ({different}); update the package")
-    if values["depth"] not in DEPTHS or values["last_2d_stage"] not in STAGES or values["channels"] != channels:
+    if has_earlier_conv3(values):
+        raise ShardError(f"it {EARLIER_CONV3}")
+    fits = values["depth"] in DEPTHS and values["last_2d_stage"] in LAST_2D_STAGES and values["channels"] == channels
+    if not fits or values.get("time_padding", "replicate") not in get_args(TimePadding):
         raise ShardError(f"unknown architecture {values}; update the package")

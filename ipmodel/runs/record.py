@@ -2,6 +2,7 @@
 
 import errno
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ RUN = "run.json"
 MAX_BYTES = 16 << 20
 DRAWS = 2  # how training draws at random: 1, in 0.1.0, was with one seed for all phases; 2 is with one for each
 Record = dict[str, Any]  # the JSON of run.json
+# A 3D conv3 halved the number of frames before `time_padding` was a key, so such weights mean another network now.
+EARLIER_CONV3 = "is of an earlier version, whose 3D conv3 halved the number of frames; train it again"
 
 # Keys of the recipe that change no network. `train` may change those of OF_TRAINING_ALONE in a run that was begun.
 OF_TRAINING_ALONE = ("workers", "checkpoint_minutes")
@@ -86,13 +89,21 @@ def checked_record(begun: Any, path: str | Path) -> Record:
     try:
         recipe = pipelines.from_table(TrainRecipe, begun["recipe"], where=str(path))
         missing = {"shards", "manifest_sha256", "classes", "imagenet"} - begun.keys()
+        earlier = [name for name, phase in begun["recipe"]["phases"].items() if has_earlier_conv3(phase)]
         for key, kind in (("manifest_sha256", str), ("classes", list[str]), ("imagenet", dict[str, str])):
             msgspec.convert(begun.get(key, kind()), kind)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{path} is not the record of a run ({error}); use another --out") from None
     if missing:
         raise ModelError(f"{path} is not the record of a run: it lacks {', '.join(sorted(missing))}; use another --out")
+    if earlier:
+        raise ModelError(f"{path}: phase {earlier[0]} {EARLIER_CONV3}")
     return {"draws": 1, **begun, "recipe": as_json(recipe)}
+
+
+def has_earlier_conv3(values: Mapping[str, Any]) -> bool:
+    """Whether these are the JSON of a phase, or of an architecture, whose conv3 is 3D as it was in earlier versions."""
+    return "time_padding" not in values and values.get("last_2d_stage") in ("conv1", "conv2")
 
 
 def as_json(recipe: TrainRecipe | Phase) -> dict[str, Any]:

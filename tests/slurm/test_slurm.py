@@ -145,6 +145,7 @@ def test_a_real_dataset_outlives_walltimes_and_cancelled_jobs(tmp_path: Path, da
     """UT-Interaction's clips; each job ends after a minute, and some are cancelled before."""
     out, reference = tmp_path / "set", tmp_path / "reference"
     arguments = ["build", "--dataset=folder", f"--source={data / 'ut_interaction'}", "--recipe=small"]
+    arguments += ["--set=transcode.width=176", "--set=transcode.height=132"]  # so much work that walltimes end jobs
     short = profile(tmp_path, jobs=1, walltime=f"00:{JOB_S // 60:02}:00")
     build = begun(out, *arguments, f"--out={out}", f"--cluster={short}")
     seen: set[str] = set()

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from ipmodel.networks.cost import multiply_adds
-from ipmodel.networks.resnet import STAGES, Architecture, InputNorm, ResNet, Stage, frozen, last_values
+from ipmodel.networks.resnet import LAST_2D_STAGES, Architecture, InputNorm, Last2dStage, ResNet, frozen, last_values
+from ipmodel.paper import TABLE4
 
 
 @pytest.mark.parametrize("depth", [18, 34, 50, 152])
@@ -20,13 +21,14 @@ def test_in_2d_it_is_torchvisions(depth: int) -> None:
 def test_the_papers_multiply_adds() -> None:
     """Tables 1 and 4, for 16 frames of 224 px."""
 
-    def giga(depth: int, channels: int, stage: str) -> float:
-        architecture = Architecture(depth=depth, channels=channels, last_2d_stage=stage)  # type: ignore[arg-type]
-        return multiply_adds(architecture, frames=16, size_px=224) / 1e9
+    def giga(architecture: Architecture) -> float:
+        return round(multiply_adds(architecture, frames=16, size_px=224) / 1e9, 2)
 
-    assert giga(18, 5, "conv3") == pytest.approx(33.9, abs=0.2)
-    assert giga(18, 5, "conv4") == pytest.approx(34.9, abs=0.3)
-    assert giga(152, 3, "conv5") == pytest.approx(184.2, abs=0.1)
+    p_streams = {stage: giga(Architecture(depth=18, channels=5, last_2d_stage=stage)) for stage in TABLE4}
+    assert p_streams == {"none": 80.47, "conv2": 46.79, "conv3": 33.85, "conv4": 34.85, "conv5": 30.28}
+    for stage, (_, _, stated) in TABLE4.items():
+        assert p_streams[stage] == pytest.approx(float(stated), rel=0.07)
+    assert giga(Architecture(depth=152, channels=3)) == 184.19
 
 
 def test_2d_scores_are_means_over_frames() -> None:
@@ -37,7 +39,7 @@ def test_2d_scores_are_means_over_frames() -> None:
     torch.testing.assert_close(network(clip).features, torch.stack([s.features for s in each]).mean(0))
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", LAST_2D_STAGES)
 @pytest.mark.parametrize("depth", [18, 50])
 @pytest.mark.parametrize("frames", [1, 3, 16])
 def test_any_stage_and_length(stage: str, depth: int, frames: int) -> None:
@@ -53,6 +55,19 @@ def test_3d_stages_see_the_order_of_frames_and_2d_ones_do_not() -> None:
         network = ResNet(Architecture(depth=18, channels=2, last_2d_stage=stage), 7).eval()  # type: ignore[arg-type]
         forwards, backwards = network(clip).logits, network(clip.flip(2)).logits
         assert torch.allclose(forwards, backwards, atol=1e-4) != sees
+
+
+def test_the_paddings_in_time_differ_at_the_ends_alone() -> None:
+    networks = {}
+    for padding in ("replicate", "zeros"):
+        torch.manual_seed(0)
+        architecture = Architecture(depth=18, channels=2, last_2d_stage="conv4", time_padding=padding)  # type: ignore[arg-type]
+        networks[padding] = ResNet(architecture, 7).eval()
+    clip = torch.rand(1, 256, 20, 4, 4)  # what conv5 sees
+    repeated, zeros = (network.layer4[0].conv1(clip) for network in networks.values())
+    torch.testing.assert_close(repeated[:, :, 1:-1], zeros[:, :, 1:-1])
+    assert not torch.allclose(repeated[:, :, 0], zeros[:, :, 0])
+    assert not torch.allclose(repeated[:, :, -1], zeros[:, :, -1])
 
 
 def test_the_inputs_batchnorm_is_pytorchs() -> None:
@@ -73,9 +88,9 @@ def test_the_inputs_batchnorm_is_pytorchs() -> None:
     torch.testing.assert_close(own.eval()(x), theirs.eval()(x), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", LAST_2D_STAGES)
 @pytest.mark.parametrize(("frames", "size_px"), [(1, 16), (5, 33), (16, 112)])
-def test_values_of_the_last_stage(stage: Stage, frames: int, size_px: int) -> None:
+def test_values_of_the_last_stage(stage: Last2dStage, frames: int, size_px: int) -> None:
     architecture = Architecture(depth=18, channels=2, last_2d_stage=stage)
     with torch.device("meta"):
         network, clip = ResNet(architecture, 3), torch.empty(1, 2, frames, size_px, size_px)

@@ -20,7 +20,7 @@ def trained_2d(depth: int = 18, channels: int = 5) -> ResNet:
 
 
 @pytest.mark.parametrize("mode", ["mean", "centre"])
-@pytest.mark.parametrize("stage", ["conv1", "conv3", "conv4"])
+@pytest.mark.parametrize("stage", ["none", "conv1", "conv3", "conv4"])
 @pytest.mark.parametrize("depth", [18, 50])
 def test_a_clip_that_stands_still_gives_the_2d_features(mode: str, stage: str, depth: int) -> None:
     flat = trained_2d(depth)

@@ -91,13 +91,25 @@ def test_a_newer_or_wrong_description_is_refused(path: Path, changed: dict[str, 
         read_network_file(path)
 
 
-@pytest.mark.parametrize("key", ["depth", "last_2d_stage", "channels"])
+@pytest.mark.parametrize("key", ["depth", "last_2d_stage", "channels", "time_padding"])
 def test_an_unknown_architecture_is_refused(path: Path, key: str) -> None:
     description, _ = read_network_file(path)
     values = description.to_value()
     values["architecture"][key] = 7
     rewritten(path, json.dumps(values))
     with pytest.raises(ModelError, match="unknown architecture"):
+        read_network_file(path)
+
+
+def test_a_file_of_an_earlier_version_is_read_unless_its_conv3_halves_the_frames(path: Path) -> None:
+    description, _ = read_network_file(path)
+    values = description.to_value()
+    del values["architecture"]["time_padding"]
+    rewritten(path, json.dumps(values))
+    assert read_network_file(path)[1].architecture.time_padding == "replicate"
+    values["architecture"]["last_2d_stage"] = "conv2"
+    rewritten(path, json.dumps(values))
+    with pytest.raises(ModelError, match="it is of an earlier version, whose 3D conv3 halved the number of frames"):
         read_network_file(path)
 
 
