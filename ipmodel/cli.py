@@ -44,9 +44,11 @@ def _run_of(out: Path, shards: str, recipe: str, overrides: tuple[str, ...], ini
     from ipmodel.networks.imagenet import weights_files
     from ipmodel.recipe import TrainRecipe
     from ipmodel.runs.run import Run
+    from ipmodel.training.ignored import refuse_ignored
     from shards import ShardSet
 
     loaded = load(TrainRecipe, "train", recipe, overrides)
+    refuse_ignored(loaded)
     imagenet = weights_files(init, sorted({phase.depth for phase in loaded.phases.values() if not phase.init}))
     return Run(directory=out, shard_set=ShardSet(shards), recipe=loaded, imagenet=imagenet)
 

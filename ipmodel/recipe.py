@@ -41,7 +41,7 @@ class Optimiser:
     momentum: float = 0.9  # for SGD
     weight_decay: float = 1e-4  # biases are not decayed
     schedule: Literal["step", "cosine", "constant"] = "step"
-    steps: tuple[int, ...] = ()  # at these epochs the rate is multiplied by `factor`
+    steps: tuple[float, ...] = ()  # at these epochs, or shares of the epochs, the rate is multiplied by `factor`
     factor: float = 0.1
     stem_multiplier: float = 1.0  # times the rate, for conv1, bn1 and the BatchNorm on the input
     body_multiplier: float = 1.0  # times the rate, for everything else but the classifier
@@ -51,16 +51,24 @@ class Optimiser:
         not_negative = min(self.momentum, self.weight_decay, *self.steps, 0) >= 0
         _require(not_negative, "momentum, weight_decay and steps must not be negative")
         _require(tuple(sorted(self.steps)) == self.steps, f"steps must increase, got {list(self.steps)}")
+        alike = all(step < 1 for step in self.steps) or all(step >= 1 and step == int(step) for step in self.steps)
+        _require(alike, f"steps must be whole epochs, or all of them shares below 1, got {list(self.steps)}")
         _require(min(self.stem_multiplier, self.body_multiplier) >= 0, "multipliers must not be negative")
+
+    def step_epochs(self, epochs: int) -> list[int]:
+        """The epochs at whose beginning the rate falls, of so many. Shares are rounded to whole epochs."""
+        return [round(step * epochs) if step < 1 else int(step) for step in self.steps]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Distillation:
-    """Weights of the teacher's loss terms. The paper uses feature_weight 50 and soft_label_weight 0 (Table 3)."""
+    """The teacher's loss terms. The paper uses feature_weight 50 and soft_label_weight 0 (Table 3)."""
 
     feature_weight: float = 50.0  # lambda_1, of the mean L1 distance between features
     soft_label_weight: float = 0.0  # lambda_2, of the cross-entropy with the teacher's softened labels
+    features: Literal["clip", "frame"] = "clip"  # that are compared: means over the clip, or each frame's
     temperature: float = 8.0  # softens those labels
+    temperature_squared: bool = False  # multiply lambda_2 by temperature^2 (Hinton et al. 2015); equation (2) does not
 
     def __post_init__(self) -> None:
         not_negative = min(self.feature_weight, self.soft_label_weight) >= 0
@@ -77,6 +85,9 @@ class Phase:
     last_2d_stage: Last2dStage = "conv5"
     time_padding: TimePadding = "replicate"  # of 3D convolutions: they see the first and the last frame again, or zeros
     init: str = ""  # begin with the network of this phase, inflated where this one is 3D; "": ImageNet or from scratch
+    # What conv1 begins with of ImageNet. "rgb_mean": for each channel, the mean of the RGB filters (TSN), and for three
+    # channels the filters. "coviar": the filters for the channels of pictures; those of MV and flow are random.
+    imagenet_filters: Literal["rgb_mean", "coviar"] = "rgb_mean"
     inflation: Literal["mean", "centre"] = "mean"
     teacher: str = ""  # the phase whose frozen network is distilled into this one
     distillation: Distillation = field(default_factory=Distillation)
@@ -219,3 +230,6 @@ class TrainRecipe:
         own, taught = features_of(phase.depth), features_of(teacher.depth)
         cure = f"{phase.teacher!r} has {taught}, {name!r} has {own}; change depth of one"
         _require(own == taught, f"phases.{name}.teacher must have as many features as its student: {cure}")
+        same = phase.distillation.features == "clip" or teacher.last_2d_stage == phase.last_2d_stage
+        frames = f'features = "frame" needs equal last_2d_stage, {phase.teacher!r} has {teacher.last_2d_stage}'
+        _require(same, f"phases.{name}.distillation: {frames}")

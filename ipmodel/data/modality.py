@@ -35,6 +35,7 @@ class ColumnInput:
     mean: ClassVar[tuple[float, ...]]  # of level / 255, for each channel
     std: ClassVar[tuple[float, ...]]
     signed_in_x: ClassVar[tuple[int, ...]] = ()  # channels that change sign when the clip is mirrored
+    rgb: ClassVar[bool] = False  # whether its channels are those of pictures in colour
 
     @property
     def channels(self) -> int:
@@ -72,6 +73,7 @@ class ColumnInput:
 
 class IFrames(ColumnInput):
     name = "iframe"
+    rgb = True
     mean, std = IMAGENET_MEAN, IMAGENET_STD
 
     def augmented(self, clip: U8, settings: Input, rng: np.random.Generator) -> U8:
@@ -80,6 +82,7 @@ class IFrames(ColumnInput):
 
 class Residuals(ColumnInput):
     name = "residual"
+    rgb = True
     mean, std = (0.5, 0.5, 0.5), IMAGENET_STD
 
 
@@ -176,6 +179,12 @@ COLUMN_INPUTS = {column.name: column for modality in MODALITIES.values() for col
 def columns_of(names: Iterable[ModalityName]) -> tuple[str, ...]:
     """The columns that these modalities take, each once."""
     return tuple(dict.fromkeys(column.name for name in names for column in MODALITIES[name].columns))
+
+
+def picture_channels(name: ModalityName) -> list[int]:
+    """The input channels that hold pictures in colour: I-frames or residuals."""
+    are_rgb = [column.rgb for column in MODALITIES[name].columns for _ in range(column.channels)]
+    return [channel for channel, rgb in enumerate(are_rgb) if rgb]
 
 
 def training_scales(names: Sequence[ModalityName], settings: Input) -> tuple[float, ...]:

@@ -27,6 +27,7 @@ class Scores(NamedTuple):
 
     logits: Tensor  # (B, K) float32
     features: Tensor  # (B, F) float32: the last stage averaged over time and space, which is distilled (section 3.3)
+    frame_features: Tensor  # (B, T', F) float32: averaged over space alone; T' is what the 3D stages leave of T
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,11 +85,16 @@ class ResNet(nn.Module):
         return nn.Sequential(*blocks)
 
     def forward(self, clip_BCTHW: Tensor) -> Scores:
-        features_BF = self.pooled(clip_BCTHW)
-        return Scores(self._logits(features_BF), features_BF)
+        last_BFTHW = self._last_stage(clip_BCTHW)
+        features_BF = last_BFTHW.mean(dim=(2, 3, 4))
+        return Scores(self._logits(features_BF), features_BF, last_BFTHW.mean(dim=(3, 4)).transpose(1, 2))
 
     def pooled(self, clip_BCTHW: Tensor) -> Tensor:
         """(B, F) float32: the features."""
+        return self._last_stage(clip_BCTHW).mean(dim=(2, 3, 4))
+
+    def _last_stage(self, clip_BCTHW: Tensor) -> Tensor:
+        """(B, F, T', H / 32, W / 32) float32."""
         batch, _, frames = clip_BCTHW.shape[:3]
         x = self.data_bn(clip_BCTHW.transpose(1, 2).flatten(0, 1))  # (B * T, C, H, W)
         for stage_before, layer in zip(LAST_2D_STAGES, self._stages(), strict=False):
@@ -97,7 +103,7 @@ class ResNet(nn.Module):
             x = layer(x)
         if x.dim() == 4:  # all stages are 2D
             x = x.unflatten(0, (batch, frames)).transpose(1, 2)  # (B, F, T, H / 32, W / 32)
-        return x.float().mean(dim=(2, 3, 4))
+        return x.float()
 
     def _stages(self) -> list[Callable[[Tensor], Tensor]]:
         """conv1 to conv5."""

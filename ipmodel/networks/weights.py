@@ -1,5 +1,6 @@
 """Initial weights: from ImageNet networks, and from 2D networks for 2D-3D ones, by inflation (section 4.2.1)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -53,12 +54,15 @@ def weights_sha256(path: Path) -> str:
         raise ModelError(f"{path}: cannot read torchvision weights: {error.strerror}") from None
 
 
-def from_imagenet(path: Path, network: ResNet) -> State:
+def from_imagenet(path: Path, network: ResNet, *, pictures: Sequence[int] | None = None) -> State:
     """torchvision's ImageNet weights, made to fit a network with other input channels and classes.
 
     The network keeps its own fc and input BatchNorm. Where it does not have 3 input channels, each channel of conv1
     gets the mean of the RGB filters (TSN, Wang et al. 2016). Files from before PyTorch 0.4.1 lack the BatchNorms'
     counts of batches, which then stay 0.
+
+    pictures: the channels that hold RGB pictures, three or none. They get the filters, and the others keep their own
+    (CoViAR, Wu et al. 2018).
 
     Raises: ModelError if the file does not hold weights of this depth.
     """
@@ -72,7 +76,11 @@ def from_imagenet(path: Path, network: ResNet) -> State:
         taken[key] = own[key] if kept else published[key]
     _check_weights(path, taken, own)
     channels = network.architecture.channels
-    if channels != RGB:
+    if pictures is not None:
+        filters = own["conv1.weight"].clone()
+        filters[:, list(pictures)] = taken["conv1.weight"][:, : len(pictures)]
+        taken["conv1.weight"] = filters
+    elif channels != RGB:
         taken["conv1.weight"] = taken["conv1.weight"].mean(dim=1, keepdim=True).repeat(1, channels, 1, 1)
     return taken
 

@@ -15,11 +15,11 @@ def distillation_loss(student: Scores, teacher: Scores, settings: Distillation) 
     """The weighted terms that are added to the cross-entropy, by name. Terms of weight 0 are left out."""
     terms = {}
     if settings.feature_weight:
-        terms["feature"] = settings.feature_weight * F.l1_loss(student.features, teacher.features)
+        of_frames = settings.features == "frame"
+        own, taught = (scores.frame_features if of_frames else scores.features for scores in (student, teacher))
+        terms["feature"] = settings.feature_weight * F.l1_loss(own, taught)
     if settings.soft_label_weight:
         t = settings.temperature
-        soft = F.cross_entropy(student.logits / t, (teacher.logits / t).softmax(dim=1))
-        terms["soft_label"] = (
-            settings.soft_label_weight * t**2 * soft
-        )  # t^2 makes gradients as large as with hard labels
+        weight = settings.soft_label_weight * (t**2 if settings.temperature_squared else 1)
+        terms["soft_label"] = weight * F.cross_entropy(student.logits / t, (teacher.logits / t).softmax(dim=1))
     return terms

@@ -37,7 +37,7 @@ def set_rate(optimiser: torch.optim.Optimizer, settings: Optimiser, *, epoch: fl
     """
     rate = settings.rate
     if settings.schedule == "step":
-        rate *= settings.factor ** sum(int(epoch) >= step for step in settings.steps)
+        rate *= settings.factor ** sum(epoch >= step for step in settings.step_epochs(epochs))
     elif settings.schedule == "cosine":
         rate *= 0.5 * (1 + math.cos(math.pi * epoch / epochs))
     for group in optimiser.param_groups:

@@ -13,7 +13,7 @@ import torch
 
 from ipmodel.data.clips import Clips, ClipSettings, clips_of
 from ipmodel.data.holdout import trained_on, validated_on
-from ipmodel.data.modality import architecture_of
+from ipmodel.data.modality import architecture_of, picture_channels
 from ipmodel.data.sampling import MIXED_SHARDS, phase_seed
 from ipmodel.errors import ModelError
 from ipmodel.networks.cost import multiply_adds
@@ -211,5 +211,6 @@ def _initial_network(run: Run, *, split: str, name: str) -> ResNet:
         earlier = trained_network(run, split=split, name=phase.init)
         network.load_state_dict(inflate(earlier.state_dict(), network, phase.inflation))
     elif phase.depth in run.imagenet:
-        network.load_state_dict(from_imagenet(run.imagenet[phase.depth], network))
+        pictures = picture_channels(phase.modality) if phase.imagenet_filters == "coviar" else None
+        network.load_state_dict(from_imagenet(run.imagenet[phase.depth], network, pictures=pictures))
     return network

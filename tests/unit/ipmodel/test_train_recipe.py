@@ -91,6 +91,13 @@ def test_where_the_paper_is_rebuilt_training_crops_are_coviars(name: str) -> Non
         ("phases.mr_2d.epocs=3", "unknown key phases.mr_2d.epocs"),
         ("phases.new.modality=mr", "missing key phases.new.epochs"),
         ("phases.mr_2d.optimiser.steps=[9, 3]", "steps must increase"),
+        ("phases.mr_2d.optimiser.steps=[0.5, 3]", "steps must be whole epochs, or all of them shares below 1"),
+        ("phases.mr_2d.optimiser.steps=[1.5]", "steps must be whole epochs, or all of them shares below 1"),
+        (
+            "phases.p_stream={teacher='of_2d', modality='mr', last_2d_stage='conv3', epochs=1, batch=8,"
+            " distillation={features='frame'}}",
+            "phases.p_stream.distillation: features = \"frame\" needs equal last_2d_stage, 'of_2d' has conv5",
+        ),
         ("phases=3", "phases must be a table, each entry a table of modality"),
         ("input.scales=[1.5]", "scales must lie in"),
         ("input.training_crops=round", "input.training_crops must be one of 'squashed', 'picture', got 'round'"),

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from ipmodel.data.modality import architecture_of, picture_channels
 from ipmodel.errors import ModelError
 from ipmodel.networks.resnet import Architecture, ResNet
 from ipmodel.networks.weights import from_imagenet, inflate
+from ipmodel.recipe import ModalityName, Phase
 
 
 def trained_2d(depth: int = 18, channels: int = 5) -> ResNet:
@@ -50,6 +52,18 @@ def test_imagenet_weights_for_five_channels(tmp_path: Path) -> None:
         assert torch.equal(network.conv1.weight[:, channel], theirs["conv1.weight"].mean(1))
     assert torch.equal(network.layer4[1].conv2.weight, theirs["layer4.1.conv2.weight"])
     assert torch.equal(network.fc.weight, own_fc)
+
+
+@pytest.mark.parametrize(("modality", "own"), [("mr", 2), ("mv", 2), ("r", 0), ("flow", 2)])
+def test_coviars_first_filters(tmp_path: Path, modality: ModalityName, own: int) -> None:
+    """Channels of pictures get the RGB filters; those of MV and flow come first and keep their own."""
+    published = trained_2d(channels=3).state_dict()
+    torch.save(published, tmp_path / "resnet18.pth")
+    network = ResNet(architecture_of(Phase(modality=modality, epochs=1, batch=1)), 6)
+    pictures = picture_channels(modality)
+    filters = from_imagenet(tmp_path / "resnet18.pth", network, pictures=pictures)["conv1.weight"]
+    assert torch.equal(filters[:, :own], network.conv1.weight[:, :own])
+    assert torch.equal(filters[:, own:], published["conv1.weight"][:, : len(pictures)])
 
 
 def test_weights_as_torchvision_published_them_first_load(tmp_path: Path) -> None:

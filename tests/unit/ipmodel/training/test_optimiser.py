@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from ipmodel.networks.resnet import Architecture, ResNet
-from ipmodel.recipe import Optimiser
+from ipmodel.recipe import Optimiser, TrainRecipe
 from ipmodel.training.optimiser import optimiser_of, set_rate
+from pipelines import load
 
 NETWORK = ResNet(Architecture(depth=18, channels=2, input_norm=True), 3)
 
@@ -38,17 +39,24 @@ def test_stem_body_and_classifier_have_rates_of_their_own_and_biases_do_not_deca
 
 @pytest.mark.parametrize(
     ("schedule", "expected"),
-    [("constant", [1, 1, 1, 1, 1]), ("step", [1, 1, 0.1, 0.1, 0.01]), ("cosine", [1, 0.8535534, 0.5, 0.1464466, 0])],
+    [("constant", [1, 1, 1, 1, 1]), ("step", [1, 1, 0.1, 0.01, 0.01]), ("cosine", [1, 0.8535534, 0.5, 0.1464466, 0])],
 )
-def test_how_rates_fall(schedule: str, expected: list[float]) -> None:
-    """At epochs 0 to 4 of 4, falling at 2 and 4 where it is by steps; a step within an epoch has its epoch's rate."""
-    settings = Optimiser(rate=1.0, schedule=schedule, steps=(2, 4))  # type: ignore[arg-type]
+@pytest.mark.parametrize("steps", [(2, 3), (0.4, 0.8)])
+def test_how_rates_fall(schedule: str, expected: list[float], steps: tuple[float, ...]) -> None:
+    """At epochs 0 to 4 of 4, falling at 2 and 3 where it is by steps; a step within an epoch has its epoch's rate."""
+    settings = Optimiser(rate=1.0, schedule=schedule, steps=steps)  # type: ignore[arg-type]
     optimiser = optimiser_of(NETWORK, settings)
     found = [set_rate(optimiser, settings, epoch=epoch, epochs=4) for epoch in range(5)]
     assert found == [pytest.approx(rate, abs=1e-7) for rate in expected]
     assert optimiser.param_groups[0]["lr"] == found[-1]
     if schedule == "step":
         assert set_rate(optimiser, settings, epoch=1.99, epochs=4) == 1
+
+
+def test_the_recipes_of_coviar_state_the_steps_that_coviar_published() -> None:
+    phases = load(TrainRecipe, "train", "coviar").phases
+    found = {name: phases[name].optimiser.step_epochs(phases[name].epochs) for name in ("i", "mv", "r")}
+    assert found == {"i": [55, 110, 165], "mv": [120, 200, 280], "r": [120, 180, 240]}
 
 
 def test_both_optimisers_take_their_settings() -> None:
