@@ -164,6 +164,7 @@ class TrainRecipe:
     seed: int = 0
     order: Literal["random", "shards"] = "random"  # of the samples of an epoch: any, or shard after shard
     deterministic: bool = False  # equal weights on every run on the same machine; slower on a GPU
+    sync_bn: bool = False  # ranks share the statistics of BatchNorms, as if one had the whole batch; slower
     compile: bool = False  # use torch.compile: starts a minute or more later, then runs faster; rounds differently
     workers: int = 2  # loader processes for each rank
     checkpoint_minutes: float = 5.0  # between checkpoints; a killed run loses at most this

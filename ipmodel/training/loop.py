@@ -25,6 +25,7 @@ from ipmodel.data.inputs import network_input
 from ipmodel.data.sampling import Batches, ShardBatches
 from ipmodel.errors import ModelError
 from ipmodel.networks.resnet import ResNet, channels_last, frozen
+from ipmodel.networks.sync import synchronised
 from ipmodel.process.distributed import Ranks
 from ipmodel.process.signals import StoppedError
 from ipmodel.recipe import TEACHER_MODALITY, Phase, TrainRecipe
@@ -160,6 +161,8 @@ def _begin(training: Training, ranks: Ranks) -> tuple[State, ResNet | None]:
     Raises: ModelError if ranks find different checkpoints.
     """
     network = channels_last(training.network.to(ranks.device)).train()
+    if training.recipe.sync_bn and ranks.count > 1:
+        network = synchronised(network)
     teacher = None if training.teacher is None else frozen(channels_last(training.teacher.to(ranks.device)))
     if training.recipe.compile:
         network.compile()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from forked_programs import ranks, started
 from training import (
     PHASES,
@@ -26,7 +27,7 @@ from training import (
 
 from ipmodel.evaluation.fuse import load_scores
 from ipmodel.recipe import TrainRecipe
-from ipmodel.runs.checkpoint import FINAL, Checkpoint, save_checkpoint
+from ipmodel.runs.checkpoint import FINAL, Checkpoint, load_network, save_checkpoint
 from ipmodel.runs.run import Run
 from ipmodel.training.optimiser import optimiser_of
 from ipmodel.training.phases import training_of
@@ -114,6 +115,24 @@ def test_ranks_have_one_network(trained: Path, tmp_path: Path) -> None:
     script = script_of(tmp_path, SAME_WEIGHTS)
     done = ranks(2, script, trained / "quick.toml", trained / "set", tmp_path / "run")
     assert done.returncode == 0, done.stderr
+
+
+def test_ranks_that_share_batchnorms_train_as_one(trained: Path, tmp_path: Path) -> None:
+    """Up to rounding, which training enlarges; those that do not share them differ from the first step on."""
+    more = ("--phase=of_2d", "--set=phases.of_2d.last_2d_stage=conv4")
+    losses, networks = {}, {}
+    for name, count, share in (("one", 1, "true"), ("shared", 2, "true"), ("own", 2, "false")):
+        options = train_options(trained / "set", tmp_path / name, trained / "quick.toml", *more)
+        done = ranks(count, "ipmodel", *options, f"--set=sync_bn={share}")
+        assert done.returncode == 0, done.stderr
+        losses[name] = [line["loss"] for line in log_of(tmp_path / name, "of_2d")]
+        networks[name] = load_network(tmp_path / name / "split-1" / "of_2d" / FINAL)
+    assert len(losses["one"]) == 2  # the second is after a step, so it tells whether gradients are equal
+    assert losses["shared"] == pytest.approx(losses["one"], rel=1e-3)
+    assert losses["own"][0] != pytest.approx(losses["one"][0], rel=1e-3)
+    assert networks["shared"].keys() == networks["one"].keys()
+    for key in ("data_bn.running_mean", "bn1.running_var", "layer4.1.bn2.running_mean"):
+        torch.testing.assert_close(networks["shared"][key], networks["one"][key], rtol=1e-2, atol=1e-3)
 
 
 def test_scores_do_not_depend_on_the_number_of_ranks(trained: Path, tmp_path: Path) -> None:
