@@ -133,7 +133,7 @@ def training(shard_set: ShardSet, peak: float) -> list[dict[str, Any]]:
         if phase.teacher:
             teacher = frozen(channels_last(ResNet(architecture_of(RECIPE.phases[phase.teacher]), CLASSES).cuda()))
             work += flop_of(RECIPE.phases[phase.teacher])
-        drawn, batch = batch_of(shard_set, phase.modalities, clips)
+        drawn, batch = batch_of(shard_set, RECIPE.modalities_of(name), clips)
         for compiled in (network, teacher) if compile else ():
             if compiled is not None:
                 compiled.compile()

@@ -9,7 +9,6 @@ from ipmodel.networks.resnet import LAST_2D_STAGES, Last2dStage, TimePadding, fe
 # What a network sees: I-frames, motion vectors, residuals, the latter two stacked, optical flow.
 # ipmodel.data.modality says which columns of a set each of them takes.
 ModalityName = Literal["i", "mv", "r", "mr", "flow"]
-TEACHER_MODALITY: ModalityName = "flow"  # the paper distils flow alone
 # Far beyond any use. More would need all memory or all time, and a model or a run may come from elsewhere.
 MAX_SIDE_PX = 8192  # of a picture
 MAX_SEGMENTS = 4096
@@ -89,7 +88,7 @@ class Phase:
     # channels the filters. "coviar": the filters for the channels of pictures; those of MV and flow are random.
     imagenet_filters: Literal["rgb_mean", "coviar"] = "rgb_mean"
     inflation: Literal["mean", "centre"] = "mean"
-    teacher: str = ""  # the phase whose frozen network is distilled into this one
+    teacher: str = ""  # the phase whose frozen network is distilled into this one; the paper's sees flow
     distillation: Distillation = field(default_factory=Distillation)
     segments: int = 16  # snippets in a clip
     test_segments: int = 0  # snippets in a test clip; 0: as in training
@@ -105,11 +104,6 @@ class Phase:
         _require(self.test_segments >= 0, f"test_segments must not be negative, got {self.test_segments}")
         divides = self.batch % self.accumulate == 0
         _require(divides, f"batch {self.batch} must be a multiple of accumulate {self.accumulate}")
-
-    @property
-    def modalities(self) -> tuple[ModalityName, ...]:
-        """What a training clip must hold: the network's modality, and the teacher's."""
-        return (self.modality, TEACHER_MODALITY) if self.teacher else (self.modality,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +190,12 @@ class TrainRecipe:
             needed |= {phase.init, phase.teacher} if name in needed else set()
         return [name for name in self.phases if self.streams and name not in needed]
 
+    def modalities_of(self, name: str) -> tuple[ModalityName, ...]:
+        """What a phase's training clip must hold: the modality of its network, and that of its teacher."""
+        phase = self.phases[name]
+        teachers = [self.phases[phase.teacher].modality] if phase.teacher else []
+        return tuple(dict.fromkeys([phase.modality, *teachers]))
+
     def _check_names(self) -> None:
         """Names become those of folders and files."""
         _require(SCORES not in self.phases, f"a phase cannot be called {SCORES}: score files go into a folder so named")
@@ -226,8 +226,6 @@ class TrainRecipe:
         if not phase.teacher:
             return
         teacher = self.phases[phase.teacher]
-        sees = f"a phase with modality {TEACHER_MODALITY!r}, {phase.teacher!r} has {teacher.modality!r}"
-        _require(teacher.modality == TEACHER_MODALITY, f"phases.{name}.teacher must name {sees}")
         own, taught = features_of(phase.depth), features_of(teacher.depth)
         cure = f"{phase.teacher!r} has {taught}, {name!r} has {own}; change depth of one"
         _require(own == taught, f"phases.{name}.teacher must have as many features as its student: {cure}")

@@ -16,8 +16,8 @@ from ipmodel.paper import DATASETS
 from ipmodel.recipe import ModalityName, Phase, TrainRecipe
 
 # What a network is in the paper: I-stream; P-stream with its teacher, distilled in 2D only, and without; the teacher;
-# the 2D networks of MV, R and MR; MR in 2D with the teacher.
-Role = Literal["i", "p", "p_2d", "p_plain", "of", "mv", "r", "mr", "mr_of_t"]
+# the 2D networks of MV, R and MR; MR in 2D with the teacher. Others have a teacher that the paper's lack.
+Role = Literal["i", "p", "p_2d", "p_plain", "of", "mv", "r", "mr", "mr_of_t", "other"]
 Phases = Mapping[str, Phase]
 
 
@@ -40,7 +40,7 @@ class Entry:
     @property
     def cost(self) -> float:
         """G multiply-adds for one video: all streams, all crops."""
-        return sum(cost_of(phase, self.recipe.input.crop_px) for phase in self.roles.values())
+        return sum(cost_of(self.recipe.phases[name], self.recipe.input.crop_px) for name in self.phases)
 
     @property
     def told(self) -> str:
@@ -53,11 +53,14 @@ class Entry:
 
 def role_of(phases: Phases, name: str) -> Role:
     """What the network of a phase is in the paper."""
-    phase = phases[name]
+    phase, before = phases[name], [phases[other] for other in _before(phases, name)]
     roles: dict[ModalityName, Role] = {"i": "i", "flow": "of", "mv": "mv", "r": "r"}
+    teachers = {phases[student.teacher].modality for student in (phase, *before) if _is_taught(student)}
+    if teachers - {"flow"} or (teachers and phase.modality != "mr"):
+        return "other"
     if phase.modality in roles:
         return roles[phase.modality]
-    taught, taught_before = _is_taught(phase), any(_is_taught(phases[other]) for other in _before(phases, name))
+    taught, taught_before = _is_taught(phase), any(map(_is_taught, before))
     if phase.last_2d_stage == "conv5":
         return "mr_of_t" if taught or taught_before else "mr"
     return "p" if taught else "p_2d" if taught_before else "p_plain"

@@ -28,7 +28,7 @@ from ipmodel.networks.resnet import ResNet, channels_last, frozen
 from ipmodel.networks.sync import synchronised
 from ipmodel.process.distributed import Ranks
 from ipmodel.process.signals import StoppedError
-from ipmodel.recipe import TEACHER_MODALITY, Phase, TrainRecipe
+from ipmodel.recipe import Phase, TrainRecipe
 from ipmodel.runs.checkpoint import (
     FINAL,
     Checkpoint,
@@ -238,8 +238,8 @@ def _loss_terms(training: Training, network: nn.Module, teacher: ResNet | None, 
         scores = network(clip_BCTSS)  # logits (B, K), features (B, F)
         if teacher is not None:
             with torch.no_grad():
-                flow_BCTSS = network_input(batch, TEACHER_MODALITY, settings, picture_px=picture_px)
-                taught = teacher(flow_BCTSS)
+                seen = training.recipe.phases[phase.teacher].modality
+                taught = teacher(network_input(batch, seen, settings, picture_px=picture_px))
     terms = {"classification": classification_loss(scores, batch.labels_B)}
     if teacher is not None:
         terms |= distillation_loss(scores, taught, phase.distillation)

@@ -186,7 +186,8 @@ def _training_clips(run: Run, *, split: str, name: str) -> Clips:
     """
     phase, recipe = run.recipe.phases[name], run.recipe
     seed = phase_seed(recipe.seed, name)
-    settings = ClipSettings(modalities=phase.modalities, segments=phase.segments, input=recipe.input, seed=seed)
+    modalities = run.recipe.modalities_of(name)
+    settings = ClipSettings(modalities=modalities, segments=phase.segments, input=recipe.input, seed=seed)
     chosen = partial(trained_on, validation=recipe.validation)
     return clips_of(run.shard_set, settings, split=split, subset="train", chosen=chosen)
 

@@ -41,6 +41,13 @@ def test_every_packaged_recipe_has_the_papers_phases(name: str) -> None:
     assert set(recipe.streams) == {"i", "p", "p_2d", "p_plain", "of"}
 
 
+def test_a_clip_holds_what_the_network_and_its_teacher_see() -> None:
+    recipe = load(TrainRecipe, "train", "ip_tsn")
+    assert recipe.modalities_of("p_stream") == ("mr", "flow") and recipe.modalities_of("p_plain") == ("mr",)
+    own_kind = load(TrainRecipe, "train", "ip_tsn", ["phases.mr_2d_distilled.teacher=mr_2d"])
+    assert own_kind.modalities_of("mr_2d_distilled") == ("mr",)
+
+
 def test_phases_that_no_stream_needs() -> None:
     recipe = load(TrainRecipe, "train", "ip_tsn")
     assert recipe.unneeded == [] and replace(recipe, streams={}, fusions={}).unneeded == []
@@ -112,7 +119,6 @@ def test_where_the_paper_is_rebuilt_training_crops_are_coviars(name: str) -> Non
             "phases.mr_2d.last_2d_stage=conv1",
             "phases.mr_2d_distilled.init must name a phase that can be inflated: 'mr_2d' has 3D stages where",
         ),
-        ("phases.of_2d.modality=mv", "teacher must name a phase with modality 'flow', 'of_2d' has 'mv'"),
         ("streams.a/b=p_stream", "'a/b' cannot be a name; use letters"),
         ("phases.i_stream.test_crops=5", "test_crops must be one of 1, 10, got 5"),
         ("phases.i_stream.test_segments=-1", "test_segments must not be negative"),

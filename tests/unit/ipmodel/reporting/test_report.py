@@ -93,6 +93,13 @@ def test_a_teacher_of_weight_0_teaches_nothing() -> None:
     assert role_of(phases, "p_stream") == "p_2d"
 
 
+@pytest.mark.parametrize(("key", "value"), [("modality", "mv"), ("teacher", "mr_2d")])
+def test_what_the_paper_has_not_is_none_of_its_networks(key: str, value: str) -> None:
+    """A student that sees MV alone, and one whose teacher does not see flow."""
+    phases = {**RECIPE.phases, "student": replace(RECIPE.phases["mr_2d_distilled"], init="", **{key: value})}
+    assert role_of(phases, "student") == "other"
+
+
 def test_runs_fill_the_cells_that_are_theirs(tmp_path: Path) -> None:
     one, two, three, four, five, six = tables_of(make_run(tmp_path / "run"))
     assert row_of(two, "I + MR")[1:3] == ["64.9", "92.5"] and row_of(two, "I + MR")[3].startswith("100.0 (")

@@ -12,11 +12,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ipmodel.data.batch import Batch, collate
 from ipmodel.data.clips import Clips, ClipSettings
+from ipmodel.data.inputs import network_input
 from ipmodel.data.modality import architecture_of
 from ipmodel.errors import ModelError
 from ipmodel.networks.resnet import ResNet, frozen
 from ipmodel.process.distributed import Ranks
-from ipmodel.recipe import Input, Optimiser, Phase, TrainRecipe
+from ipmodel.recipe import Input, ModalityName, Optimiser, Phase, TrainRecipe
 from ipmodel.training.loop import Training, accumulate_gradients, train
 from shards import ShardSet
 
@@ -89,6 +90,19 @@ def test_ranks_exchange_gradients_once_a_step(training: Training) -> None:
         dist.destroy_process_group()
     torch.testing.assert_close(together, alone)
     assert exchanged and len(exchanged) == len(set(exchanged))
+
+
+@pytest.mark.parametrize("modality", ["r", "mr", "flow"])
+def test_a_teacher_sees_its_own_modality(training: Training, modality: ModalityName) -> None:
+    seen = Phase(modality=modality, epochs=1, batch=2, segments=2)
+    teacher = frozen(ResNet(architecture_of(seen), CLASSES))
+    recipe = replace(training.recipe, phases={"teacher": seen, "student": STUDENT})
+    batch = batch_of(training, 4)
+    network = training.network.eval()
+    terms = accumulate_gradients(replace(training, recipe=recipe, teacher=teacher), network, teacher, batch)
+    inputs = (network_input(batch, name, SMALL, picture_px=training.clips.picture_px) for name in ("mr", modality))
+    own, taught = (net(clip).features for net, clip in zip((network, teacher), inputs, strict=True))
+    assert terms["feature"] == pytest.approx(50 * (own - taught).abs().mean().item(), rel=1e-4)
 
 
 def test_the_teacher_learns_nothing_and_keeps_its_statistics(training: Training) -> None:
