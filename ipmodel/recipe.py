@@ -6,9 +6,9 @@ from typing import Literal
 
 from ipmodel.networks.resnet import LAST_2D_STAGES, Last2dStage, TimePadding, features_of
 
-# What a network sees: I-frames, motion vectors, residuals, the latter two stacked, optical flow.
-# ipmodel.data.modality says which columns of a set each of them takes.
-ModalityName = Literal["i", "mv", "r", "mr", "flow"]
+# What a network sees: I-frames, motion vectors, residuals, the latter two stacked, optical flow; and CoViAR's motion
+# vectors and residuals, accumulated since the I-frame. ipmodel.data.modality says which columns each of them takes.
+ModalityName = Literal["i", "mv", "r", "mr", "flow", "mv_accumulated", "r_accumulated", "mr_accumulated"]
 # Far beyond any use. More would need all memory or all time, and a model or a run may come from elsewhere.
 MAX_SIDE_PX = 8192  # of a picture
 MAX_SEGMENTS = 4096

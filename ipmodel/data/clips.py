@@ -7,17 +7,21 @@ process or rank that makes it.
 import atexit
 import multiprocessing
 import signal
+from bisect import bisect
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from ipmodel.data.batch import Batch, Clip, collate
-from ipmodel.data.modality import COLUMN_INPUTS, columns_of, training_scales
+from ipmodel.data.modality import COLUMN_INPUTS, ColumnInput, columns_of, inputs_of, training_scales
 from ipmodel.data.sampling import clip_rng, middle_positions, random_positions
 from ipmodel.data.transforms import Window, evaluation_crops, training_window
 from ipmodel.errors import ModelError
@@ -56,6 +60,8 @@ class Clips(Dataset[Clip]):
         if missing:
             cure = f"add it with `ipdata build --columns {','.join([*shard_set.columns, *missing])}`"
             raise ModelError(f"{shard_set.location} has no column {', '.join(missing)}; {cure}")
+        for own in inputs_of(settings.modalities):
+            _check_definition(shard_set, own)
         self.shard_set, self.settings = shard_set, settings
         self.samples = [sample for sample in samples if self._has_frames(sample)]
         self.excluded = [sample.name for sample in samples if not self._has_frames(sample)]  # without P-frames
@@ -86,14 +92,25 @@ class Clips(Dataset[Clip]):
         sample, settings, waited_s = self.samples[number], self.settings, self.shard_set.waited_s
         rng = clip_rng(settings.seed, turn=turn, sample=number)
         window = self._window(turn, rng)
-        columns = {}
-        for name, positions in self._positions(sample, rng).items():
-            frames = self.shard_set.stored_frames(sample.key, name, positions)
-            columns[name] = COLUMN_INPUTS[name].clip_from(frames, window, settings.input.crop_px)
+        columns, positions = {}, self._positions(sample, rng)
+        for own in inputs_of(settings.modalities):
+            frames = self._frames(sample, own, positions[own.taken_from])
+            columns[own.name] = own.clip_from(frames, window, settings.input, picture_px=self.picture_px)
         if settings.training:
             columns = {name: COLUMN_INPUTS[name].augmented(clip, settings.input, rng) for name, clip in columns.items()}
         waited_s = self.shard_set.waited_s - waited_s
         return Clip(columns=columns, window=window, label=sample.class_id, number=number, fetch_wait_s=waited_s)
+
+    def _frames(self, sample: Sample, own: ColumnInput, positions: list[int]) -> Iterable[NDArray[Any]]:
+        """What `own` makes frames at these positions of its column of."""
+        if not own.since_iframe:
+            return self.shard_set.stored_frames(sample.key, own.taken_from, positions)
+        numbers = self._frame_numbers(sample, own.taken_from)
+        since = [sample.picture_types.rindex("I", 0, numbers[position]) for position in positions]
+        spans = [range(bisect(numbers, iframe), p + 1) for iframe, p in zip(since, positions, strict=True)]
+        read = self.shard_set.stored_frames(sample.key, own.taken_from, [place for span in spans for place in span])
+        frames = iter(read)
+        return [np.stack(list(islice(frames, len(span)))) for span in spans]
 
     def paths_of(self, draws: Iterable[Draw]) -> list[str]:
         """The files of the set that these clips are read from."""
@@ -126,6 +143,15 @@ class Clips(Dataset[Clip]):
     def _draw_positions(self, frames: int, rng: np.random.Generator) -> list[int]:
         segments = self.settings.segments
         return random_positions(frames, segments, rng) if self.settings.training else middle_positions(frames, segments)
+
+
+def _check_definition(shard_set: ShardSet, own: ColumnInput) -> None:
+    """Raises: ModelError if the column is made in another way than the input wants."""
+    made = shard_set.manifest.columns[own.taken_from].encoding.get("definition", "previous")
+    if own.definition not in ("", made):
+        cure = f"build one with `ipdata build --set {own.taken_from}.definition={own.definition}`"
+        what = f"{own.taken_from} has the definition {made}, a phase wants {own.definition}"
+        raise ModelError(f"{shard_set.location}: {what}; {cure}")
 
 
 def clips_of(

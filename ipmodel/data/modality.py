@@ -19,7 +19,7 @@ from ipmodel.data.transforms import U8, Window, cut, jitter
 from ipmodel.errors import ModelError
 from ipmodel.networks.resnet import Architecture
 from ipmodel.recipe import Input, ModalityName, Phase
-from shards.motion import INTRA, MACROBLOCK_PX
+from shards.motion import INTRA, MACROBLOCK_PX, accumulate
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 GREY, MAX_LEVEL = 128, 255  # the 8-bit level that stands for 0, and the highest one
@@ -31,7 +31,10 @@ class ColumnInput:
     The host cuts every frame to the crop. The device turns it into levels of 0 to 255 in float32.
     """
 
-    name: ClassVar[str]  # the column's
+    name: ClassVar[str]  # in batches; that of the column, unless several inputs are made of one
+    column: ClassVar[str] = ""  # of the set; "": the name
+    definition: ClassVar[str] = ""  # that the column must have; "": any
+    since_iframe: ClassVar[bool] = False  # whether a frame is made of all frames since its I-frame
     mean: ClassVar[tuple[float, ...]]  # of level / 255, for each channel
     std: ClassVar[tuple[float, ...]]
     signed_in_x: ClassVar[tuple[int, ...]] = ()  # channels that change sign when the clip is mirrored
@@ -40,6 +43,11 @@ class ColumnInput:
     @property
     def channels(self) -> int:
         return len(self.mean)
+
+    @property
+    def taken_from(self) -> str:
+        """The column of a set that this input is made of."""
+        return self.column or self.name
 
     def check(self, stored: Tensor) -> None:
         """Raises: ModelError unless it is (B, T, C, S, S) uint8, which is what a batch carries."""
@@ -50,9 +58,15 @@ class ColumnInput:
     def _refuse(self, stored: Tensor, wanted: str) -> None:
         raise ModelError(f"{self.name} of a batch must be {wanted}, got {tuple(stored.shape)} {stored.dtype}")
 
-    def clip_from(self, frames: Iterable[NDArray[Any]], window: Window, crop_px: int) -> NDArray[Any]:
-        """On the host: T stored frames to what a clip carries, (T, C, S, S) uint8."""
-        return np.stack([cut(frame, window, crop_px) for frame in frames])
+    def clip_from(
+        self, frames: Iterable[NDArray[Any]], window: Window, settings: Input, *, picture_px: tuple[int, int]
+    ) -> NDArray[Any]:
+        """On the host: T stored frames to what a clip carries, (T, C, S, S) uint8.
+
+        frames: where `since_iframe`, each with those before it since the I-frame, stacked.
+        picture_px: (width, height) of the pictures.
+        """
+        return np.stack([cut(frame, window, settings.crop_px) for frame in frames])
 
     def augmented(self, clip: NDArray[Any], settings: Input, rng: np.random.Generator) -> NDArray[Any]:
         """On the host, in training only: random changes besides the crop."""
@@ -86,6 +100,13 @@ class Residuals(ColumnInput):
     mean, std = (0.5, 0.5, 0.5), IMAGENET_STD
 
 
+class AccumulatedResiduals(Residuals):
+    """Residuals from the I-frame, as CoViAR's: the set must have them."""
+
+    name, column = "residual_accumulated", "residual"
+    definition = "accumulated"
+
+
 class Flow(ColumnInput):
     name = "flow"
     mean, std = (0.5, 0.5), (1.0, 1.0)
@@ -104,7 +125,9 @@ class MotionVectors(ColumnInput):
         if stored.ndim != 5 or stored.shape[4] != self.channels or stored.dtype != torch.int16:
             self._refuse(stored, "(B, T, h, w, 2) torch.int16")
 
-    def clip_from(self, frames: Iterable[NDArray[Any]], window: Window, crop_px: int) -> NDArray[Any]:
+    def clip_from(
+        self, frames: Iterable[NDArray[Any]], window: Window, settings: Input, *, picture_px: tuple[int, int]
+    ) -> NDArray[Any]:
         return np.stack(list(frames))  # (T, h, w, 2); write_levels cuts
 
     def write_levels(
@@ -123,6 +146,26 @@ class MotionVectors(ColumnInput):
             part = vectors[:, :, rows, window.left : window.left + window.width].float()
             resized = F.interpolate(part, size=out.shape[-2:], mode="bilinear", align_corners=False)
             torch.add(resized.flip(-1) if window.flip else resized, GREY, out=out)
+
+
+class AccumulatedVectors(ColumnInput):
+    """CoViAR's displacements since the I-frame, which follow the vectors of all P-frames since then."""
+
+    name, column = "mv_accumulated", "mv"
+    since_iframe = True
+    mean, std = (0.5, 0.5), (1.0, 1.0)
+    signed_in_x = (0,)
+
+    def clip_from(
+        self, frames: Iterable[NDArray[Any]], window: Window, settings: Input, *, picture_px: tuple[int, int]
+    ) -> NDArray[Any]:
+        width, height = picture_px
+        levels = []
+        for mvs_Phwc in frames:
+            displaced_HWc = accumulate(mvs_Phwc, width=width, height=height)
+            level_HWc = np.trunc(displaced_HWc * (127.5 / settings.motion_bound_px)) + GREY
+            levels.append(cut(level_HWc.clip(0, MAX_LEVEL).astype(np.uint8), window, settings.crop_px))
+        return np.stack(levels)
 
 
 def motion_levels(mv_BThwc: Tensor, picture_px: tuple[int, int], bound_px: float) -> Tensor:
@@ -172,13 +215,21 @@ MODALITIES: dict[ModalityName, Modality] = {
     "r": Modality(columns=(Residuals(),)),
     "mr": Modality(columns=(MotionVectors(), Residuals())),
     "flow": Modality(columns=(Flow(),)),
+    "mv_accumulated": Modality(columns=(AccumulatedVectors(),)),
+    "r_accumulated": Modality(columns=(AccumulatedResiduals(),)),
+    "mr_accumulated": Modality(columns=(AccumulatedVectors(), AccumulatedResiduals())),
 }
 COLUMN_INPUTS = {column.name: column for modality in MODALITIES.values() for column in modality.columns}
 
 
+def inputs_of(names: Iterable[ModalityName]) -> tuple[ColumnInput, ...]:
+    """What these modalities see, each input once."""
+    return tuple({column.name: column for name in names for column in MODALITIES[name].columns}.values())
+
+
 def columns_of(names: Iterable[ModalityName]) -> tuple[str, ...]:
-    """The columns that these modalities take, each once."""
-    return tuple(dict.fromkeys(column.name for name in names for column in MODALITIES[name].columns))
+    """The columns of a set that these modalities take, each once."""
+    return tuple(dict.fromkeys(own.taken_from for own in inputs_of(names)))
 
 
 def picture_channels(name: ModalityName) -> list[int]:

@@ -19,6 +19,9 @@ SEES = {
     "r": "residuals",
     "mr": "motion vectors and residuals of P-frames",
     "flow": "TV-L1 optical flow",
+    "mv_accumulated": "motion vectors, accumulated since the I-frame",
+    "r_accumulated": "residuals from the I-frame",
+    "mr_accumulated": "motion vectors and residuals, accumulated since the I-frame",
 }
 NEVER_TESTED = "The networks were not evaluated before they were packaged, so there are no figures."
 

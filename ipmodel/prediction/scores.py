@@ -39,7 +39,8 @@ def clips_of(stream: Stream, encoded: Encoded, numbers: Numbers) -> list[Clip]:
     for crop in evaluation_crops(own.settings, own.input.crops):
         window = crop.window(width=width, height=height)
         columns = {
-            name: COLUMN_INPUTS[name].clip_from(drawn, window, own.settings.crop_px) for name, drawn in frames.items()
+            name: COLUMN_INPUTS[name].clip_from(drawn, window, own.settings, picture_px=(width, height))
+            for name, drawn in frames.items()
         }
         clips.append(Clip(columns=columns, window=window, label=0, number=0))
     return clips

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ipmodel.data.modality import inputs_of
 from ipmodel.errors import ModelError
 from ipmodel.evaluation.fuse import check_weights
 from ipmodel.networks.resnet import ResNet, channels_last
@@ -110,6 +111,10 @@ def streams_of(
     device: str | torch.device | None,
 ) -> Streams:
     """Streams on a device; None: the first GPU, or the CPU where there is none. Raises: ModelError."""
+    for name, (description, _) in networks.items():
+        if any(own.taken_from != own.name for own in inputs_of([description.sees])):
+            what = f"stream {name} sees what is accumulated since the I-frame ({description.sees})"
+            raise ModelError(f"{location}: {what}, which is tested on sets alone; use `ipmodel eval`")
     chosen = usable_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     streams = {
         name: Stream(name=name, description=description, network=channels_last(network.to(chosen)).eval())

@@ -55,8 +55,9 @@ def role_of(phases: Phases, name: str) -> Role:
     """What the network of a phase is in the paper."""
     phase, before = phases[name], [phases[other] for other in _before(phases, name)]
     roles: dict[ModalityName, Role] = {"i": "i", "flow": "of", "mv": "mv", "r": "r"}
+    roles |= {"mv_accumulated": "mv", "r_accumulated": "r"}
     teachers = {phases[student.teacher].modality for student in (phase, *before) if _is_taught(student)}
-    if teachers - {"flow"} or (teachers and phase.modality != "mr"):
+    if teachers - {"flow"} or (teachers and phase.modality in roles):
         return "other"
     if phase.modality in roles:
         return roles[phase.modality]

@@ -10,12 +10,14 @@ from ipmodel.data.modality import architecture_of
 from ipmodel.recipe import Phase, TrainRecipe
 from pipelines import RecipeError, load, names
 
+BASELINES = ("coviar", "coviar_ucf101")  # recipes of other papers
+
 
 def channels_of(phase: Phase) -> int:
     return architecture_of(phase).channels
 
 
-@pytest.mark.parametrize("name", [name for name in names("train") if name != "coviar"])
+@pytest.mark.parametrize("name", [name for name in names("train") if name not in BASELINES])
 def test_every_packaged_recipe_has_the_papers_phases(name: str) -> None:
     recipe = load(TrainRecipe, "train", name)
     if name == "i_2d_3d":
@@ -57,7 +59,7 @@ def test_phases_that_no_stream_needs() -> None:
     assert set(recipe.phases) - set(teacher.unneeded) == {"of_2d", "of_2d_3d"}
 
 
-@pytest.mark.parametrize("name", [name for name in names("train") if name != "coviar"])
+@pytest.mark.parametrize("name", [name for name in names("train") if name not in BASELINES])
 def test_networks_that_are_compared_train_equally_long(name: str) -> None:
     """With distillation, without, and the teacher: in 2D, in 3D, and so in all."""
     recipe = load(TrainRecipe, "train", name)
@@ -83,7 +85,7 @@ def test_the_paper_at_full_size() -> None:
 
 @pytest.mark.parametrize("name", names("train"))
 def test_where_the_paper_is_rebuilt_training_crops_are_coviars(name: str) -> None:
-    expected = "picture" if name in ("ip_tsn", "coviar", "i_2d_3d") else "squashed"
+    expected = "squashed" if name in ("ip_tsn_scratch", "ip_tsn_small", "tiny") else "picture"
     assert load(TrainRecipe, "train", name).input.training_crops == expected
 
 
@@ -136,8 +138,11 @@ def test_wrong_recipes_are_refused(override: str, message: str) -> None:
 
 
 def test_coviars_networks_are_a_recipe() -> None:
-    """The upper rows of Table 2: all 2D; of them one has a teacher."""
+    """The upper rows of Table 2: all 2D, of accumulated MV and R; of them one has a teacher."""
     recipe = load(TrainRecipe, "train", "coviar")
+    seen = {phase.modality for phase in recipe.phases.values()}
+    assert seen == {"i", "mv_accumulated", "r_accumulated", "mr_accumulated", "flow"}
+    assert {(phase.test_segments, phase.test_crops) for phase in recipe.phases.values()} == {(25, 10)}
     assert {phase.last_2d_stage for phase in recipe.phases.values()} == {"conv5"}
     channels = {name: channels_of(phase) for name, phase in recipe.phases.items()}
     assert channels == {"i": 3, "mv": 2, "r": 3, "of": 2, "mr": 5, "mr_of_t": 5}

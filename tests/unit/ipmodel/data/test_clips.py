@@ -11,9 +11,12 @@ import pytest
 from made_sets import make_set, scenes
 
 from ipmodel.data.clips import Clips, ClipSettings
+from ipmodel.data.sampling import middle_positions
+from ipmodel.data.transforms import cut
 from ipmodel.errors import ModelError
 from ipmodel.recipe import Input
 from shards import ShardSet
+from shards.motion import accumulate
 
 SMALL = Input(resize_px=32, crop_px=32)
 SETTINGS = ClipSettings(modalities=("mr", "flow"), segments=3, input=SMALL)
@@ -50,6 +53,32 @@ def test_mv_residual_and_flow_are_of_the_same_frames(shard_set: ShardSet, monkey
     assert all(set(seen) == {"mv", "residual", "flow"} for seen in drawn)
     assert all(seen["mv"] == seen["residual"] == seen["flow"] for seen in drawn)
     assert len({tuple(seen["mv"]) for seen in drawn}) > 1  # other frames in other epochs
+
+
+def test_accumulated_vectors_are_those_since_the_iframe(shard_set: ShardSet) -> None:
+    """CoViAR's field, which shards.motion.accumulate makes, in 8-bit levels."""
+    sample = next(iter(shard_set.samples()))
+    whole = Input(resize_px=32, crop_px=32, motion_bound_px=5.0)
+    clip = clips_of(shard_set, modalities=("mv_accumulated",), segments=40, input=whole, test_crops=1)[0, 0]
+    mvs, numbers = shard_set.read(sample.key, "mv"), shard_set.frame_numbers(sample.key, "mv")
+    assert sample.picture_types.count("I") > 1
+    expected = []
+    for place in middle_positions(len(numbers), 40):
+        iframe = sample.picture_types.rindex("I", 0, numbers[place])
+        since = [mv for mv, number in zip(mvs, numbers, strict=True) if iframe < number <= numbers[place]]
+        displaced = accumulate(np.stack(since), width=sample.width, height=sample.height)
+        levels = np.clip(np.trunc(displaced * 127.5 / 5.0) + 128, 0, 255).astype(np.uint8)
+        expected.append(cut(levels, clip.window, 32))
+    found = clip.columns["mv_accumulated"]
+    assert np.array_equal(found, np.stack(expected)) and len(np.unique(found)) > 4
+
+
+def test_residuals_of_another_definition_are_refused(shard_set: ShardSet) -> None:
+    cure = (
+        "residual has the definition previous, a phase wants accumulated; build one with `ipdata build --set residual"
+    )
+    with pytest.raises(ModelError, match=cure):
+        clips_of(shard_set, modalities=("mr_accumulated",))
 
 
 def test_crops_differ_between_samples_and_epochs_and_are_the_same_again(shard_set: ShardSet) -> None:

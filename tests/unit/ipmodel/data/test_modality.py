@@ -35,10 +35,14 @@ def test_the_papers_modalities() -> None:
         "r": ("residual",),
         "mr": ("mv", "residual"),
         "flow": ("flow",),
+        "mv_accumulated": ("mv",),
+        "r_accumulated": ("residual",),
+        "mr_accumulated": ("mv", "residual"),
     }
     assert columns_of(["mr", "flow", "mv"]) == ("mv", "residual", "flow")
     channels = {name: modality.channels for name, modality in MODALITIES.items()}
-    assert channels == {"i": 3, "mv": 2, "r": 3, "mr": 5, "flow": 2}
+    alike = {"mv_accumulated": 2, "r_accumulated": 3, "mr_accumulated": 5}
+    assert channels == {"i": 3, "mv": 2, "r": 3, "mr": 5, "flow": 2} | alike
     assert all(len(column.mean) == len(column.std) for column in COLUMN_INPUTS.values())
 
 
@@ -73,7 +77,10 @@ def test_a_new_column_is_one_class_and_one_line(monkeypatch: pytest.MonkeyPatch)
     residual = np.full((1, 3, 16, 16), 128, np.uint8)
     clips = [
         Clip(
-            columns={"residual": residual, "brightness": column.clip_from([picture], window, 16)},
+            columns={
+                "residual": residual,
+                "brightness": column.clip_from([picture], window, CHOSEN, picture_px=(16, 16)),
+            },
             window=window,
             label=0,
             number=0,
