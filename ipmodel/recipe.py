@@ -90,6 +90,9 @@ class Phase:
     inflation: Literal["mean", "centre"] = "mean"
     teacher: str = ""  # the phase whose frozen network is distilled into this one; the paper's sees flow
     distillation: Distillation = field(default_factory=Distillation)
+    generator: bool = False  # DMC-Net's, in front of the network, which then sees the motion that it makes
+    flow_weight: float = 0.0  # of the mean squared distance between that motion and flow
+    classification_weight: float = 1.0  # of the cross-entropy; 0, without a teacher: the generator alone is trained
     segments: int = 16  # snippets in a clip
     test_segments: int = 0  # snippets in a test clip; 0: as in training
     test_crops: Literal[1, 10] = 1  # 1: the centre; 10: centre and corners, also mirrored, and their mean score
@@ -102,6 +105,12 @@ class Phase:
         counts = min(self.segments, self.epochs, self.batch, self.accumulate)
         _require(counts >= 1, "segments, epochs, batch and accumulate must be at least 1")
         _require(self.test_segments >= 0, f"test_segments must not be negative, got {self.test_segments}")
+        weights = min(self.flow_weight, self.classification_weight)
+        _require(weights >= 0, "flow_weight and classification_weight must not be negative")
+        makes = self.generator or not self.flow_weight
+        _require(makes, "flow_weight needs generator = true, which makes what is compared with flow")
+        learns = self.classification_weight or self.flow_weight or self.teacher
+        _require(bool(learns), "classification_weight, flow_weight or a teacher must be there, or nothing is learnt")
         divides = self.batch % self.accumulate == 0
         _require(divides, f"batch {self.batch} must be a multiple of accumulate {self.accumulate}")
 
@@ -191,10 +200,11 @@ class TrainRecipe:
         return [name for name in self.phases if self.streams and name not in needed]
 
     def modalities_of(self, name: str) -> tuple[ModalityName, ...]:
-        """What a phase's training clip must hold: the modality of its network, and that of its teacher."""
+        """What a phase's training clip must hold: what its network sees, its teacher, and its generator makes."""
         phase = self.phases[name]
-        teachers = [self.phases[phase.teacher].modality] if phase.teacher else []
-        return tuple(dict.fromkeys([phase.modality, *teachers]))
+        others: list[ModalityName] = [self.phases[phase.teacher].modality] if phase.teacher else []
+        others += ["flow"] if phase.flow_weight else []
+        return tuple(dict.fromkeys([phase.modality, *others]))
 
     def _check_names(self) -> None:
         """Names become those of folders and files."""
@@ -216,8 +226,9 @@ class TrainRecipe:
         if not phase.init:
             return
         first = self.phases[phase.init]
-        same = (first.modality, first.depth) == (phase.modality, phase.depth)
-        _require(same, f"phases.{name}.init must name a phase of the same modality and depth, got {phase.init!r}")
+        same = (first.modality, first.depth, first.generator) == (phase.modality, phase.depth, phase.generator)
+        alike = "of the same modality, depth and generator"
+        _require(same, f"phases.{name}.init must name a phase {alike}, got {phase.init!r}")
         more_2d = LAST_2D_STAGES.index(first.last_2d_stage) >= LAST_2D_STAGES.index(phase.last_2d_stage)
         cure = f"{phase.init!r} has 3D stages where {name!r} is 2D; change last_2d_stage of one"
         _require(more_2d, f"phases.{name}.init must name a phase that can be inflated: {cure}")

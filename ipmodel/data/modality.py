@@ -251,5 +251,6 @@ def architecture_of(phase: Phase) -> Architecture:
         channels=modality.channels,
         last_2d_stage=phase.last_2d_stage,
         input_norm=modality.input_norm,
+        generator=phase.generator,
         time_padding=phase.time_padding,
     )

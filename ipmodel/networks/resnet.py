@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ipmodel.networks.dmc import MOTION, Generator
+
 Stage = Literal["conv1", "conv2", "conv3", "conv4", "conv5"]
 STAGES: tuple[Stage, ...] = ("conv1", "conv2", "conv3", "conv4", "conv5")
 Last2dStage = Literal["none", Stage]
@@ -28,6 +30,7 @@ class Scores(NamedTuple):
     logits: Tensor  # (B, K) float32
     features: Tensor  # (B, F) float32: the last stage averaged over time and space, which is distilled (section 3.3)
     frame_features: Tensor  # (B, T', F) float32: averaged over space alone; T' is what the 3D stages leave of T
+    motion: Tensor | None = None  # (B, 2, T, H, W) float32: what a generator made of the input
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +41,7 @@ class Architecture:
     channels: int  # of the input: 3 for I and R, 2 for MV and flow, 5 for MR
     last_2d_stage: Last2dStage = "conv5"
     input_norm: bool = False  # a BatchNorm on the input, as CoViAR's MV and R networks have
+    generator: bool = False  # DMC-Net's, in front: the stages see the motion that it makes of the input
     time_padding: TimePadding = "replicate"  # of 3D convolutions, before the first frame and after the last
 
     def is_3d(self, stage: Stage) -> bool:
@@ -56,9 +60,11 @@ class ResNet(nn.Module):
         super().__init__()
         self.architecture, self.classes = architecture, classes
         block, counts = DEPTHS[architecture.depth]
-        self.data_bn = InputNorm(architecture.channels) if architecture.input_norm else nn.Identity()
+        self.generator = Generator(architecture.channels) if architecture.generator else nn.Identity()
+        seen = MOTION if architecture.generator else architecture.channels
+        self.data_bn = InputNorm(seen) if architecture.input_norm else nn.Identity()
         layers = Layers(temporal=architecture.is_3d("conv1"), time_padding=architecture.time_padding)
-        self.conv1 = layers.convolution(architecture.channels, 64, 7, stride=2)
+        self.conv1 = layers.convolution(seen, 64, 7, stride=2)
         self.bn1 = layers.normalisation(64)
         self.maxpool = layers.maxpool()
         self.inputs = 64  # input channels of the next block
@@ -85,25 +91,30 @@ class ResNet(nn.Module):
         return nn.Sequential(*blocks)
 
     def forward(self, clip_BCTHW: Tensor) -> Scores:
-        last_BFTHW = self._last_stage(clip_BCTHW)
-        features_BF = last_BFTHW.mean(dim=(2, 3, 4))
-        return Scores(self._logits(features_BF), features_BF, last_BFTHW.mean(dim=(3, 4)).transpose(1, 2))
+        seen_BCTHW = self._seen(clip_BCTHW)
+        last_BFTHW = self._last_stage(seen_BCTHW)
+        features_BF, frame_features_BTF = last_BFTHW.mean(dim=(2, 3, 4)), last_BFTHW.mean(dim=(3, 4)).transpose(1, 2)
+        motion_BCTHW = seen_BCTHW if self.architecture.generator else None
+        return Scores(self._logits(features_BF), features_BF, frame_features_BTF, motion_BCTHW)
 
     def pooled(self, clip_BCTHW: Tensor) -> Tensor:
         """(B, F) float32: the features."""
-        return self._last_stage(clip_BCTHW).mean(dim=(2, 3, 4))
+        return self._last_stage(self._seen(clip_BCTHW)).mean(dim=(2, 3, 4))
+
+    def _seen(self, clip_BCTHW: Tensor) -> Tensor:
+        """What conv1 sees: the clip, or the motion that the generator makes of it."""
+        if not self.architecture.generator:
+            return clip_BCTHW
+        return _in_clips(self.generator(_in_one_batch(clip_BCTHW)), clip_BCTHW)
 
     def _last_stage(self, clip_BCTHW: Tensor) -> Tensor:
         """(B, F, T', H / 32, W / 32) float32."""
-        batch, _, frames = clip_BCTHW.shape[:3]
-        x = self.data_bn(clip_BCTHW.transpose(1, 2).flatten(0, 1))  # (B * T, C, H, W)
+        x = self.data_bn(_in_one_batch(clip_BCTHW))
         for stage_before, layer in zip(LAST_2D_STAGES, self._stages(), strict=False):
             if stage_before == self.architecture.last_2d_stage:
-                x = x.unflatten(0, (batch, frames)).transpose(1, 2)  # (B, C, T, H, W)
+                x = _in_clips(x, clip_BCTHW)
             x = layer(x)
-        if x.dim() == 4:  # all stages are 2D
-            x = x.unflatten(0, (batch, frames)).transpose(1, 2)  # (B, F, T, H / 32, W / 32)
-        return x.float()
+        return (x if x.dim() == 5 else _in_clips(x, clip_BCTHW)).float()
 
     def _stages(self) -> list[Callable[[Tensor], Tensor]]:
         """conv1 to conv5."""
@@ -119,6 +130,16 @@ class ResNet(nn.Module):
             return self.fc(features_BF)
         with torch.autocast(features_BF.device.type, enabled=False):
             return self.fc(features_BF)
+
+
+def _in_one_batch(clip_BCTHW: Tensor) -> Tensor:
+    """(B * T, C, H, W)."""
+    return clip_BCTHW.transpose(1, 2).flatten(0, 1)
+
+
+def _in_clips(frames: Tensor, clip_BCTHW: Tensor) -> Tensor:
+    """(B * T, C, H, W) to (B, C, T, H, W), with the B and T of this clip."""
+    return frames.unflatten(0, (clip_BCTHW.shape[0], clip_BCTHW.shape[2])).transpose(1, 2)
 
 
 def features_of(depth: int) -> int:

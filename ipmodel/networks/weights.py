@@ -57,8 +57,8 @@ def weights_sha256(path: Path) -> str:
 def from_imagenet(path: Path, network: ResNet, *, pictures: Sequence[int] | None = None) -> State:
     """torchvision's ImageNet weights, made to fit a network with other input channels and classes.
 
-    The network keeps its own fc and input BatchNorm. Where it does not have 3 input channels, each channel of conv1
-    gets the mean of the RGB filters (TSN, Wang et al. 2016). Files from before PyTorch 0.4.1 lack the BatchNorms'
+    The network keeps its own fc, input BatchNorm and generator. Where conv1 does not have 3 channels, each of them gets
+    the mean of the RGB filters (TSN, Wang et al. 2016). Files from before PyTorch 0.4.1 lack the BatchNorms'
     counts of batches, which then stay 0.
 
     pictures: the channels that hold RGB pictures, three or none. They get the filters, and the others keep their own
@@ -70,12 +70,13 @@ def from_imagenet(path: Path, network: ResNet, *, pictures: Sequence[int] | None
     own = network.state_dict()
     taken: State = {}
     for key in own:
-        kept = key.startswith(("fc.", "data_bn.")) or (key.endswith("num_batches_tracked") and key not in published)
+        uncounted = key.endswith("num_batches_tracked") and key not in published
+        kept = key.startswith(("fc.", "data_bn.", "generator.")) or uncounted
         if not kept and key not in published:
             raise ModelError(f"{path}: no weight {key}; is it a ResNet-{network.architecture.depth}?")
         taken[key] = own[key] if kept else published[key]
     _check_weights(path, taken, own)
-    channels = network.architecture.channels
+    channels = own["conv1.weight"].shape[1]
     if pictures is not None:
         filters = own["conv1.weight"].clone()
         filters[:, list(pictures)] = taken["conv1.weight"][:, : len(pictures)]

@@ -16,7 +16,7 @@ from shards.manifest import ColumnInfo
 from shards.records import Record
 
 FORMAT = 1
-ADDED = {"time_padding"}  # keys of the architecture that files of earlier versions lack
+ADDED = {"generator", "time_padding"}  # keys of the architecture that files of earlier versions lack
 SAMPLING = "middle of each segment"  # of the frames that a column has, by picture type
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from msgspec.structs import replace
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from ipmodel.data.batch import Batch
@@ -168,6 +169,8 @@ def _begin(training: Training, ranks: Ranks) -> tuple[State, ResNet | None]:
         network.compile()
         if teacher is not None:
             teacher.compile()
+    if not training.phase.classification_weight and teacher is None:
+        network.requires_grad_(False).generator.requires_grad_(True)
     state = State(network=network, optimiser=optimiser_of(network, training.phase.optimiser), step=0)
     found = newest_checkpoint(training.directory)
     if found is not None:
@@ -240,7 +243,13 @@ def _loss_terms(training: Training, network: nn.Module, teacher: ResNet | None, 
             with torch.no_grad():
                 seen = training.recipe.phases[phase.teacher].modality
                 taught = teacher(network_input(batch, seen, settings, picture_px=picture_px))
-    terms = {"classification": classification_loss(scores, batch.labels_B)}
+    terms = {}
+    if phase.classification_weight:
+        terms["classification"] = phase.classification_weight * classification_loss(scores, batch.labels_B)
+    if phase.flow_weight:
+        assert scores.motion is not None  # the recipe asks for a generator
+        flow_BCTSS = network_input(batch, "flow", settings, picture_px=picture_px)
+        terms["motion"] = phase.flow_weight * F.mse_loss(scores.motion, flow_BCTSS)
     if teacher is not None:
         terms |= distillation_loss(scores, taught, phase.distillation)
     return terms

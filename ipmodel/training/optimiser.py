@@ -10,15 +10,15 @@ from ipmodel.networks.resnet import ResNet
 from ipmodel.recipe import Optimiser
 
 STEM = ("data_bn.", "conv1.", "bn1.")
-CLASSIFIER = "fc."
+NEW = ("fc.", "generator.")  # of which ImageNet networks have nothing
 
 
 def optimiser_of(network: ResNet, settings: Optimiser) -> torch.optim.Optimizer:
-    """Stem, body and classifier have rates of their own. Biases, also those of BatchNorms, have no weight decay."""
+    """Stem and body have rates of their own, classifier and generator the whole rate. Biases have no weight decay."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         stem = settings.stem_multiplier if name.startswith(STEM) else settings.body_multiplier
-        multiplier = 1.0 if name.startswith(CLASSIFIER) else stem
+        multiplier = 1.0 if name.startswith(NEW) else stem
         decay = 0.0 if name.endswith("bias") else settings.weight_decay
         groups.setdefault((multiplier, decay), []).append(parameter)
     parameters: list[dict[str, Any]] = [

@@ -4,9 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
-from training import build_set, ipmodel
+import torch
+from training import build_set, ipmodel, log_of
 
+from ipmodel.process.distributed import Ranks
 from ipmodel.recipe import TrainRecipe
+from ipmodel.runs.checkpoint import FINAL, load_network
+from ipmodel.runs.run import reopen
+from ipmodel.training.phases import training_of
 from pipelines import load
 
 SMALL = ("segments=2", "test_segments=2", "epochs=1", "batch=6", "depth=18")
@@ -21,17 +26,37 @@ def accumulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_coviars_networks_train_and_are_fused(accumulated: Path, tmp_path: Path) -> None:
-    phases = load(TrainRecipe, "train", "coviar").phases
+def trained(recipe: str, shards: Path, run: Path, *more: str) -> dict[str, float]:
+    """Train all phases of a recipe, cut short; return the figures of its streams and fusions."""
+    phases = load(TrainRecipe, "train", recipe).phases
     changes = [f"phases.{name}.{change}" for name in phases for change in (*SMALL, *AS_FROM_SCRATCH)]
-    changes += ["input.resize_px=32", "input.crop_px=32", "workers=0"]
+    changes += ["input.resize_px=32", "input.crop_px=32", "workers=0", *more]
     options = [f"--set={change}" for change in changes]
-    run = tmp_path / "run"
-    done = ipmodel("train", f"--shards={accumulated}", "--recipe=coviar", f"--out={run}", *options)
+    done = ipmodel("train", f"--shards={shards}", f"--recipe={recipe}", f"--out={run}", *options)
     assert done.returncode == 0, done.stderr
     done = ipmodel("eval", run)
     assert done.returncode == 0, done.stderr
-    figures = json.loads((run / "eval.json").read_text())["mean"]
+    figures: dict[str, float] = json.loads((run / "eval.json").read_text())["mean"]
+    return figures
+
+
+def test_coviars_networks_train_and_are_fused(accumulated: Path, tmp_path: Path) -> None:
+    figures = trained("coviar", accumulated, tmp_path / "run")
     assert {"i", "mv", "r", "mr", "mr_of_t", "of", "i+mv+r", "i+mv+r+mr_of_t"} <= figures.keys()
-    done = ipmodel("predict", run / "split-1", accumulated, "--streams=mv")
+    done = ipmodel("predict", tmp_path / "run/split-1", accumulated, "--streams=mv")
     assert done.returncode == 1 and "sees what is accumulated since the I-frame" in done.stderr, done.stderr
+
+
+def test_dmc_nets_generator_comes_nearer_to_flow_before_it_classifies(accumulated: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    figures = trained("dmc_net", accumulated, run, "phases.generator.epochs=6", "phases.generator.optimiser.rate=1e-2")
+    assert {"dmc", "i+mv+r+dmc"} <= figures.keys()
+    log = log_of(run, "generator")
+    assert log[-1]["motion"] < 0.5 * log[0]["motion"] and "classification" not in log[0]
+    assert {"motion", "classification"} <= log_of(run, "dmc")[0].keys()
+    before, after = (load_network(run / "split-1" / phase / FINAL) for phase in ("generator", "dmc"))
+    opened = reopen(run, shards=None, overrides=(), ranks=Ranks())
+    own = training_of(opened, split="1", name="generator").network.state_dict()  # before the first step
+    assert torch.equal(before["layer1.0.conv1.weight"], own["layer1.0.conv1.weight"])  # not trained yet
+    assert not torch.equal(before["generator.field.weight"], own["generator.field.weight"])
+    assert not torch.equal(after["layer1.0.conv1.weight"], own["layer1.0.conv1.weight"])

@@ -10,7 +10,7 @@ from ipmodel.data.modality import architecture_of
 from ipmodel.recipe import Phase, TrainRecipe
 from pipelines import RecipeError, load, names
 
-BASELINES = ("coviar", "coviar_ucf101")  # recipes of other papers
+BASELINES = ("coviar", "coviar_ucf101", "dmc_net")  # recipes of other papers
 
 
 def channels_of(phase: Phase) -> int:
@@ -96,6 +96,9 @@ def test_where_the_paper_is_rebuilt_training_crops_are_coviars(name: str) -> Non
         ("phases.mr_2d.init=p_stream", "must name an earlier phase"),
         ("streams.i=nothing", "streams.i must name a phase"),
         ("phases.mr_2d.depth=20", "phases.mr_2d.depth must be one of 18, 34, 50, 101, 152, got 20"),
+        ("phases.mr_2d.flow_weight=1", "flow_weight needs generator = true"),
+        ("phases.mr_2d.classification_weight=0", "or nothing is learnt"),
+        ("phases.mr_2d.generator=true", "must name a phase of the same modality, depth and generator, got 'mr_2d'"),
         ("phases.mr_2d.epochs=0", "phases.mr_2d: segments, epochs, batch and accumulate must be at least 1"),
         ("phases.mr_2d.epocs=3", "unknown key phases.mr_2d.epocs"),
         ("phases.new.modality=mr", "missing key phases.new.epochs"),
@@ -116,7 +119,10 @@ def test_where_the_paper_is_rebuilt_training_crops_are_coviars(name: str) -> Non
         ("workers=-1", "workers must not be negative, got -1"),
         ("phases.scores={modality='i', epochs=1, batch=1}", "a phase cannot be called scores"),
         ("phases.mr_2d.optimiser.weight_decay=-1", "momentum, weight_decay and steps must not be negative"),
-        ("phases.p_stream.depth=50", "phases.p_stream.init must name a phase of the same modality and depth"),
+        (
+            "phases.p_stream.depth=50",
+            "p_stream.init must name a phase of the same modality, depth and generator",
+        ),
         (
             "phases.mr_2d.last_2d_stage=conv1",
             "phases.mr_2d_distilled.init must name a phase that can be inflated: 'mr_2d' has 3D stages where",

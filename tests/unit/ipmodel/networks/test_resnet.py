@@ -3,9 +3,13 @@
 import pytest
 import torch
 
+from ipmodel.data.modality import architecture_of
 from ipmodel.networks.cost import multiply_adds
+from ipmodel.networks.dmc import Generator
 from ipmodel.networks.resnet import LAST_2D_STAGES, Architecture, InputNorm, Last2dStage, ResNet, frozen, last_values
-from ipmodel.paper import TABLE4
+from ipmodel.paper import TABLE4, table1
+from ipmodel.recipe import TrainRecipe
+from pipelines import load
 
 
 @pytest.mark.parametrize("depth", [18, 34, 50, 152])
@@ -29,6 +33,21 @@ def test_the_papers_multiply_adds() -> None:
     for stage, (_, _, stated) in TABLE4.items():
         assert p_streams[stage] == pytest.approx(float(stated), rel=0.07)
     assert giga(Architecture(depth=152, channels=3)) == 184.19
+
+
+def test_the_multiply_adds_that_the_paper_states_for_others() -> None:
+    """CoViAR and DMC-Net in Table 1, for 16 frames of 224 px; the generator in the paper of DMC-Net, for one."""
+
+    def giga(recipe: str, *phases: str, frames: int = 16) -> float:
+        known = load(TrainRecipe, "train", recipe).phases
+        costs = (multiply_adds(architecture_of(known[name]), frames=frames, size_px=224) for name in phases)
+        return sum(costs) / 1e9
+
+    assert giga("coviar", "i", "mv", "r") == pytest.approx(table1("GFLOPs", "CoViAR"), rel=0.01)
+    assert giga("dmc_net", "i", "mv", "r", "dmc") == pytest.approx(table1("GFLOPs", "DMC-Net"), rel=0.01)
+    generator = Generator(channels=5)
+    assert sum(parameter.numel() for parameter in generator.parameters()) == 4584
+    assert giga("dmc_net", "dmc", frames=1) - giga("coviar", "mv", frames=1) == pytest.approx(0.2285, abs=1e-4)
 
 
 def test_2d_scores_are_means_over_frames() -> None:
