@@ -18,6 +18,7 @@ from pathlib import Path
 import dask
 import distributed
 from distributed import Client, LocalCluster, Security
+from distributed.client import AllExit
 from distributed.deploy.spec import close_clusters
 
 from ipdata.errors import BuildError
@@ -192,8 +193,14 @@ def quiet(*, stealing: bool, scratch: Path | None = None) -> Iterator[None]:
     }
     for logger in ("distributed", "distributed.client"):  # Dask sets the level of the second one by itself
         logging.getLogger(logger).setLevel(logging.CRITICAL)
+    logging.getLogger("asyncio").addFilter(_worth_telling)  # for good, because a client's tasks may end after the build
     with dask.config.set(settings):
         yield
+
+
+def _worth_telling(record: logging.LogRecord) -> bool:
+    """False where a client that was closed no longer wanted a result: nobody takes that exception of Dask's."""
+    return not (record.exc_info and isinstance(record.exc_info[1], AllExit))
 
 
 def _local_cluster(workers: int | None, resources: set[str], scratch: Path, interrupts: Arrivals) -> LocalCluster:
