@@ -6,6 +6,7 @@ For tests they are what subprocess.Popen and torchrun are to users: exit statuse
 import atexit
 import importlib
 import os
+import resource
 import runpy
 import signal
 import socket
@@ -19,6 +20,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
+import psutil
 import torch.distributed
 from children import fork
 
@@ -68,6 +70,20 @@ def started(*arguments: str | Path, errors: Path, new_session: bool = False, **e
     """Begin `ipmodel` with these arguments, on one thread."""
     program = partial(_run, "ipmodel", *map(str, arguments))
     return Forked(program, errors, new_session=new_session, environment=environment)
+
+
+def ended(*arguments: str | Path, spare_bytes: int | None = None) -> subprocess.CompletedProcess[str]:
+    """Run `ipmodel` to its end, and so to that of its loader processes, which would outlive it within this process.
+
+    spare_bytes: how much more address space than now it may have.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        errors = Path(folder) / "errors"
+        process = started(*arguments, errors=errors)
+        if spare_bytes is not None:
+            limit = spare_bytes + psutil.Process().memory_info().vms
+            resource.prlimit(process.pid, resource.RLIMIT_AS, (limit, limit))
+        return subprocess.CompletedProcess(arguments, process.wait(), "", errors.read_text())
 
 
 def ranks(count: int, *program: str | Path) -> subprocess.CompletedProcess[str]:

@@ -186,10 +186,12 @@ def test_a_worker_that_dask_has_paused_is_waited_for_and_the_cause_is_named(
     monkeypatch.setenv("DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE", "0.05")
     with started_cluster(tmp_path / "cluster", workers=0) as cluster:
         cluster.workers.append(worker(tmp_path / "cluster", "--no-nanny", "--memory-limit", "1GiB"))
-        done = in_process("ipdata.cli", quick_options(tmp_path / "set", scheduler=cluster.address, wait_workers=12))
+        with Client(cluster.address) as client:
+            wait_for(lambda: "paused" in [found["status"] for found in client.scheduler_info()["workers"].values()])
+        done = in_process("ipdata.cli", quick_options(tmp_path / "set", scheduler=cluster.address, wait_workers=1))
     assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
     last = done.stderr.splitlines()[-1]
-    assert last.startswith("error: the cluster has had no worker that takes work for 12 s; Dask has paused all of them")
+    assert last.startswith("error: the cluster has had no worker that takes work for 1 s; Dask has paused all of them")
 
 
 @pytest.mark.parametrize(
