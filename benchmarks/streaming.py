@@ -50,7 +50,7 @@ def _clips_a_second(location: str, order: str, cache: Path) -> float:
     clips = clips_of(ShardSet(location), settings, split="1", subset="train")
     batches = Batches(samples=len(clips), batch=BATCH, seed=0)
     if order != "in any order":
-        batches = ShardBatches(samples=len(clips), batch=BATCH, seed=0, shard_of=tuple(clips.shards))
+        batches = ShardBatches(samples=len(clips), batch=BATCH, seed=0, shard_of=tuple(clips.shards), epochs=1)
 
     def draws() -> Iterator[list[Draw]]:
         for numbers in batches.of(0):

@@ -171,10 +171,11 @@ class ShardSet:
         """Whether the set lies at a URL."""
         return isinstance(self._files, RemoteFiles)
 
-    def open_whole(self, relative: str, place: Path, *, cancelled: threading.Event | None = None) -> FileIO:
+    def open_whole(self, relative: str, place: Path | None, *, cancelled: threading.Event | None = None) -> FileIO:
         """A file of the set, open for reading, once all of its bytes were compared with the manifest.
 
         place: a directory that a file of a URL is fetched into, past the cache; it is removed there once it is open.
+            A set in a directory needs none.
         cancelled: ends the fetch soon after it is set.
 
         Raises: ShardError if it cannot be fetched, or is not what the manifest says.

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from shards.atomic import named
 from shards.errors import ShardError
@@ -82,6 +82,24 @@ def walk_tar(path: Path, *, where: str = "") -> Iterator[tuple[str, int, bytes]]
             yield name, offset, content
         if len(header) != BLOCK_BYTES or file.read(BLOCK_BYTES) != b"\0" * BLOCK_BYTES or file.tell() != total_bytes:
             raise ShardError(f"{where}: does not end with exactly two zero blocks; bytes are missing or were appended")
+
+
+def check_headers(file: BinaryIO, *, where: str) -> None:
+    """Check, without reading contents, that an archive has the members that write_tar writes: plain files, no other.
+
+    The file is at its beginning before and afterwards. where: what errors call it.
+
+    Raises: ShardError for another header, or contents that the file does not hold.
+    """
+    total_bytes = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    while (header := file.read(BLOCK_BYTES)).strip(b"\0"):
+        offset = file.tell()
+        name, size_bytes = _parse_header(header, where=f"{where}, byte {offset - BLOCK_BYTES}")
+        if offset + size_bytes > total_bytes:
+            raise ShardError(f"{where}: cut or damaged inside member {name}")
+        file.seek(offset + size_bytes + len(_padding(size_bytes)))
+    file.seek(0)
 
 
 def _parse_header(header: bytes, *, where: str) -> tuple[str, int]:

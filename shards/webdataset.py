@@ -8,6 +8,7 @@ Example:
 """
 
 import logging
+import os
 import sys
 import tarfile
 from collections import Counter
@@ -26,6 +27,7 @@ from shards.reader import ShardSet
 from shards.streaming.deal import Piece, dealt, of_worker
 from shards.streaming.frames import frames
 from shards.streaming.spool import Spool
+from shards.tar import check_headers
 
 if TYPE_CHECKING:
     from webdataset import DataPipeline
@@ -56,14 +58,17 @@ def pipeline(
 
     Shards are read whole, in an order of our own, and dealt to ranks and to the loader processes of PyTorch's
     DataLoader: no sample comes twice, all ranks get equally many, and the samples of a rank are the same whatever the
-    number of its loader processes. For the next epoch, make another pipeline, with that epoch's number.
+    number of its loader processes. So make batches behind the loader: with `batched` in the pipeline, each loader
+    process would have an incomplete batch of its own, and ranks would take unequal numbers of steps. For the next
+    epoch, make another pipeline, with that epoch's number.
 
-    columns: None for all that this version knows. order: "shuffled", by seed and epoch; or "stored", the set's. rank,
-        ranks: of several processes that share an epoch; None: as torch.distributed says, otherwise one. prefetch:
-        shards that are fetched ahead from a URL. spool: a directory for them; None: the system's for temporary files.
+    columns: None for all that this version knows. order: of the shards: "shuffled", by seed and epoch; or "stored", the
+        set's. The samples of a shard come as they are stored. rank, ranks: of several processes that share an epoch;
+        None: as torch.distributed says, otherwise one. prefetch: shards that are fetched ahead from a URL. spool: a
+        directory for them; None: the system's for temporary files.
 
     Raises: ShardError if the set cannot be read, lacks a column, split or subset, or has too few shards for the ranks;
-        while it is read: ShardError if a shard cannot be fetched, or is not what the manifest says.
+        while it is read: ShardError if a shard cannot be fetched, has no room, or is not what the manifest says.
     """
     try:
         import webdataset
@@ -71,13 +76,14 @@ def pipeline(
         raise ShardError(f"streaming needs a package that is missing ({error}); {install('train')}") from None
     if order not in ("shuffled", "stored"):
         raise ShardError(f'order must be "shuffled" or "stored", got {order!r}')
-    if prefetch < 0:
-        raise ShardError(f"prefetch must be 0 or more shards, got {prefetch}")
+    if type(prefetch) is not int or prefetch < 0:
+        raise ShardError(f"prefetch must be a whole number of shards, 0 or more, got {prefetch}")
     shard_set = location if isinstance(location, ShardSet) else ShardSet(location)
     chosen = _columns(shard_set, columns)
     own, count = _rank(rank, ranks)
     counts = _counts(shard_set, split, subset)
     pieces = dealt(counts, seed=None if order == "stored" else seed, epoch=epoch, ranks=count)[own]
+    _say_left_out(shard_set, sum(counts.values()) - count * sum(piece.samples for piece in pieces), first=own == 0)
     choice = None if _takes_whole_shards(shard_set, split) else (split, subset)
     source = Spool(shard_set=shard_set, columns=chosen, prefetch=prefetch, directory=spool)
     return webdataset.DataPipeline(_Samples(source, tuple(pieces), choice))
@@ -109,6 +115,12 @@ def _counts(shard_set: ShardSet, split: str | None, subset: str | None) -> dict[
     return {shard.shard: held[shard.shard] for shard in shards}
 
 
+def _say_left_out(shard_set: ShardSet, samples: int, *, first: bool) -> None:
+    if samples and first:
+        what = "samples are left out of this epoch, so that all ranks have equally many"
+        LOG.warning("%s: %d %s", shard_set.location, samples, what)
+
+
 def _rank(rank: int | None, ranks: int | None) -> tuple[int, int]:
     """This process's rank, and the number of ranks. Raises: ShardError."""
     if (rank is None) != (ranks is None):
@@ -117,10 +129,13 @@ def _rank(rank: int | None, ranks: int | None) -> tuple[int, int]:
         torch = sys.modules.get("torch")  # without it, there are no ranks
         distributed = getattr(torch, "distributed", None)
         if distributed is None or not distributed.is_available() or not distributed.is_initialized():
+            if os.environ.get("WORLD_SIZE", "1") != "1":
+                started = f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but torch.distributed has not begun"
+                raise ShardError(f"{started}; call init_process_group before, or give rank and ranks")
             return 0, 1
         return distributed.get_rank(), distributed.get_world_size()
-    if not 0 <= rank < ranks:
-        raise ShardError(f"rank must be 0 to {ranks - 1}, got {rank}")
+    if ranks < 1 or not 0 <= rank < ranks:
+        raise ShardError(f"ranks must be at least 1, and rank 0 to ranks - 1, got {rank} of {ranks}")
     return rank, ranks
 
 
@@ -168,6 +183,7 @@ def _members(
 
     relative, payload = tar_path(column, shard), shard_set.column(column).payload
     where = f"{shard_set.location}/{relative}"
+    check_headers(file, where=where)  # else it could be compressed or sparse, and take any amount of memory
     grouped = group_by_keys(tar_file_expander([{"url": where, "stream": file}]))
     suffixes = {"__key__", "__url__", "json", "cls", payload}
     try:

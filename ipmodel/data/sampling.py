@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipmodel.errors import ModelError
-from shards.streaming.deal import dealt
+from shards.streaming.deal import Piece, dealt
 
 MIXED_SHARDS = 8  # whose samples are mixed at a time, where they come shard after shard
 ORDER, CLIP = 1, 2  # what random numbers are for: so the order of an epoch and its first clip do not share them
@@ -110,29 +110,39 @@ class ShardBatches(Batches):
     """Training batches whose samples come shard after shard: for a set at a URL that no disk holds.
 
     The shards of an epoch, in an order that is a function of (seed, epoch), are dealt to the ranks; each rank reads its
-    own alone. It mixes the samples of MIXED_SHARDS shards at a time. What a rank has beyond the others is left out:
-    other samples in each epoch. No sample comes twice in an epoch, and all ranks take equally many steps.
+    own alone. It mixes the samples of MIXED_SHARDS shards at a time. No sample comes twice in an epoch. All ranks take
+    equally many steps, also in all epochs: as many as the rank with the fewest samples can in its poorest epoch. What
+    ranks have beyond that is left out: other samples in each epoch.
 
     Raises: ModelError as Batches; if the ranks could not be given a batch of their own in every epoch.
     """
 
     shard_of: tuple[str, ...]  # of each sample
+    epochs: int
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.steps:
-            few = f"{self.samples} samples in {len(set(self.shard_of))} shards are too few for {self.ranks} ranks"
+            few = f"{self.samples} samples in {len(self._counts)} shards are too few for {self.ranks} ranks"
             raise ModelError(f'{few} with order = "shards"; use fewer ranks, a smaller batch, or order = "random"')
+
+    @cached_property
+    def _counts(self) -> Counter[str]:
+        """How many samples each shard has, in the order of the set."""
+        return Counter(self.shard_of)
 
     @cached_property  # training asks at each step
     def steps(self) -> int:
-        """Number of steps in an epoch, which is the same in all.
+        """Number of steps in an epoch, which is the same in all."""
+        if self.ranks == 1:
+            return super().steps
+        if len(self._counts) < self.ranks:
+            return 0
+        fewest = min(sum(piece.samples for piece in self._dealt(epoch)[0]) for epoch in range(self.epochs))
+        return fewest // (self.batch // self.ranks)
 
-        The rank that has most samples has at most one shard more than the one that has fewest.
-        """
-        largest = max(Counter(self.shard_of).values())
-        fewest = -(-(self.samples - (self.ranks - 1) * largest) // self.ranks)
-        return max(0, fewest) // (self.batch // self.ranks)
+    def _dealt(self, epoch: int) -> list[list[Piece]]:
+        return dealt(self._counts, seed=self.seed, epoch=epoch, ranks=self.ranks)
 
     def of(self, epoch: int, *, first_step: int = 0) -> Iterator[list[int]]:
         order, share = self._order(epoch), self.batch // self.ranks
@@ -144,8 +154,7 @@ class ShardBatches(Batches):
         held: dict[str, list[int]] = defaultdict(list)
         for number, shard in enumerate(self.shard_of):
             held[shard].append(number)
-        counts = {shard: len(numbers) for shard, numbers in held.items()}
-        pieces = dealt(counts, seed=self.seed, epoch=epoch, ranks=self.ranks)[self.rank]
+        pieces = self._dealt(epoch)[self.rank]
         rng, order = rng_of(self.seed, ORDER, epoch, self.rank + 1), list[int]()
         for start in range(0, len(pieces), MIXED_SHARDS):
             mixed = [number for piece in pieces[start : start + MIXED_SHARDS] for number in held[piece.shard]]

@@ -1,7 +1,9 @@
 """Checks before training and testing: are the bytes of the set those that its manifest names?"""
 
 import logging
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
 
 from ipmodel.errors import ModelError
 from ipmodel.process.distributed import Ranks
@@ -12,7 +14,8 @@ from shards.errors import ShardError
 from shards.facts import size_of
 from shards.layout import tar_path
 from shards.manifest import FileInfo
-from shards.store.cache import cache_limit
+from shards.store.cache import cache_dir, cache_limit
+from shards.store.pruning import contents
 from shards.store.urls import is_url
 
 LOG = logging.getLogger(__name__)
@@ -46,21 +49,36 @@ def check_files(
             raise found
 
 
-def check_room(shard_set: ShardSet, columns: Sequence[str], *, shards: int, ranks: Ranks) -> None:
-    """Compare the limit of the cache with what training shard after shard needs on this machine.
+def check_room(shard_set: ShardSet, columns: Sequence[str], *, shards: int | None, ranks: Ranks) -> None:
+    """Compare what training puts into the cache of this machine with the cache's limit, and with the disk.
 
-    shards: that each rank reads from at a time. While it does, as many more come.
+    shards: that each rank reads from at a time, where samples come shard after shard. While it does, as many more come.
 
-    Raises: ModelError if the cache must not hold so much: each shard would be fetched again and again.
+    Raises: ModelError if the cache must not hold so much, so that each shard would be fetched again and again; or if
+        the disk cannot hold what the cache may.
     """
-    limit_bytes = cache_limit() if shard_set.is_remote else None
-    if limit_bytes is None:
+    if not shard_set.is_remote:
         return
-    held = [[shard.files[tar_path(name, shard.shard)].bytes for name in columns] for shard in shard_set.manifest.shards]
-    needed_bytes = 2 * ranks.local_count * sum(sorted(map(sum, held))[-shards:])
-    if needed_bytes > limit_bytes:
-        needs = f"{shard_set.location}: training shard after shard needs {size_of(needed_bytes)} in the cache"
-        raise ModelError(f"{needs}, and IPTSN_CACHE_MAX allows {size_of(limit_bytes)}; raise it")
+    all_shards = shard_set.manifest.shards
+    held = [sum(shard.files[tar_path(name, shard.shard)].bytes for name in columns) for shard in all_shards]
+    limit_bytes, all_bytes = cache_limit(), sum(held)
+    if shards is not None and limit_bytes is not None:
+        needed_bytes = min(2 * ranks.local_count * sum(sorted(held)[-shards:]), all_bytes)
+        if needed_bytes > limit_bytes:
+            needs = f"{shard_set.location}: training shard after shard needs {size_of(needed_bytes)} in the cache"
+            raise ModelError(f"{needs}, and IPTSN_CACHE_MAX is {size_of(limit_bytes)}, which is less; raise it")
+    coming_bytes = all_bytes if limit_bytes is None else min(all_bytes, limit_bytes)
+    room_bytes = _room_bytes(cache_dir())
+    if coming_bytes > room_bytes:
+        fills = f"{shard_set.location}: training puts {size_of(coming_bytes)} into the cache {cache_dir()}"
+        cure = 'make room, or set IPTSN_CACHE_MAX to less and order = "shards"'
+        raise ModelError(f"{fills}, which has room for {size_of(room_bytes)}; {cure}")
+
+
+def _room_bytes(cache: Path) -> int:
+    """What the cache may grow to before its disk is full."""
+    there = next(path for path in (cache, *cache.absolute().parents) if path.exists())
+    return shutil.disk_usage(there).free + contents(cache).size_bytes
 
 
 def _first_error(

@@ -199,7 +199,15 @@ def batches_of(clips: Clips, phase: Phase, recipe: TrainRecipe, *, rank: int = 0
     if recipe.order == "random":
         return Batches(samples=samples, batch=phase.batch, seed=seed, rank=rank, ranks=ranks)
     shard_of = tuple(clips.shards)
-    return ShardBatches(samples=samples, batch=phase.batch, seed=seed, rank=rank, ranks=ranks, shard_of=shard_of)
+    return ShardBatches(
+        samples=samples,
+        batch=phase.batch,
+        seed=seed,
+        rank=rank,
+        ranks=ranks,
+        shard_of=shard_of,
+        epochs=phase.epochs,
+    )
 
 
 def _draws(batches: Batches, epochs: int, *, first_step: int) -> Iterator[list[Draw]]:

@@ -14,7 +14,7 @@ import torch
 from ipmodel.data.clips import Clips, ClipSettings, clips_of
 from ipmodel.data.holdout import trained_on, validated_on
 from ipmodel.data.modality import architecture_of, picture_channels
-from ipmodel.data.sampling import MIXED_SHARDS, phase_seed
+from ipmodel.data.sampling import MIXED_SHARDS, Batches, phase_seed
 from ipmodel.errors import ModelError
 from ipmodel.networks.cost import multiply_adds
 from ipmodel.networks.resnet import ResNet, frozen, last_values
@@ -104,8 +104,10 @@ def _check(run: Run, name: str, coming: Sequence[str], *, split: str, ranks: Ran
     """
     phase, clips = run.recipe.phases[name], _training_clips(run, split=split, name=name)
     _check_batches(run, name, clips, ranks=ranks.count)
-    if run.recipe.order == "shards":
-        check_room(run.shard_set, clips.settings.columns, shards=MIXED_SHARDS, ranks=ranks)
+    mixed = MIXED_SHARDS if run.recipe.order == "shards" else None
+    check_room(run.shard_set, clips.settings.columns, shards=mixed, ranks=ranks)
+    if ranks.first and run.recipe.order == "shards":
+        _say_left_out(name, clips, batches_of(clips, phase, run.recipe, ranks=ranks.count))
     if phase.init not in coming:  # otherwise an earlier phase of this run provides it
         _initial_network(run, split=split, name=name)
     if phase.teacher and phase.teacher not in coming:
@@ -115,6 +117,12 @@ def _check(run: Run, name: str, coming: Sequence[str], *, split: str, ranks: Ran
         reason = f"because they have no P-frames, such as {clips.excluded[0]}"
         LOG.warning("phase %s leaves out %s, %s", name, excluded, reason)
     return clips.settings.columns
+
+
+def _say_left_out(name: str, clips: Clips, batches: Batches) -> None:
+    if left_out := len(clips) - batches.steps * batches.batch:
+        what = f"leaves out {left_out} of {len(clips)} samples of each epoch, because ranks take equally many steps"
+        LOG.info("phase %s %s", name, what)
 
 
 def _check_batches(run: Run, name: str, clips: Clips, *, ranks: int) -> None:

@@ -43,7 +43,7 @@ class LocalFiles:
         """A file, open for reading. Raises: OSError if there is none, or if it is not a regular file."""
         return open_regular(self.path(relative))
 
-    def opened_whole(self, relative: str, place: Path, *, cancelled: threading.Event | None = None) -> FileIO:
+    def opened_whole(self, relative: str, place: Path | None, *, cancelled: threading.Event | None = None) -> FileIO:
         """A file, open for reading, once it was compared with the manifest. Raises: ShardError, as `check`."""
         expected = self._infos.get(relative)
         if expected is None:

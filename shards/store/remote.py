@@ -78,11 +78,12 @@ class RemoteFiles:
         with opened(expected, fill, name=name, waited=self._count) as file:
             yield file
 
-    def opened_whole(self, relative: str, place: Path, *, cancelled: threading.Event | None = None) -> FileIO:
+    def opened_whole(self, relative: str, place: Path | None, *, cancelled: threading.Event | None = None) -> FileIO:
         """A file, open for reading, fetched past the cache into a directory, where nothing of it stays.
 
         Raises: ShardError if it cannot be fetched, or is not what the manifest says; WorkCancelledError.
         """
+        assert place is not None
         part = place / relative.replace("/", "-")
         try:
             _fill(self._source, relative, self._info(relative), part, cancelled=cancelled)

@@ -1,12 +1,13 @@
 """Has the tars of the next shards on the local disk: whole, and compared with their hashes before they are parsed."""
 
+import os
 import shutil
 import tempfile
 import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from io import FileIO
 from itertools import islice
@@ -42,13 +43,14 @@ class Spool:
 
         Files of a URL are fetched into a temporary directory and removed as soon as they are open.
 
-        processes: that do the same on this machine, for the room that is needed.
+        processes: of this rank that do the same, for the room that is needed.
 
         Raises: ShardError if there is too little room, or a tar cannot be fetched or is not what the manifest says.
         """
         stop, left, ready = threading.Event(), iter(shards), deque[tuple[str, Future[Tars]]]()
-        with _place(self.directory) as place:
-            self._check_room(place, processes)
+        with self._place() as place:
+            if place is not None:
+                self._check_room(place, processes)
             with ThreadPoolExecutor(1, thread_name_prefix="spooling") as pool:
 
                 def begin(shard: str) -> None:
@@ -68,20 +70,28 @@ class Spool:
                     for _, opening in ready:
                         _close(opening)
 
-    def _opened(self, shard: str, place: Path, stop: threading.Event) -> Tars:
+    def _place(self) -> AbstractContextManager[Path | None]:
+        """The directory for files of a URL. Raises: ShardError if there can be none."""
+        if not self.shard_set.is_remote:
+            return nullcontext()
+        parent = Path(tempfile.gettempdir()) if self.directory is None else self.directory
+        return _temporary_directory(parent)
+
+    def _opened(self, shard: str, place: Path | None, stop: threading.Event) -> Tars:
         tars: Tars = {}
         try:
             for name in self.columns:
                 tars[name] = self.shard_set.open_whole(tar_path(name, shard), place, cancelled=stop)
-        except BaseException:
+        except BaseException as error:
             for file in tars.values():
                 file.close()
+            if place is not None and isinstance(error, OSError):
+                raise _refused(place.parent, error) from None
             raise
         return tars
 
     def _check_room(self, place: Path, processes: int) -> None:
-        if not self.shard_set.is_remote:
-            return
+        processes *= int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # the ranks that torchrun has started here
         needed = window_bytes(self.shard_set.manifest, self.columns, processes=processes, prefetch=self.prefetch)
         free = shutil.disk_usage(place).free
         if needed > free:
@@ -89,10 +99,22 @@ class Spool:
             raise ShardError(f"{place.parent}: spooling needs {needed} bytes there, {free} are free; {cure}")
 
 
+def _refused(parent: Path, error: OSError) -> ShardError:
+    cure = "make room or make it writable, or name another spool directory"
+    return ShardError(f"{parent}: cannot spool there ({error.strerror}); {cure}")
+
+
 @contextmanager
-def _place(parent: Path | None) -> Iterator[Path]:
-    """A temporary directory, locked while this process lives. Those of processes that were killed are removed."""
-    with tempfile.TemporaryDirectory(prefix=PREFIX, dir=parent, ignore_cleanup_errors=True) as name:
+def _temporary_directory(parent: Path) -> Iterator[Path]:
+    """A temporary directory, locked while this process lives. Those of processes that were killed are removed.
+
+    Raises: ShardError if it cannot be made.
+    """
+    try:
+        made = tempfile.TemporaryDirectory(prefix=PREFIX, dir=parent, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise _refused(parent, error) from None
+    with made as name:
         place = Path(name)
         if not can_lock():
             yield place

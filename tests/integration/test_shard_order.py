@@ -47,7 +47,7 @@ def test_from_an_object_store_the_network_is_the_same_and_a_small_cache_is_told(
     with buckets.bucket(f"streamed{workers}") as url:
         s3fs.S3FileSystem(skip_instance_cache=True).put(str(trained / "set"), f"streamed{workers}/set", recursive=True)
         options = train_options(f"{url}/set", tmp_path / "run", trained / "quick.toml", *ORDER)
-        monkeypatch.setenv("IPTSN_CACHE_MAX", f"{set_bytes}B")
+        monkeypatch.setenv("IPTSN_CACHE_MAX", f"{set_bytes // 2}B")
         refused = ipmodel(*options)
         assert refused.returncode == 1 and "training shard after shard needs" in refused.stderr, refused.stderr
         monkeypatch.setenv("IPTSN_CACHE_MAX", f"{3 * set_bytes}B")

@@ -1,12 +1,17 @@
 """Sets as webdataset pipelines: order, ranks, loader processes, damaged and hostile shards, sets at a URL."""
 
-import io
+import bz2
+import errno
+import gzip
+import lzma
+import os
 import shutil
 import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,6 +22,7 @@ import pytest
 import serving
 import torch
 import webdataset
+from forked_programs import ranks
 from msgspec.structs import replace
 from torch.utils.data import DataLoader
 
@@ -26,6 +32,7 @@ from shards.manifest import FileInfo
 from shards.store import transport
 from shards.streaming import spool as spooling
 from shards.streaming.spool import window_bytes
+from shards.tar import walk_tar, write_tar
 from shards.webdataset import frames, pipeline
 
 CHOICE: dict[str, Any] = {"split": "1", "subset": "train"}
@@ -37,6 +44,14 @@ def set_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Shards of 2 and 1 samples, in two groups of subsets."""
     directory = tmp_path_factory.mktemp("made") / "set"
     made_sets.make_set(directory, made_sets.scenes(classes=4, per_class=4))
+    return directory
+
+
+@pytest.fixture(scope="module")
+def uneven_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """More shards, which hold 2 to 4 samples of a subset."""
+    directory = tmp_path_factory.mktemp("uneven") / "set"
+    made_sets.make_set(directory, made_sets.scenes(classes=7, per_class=7), per_shard=5, grouped=False)
     return directory
 
 
@@ -115,6 +130,55 @@ def test_more_loader_processes_than_shards_read_nothing_twice(set_dir: Path) -> 
     assert sorted(read) == sorted(sample.key for sample in ShardSet(set_dir).samples(split="1", subset="test"))
 
 
+STEPS = """
+import sys
+from datetime import timedelta
+import torch
+import torch.distributed as dist
+import webdataset
+from shards.webdataset import pipeline
+
+dist.init_process_group("gloo", timeout=timedelta(seconds=30))
+for workers in (0, 1, 3):
+    stream = pipeline(sys.argv[1], ["mv"], split="1", subset="train", epoch=1)
+    loader = webdataset.WebLoader(stream, batch_size=None, num_workers=workers).batched(4, collation_fn=list)
+    steps, keys = 0, []
+    for batch in loader:
+        dist.all_reduce(torch.ones(1))  # hangs where ranks take unequal numbers of steps
+        steps, keys = steps + 1, keys + [sample["__key__"] for sample in batch]
+    found = [None] * dist.get_world_size()
+    dist.all_gather_object(found, (steps, sorted(keys)))
+    all_keys = [key for _, own in found for key in own]
+    assert len({steps for steps, _ in found}) == 1 and steps > 0, found
+    assert len(set(all_keys)) == len(all_keys) and {len(own) for _, own in found} == {len(keys)}, found
+    if workers == 0:
+        alone = found
+    assert found == alone
+"""
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_batches_made_behind_the_loader_are_equally_many_on_all_ranks(
+    uneven_dir: Path, tmp_path: Path, count: int
+) -> None:
+    """As the documentation makes them. With no, one and three loader processes, the samples are the same."""
+    script = tmp_path / "script.py"
+    script.write_text(STEPS)
+    done = ranks(count, script, uneven_dir)
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_ranks_leave_out_is_told_and_ranks_that_have_not_begun_are_refused(
+    set_dir: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    counts = [len(list(pipeline(set_dir, ["mv"], **CHOICE, rank=rank, ranks=4))) for rank in range(4)]
+    left_out = len(chosen(set_dir)) - sum(counts)
+    assert left_out > 0 and f"{left_out} samples are left out of this epoch" in caplog.text
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ShardError, match=r"WORLD_SIZE is 2, but .* has not begun; call init_process"):
+        pipeline(set_dir, ["mv"], **CHOICE)
+
+
 def test_torch_distributed_says_which_rank_this_is(set_dir: Path, tmp_path: Path) -> None:
     script = (
         "import sys, torch.distributed as dist\n"
@@ -139,6 +203,21 @@ def test_further_stages_are_webdataset_s_own(set_dir: Path) -> None:
     assert len(vectors) == len(chosen(set_dir)) and len({len(mv) for mv in vectors}) > 1
 
 
+def open_below(folder: Path) -> int:
+    """The bytes of all files below a folder that this process has open, removed ones too."""
+    total = 0
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # closed meanwhile
+            if str(link.readlink()).startswith(f"{folder}/"):
+                total += link.stat().st_size
+    return total
+
+
+def open_bytes_of_all(set_dir: Path) -> int:
+    files = ShardSet(set_dir).files(COLUMNS, **CHOICE)
+    return sum(info.bytes for info in files.values())
+
+
 def test_a_set_at_a_url_is_spooled_within_its_window(
     set_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,12 +227,13 @@ def test_a_set_at_a_url_is_spooled_within_its_window(
         url = f"{server.url}/set"
         stream = pipeline(url, COLUMNS, **CHOICE, epoch=3, prefetch=1, spool=tmp_path / "spool")
         expected = list(pipeline(set_dir, COLUMNS, **CHOICE, epoch=3))
-        read = []
+        read, taken_bytes = [], []
         for sample in stream:
             read.append({**sample, "__url__": sample["__url__"].replace(url, str(set_dir))})
-            files = [path.stat().st_size for path in (tmp_path / "spool").rglob("*.tar")]
-            assert sum(files) <= window_bytes(ShardSet(set_dir).manifest, COLUMNS, processes=1, prefetch=1)
+            taken_bytes.append(open_below(tmp_path / "spool"))
         assert read == expected
+        window = window_bytes(ShardSet(set_dir).manifest, COLUMNS, processes=1, prefetch=1)
+        assert window / 4 < max(taken_bytes) <= window < open_bytes_of_all(set_dir)
         assert not list((tmp_path / "spool").iterdir())
         asked = [path for path in server.asked if path.endswith(".tar")]
         assert len(asked) == len(set(asked)) == len(ShardSet(set_dir).shards(**CHOICE)) * len(COLUMNS)
@@ -206,6 +286,27 @@ def test_too_little_room_is_told_before_anything_is_fetched(
     assert len(list(pipeline(set_dir, COLUMNS, **CHOICE))) > 0  # a directory needs no room
 
 
+@pytest.mark.parametrize("kind", ["missing", "a file", "full"])
+def test_a_spool_directory_that_cannot_be_used_is_told_with_the_cure(
+    set_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setenv("IPTSN_CACHE", str(tmp_path / "cache"))
+    spool = tmp_path / "spool"
+    if kind == "a file":
+        spool.touch()
+    if kind == "full":
+        spool.mkdir()
+
+        def full(*_: object, **__: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr("shards.store.remote._fill", full)
+    says = rf"{spool}: cannot spool there \(.*\); make room or make it writable"
+    with serving.serving(set_dir.parent, ranges=True) as server, pytest.raises(ShardError, match=says):
+        list(pipeline(f"{server.url}/set", ["mv"], **CHOICE, spool=spool))
+    assert list(pipeline(set_dir, ["mv"], **CHOICE, spool=spool))  # a directory needs none
+
+
 def damaged(set_dir: Path, out: Path, change: Any) -> Path:
     """A copy whose first train shard of mv was changed after its manifest was written."""
     shutil.copytree(set_dir, out)
@@ -255,15 +356,35 @@ def test_members_that_do_not_belong_there_are_refused_and_never_run(set_dir: Pat
     shard = ShardSet(out).shards(**CHOICE)[0].shard
     key = ShardSet(out).samples_of(shard)[0].key
     tar = out / "mv" / f"{shard}.tar"
+    members = [(name, content) for name, _, content in walk_tar(tar)]
     data = b"cos\nsystem\n(S'touch " + str(tmp_path / "run").encode() + b"'\ntR."
-    with tarfile.open(tar, "a") as archive:
-        info = tarfile.TarInfo(member.format(key=key))
-        info.size = len(data)
-        archive.addfile(info, io.BytesIO(data))
+    tar.unlink()
+    write_tar(tar, [*members, (member.format(key=key), data)])
     signed_anew(out, "mv", shard)
     with pytest.raises(ShardError, match=rf"mv/{shard}\.tar: (does not hold the samples|is no sound shard)"):
         list(pipeline(out, ["mv"], **CHOICE, order="stored"))
     assert not (tmp_path / "run").exists()
+
+
+def sparse(_: bytes) -> bytes:
+    """A tar of a sparse file that claims three gigabytes."""
+    header = bytearray(tarfile.TarInfo("00000.mv.npy").tobuf(tarfile.GNU_FORMAT))
+    header[156:157], header[483:495] = b"S", b"%011o\0" % (3 << 30)
+    header[148:156] = b"%06o\0 " % (sum(header[:148]) + 8 * 32 + sum(header[156:]))
+    return bytes(header) + bytes(1024)
+
+
+@pytest.mark.parametrize("made", [gzip.compress, lzma.compress, bz2.compress, sparse])
+def test_only_plain_tars_are_parsed(set_dir: Path, tmp_path: Path, made: Callable[[bytes], bytes]) -> None:
+    """Others could take any amount of memory, though their hash is right."""
+    out = tmp_path / "set"
+    shutil.copytree(set_dir, out)
+    shard = ShardSet(out).shards(**CHOICE)[0].shard
+    tar = out / "mv" / f"{shard}.tar"
+    tar.write_bytes(made(tar.read_bytes()))
+    signed_anew(out, "mv", shard)
+    with pytest.raises(ShardError, match=rf"mv/{shard}\.tar, byte 0: (not a tar header|header of member)"):
+        list(pipeline(out, ["mv"], **CHOICE, order="stored"))
 
 
 def test_columns_of_other_samples_do_not_join(set_dir: Path, tmp_path: Path) -> None:
@@ -321,8 +442,10 @@ def test_columns_that_are_not_known_here_are_skipped_by_name(
         (["mv"], {"split": "1"}, "split and subset go together"),
         (["mv"], {"split": "9", "subset": "train"}, "split"),
         (["mv"], {"rank": 1}, "rank and ranks go together"),
-        (["mv"], {"rank": 2, "ranks": 2}, "rank must be 0 to 1, got 2"),
-        (["mv"], {"prefetch": -1}, "prefetch must be 0 or more"),
+        (["mv"], {"rank": 2, "ranks": 2}, "rank 0 to ranks - 1, got 2 of 2"),
+        (["mv"], {"rank": 0, "ranks": 0}, "ranks must be at least 1"),
+        (["mv"], {"prefetch": -1}, "prefetch must be a whole number of shards, 0 or more"),
+        (["mv"], {"prefetch": 1.5}, "prefetch must be a whole number of shards"),
         (["mv"], {"rank": 0, "ranks": 99}, "too few for 99 ranks"),
     ],
 )
