@@ -16,6 +16,7 @@ from shards.sharing.marks import UNKNOWN, license_in, rewritten
 from shards.text import in_markdown
 
 MAX_BESIDE_BYTES = 64 << 20  # of a card, a licence or a signature on a local disk
+MIXED = "Shards hold train and test samples of several splits: choose by `subsets` in a sample's record."
 
 
 def write_card(
@@ -82,7 +83,8 @@ def render(manifest: Manifest, *, old: str = "", license: str | None = None) -> 
 
 def _unmarked(manifest: Manifest) -> str:
     """The card that package 0.1.0 wrote."""
-    return "\n".join(["---", *front_matter_of_0_1_0(manifest).values(), "---", "", _body(manifest)])
+    body = _body(manifest).replace(_choice(manifest), MIXED)  # which it said of all sets
+    return "\n".join(["---", *front_matter_of_0_1_0(manifest).values(), "---", "", body])
 
 
 def _body(manifest: Manifest) -> str:
@@ -149,9 +151,15 @@ import datasets
 dataset = datasets.load_dataset("SET", name="{column.name}", split="samples")
 ```
 
-Shards hold train and test samples of several splits: choose by `subsets` in a sample's record. The same file names in
+{_choice(manifest)} The same file names in
 every column hold the same samples in the same order.
 """
+
+
+def _choice(manifest: Manifest) -> str:
+    if is_grouped(manifest):
+        return "All samples of a shard are in the same subset of each split, which `subsets` in their records names."
+    return MIXED
 
 
 def _splits(manifest: Manifest) -> str:
@@ -178,6 +186,8 @@ def _splits(manifest: Manifest) -> str:
             f"Without a name, `load_dataset` reads `{default.name}`. `cls` is a `ClassLabel`.",
             "",
             "```python",
+            "import datasets",
+            "",
             f'dataset = datasets.load_dataset("SET", name="{default.name}", split="{subset}")',
             "```",
             "",
