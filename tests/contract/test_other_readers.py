@@ -112,10 +112,13 @@ from shards import ShardSet
 
 datasets.disable_progress_bars()
 shard_set = ShardSet(sys.argv[1])
-files = {name: shard_set.tars("residual", split="2", subset=name) for name in ("train", "test")}
-for streaming in (False, True):
+classes = datasets.ClassLabel(names=shard_set.manifest.classes)
+for column, streaming in (("residual", False), ("residual", True), ("mv", True)):
+    files = {name: shard_set.tars(column, split="2", subset=name) for name in ("train", "test")}
     loaded = datasets.load_dataset("webdataset", data_files=files, streaming=streaming)
-    print(json.dumps({name: [row["__key__"] for row in part] for name, part in loaded.items()}))
+    parts = {name: part.cast_column("cls", classes) for name, part in loaded.items()}
+    assert parts["train"].features["cls"].names == shard_set.manifest.classes
+    print(json.dumps({name: [row["__key__"] for row in part] for name, part in parts.items()}))
 """
 
 
@@ -131,7 +134,7 @@ def test_datasets_reads_a_list_of_tars_at_a_url(set_dir: Path, tmp_path: Path) -
     assert done.returncode == 0, done.stderr[-2000:]
     shard_set = ShardSet(set_dir)
     expected = {name: [s.key for s in shard_set.samples(split="2", subset=name)] for name in ("train", "test")}
-    assert [json.loads(line) for line in done.stdout.splitlines()] == [expected, expected]
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [expected] * 3
 
 
 def test_tars_are_of_a_subset_or_of_all(set_dir: Path, tmp_path: Path) -> None:
