@@ -47,6 +47,13 @@ def test_coviars_networks_train_and_are_fused(accumulated: Path, tmp_path: Path)
     assert done.returncode == 1 and "sees what is accumulated since the I-frame" in done.stderr, done.stderr
 
 
+def test_motion_vectors_alone_are_taught_by_flow(accumulated: Path, tmp_path: Path) -> None:
+    figures = trained("emv", accumulated, tmp_path / "run")
+    assert {"mv_taught", "mv_plain", "of"} <= figures.keys()
+    assert {"feature", "soft_label", "classification"} <= log_of(tmp_path / "run", "mv_taught")[0].keys()
+    assert "feature" not in log_of(tmp_path / "run", "mv_plain")[0]
+
+
 def test_dmc_nets_generator_comes_nearer_to_flow_before_it_classifies(accumulated: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     figures = trained("dmc_net", accumulated, run, "phases.generator.epochs=6", "phases.generator.optimiser.rate=1e-2")

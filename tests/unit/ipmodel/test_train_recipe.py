@@ -10,14 +10,14 @@ from ipmodel.data.modality import architecture_of
 from ipmodel.recipe import Phase, TrainRecipe
 from pipelines import RecipeError, load, names
 
-BASELINES = ("coviar", "coviar_ucf101", "dmc_net")  # recipes of other papers
+BASELINES = ("coviar", "coviar_ucf101", "dmc_net", "emv")  # recipes of other papers
 
 
 def channels_of(phase: Phase) -> int:
     return architecture_of(phase).channels
 
 
-@pytest.mark.parametrize("name", [name for name in names("train") if name not in BASELINES])
+@pytest.mark.parametrize("name", [name for name in names("train") if name not in (*BASELINES, "r_teacher")])
 def test_every_packaged_recipe_has_the_papers_phases(name: str) -> None:
     recipe = load(TrainRecipe, "train", name)
     if name == "i_2d_3d":
@@ -154,6 +154,18 @@ def test_coviars_networks_are_a_recipe() -> None:
     assert channels == {"i": 3, "mv": 2, "r": 3, "of": 2, "mr": 5, "mr_of_t": 5}
     assert {name: phase.teacher for name, phase in recipe.phases.items() if phase.teacher} == {"mr_of_t": "of"}
     assert list(recipe.fusions["i+mv+r+mr_of_t"].values()) == [2, 1, 1, 1]
+
+
+def test_the_control_differs_in_what_its_teacher_sees_alone() -> None:
+    recipe = load(TrainRecipe, "train", "r_teacher")
+    controls = {"r_2d": "of_2d", "mr_2d_by_r": "mr_2d_distilled", "r_2d_3d": "of_2d_3d"}
+    controls |= {"mr_2d_3d_by_r": "mr_2d_3d", "p_by_r": "p_stream"}
+    for control, phase in controls.items():
+        own, other = recipe.phases[control], recipe.phases[phase]
+        builds_on = {name: controls.get(name, name) for name in (own.init, own.teacher)}
+        assert (builds_on[own.init], builds_on[own.teacher]) == (other.init, other.teacher)
+        assert replace(own, init="", teacher="", modality=other.modality) == replace(other, init="", teacher="")
+    assert recipe.modalities_of("p_by_r") == ("mr", "r")
 
 
 def documented_changes() -> list[list[str]]:
