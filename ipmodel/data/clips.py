@@ -102,14 +102,14 @@ class Clips(Dataset[Clip]):
         return Clip(columns=columns, window=window, label=sample.class_id, number=number, fetch_wait_s=waited_s)
 
     def _frames(self, sample: Sample, own: ColumnInput, positions: list[int]) -> Iterable[NDArray[Any]]:
-        """What `own` makes frames at these positions of its column of."""
+        """The stored frames at these positions, where `own` needs it each with those before it since the I-frame."""
         if not own.since_iframe:
             return self.shard_set.stored_frames(sample.key, own.taken_from, positions)
         numbers = self._frame_numbers(sample, own.taken_from)
         since = [sample.picture_types.rindex("I", 0, numbers[position]) for position in positions]
         spans = [range(bisect(numbers, iframe), p + 1) for iframe, p in zip(since, positions, strict=True)]
-        read = self.shard_set.stored_frames(sample.key, own.taken_from, [place for span in spans for place in span])
-        frames = iter(read)
+        places = [place for span in spans for place in span]
+        frames = iter(self.shard_set.stored_frames(sample.key, own.taken_from, places))
         return [np.stack(list(islice(frames, len(span)))) for span in spans]
 
     def paths_of(self, draws: Iterable[Draw]) -> list[str]:
