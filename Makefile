@@ -22,15 +22,15 @@ demo: install
 	@echo "  $(DEMO)/README.md                             how to read it, with and without this package"
 	@echo "  $(BIN)/ipdata datasets                       how to build HMDB51, UCF101, Kinetics, or your own videos"
 
-# Two test modules run at a time, because most tests wait for processes that they start.
-TWO_AT_A_TIME := -n 2 --dist loadscope --no-loadscope-reorder
+# Three test modules run at a time, also on two cores, because most tests wait for processes that they start.
+SIDE_BY_SIDE := -n 3 --dist loadscope --no-loadscope-reorder
 
 test: lint
-	$(BIN)/python -m pytest $(TWO_AT_A_TIME)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 # For daily work: what needs no build, no cluster and no training.
 check: lint
-	$(BIN)/python -m pytest $(TWO_AT_A_TIME) tests/unit tests/contract
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/unit tests/contract
 
 # Breaks all that docs/reliability.md lists, in the long form of its tests, and prints how much that was.
 # IPTSN_FAULTS_SEED=N draws other moments.
@@ -39,7 +39,7 @@ FAULTS := tests/faults $(addprefix tests/integration/test_, \
 	source_urls.py training.py webdataset.py)
 
 faults: install-test
-	IPTSN_FAULTS=full $(BIN)/python -m pytest $(TWO_AT_A_TIME) $(FAULTS)
+	IPTSN_FAULTS=full $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(FAULTS)
 
 bench: install build/peers/installed
 	$(BIN)/python -m benchmarks.run
