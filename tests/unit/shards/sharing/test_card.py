@@ -87,7 +87,15 @@ def test_a_set_whose_shards_mix_subsets_has_no_configs_of_splits_and_says_why(ma
 
 @pytest.mark.parametrize(
     ("samples", "size"),
-    [(9, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (6766, "1K<n<10K"), (240_000, "100K<n<1M"), (10**8, "n>100M")],
+    [
+        (9, "n<1K"),
+        (999, "n<1K"),
+        (1000, "1K<n<10K"),
+        (6766, "1K<n<10K"),
+        (240_000, "100K<n<1M"),
+        (10**8, "100M<n<1B"),
+        (10**12, "n>1T"),
+    ],
 )
 def test_the_size_is_in_the_hub_s_words(made: ShardSet, samples: int, size: str) -> None:
     assert size_category(samples) == size
