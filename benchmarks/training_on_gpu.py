@@ -26,8 +26,8 @@ from ipmodel.data.modality import architecture_of
 from ipmodel.networks.cost import multiply_adds
 from ipmodel.networks.resnet import ResNet, channels_last, frozen
 from ipmodel.recipe import ModalityName, Phase, TrainRecipe
-from ipmodel.training.loop import Training, accumulate_gradients
 from ipmodel.training.optimiser import optimiser_of
+from ipmodel.training.step import Training, accumulate_gradients
 from pipelines import load
 from shards import ShardSet
 

@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ipmodel.networks.resnet import LAST_2D_STAGES, Last2dStage, TimePadding, features_of
+from ipmodel.networks.layers import TimePadding
+from ipmodel.networks.resnet import LAST_2D_STAGES, Last2dStage, features_of
 
 # What a network sees: I-frames, motion vectors, residuals, the latter two stacked, optical flow; and CoViAR's motion
 # vectors and residuals, accumulated since the I-frame. ipmodel.data.modality says which columns each of them takes.

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn import functional as F
 
-from ipmodel.networks.resnet import InputNorm, ResNet
+from ipmodel.networks.layers import InputNorm
+from ipmodel.networks.resnet import ResNet
 
 
 def synchronised(network: ResNet) -> ResNet:

@@ -7,7 +7,8 @@ from dataclasses import asdict, fields
 from typing import Any, get_args
 
 from ipmodel.data.modality import MODALITIES, columns_of
-from ipmodel.networks.resnet import DEPTHS, LAST_2D_STAGES, Architecture, ResNet, TimePadding
+from ipmodel.networks.layers import TimePadding
+from ipmodel.networks.resnet import DEPTHS, LAST_2D_STAGES, Architecture, ResNet
 from ipmodel.recipe import MAX_SIDE_PX, Input, ModalityName, check_clip
 from ipmodel.runs.record import EARLIER_CONV3, has_earlier_conv3
 from shards.canonical import check_depth

@@ -8,21 +8,18 @@ import math
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from msgspec.structs import replace
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from ipmodel.data.batch import Batch
 from ipmodel.data.clips import Clips, Draw, loader
-from ipmodel.data.inputs import network_input
 from ipmodel.data.sampling import Batches, ShardBatches
 from ipmodel.errors import ModelError
 from ipmodel.networks.resnet import ResNet, channels_last, frozen
@@ -38,36 +35,16 @@ from ipmodel.runs.checkpoint import (
     save_checkpoint,
     save_network,
 )
-from ipmodel.runs.description import Description
 from ipmodel.runs.log import Log
 from ipmodel.runs.progress import TrainingProgress, say_waited
 from ipmodel.runs.record import as_json
-from ipmodel.training.losses import classification_loss, distillation_loss
 from ipmodel.training.optimiser import optimiser_of, set_rate
 from ipmodel.training.pictures import picture_of
+from ipmodel.training.step import Training, accumulate_gradients
 from ipmodel.training.validation import Best, measure
 
 LOG = logging.getLogger(__name__)
 CURE_OF_DIVERGENCE = "lower optimiser.rate, or look at the data"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Training:
-    """All that training one phase takes."""
-
-    phase: Phase
-    recipe: TrainRecipe
-    clips: Clips
-    network: ResNet  # with its initial weights
-    teacher: ResNet | None
-    directory: Path  # of the phase's checkpoints, log and network
-    validation: Clips | None = None  # that the network is tested on after each epoch
-    description: Description | None = None  # that the network's file carries
-
-    @property
-    def where(self) -> str:
-        """For error messages."""
-        return f"phase {self.directory.name}"
 
 
 @dataclass(kw_only=True)
@@ -216,51 +193,6 @@ def _draws(batches: Batches, epochs: int, *, first_step: int) -> Iterator[list[D
         start = first_step % batches.steps if epoch == first_step // batches.steps else 0
         for numbers in batches.of(epoch, first_step=start):
             yield [(epoch, number) for number in numbers]
-
-
-def accumulate_gradients(
-    training: Training, network: nn.Module, teacher: ResNet | None, batch: Batch
-) -> dict[str, float]:
-    """Forward and backward pass of a batch, in parts. Returns the loss terms as means over the batch.
-
-    Under DistributedDataParallel the ranks exchange their gradients once, with the last part.
-    """
-    totals: dict[str, float] = {}
-    part_clips = -(-len(batch) // training.phase.accumulate)
-    for start in range(0, len(batch), part_clips):
-        part = batch[start : start + part_clips]
-        last = start + part_clips >= len(batch)
-        local = nullcontext() if last or not isinstance(network, DistributedDataParallel) else network.no_sync()
-        with local:
-            terms = _loss_terms(training, network, teacher, part)
-            weight = len(part) / len(batch)
-            (weight * torch.stack(list(terms.values())).sum()).backward()
-        for name, term in terms.items():
-            totals[name] = totals.get(name, 0.0) + weight * term.item()
-    return totals
-
-
-def _loss_terms(training: Training, network: nn.Module, teacher: ResNet | None, batch: Batch) -> dict[str, Tensor]:
-    """Forward pass in bfloat16 on a GPU, except pooling and classifier; these and the loss terms in float32."""
-    phase, settings, picture_px = training.phase, training.recipe.input, training.clips.picture_px
-    device = batch.labels_B.device
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
-        clip_BCTSS = network_input(batch, phase.modality, settings, picture_px=picture_px)
-        scores = network(clip_BCTSS)  # logits (B, K), features (B, F)
-        if teacher is not None:
-            with torch.no_grad():
-                seen = training.recipe.phases[phase.teacher].modality
-                taught = teacher(network_input(batch, seen, settings, picture_px=picture_px))
-    terms = {}
-    if phase.classification_weight:
-        terms["classification"] = phase.classification_weight * classification_loss(scores, batch.labels_B)
-    if phase.flow_weight:
-        assert scores.motion is not None  # the recipe asks for a generator
-        flow_BCTSS = network_input(batch, "flow", settings, picture_px=picture_px)
-        terms["motion"] = phase.flow_weight * F.mse_loss(scores.motion, flow_BCTSS)
-    if teacher is not None:
-        terms |= distillation_loss(scores, taught, phase.distillation)
-    return terms
 
 
 def _validated(training: Training, state: State, ranks: Ranks) -> dict[str, float]:

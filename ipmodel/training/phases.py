@@ -28,7 +28,8 @@ from ipmodel.runs.progress import TrainingProgress, Work
 from ipmodel.runs.record import RUN
 from ipmodel.runs.reuse import reuse
 from ipmodel.runs.run import Run, trained_network
-from ipmodel.training.loop import Training, batches_of, train
+from ipmodel.training.loop import batches_of, train
+from ipmodel.training.step import Training
 from shards.atomic import LockedError, locked
 
 LOG = logging.getLogger(__name__)

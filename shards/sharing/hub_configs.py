@@ -11,7 +11,18 @@ from shards.manifest import Manifest
 
 CHOSEN = ("train", "test")  # subsets that are splits of a config; `unused` is in none
 DEFAULT_COLUMN = "mv"
-SIZES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")  # bounds of the hub's size categories, in samples
+SIZES = (
+    "1K",
+    "10K",
+    "100K",
+    "1M",
+    "10M",
+    "100M",
+    "1B",
+    "10B",
+    "100B",
+    "1T",
+)  # bounds of the hub's size categories, in samples
 SURROGATES = re.compile(r"\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})")
 
 

@@ -6,7 +6,8 @@ import torch
 from ipmodel.data.modality import architecture_of
 from ipmodel.networks.cost import multiply_adds
 from ipmodel.networks.dmc import Generator
-from ipmodel.networks.resnet import LAST_2D_STAGES, Architecture, InputNorm, Last2dStage, ResNet, frozen, last_values
+from ipmodel.networks.layers import InputNorm
+from ipmodel.networks.resnet import LAST_2D_STAGES, Architecture, Last2dStage, ResNet, frozen, last_values
 from ipmodel.paper import TABLE4, table1
 from ipmodel.recipe import TrainRecipe
 from pipelines import load

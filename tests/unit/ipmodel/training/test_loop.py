@@ -18,7 +18,8 @@ from ipmodel.errors import ModelError
 from ipmodel.networks.resnet import ResNet, frozen
 from ipmodel.process.distributed import Ranks
 from ipmodel.recipe import Input, ModalityName, Optimiser, Phase, TrainRecipe
-from ipmodel.training.loop import Training, accumulate_gradients, train
+from ipmodel.training.loop import train
+from ipmodel.training.step import Training, accumulate_gradients
 from shards import ShardSet
 
 SMALL = Input(resize_px=32, crop_px=32)

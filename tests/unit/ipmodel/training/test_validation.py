@@ -15,8 +15,9 @@ from ipmodel.recipe import Input, Optimiser, Phase, TrainRecipe, Validation
 from ipmodel.runs.checkpoint import FINAL, load_network
 from ipmodel.runs.log import lines_of
 from ipmodel.runs.run import Run
-from ipmodel.training.loop import Training, train
+from ipmodel.training.loop import train
 from ipmodel.training.phases import training_of
+from ipmodel.training.step import Training
 from ipmodel.training.validation import Measured, measure
 from shards import ShardSet
 
