@@ -1,11 +1,12 @@
 """The built-in dataset: synthetic videos whose classes differ by motion alone, or by tint alone."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 from ipdata.datasets.base import Dataset, Listing, Video
 from ipdata.datasets.folder import videos_to_test
-from ipdata.video.synthesis import CLASSES, Synthesis
+from ipdata.video.synthesis import ALL_CLASSES, CLASSES, EASY, Difficulty, Synthesis
 
 TEST_SHARE = 0.3
 
@@ -25,6 +26,8 @@ class Synthetic:
     width: int = 112
     height: int = 84
     seed: int = 0
+    motions: Literal[6, 12] = 6  # classes of motion: right, left, rotations, zooms; with 12, six more directions
+    difficulty: Difficulty = field(default_factory=Difficulty)
 
     def __post_init__(self) -> None:
         if min(self.videos_per_class, self.frames) < 1:
@@ -33,6 +36,19 @@ class Synthetic:
             raise ValueError(f"videos_per_class must be at most {MAX_VIDEOS}, and frames at most {MAX_FRAMES}")
         if not 16 <= min(self.width, self.height) <= max(self.width, self.height) <= MAX_SIDE_PX:
             raise ValueError(f"width and height must be 16 to {MAX_SIDE_PX} px")
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return CLASSES if self.motions == 6 else ALL_CLASSES
+
+    def stated(self) -> dict[str, Any]:
+        """As JSON values, for the manifest. Sets that are older than `motions` and `difficulty` lack them."""
+        values = asdict(self)
+        if self.difficulty == EASY:
+            del values["difficulty"]
+        if self.motions == 6:
+            del values["motions"]
+        return values
 
 
 def list_synthetic(source: Path, splits: Path | None, draw: Path | None, options: Synthetic) -> Listing:
@@ -51,20 +67,21 @@ def list_synthetic(source: Path, splits: Path | None, draw: Path | None, options
                 width=options.width,
                 height=options.height,
                 seed=options.seed,
+                difficulty=options.difficulty,
             ),
             class_name=class_name,
             class_id=class_id,
             subsets={"split1": "test" if index >= first_test else "train"},
         )
-        for class_id, class_name in enumerate(CLASSES)
+        for class_id, class_name in enumerate(options.classes)
         for index in range(options.videos_per_class)
     ]
     return Listing(
         dataset=SYNTHETIC.name,
-        classes=CLASSES,
+        classes=options.classes,
         splits=("split1",),
         videos=tuple(sorted(videos, key=lambda video: video.name)),
-        options=asdict(options),
+        options=options.stated(),
     )
 
 

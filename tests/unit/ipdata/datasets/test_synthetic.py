@@ -1,6 +1,7 @@
 """The synthetic dataset follows the recipe."""
 
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from ipdata.datasets.base import Listing
 from ipdata.datasets.synthetic import SYNTHETIC, list_synthetic
 from ipdata.errors import BuildError
 from ipdata.recipe import load_recipe
-from ipdata.video.synthesis import CLASSES, Synthesis
+from ipdata.video.synthesis import ALL_CLASSES, CLASSES, Difficulty, Synthesis
+from pipelines import RecipeError
 
 
 def listing(*settings: str) -> Listing:
@@ -26,6 +28,29 @@ def test_videos_follow_the_recipe() -> None:
     assert video.source == Synthesis(**fields)
     assert drawn.classes[video.class_id] == "zoom_in"
     assert drawn.options == {"videos_per_class": 10, "frames": 5, "width": 112, "height": 84, "seed": 3}
+
+
+def test_as_a_benchmark_it_has_more_classes_and_is_harder() -> None:
+    drawn = listing("synthetic.motions=12", "synthetic.difficulty.noise=4", "synthetic.difficulty.distractors=2")
+    assert drawn.classes == ALL_CLASSES and len(ALL_CLASSES) == 14 and len(drawn.videos) == 6 * 14
+    difficulty = Difficulty(noise=4.0, distractors=2)
+    assert {video.source.difficulty for video in drawn.videos} == {difficulty}  # type: ignore[union-attr]
+    assert drawn.options["motions"] == 12 and drawn.options["difficulty"] == asdict(difficulty)
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("motions=7", "motions must be one of 6, 12"),
+        ("difficulty.contrast=0", "contrast must be above 0"),
+        ("difficulty.slowest=3", "slowest and fastest must be positive"),
+        ("difficulty.noise=-1", "must be 0 to 100"),
+        ("difficulty.distractors=101", "must be 0 to 100"),
+    ],
+)
+def test_impossible_difficulties_are_refused(setting: str, says: str) -> None:
+    with pytest.raises(RecipeError, match=says):
+        listing(f"synthetic.{setting}")
 
 
 @pytest.mark.parametrize(("videos", "tests"), [(1, 0), (2, 1), (3, 1), (6, 2)])

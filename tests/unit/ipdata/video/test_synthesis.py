@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ipdata.errors import BuildError
-from ipdata.video.synthesis import CLASSES, MOTIONS, SPEEDS, Synthesis
+from ipdata.video.synthesis import CLASSES, DIRECTIONS, MOTIONS, SPEEDS, Difficulty, Synthesis
 
 MOVE_LEFT = Synthesis(class_name="move_left", index=0, frames=3, width=112, height=84, seed=0)
 
@@ -43,6 +43,43 @@ def test_tvl1_sees_the_motion_of_the_class_and_no_other(class_name: str) -> None
     assert max(speeds) - min(speeds) < 0.05 * fastest  # constant within a video
     others = [abs(one[other]) / SPEEDS[other][1] for one in seen for other in SPEEDS if other != kind]
     assert max(others) < 0.05
+
+
+@pytest.mark.parametrize("class_name", DIRECTIONS)
+def test_tvl1_sees_the_further_directions(class_name: str) -> None:
+    first, second = luma(class_name)
+    flow = cv2.optflow.DualTVL1OpticalFlow_create().calc(first, second, None).mean((0, 1))
+    angle, (slowest, fastest) = DIRECTIONS[class_name], SPEEDS["move"]
+    assert 0.95 * slowest < np.hypot(*flow) < 1.05 * fastest
+    np.testing.assert_allclose(flow / np.hypot(*flow), (np.cos(angle), np.sin(angle)), atol=0.05)
+
+
+def hard(**difficulty: float) -> np.ndarray:
+    """The luma of a video with this difficulty, (frames, height, width) float64."""
+    video = replace(MOVE_LEFT, frames=8, difficulty=Difficulty(**difficulty))  # type: ignore[arg-type]
+    return np.stack([picture[0] for picture in video.draw()]).astype(float)
+
+
+def test_each_difficulty_does_what_it_says() -> None:
+    easy = hard()
+    assert hard(contrast=0.25).std() == pytest.approx(0.25 * easy.std(), rel=0.3)
+    speeds = [abs(movement(*hard(slowest=low, fastest=low)[:2].astype(np.uint8))["move"]) for low in (0.2, 1.0)]
+    assert speeds[0] < 0.2 * SPEEDS["move"][1] * 1.1 and speeds[1] > SPEEDS["move"][0] * 0.9
+    noisy = hard(noise=12.0, contrast=0.01)
+    assert noisy.std() == pytest.approx(12, rel=0.1) and not np.allclose(noisy[0], noisy[1], atol=3)
+    shaken = hard(shake_px=3.0)
+    pairs = [(shaken[number], shaken[number + 1]) for number in range(7)]
+    moves = [movement(first.astype(np.uint8), second.astype(np.uint8))["move"] for first, second in pairs]
+    assert np.std(moves) > 1.0
+
+
+def test_distractors_are_discs_that_move() -> None:
+    """Over a texture that is hardly to be seen, what differs from frame to frame is at the discs."""
+    video = replace(MOVE_LEFT, frames=30, difficulty=Difficulty(distractors=3, slowest=0.001, fastest=0.001))
+    pictures = np.stack([picture[0] for picture in video.draw()]).astype(float)
+    changed = np.abs(np.diff(pictures, axis=0)) > 8
+    assert 0.02 < changed.mean() < 0.4
+    assert changed.any(0).mean() > 2 * changed.mean()  # they come to other places
 
 
 def test_block_matching_sees_translation() -> None:
@@ -102,11 +139,17 @@ def test_equal_fields_give_equal_videos_and_every_field_counts() -> None:
         replace(MOVE_LEFT, width=113),
         replace(MOVE_LEFT, height=85),
         replace(MOVE_LEFT, seed=1),
+        replace(MOVE_LEFT, difficulty=Difficulty(contrast=0.5)),
+        replace(MOVE_LEFT, difficulty=Difficulty(slowest=0.5)),
+        replace(MOVE_LEFT, difficulty=Difficulty(fastest=2.0)),
+        replace(MOVE_LEFT, difficulty=Difficulty(noise=1.0)),
+        replace(MOVE_LEFT, difficulty=Difficulty(shake_px=1.0)),
+        replace(MOVE_LEFT, difficulty=Difficulty(distractors=1)),
     ]
     assert drawn(replace(MOVE_LEFT)) == drawn(MOVE_LEFT)
     assert replace(MOVE_LEFT).sha256() == MOVE_LEFT.sha256()
-    assert len({video.sha256() for video in (MOVE_LEFT, *others)}) == 7
-    assert len({drawn(video) for video in (MOVE_LEFT, *others)}) == 7
+    assert len({video.sha256() for video in (MOVE_LEFT, *others)}) == 13
+    assert len({drawn(video) for video in (MOVE_LEFT, *others)}) == 13
 
 
 @pytest.mark.parametrize(("width", "height"), [(112, 84), (17, 33)])
@@ -120,7 +163,7 @@ def test_ffmpeg_reads_what_is_written(tmp_path: Path, width: int, height: int) -
 
 
 def test_impossible_videos_are_refused() -> None:
-    with pytest.raises(BuildError, match='no synthetic class "jump"; known: cool, move_left'):
+    with pytest.raises(BuildError, match='no synthetic class "jump"; known: cool, move_down'):
         replace(MOVE_LEFT, class_name="jump")
     with pytest.raises(BuildError, match="at least 1"):
         replace(MOVE_LEFT, frames=0)
