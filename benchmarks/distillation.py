@@ -1,7 +1,8 @@
-"""Does distillation help on few real videos? Trains and tests the chains of distillation.toml, for each fold and seed.
+"""Does distillation help? Trains and tests the chains of a recipe of this folder, for each fold and seed.
 
-Run it with `python -m benchmarks.distillation SET RUNS --seeds 0,1 --at-once 5`. It writes benchmarks/results/
-<date>-distillation.json: what each network predicts for each test video. The same command goes on where it ended.
+Run it with `python -m benchmarks.distillation SET RUNS --seeds 0,1 --at-once 5`, on few real videos, or with
+`--recipe synthetic_distillation` on synthetic ones. It writes benchmarks/results/<date>-<recipe>.json: what each stream
+but I predicts for each test video. The same command goes on where it ended.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date
 from functools import partial
 from itertools import product
@@ -28,23 +30,14 @@ from ipmodel.training.phases import train_phases
 from pipelines import load
 from shards import ShardSet
 
-RECIPE = Path(__file__).with_suffix(".toml")
-PHASES = {  # that are tested, in the order in which they are trained
-    "teacher": "of_2d_3d",
-    "mr, lambda 0": "p_plain",
-    "mr, lambda 50": "p_stream",
-    "mr, lambda 50 in 2D only": "mr_2d_3d",
-    "mv, lambda 0": "mv_plain",
-    "mv, lambda 50": "mv_lambda50",
-    "mr, lambda 5": "p_lambda5",
-    "mv, lambda 5": "mv_lambda5",
-}
+RECIPES = ("distillation", "synthetic_distillation")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("shards", help="a set of mv, residual and flow, with several splits")
     parser.add_argument("runs", type=Path, help="where networks and predictions are kept")
+    parser.add_argument("--recipe", choices=RECIPES, default=RECIPES[0])
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--at-once", type=int, default=1, help="how many folds train side by side")
     parser.add_argument("--stop-after-s", type=float, help="stop then, and write what there is")
@@ -53,20 +46,24 @@ def main() -> None:
     given = parser.parse_args()
     if given.one:
         seed, split = given.one.split(",")
-        train_and_test(given.shards, given.runs, int(seed), split, given.changes)
+        train_and_test(given.shards, given.runs, int(seed), split, recipe_of(given.recipe, given.changes))
         return
     deadline = time.monotonic() + (given.stop_after_s or 1e9)
     jobs = [",".join(pair) for pair in product(given.seeds.split(","), ShardSet(given.shards).manifest.splits)]
     given.runs.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(given.at_once) as threads:
-        list(threads.map(partial(in_own_process, given.shards, given.runs, given.changes, deadline=deadline), jobs))
-    write_results(given.runs, given.changes)
+        list(threads.map(partial(in_own_process, given, deadline=deadline), jobs))
+    write_results(given.runs, given.recipe, recipe_of(given.recipe, given.changes))
 
 
-def in_own_process(shards: str, runs: Path, changes: list[str], job: str, *, deadline: float) -> None:
+def recipe_of(name: str, changes: list[str]) -> TrainRecipe:
+    return load(TrainRecipe, "train", str(Path(__file__).with_name(f"{name}.toml")), changes)
+
+
+def in_own_process(given: argparse.Namespace, job: str, *, deadline: float) -> None:
     """Trains and tests one fold with one seed, until the deadline on the monotonic clock."""
-    command = [sys.executable, "-m", "benchmarks.distillation", shards, str(runs), "--one", job]
-    command += [f"--set={change}" for change in changes]
+    command = [sys.executable, "-m", "benchmarks.distillation", given.shards, str(given.runs), "--one", job]
+    command += [f"--recipe={given.recipe}", *(f"--set={change}" for change in given.changes)]
     left_s = deadline - time.monotonic()
     if left_s > 0:
         try:
@@ -75,15 +72,15 @@ def in_own_process(shards: str, runs: Path, changes: list[str], job: str, *, dea
             print(f"{job}: stopped; the same command goes on")
 
 
-def train_and_test(shards: str, runs: Path, seed: int, split: str, changes: list[str]) -> None:
+def train_and_test(shards: str, runs: Path, seed: int, split: str, recipe: TrainRecipe) -> None:
     """Trains the chain of one network after the other, and keeps its predictions as soon as they are there."""
-    recipe = load(TrainRecipe, "train", str(RECIPE), [f"seed={seed}", "workers=1", *changes])
+    recipe = replace(recipe, seed=seed, workers=1)
     run = Run(directory=runs / f"seed{seed}", shard_set=ShardSet(shards), recipe=recipe, imagenet={})
     kept = runs / f"seed{seed}-{split}.json"
     predictions = json.loads(kept.read_text()) if kept.is_file() else {}
     with ranks() as own:
-        for what, phase in PHASES.items():
-            if what not in predictions:
+        for what, phase in recipe.streams.items():
+            if what not in predictions and recipe.phases[phase].modality != "i":
                 train_phases(run, split=split, names=chain_of(recipe.phases, phase), ranks=own)
                 predictions[what] = predictions_of(run, split, phase, own)
                 kept.write_text(json.dumps(predictions))
@@ -105,13 +102,12 @@ def predictions_of(run: Run, split: str, phase: str, own: Ranks) -> dict[str, st
     return dict(zip(scores.names, (run.classes[number] for number in scores.logits.argmax(axis=1)), strict=True))
 
 
-def write_results(runs: Path, changes: list[str]) -> None:
+def write_results(runs: Path, name: str, recipe: TrainRecipe) -> None:
     """Gathers the predictions of all folds and seeds, and prints how many are right."""
     predictions = {path.stem: json.loads(path.read_text()) for path in sorted(runs.glob("seed*-*.json"))}
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
-    recipe = load(TrainRecipe, "train", str(RECIPE), changes)
     result = {"device": device, "torch": torch.__version__, "recipe": as_json(recipe), "predictions": predictions}
-    (RESULTS / f"{date.today().isoformat()}-distillation.json").write_text(json.dumps(result, indent=1) + "\n")
+    (RESULTS / f"{date.today().isoformat()}-{name}.json").write_text(json.dumps(result, indent=1) + "\n")
     right, tested = Counter[str](), Counter[str]()
     for networks in predictions.values():
         for what, classes in networks.items():

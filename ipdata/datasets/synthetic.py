@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from ipdata.datasets.base import Dataset, Listing, Video
 from ipdata.datasets.folder import videos_to_test
-from ipdata.video.synthesis import ALL_CLASSES, CLASSES, EASY, Difficulty, Synthesis
+from ipdata.video.synthesis import ALL_CLASSES, CLASSES, Difficulty, Synthesis
 
 TEST_SHARE = 0.3
 
@@ -26,6 +26,7 @@ class Synthetic:
     width: int = 112
     height: int = 84
     seed: int = 0
+    test_share: float = TEST_SHARE  # of the videos of each class, to test on
     motions: Literal[6, 12] = 6  # classes of motion: right, left, rotations, zooms; with 12, six more directions
     difficulty: Difficulty = field(default_factory=Difficulty)
 
@@ -34,6 +35,8 @@ class Synthetic:
             raise ValueError("videos_per_class and frames must be at least 1")
         if self.frames > MAX_FRAMES or self.videos_per_class > MAX_VIDEOS:
             raise ValueError(f"videos_per_class must be at most {MAX_VIDEOS}, and frames at most {MAX_FRAMES}")
+        if not 0 < self.test_share < 1:
+            raise ValueError(f"test_share must be above 0 and below 1, got {self.test_share}")
         if not 16 <= min(self.width, self.height) <= max(self.width, self.height) <= MAX_SIDE_PX:
             raise ValueError(f"width and height must be 16 to {MAX_SIDE_PX} px")
 
@@ -42,13 +45,10 @@ class Synthetic:
         return CLASSES if self.motions == 6 else ALL_CLASSES
 
     def stated(self) -> dict[str, Any]:
-        """As JSON values, for the manifest. Sets that are older than `motions` and `difficulty` lack them."""
-        values = asdict(self)
-        if self.difficulty == EASY:
-            del values["difficulty"]
-        if self.motions == 6:
-            del values["motions"]
-        return values
+        """As JSON values, for the manifest. Sets that are older than the last three fields lack them."""
+        values, default = asdict(self), asdict(Synthetic())
+        newer = ("test_share", "motions", "difficulty")
+        return {key: value for key, value in values.items() if key not in newer or value != default[key]}
 
 
 def list_synthetic(source: Path, splits: Path | None, draw: Path | None, options: Synthetic) -> Listing:
@@ -56,7 +56,7 @@ def list_synthetic(source: Path, splits: Path | None, draw: Path | None, options
 
     Raises: BuildError.
     """
-    first_test = options.videos_per_class - videos_to_test(options.videos_per_class, TEST_SHARE)
+    first_test = options.videos_per_class - videos_to_test(options.videos_per_class, options.test_share)
     videos = [
         Video(
             name=f"{class_name}/{class_name}_{index:03d}.y4m",

@@ -35,6 +35,8 @@ def test_as_a_benchmark_it_has_more_classes_and_is_harder() -> None:
     assert drawn.classes == ALL_CLASSES and len(ALL_CLASSES) == 14 and len(drawn.videos) == 6 * 14
     difficulty = Difficulty(noise=4.0, distractors=2)
     assert {video.source.difficulty for video in drawn.videos} == {difficulty}  # type: ignore[union-attr]
+    harder = Counter(video.subsets["split1"] for video in listing("synthetic.test_share=0.8").videos)
+    assert harder == {"train": len(CLASSES), "test": 5 * len(CLASSES)}
     assert drawn.options["motions"] == 12 and drawn.options["difficulty"] == asdict(difficulty)
 
 
@@ -42,6 +44,7 @@ def test_as_a_benchmark_it_has_more_classes_and_is_harder() -> None:
     ("setting", "says"),
     [
         ("motions=7", "motions must be one of 6, 12"),
+        ("test_share=1", "test_share must be above 0 and below 1"),
         ("difficulty.contrast=0", "contrast must be above 0"),
         ("difficulty.slowest=3", "slowest and fastest must be positive"),
         ("difficulty.noise=-1", "must be 0 to 100"),
