@@ -22,8 +22,9 @@ demo: install
 	@echo "  $(DEMO)/README.md                             how to read it, with and without this package"
 	@echo "  $(BIN)/ipdata datasets                       how to build HMDB51, UCF101, Kinetics, or your own videos"
 
-# Three test modules run at a time, also on two cores, because most tests wait for processes that they start.
-SIDE_BY_SIDE := -n 3 --dist loadscope --no-loadscope-reorder
+# Two test modules run at a time, because most tests wait for processes that they start. A third gains nothing on two
+# cores.
+SIDE_BY_SIDE := -n 2 --dist loadscope --no-loadscope-reorder
 
 test: lint
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)

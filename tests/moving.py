@@ -2,6 +2,7 @@
 
 import atexit
 import functools
+import shutil
 import tempfile
 import uuid
 from pathlib import Path
@@ -53,9 +54,9 @@ def recipe_of(*overrides: str) -> BuildRecipe:
 @functools.cache
 def payload_dir() -> Path:
     """A directory for payloads, which goes when the tests have ended."""
-    directory = tempfile.TemporaryDirectory(prefix="payloads-")
-    atexit.register(directory.cleanup)
-    return Path(directory.name)
+    directory = tempfile.mkdtemp(prefix="payloads-")  # no TemporaryDirectory, which a forked process would remove
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return Path(directory)
 
 
 def task_of(source: Path, *overrides: str, columns: tuple[str, ...] = tuple(COLUMNS)) -> VideoTask:

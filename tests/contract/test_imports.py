@@ -67,7 +67,7 @@ FOLDERS = {
             *("terminal", "text", "verify", "writer"),
         },
         "streaming": {"atomic", "columns", "errors", "layout", "manifest", "reader"},
-        "webdataset": {"canonical", "columns", "errors", "layout", "reader", "streaming"},
+        "webdataset": {"canonical", "columns", "errors", "layout", "reader", "streaming", "tar"},
         "sheet": {"arrays", "atomic", "columns", "errors", "motion", "reader", "schema", "text"},
         "cli": {"constraints", "errors", "facts", "reader", "sharing", "sheet", "terminal", "text"},
         "__init__": {"columns", "errors", "manifest", "reader", "schema", "sheet", "verify", "version"},
