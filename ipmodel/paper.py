@@ -61,7 +61,7 @@ TABLE5 = {
     ("ResNet-152", 16, 10): ("51.8", "61.9", "2.4", "69.1"),
 }
 
-# Table 6: the state of the art then. The two rows of this paper are those that runs can fill.
+# Table 6: the state of the art then. Runs can fill the rows of CoViAR, of DMC-Net and of this paper.
 TABLE6 = {
     "EMV-CNN": ("51.2 (split 1)", "86.4"),
     "DTMV-CNN": ("55.3", "87.5"),

@@ -44,20 +44,20 @@ class Optimiser:
     steps: tuple[float, ...] = ()  # at these epochs, or shares of the epochs, the rate is multiplied by `factor`
     factor: float = 0.1
     stem_multiplier: float = 1.0  # times the rate, for conv1, bn1 and the BatchNorm on the input
-    body_multiplier: float = 1.0  # times the rate, for everything else but the classifier
+    body_multiplier: float = 1.0  # times the rate, for everything else but the classifier and a generator
 
     def __post_init__(self) -> None:
         _require(min(self.rate, self.epsilon, self.factor) > 0, "rate, epsilon and factor must be positive")
-        not_negative = min(self.momentum, self.weight_decay, *self.steps, 0) >= 0
-        _require(not_negative, "momentum, weight_decay and steps must not be negative")
+        _require(min(self.momentum, self.weight_decay) >= 0, "momentum and weight_decay must not be negative")
+        _require(all(step > 0 for step in self.steps), f"steps must be positive, got {list(self.steps)}")
         _require(tuple(sorted(self.steps)) == self.steps, f"steps must increase, got {list(self.steps)}")
         alike = all(step < 1 for step in self.steps) or all(step >= 1 and step == int(step) for step in self.steps)
         _require(alike, f"steps must be whole epochs, or all of them shares below 1, got {list(self.steps)}")
         _require(min(self.stem_multiplier, self.body_multiplier) >= 0, "multipliers must not be negative")
 
     def step_epochs(self, epochs: int) -> list[int]:
-        """The epochs at whose beginning the rate falls, of so many. Shares are rounded to whole epochs."""
-        return [round(step * epochs) if step < 1 else int(step) for step in self.steps]
+        """The epochs at whose beginning the rate falls. A share is rounded to whole epochs, one at least."""
+        return [max(1, round(step * epochs)) if step < 1 else int(step) for step in self.steps]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,7 @@ class Phase:
     distillation: Distillation = field(default_factory=Distillation)
     generator: bool = False  # DMC-Net's, in front of the network, which then sees the motion that it makes
     flow_weight: float = 0.0  # of the mean squared distance between that motion and flow
-    classification_weight: float = 1.0  # of the cross-entropy; 0, without a teacher: the generator alone is trained
+    classification_weight: float = 1.0  # of the cross-entropy; 0: the generator alone is trained
     segments: int = 16  # snippets in a clip
     test_segments: int = 0  # snippets in a test clip; 0: as in training
     test_crops: Literal[1, 10] = 1  # 1: the centre; 10: centre and corners, also mirrored, and their mean score
@@ -110,8 +110,9 @@ class Phase:
         _require(weights >= 0, "flow_weight and classification_weight must not be negative")
         makes = self.generator or not self.flow_weight
         _require(makes, "flow_weight needs generator = true, which makes what is compared with flow")
-        learns = self.classification_weight or self.flow_weight or self.teacher
-        _require(bool(learns), "classification_weight, flow_weight or a teacher must be there, or nothing is learnt")
+        alone = bool(self.flow_weight and not self.teacher)
+        cure = "classification_weight = 0 trains a generator alone: it needs flow_weight, and no teacher"
+        _require(bool(self.classification_weight) or alone, cure)
         divides = self.batch % self.accumulate == 0
         _require(divides, f"batch {self.batch} must be a multiple of accumulate {self.accumulate}")
 

@@ -78,8 +78,8 @@ class ResNet(nn.Module):
         for number, (stage, count) in enumerate(zip(STAGES[1:], counts, strict=True), start=1):
             setattr(self, f"layer{number}", self._stage(block, stage, count))
         self.fc = nn.Linear(self.inputs, classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.Conv3d):
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Conv2d | nn.Conv3d) and not name.startswith("generator."):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def _stage(self, block: type[BasicBlock] | type[Bottleneck], stage: Stage, count: int) -> nn.Sequential:

@@ -1,7 +1,8 @@
 """BatchNorms whose statistics are those of all ranks' clips, so that ranks train as one that has the whole batch."""
 
+from typing import Any
+
 import torch
-import torch.distributed.nn
 from torch import Tensor, nn
 from torch import distributed as dist
 from torch.nn import functional as F
@@ -60,6 +61,22 @@ def _over_ranks(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     total = values.clone()
     dist.all_reduce(total)
     share = values / total
-    mean_of_all: Tensor = torch.distributed.nn.all_reduce(mean * share)  # it passes gradients on, as dist's does not
+    mean_of_all = _Summed.apply(mean * share)
     own = variance + (mean - mean_of_all).square()
-    return torch.distributed.nn.all_reduce(own * share), mean_of_all, total
+    return _Summed.apply(own * share), mean_of_all, total
+
+
+class _Summed(torch.autograd.Function):
+    """The sum over the ranks. Each rank's part gets the gradients of all ranks."""
+
+    @staticmethod
+    def forward(_: Any, values: Tensor) -> Tensor:
+        total = values.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_: Any, gradient: Tensor) -> Tensor:
+        total = gradient.contiguous().clone()
+        dist.all_reduce(total)
+        return total

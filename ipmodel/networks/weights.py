@@ -20,8 +20,8 @@ def inflate(state: State, network: ResNet, mode: Inflation = "mean") -> State:
     """A 2D network's weights, made to fit a 2D-3D one: 2D stages are copied, kernels of 3D stages are extended in time.
 
     "mean": every time step gets the 2D kernel divided by the number of time steps (Carreira and Zisserman 2017).
-    "centre": the middle time step gets the 2D kernel, the others zeros. With either, a clip that stands still gives the
-    2D network's features.
+    "centre": the middle time step gets the 2D kernel, the others zeros. With either, and time_padding "replicate", a
+    clip that stands still gives the 2D network's features.
 
     Raises: ModelError if the networks differ in more than last_2d_stage.
     """

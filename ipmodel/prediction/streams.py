@@ -114,7 +114,8 @@ def streams_of(
     for name, (description, _) in networks.items():
         if any(own.taken_from != own.name for own in inputs_of([description.sees])):
             what = f"stream {name} sees what is accumulated since the I-frame ({description.sees})"
-            raise ModelError(f"{location}: {what}, which is tested on sets alone; use `ipmodel eval`")
+            cure = "use `ipmodel eval`, or choose others by --streams"
+            raise ModelError(f"{location}: {what}, which is tested on sets alone; {cure}")
     chosen = usable_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     streams = {
         name: Stream(name=name, description=description, network=channels_last(network.to(chosen)).eval())

@@ -16,8 +16,8 @@ from ipmodel.paper import DATASETS
 from ipmodel.recipe import ModalityName, Phase, TrainRecipe
 
 # What a network is in the paper: I-stream; P-stream with its teacher, distilled in 2D only, and without; the teacher;
-# the 2D networks of MV, R and MR; MR in 2D with the teacher. Others have a teacher that the paper's lack.
-Role = Literal["i", "p", "p_2d", "p_plain", "of", "mv", "r", "mr", "mr_of_t", "other"]
+# the 2D networks of MV, R and MR; MR in 2D with the teacher. DMC-Net's. Others are none of the paper's.
+Role = Literal["i", "p", "p_2d", "p_plain", "of", "mv", "r", "mr", "mr_of_t", "dmc", "other"]
 Phases = Mapping[str, Phase]
 
 
@@ -54,6 +54,8 @@ class Entry:
 def role_of(phases: Phases, name: str) -> Role:
     """What the network of a phase is in the paper."""
     phase, before = phases[name], [phases[other] for other in _before(phases, name)]
+    if phase.generator:
+        return "dmc"
     roles: dict[ModalityName, Role] = {"i": "i", "flow": "of", "mv": "mv", "r": "r"}
     roles |= {"mv_accumulated": "mv", "r_accumulated": "r"}
     teachers = {phases[student.teacher].modality for student in (phase, *before) if _is_taught(student)}

@@ -87,6 +87,7 @@ def checked_record(begun: Any, path: str | Path) -> Record:
     Raises: ModelError if it is none.
     """
     try:
+        begun = {**begun, "recipe": _with_temperatures(begun["recipe"])}
         recipe = pipelines.from_table(TrainRecipe, begun["recipe"], where=str(path))
         missing = {"shards", "manifest_sha256", "classes", "imagenet"} - begun.keys()
         earlier = [name for name, phase in begun["recipe"]["phases"].items() if has_earlier_conv3(phase)]
@@ -99,6 +100,17 @@ def checked_record(begun: Any, path: str | Path) -> Record:
     if earlier:
         raise ModelError(f"{path}: phase {earlier[0]} {EARLIER_CONV3}")
     return {"draws": 1, **begun, "recipe": as_json(recipe)}
+
+
+def _with_temperatures(recipe: dict[str, Any]) -> dict[str, Any]:
+    """A recipe of before `temperature_squared`, when soft labels always had the square."""
+    phases = {}
+    for name, phase in recipe["phases"].items():
+        distillation = phase.get("distillation", {})
+        if distillation.get("soft_label_weight") and "temperature_squared" not in distillation:
+            phase = {**phase, "distillation": {**distillation, "temperature_squared": True}}
+        phases[name] = phase
+    return {**recipe, "phases": phases}
 
 
 def has_earlier_conv3(values: Mapping[str, Any]) -> bool:

@@ -22,6 +22,11 @@ def _ignored(phase: Phase) -> Iterator[str]:
         yield f"optimiser.steps has {optimiser.steps[-1]:g}, but the phase ends after {phase.epochs} epochs; {cure}"
     if not phase.teacher and phase.distillation != Distillation():
         yield "distillation has no effect without a teacher; name one, or leave it out"
+    weights = phase.distillation
+    if weights.temperature_squared and not weights.soft_label_weight:
+        yield "distillation.temperature_squared has no effect without soft_label_weight; leave it out"
+    if phase.last_2d_stage == "conv5" and phase.time_padding != "replicate":
+        yield "time_padding has no effect where all stages are 2D; change last_2d_stage, or leave it out"
     if not phase.init and phase.inflation != "mean":
         yield "inflation has no effect without init; name a phase to begin with, or leave it out"
     if phase.init and phase.imagenet_filters != "rgb_mean":

@@ -146,7 +146,7 @@ def _begin(training: Training, ranks: Ranks) -> tuple[State, ResNet | None]:
         network.compile()
         if teacher is not None:
             teacher.compile()
-    if not training.phase.classification_weight and teacher is None:
+    if not training.phase.classification_weight:
         network.requires_grad_(False).generator.requires_grad_(True)
     state = State(network=network, optimiser=optimiser_of(network, training.phase.optimiser), step=0)
     found = newest_checkpoint(training.directory)
@@ -206,7 +206,8 @@ def _validated(training: Training, state: State, ranks: Ranks) -> dict[str, floa
     measured = None
     if ranks.first:
         measured = measure(state.network, clips, training.phase.modality, device=ranks.device, workers=recipe.workers)
-        if recipe.select == "best" and (state.best is None or measured.better_than(state.best.measured)):
+        selects = recipe.select == "best" and training.phase.classification_weight > 0
+        if selects and (state.best is None or measured.better_than(state.best.measured)):
             weights = {name: weight.cpu().clone() for name, weight in _finite_weights(training, state).items()}
             state.best = Best(state.step, measured, weights)
     measured = ranks.gathered(measured)[0]

@@ -221,6 +221,7 @@ def _initial_network(run: Run, *, split: str, name: str) -> ResNet:
         earlier = trained_network(run, split=split, name=phase.init)
         network.load_state_dict(inflate(earlier.state_dict(), network, phase.inflation))
     elif phase.depth in run.imagenet:
-        pictures = picture_channels(phase.modality) if phase.imagenet_filters == "coviar" else None
+        channels = [] if phase.generator else picture_channels(phase.modality)  # a generator makes no pictures
+        pictures = channels if phase.imagenet_filters == "coviar" else None
         network.load_state_dict(from_imagenet(run.imagenet[phase.depth], network, pictures=pictures))
     return network

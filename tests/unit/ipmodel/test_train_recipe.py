@@ -97,7 +97,9 @@ def test_where_the_paper_is_rebuilt_training_crops_are_coviars(name: str) -> Non
         ("streams.i=nothing", "streams.i must name a phase"),
         ("phases.mr_2d.depth=20", "phases.mr_2d.depth must be one of 18, 34, 50, 101, 152, got 20"),
         ("phases.mr_2d.flow_weight=1", "flow_weight needs generator = true"),
-        ("phases.mr_2d.classification_weight=0", "or nothing is learnt"),
+        ("phases.mr_2d.classification_weight=0", "classification_weight = 0 trains a generator alone: it needs flow_w"),
+        ("phases.p_stream.classification_weight=0", "classification_weight = 0 trains a generator alone"),
+        ("phases.mr_2d.optimiser.steps=[0]", "steps must be positive"),
         ("phases.mr_2d.generator=true", "must name a phase of the same modality, depth and generator, got 'mr_2d'"),
         ("phases.mr_2d.epochs=0", "phases.mr_2d: segments, epochs, batch and accumulate must be at least 1"),
         ("phases.mr_2d.epocs=3", "unknown key phases.mr_2d.epocs"),
@@ -118,7 +120,7 @@ def test_where_the_paper_is_rebuilt_training_crops_are_coviars(name: str) -> Non
         ("seed=-1", "seed must not be negative, got -1"),
         ("workers=-1", "workers must not be negative, got -1"),
         ("phases.scores={modality='i', epochs=1, batch=1}", "a phase cannot be called scores"),
-        ("phases.mr_2d.optimiser.weight_decay=-1", "momentum, weight_decay and steps must not be negative"),
+        ("phases.mr_2d.optimiser.weight_decay=-1", "momentum and weight_decay must not be negative"),
         (
             "phases.p_stream.depth=50",
             "p_stream.init must name a phase of the same modality, depth and generator",
@@ -151,9 +153,18 @@ def test_coviars_networks_are_a_recipe() -> None:
     assert {(phase.test_segments, phase.test_crops) for phase in recipe.phases.values()} == {(25, 10)}
     assert {phase.last_2d_stage for phase in recipe.phases.values()} == {"conv5"}
     channels = {name: channels_of(phase) for name, phase in recipe.phases.items()}
-    assert channels == {"i": 3, "mv": 2, "r": 3, "of": 2, "mr": 5, "mr_of_t": 5}
+    assert channels == {"i": 3, "mv": 2, "r": 3, "of": 2, "mr": 5, "mr_plain": 5, "mr_of_t": 5}
     assert {name: phase.teacher for name, phase in recipe.phases.items() if phase.teacher} == {"mr_of_t": "of"}
     assert list(recipe.fusions["i+mv+r+mr_of_t"].values()) == [2, 1, 1, 1]
+
+
+@pytest.mark.parametrize("name", ["coviar", "coviar_ucf101", "emv"])
+def test_networks_of_other_papers_with_and_without_a_teacher_train_equally_long(name: str) -> None:
+    phases = load(TrainRecipe, "train", name).phases
+    taught, plain = ("mv_taught", "mv_plain") if name == "emv" else ("mr_of_t", "mr_plain")
+    begun = phases[phases[taught].init].epochs
+    assert phases[taught].init == phases[plain].init and phases[taught].epochs == phases[plain].epochs
+    assert phases["of"].epochs == begun + phases[taught].epochs
 
 
 def test_the_control_differs_in_what_its_teacher_sees_alone() -> None:

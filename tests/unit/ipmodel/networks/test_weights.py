@@ -66,6 +66,18 @@ def test_coviars_first_filters(tmp_path: Path, modality: ModalityName, own: int)
     assert torch.equal(filters[:, own:], published["conv1.weight"][:, : len(pictures)])
 
 
+def test_behind_a_generator_the_first_filters_are_those_of_two_channels(tmp_path: Path) -> None:
+    published = trained_2d(channels=3).state_dict()
+    torch.save(published, tmp_path / "resnet18.pth")
+    network = ResNet(Architecture(depth=18, channels=5, input_norm=True, generator=True), 6)
+    own = {key: weight.clone() for key, weight in network.state_dict().items()}
+    mean = published["conv1.weight"].mean(1, keepdim=True).expand(-1, 2, -1, -1)
+    for pictures, filters in ((None, mean), ([], own["conv1.weight"])):
+        loaded = from_imagenet(tmp_path / "resnet18.pth", network, pictures=pictures)
+        assert torch.equal(loaded["conv1.weight"], filters)
+        assert torch.equal(loaded["generator.field.weight"], own["generator.field.weight"])
+
+
 def test_weights_as_torchvision_published_them_first_load(tmp_path: Path) -> None:
     """In PyTorch's older file format, and from BatchNorms that did not count batches yet."""
     theirs = trained_2d(channels=3).state_dict()

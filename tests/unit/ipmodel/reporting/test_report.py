@@ -79,7 +79,10 @@ def row_of(table: PaperTable, *first: str) -> list[str]:
     [
         ("ip_tsn", {"i_stream": "i", "p_stream": "p", "mr_2d_3d": "p_2d", "p_plain": "p_plain", "of_2d_3d": "of"}),
         ("ip_tsn", {"mr_2d": "mr", "mr_2d_distilled": "mr_of_t", "mr_2d_3d_plain": "p_plain", "of_2d": "of"}),
-        ("coviar", {"mv": "mv", "r": "r"}),
+        ("coviar", {"mv": "mv", "r": "r", "mr": "mr", "mr_plain": "mr", "mr_of_t": "mr_of_t"}),
+        ("dmc_net", {"generator": "dmc", "dmc": "dmc", "mr_plain": "mr"}),
+        ("emv", {"mv_taught": "other", "mv_plain": "mv"}),
+        ("r_teacher", {"p_by_r": "other", "p_stream": "p", "r_2d_3d": "r"}),
     ],
 )
 def test_what_each_network_is_in_the_paper(recipe: str, roles: dict[str, str]) -> None:
@@ -103,7 +106,7 @@ def test_what_the_paper_has_not_is_none_of_its_networks(key: str, value: str) ->
 def test_runs_fill_the_cells_that_are_theirs(tmp_path: Path) -> None:
     one, two, three, four, five, six = tables_of(make_run(tmp_path / "run"))
     assert row_of(two, "I + MR")[1:3] == ["64.9", "92.5"] and row_of(two, "I + MR")[3].startswith("100.0 (")
-    assert row_of(two, "CoViAR + MR")[3] == NOT_RUN and row_of(two, "CoViAR + DMC")[3] == "-"
+    assert row_of(two, "CoViAR + MR")[3] == row_of(two, "CoViAR + DMC")[3] == NOT_RUN
     assert row_of(three, "50", "0")[2:4] == ["69.1", row_of(two, "I + MR w/ OF-T")[3]]
     assert row_of(three, "25", "25")[3] == NOT_RUN
     assert row_of(four, "conv3.x")[1:4] == ["69.6", "34", "33.85"] and "12 videos" in row_of(four, "conv3.x")[4]

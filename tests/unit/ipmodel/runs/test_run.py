@@ -15,8 +15,9 @@ from ipmodel.errors import ModelError
 from ipmodel.evaluation.evaluate import check_streams
 from ipmodel.process.distributed import Ranks
 from ipmodel.process.signals import StoppedError
-from ipmodel.recipe import Input, Phase, TrainRecipe
+from ipmodel.recipe import Distillation, Input, Phase, TrainRecipe
 from ipmodel.runs import preflight
+from ipmodel.runs.record import parse_record
 from ipmodel.runs.run import Run
 from shards import ShardSet
 from shards.errors import ShardError
@@ -116,3 +117,28 @@ def test_networks_of_all_splits_are_looked_for_before_any_file_is_read(tmp_path:
         check_streams(run, ["1", "2"], ranks=Ranks())
     with pytest.raises(ShardError, match="No such file"):
         check_streams(run, ["2", "1"], ranks=Ranks())
+
+
+@pytest.mark.parametrize(("soft", "squared"), [(50.0, True), (0.0, False)])
+def test_soft_labels_of_an_earlier_run_had_the_square_of_the_temperature(
+    tmp_path: Path, soft: float, squared: bool
+) -> None:
+    make_set(tmp_path / "set")
+    taught = {"distillation": Distillation(soft_label_weight=soft), "teacher": "of"}
+    phases = {"of": replace(PHASES["i_stream"], modality="flow"), "mr": replace(PHASES["i_stream"], **taught)}  # type: ignore[arg-type]
+    run = replace(run_of(tmp_path), recipe=replace(run_of(tmp_path).recipe, phases=phases))
+    record = json.loads(json.dumps(run.record))
+    del record["recipe"]["phases"]["mr"]["distillation"]["temperature_squared"]
+    read = parse_record(json.dumps(record).encode(), "run.json")
+    assert read["recipe"]["phases"]["mr"]["distillation"]["temperature_squared"] is squared
+
+
+@pytest.mark.parametrize("stage", ["conv1", "conv2"])
+def test_a_run_of_an_earlier_version_whose_conv3_halves_the_frames_is_refused(tmp_path: Path, stage: str) -> None:
+    make_set(tmp_path / "set")
+    phases = {"mr": replace(PHASES["i_stream"], modality="mr", last_2d_stage=stage)}  # type: ignore[arg-type]
+    run = replace(run_of(tmp_path), recipe=replace(run_of(tmp_path).recipe, phases=phases))
+    record = json.loads(json.dumps(run.record))
+    del record["recipe"]["phases"]["mr"]["time_padding"]
+    with pytest.raises(ModelError, match=r"run.json: phase mr is of an earlier version, whose 3D conv3 halved"):
+        parse_record(json.dumps(record).encode(), "run.json")

@@ -30,6 +30,11 @@ def test_all_settings_of_the_packaged_recipes_have_an_effect(name: str, epochs: 
             ["phases.p_plain.distillation.feature_weight=5"],
             "phases.p_plain.distillation has no effect without a teacher; name one",
         ),
+        (
+            ["phases.p_stream.distillation.temperature_squared=true"],
+            "phases.p_stream.distillation.temperature_squared has no effect without soft_label_weight",
+        ),
+        (["phases.mr_2d.time_padding=zeros"], "phases.mr_2d.time_padding has no effect where all stages are 2D"),
         (["phases.mr_2d.inflation=centre"], "phases.mr_2d.inflation has no effect without init"),
         (
             ["phases.p_stream.imagenet_filters=coviar"],

@@ -62,6 +62,12 @@ def test_the_recipes_of_coviar_state_the_steps_that_coviar_published() -> None:
     assert steps("coviar_ucf101") == {name: [150, 270, 390] for name in ("i", "mv", "r")}
 
 
+def test_a_share_of_few_epochs_is_an_epoch_at_least() -> None:
+    settings = Optimiser(rate=1.0, steps=(0.25, 0.5, 0.75))
+    assert [settings.step_epochs(epochs) for epochs in (1, 2, 4)] == [[1, 1, 1], [1, 1, 2], [1, 2, 3]]
+    assert set_rate(optimiser_of(NETWORK, settings), settings, epoch=0, epochs=1) == 1.0
+
+
 def test_both_optimisers_take_their_settings() -> None:
     adam, sgd = (optimiser_of(NETWORK, Optimiser(name=name, epsilon=0.25, momentum=0.5)) for name in ("adam", "sgd"))
     assert isinstance(adam, torch.optim.Adam) and adam.param_groups[0]["eps"] == 0.25
