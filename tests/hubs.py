@@ -184,11 +184,12 @@ class _Handler(BaseHTTPRequestHandler):
             return
         found = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         data = tree[path]
+        named = {"X-Repo-Commit": commit, "ETag": f'"{hashlib.sha256(data).hexdigest()}"'}
         if found is None:
-            self._answer(data, 200, {})
+            self._answer(data, 200, named)
         else:
             start, stop = int(found[1]), min(int(found[2] or len(data)) + 1, len(data))
-            self._answer(data[start:stop], 206, {"Content-Range": f"bytes {start}-{stop - 1}/{len(data)}"})
+            self._answer(data[start:stop], 206, {"Content-Range": f"bytes {start}-{stop - 1}/{len(data)}", **named})
 
     def _json(self, value: object, status: int = 200, headers: dict[str, str] | None = None) -> None:
         self._answer(json.dumps(value).encode(), status, {"Content-Type": "application/json", **(headers or {})})

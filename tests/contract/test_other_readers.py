@@ -37,6 +37,8 @@ for column in sys.argv[2:]:
         if name.startswith(f"{column}-"):
             splits = datasets.load_dataset(sys.argv[1], name=name)
             keys = {split: list(part["__key__"]) for split, part in splits.items()}
+            streamed = datasets.load_dataset(sys.argv[1], name=name, streaming=True)
+            assert {split: [row["__key__"] for row in part] for split, part in streamed.items()} == keys
             print(json.dumps([name, keys, splits["train"].features["cls"].names]))
 default = datasets.load_dataset(sys.argv[1])  # the config without a name
 print(json.dumps(["", {split: list(part["__key__"]) for split, part in default.items()}, []]))

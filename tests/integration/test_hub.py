@@ -61,6 +61,23 @@ def test_what_is_pushed_is_pulled_byte_for_byte(hub: hubs.Hub, made_dir: Path, t
     assert len(hub.commits) == 2
 
 
+CARD = """
+import json, sys
+from huggingface_hub import DatasetCard
+
+card = DatasetCard.load(sys.argv[1])
+print(json.dumps([card.data.to_dict(), card.text.strip()]))
+"""
+
+
+def test_the_hub_s_own_reader_finds_the_card(hub: hubs.Hub, made_dir: Path, tmp_path: Path) -> None:
+    done(ipshards(hub, tmp_path, "push", made_dir, hubs.URL))
+    facts, text = json.loads(done(hub.python(tmp_path, CARD, hubs.REPO)))
+    assert facts["license"] == "unknown" and facts["size_categories"] == ["n<1K"]
+    assert facts["configs"][0].keys() >= {"config_name", "data_files"} and "video-classification" in str(facts)
+    assert text == (made_dir / "README.md").read_text("utf-8").split("---", 2)[2].strip()
+
+
 BUILT = """
 import sys
 from pathlib import Path
