@@ -49,7 +49,7 @@ def check_files(
             raise found
 
 
-def check_room(shard_set: ShardSet, columns: Sequence[str], *, shards: int | None, ranks: Ranks) -> None:
+def check_room(shard_set: ShardSet, columns: Sequence[str], *, split: str, shards: int | None, ranks: Ranks) -> None:
     """Compare what training puts into the cache of this machine with the cache's limit, and with the disk.
 
     shards: that each rank reads from at a time, where samples come shard after shard. While it does, as many more come.
@@ -59,8 +59,8 @@ def check_room(shard_set: ShardSet, columns: Sequence[str], *, shards: int | Non
     """
     if not shard_set.is_remote:
         return
-    all_shards = shard_set.manifest.shards
-    held = [sum(shard.files[tar_path(name, shard.shard)].bytes for name in columns) for shard in all_shards]
+    trained_on = shard_set.shards(split=split, subset="train")
+    held = [sum(shard.files[tar_path(name, shard.shard)].bytes for name in columns) for shard in trained_on]
     limit_bytes, all_bytes = cache_limit(), sum(held)
     if shards is not None and limit_bytes is not None:
         needed_bytes = min(2 * ranks.local_count * sum(sorted(held)[-shards:]), all_bytes)

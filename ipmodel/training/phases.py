@@ -106,7 +106,7 @@ def _check(run: Run, name: str, coming: Sequence[str], *, split: str, ranks: Ran
     phase, clips = run.recipe.phases[name], _training_clips(run, split=split, name=name)
     _check_batches(run, name, clips, ranks=ranks.count)
     mixed = MIXED_SHARDS if run.recipe.order == "shards" else None
-    check_room(run.shard_set, clips.settings.columns, shards=mixed, ranks=ranks)
+    check_room(run.shard_set, clips.settings.columns, split=split, shards=mixed, ranks=ranks)
     if ranks.first and ranks.count > 1 and run.recipe.order == "shards":
         _say_left_out(name, clips, batches_of(clips, phase, run.recipe, ranks=ranks.count))
     if phase.init not in coming:  # otherwise an earlier phase of this run provides it
