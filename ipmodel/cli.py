@@ -40,7 +40,9 @@ def main() -> None:
     """Train the networks of the paper from a shard set, evaluate them, and predict videos with them."""
 
 
-def _run_of(out: Path, shards: str, recipe: str, overrides: tuple[str, ...], init: tuple[str, ...]) -> Any:
+def _run_of(
+    out: Path, shards: str, recipe: str, overrides: tuple[str, ...], init: tuple[str, ...], init_partial: bool
+) -> Any:
     from ipmodel.networks.imagenet import weights_files
     from ipmodel.recipe import TrainRecipe
     from ipmodel.runs.run import Run
@@ -49,8 +51,10 @@ def _run_of(out: Path, shards: str, recipe: str, overrides: tuple[str, ...], ini
 
     loaded = load(TrainRecipe, "train", recipe, overrides)
     refuse_ignored(loaded)
+    if init_partial and not init:
+        raise ModelError("--init-partial has no effect without --init; give both, or neither")
     imagenet = weights_files(init, sorted({phase.depth for phase in loaded.phases.values() if not phase.init}))
-    return Run(directory=out, shard_set=ShardSet(shards), recipe=loaded, imagenet=imagenet)
+    return Run(directory=out, shard_set=ShardSet(shards), recipe=loaded, imagenet=imagenet, init_partial=init_partial)
 
 
 @main.command()
@@ -75,6 +79,11 @@ def _run_of(out: Path, shards: str, recipe: str, overrides: tuple[str, ...], ini
     help="torchvision's ImageNet weights: all that the recipe needs, found, or fetched; imagenet=DIR; or files",
 )
 @click.option(
+    "--init-partial",
+    is_flag=True,
+    help="the files of --init may lack weights; what begins from random values instead is named",
+)
+@click.option(
     "--reuse",
     multiple=True,
     metavar="RUN:PHASE|FILE",
@@ -90,6 +99,7 @@ def train(
     phase: str | None,
     overrides: tuple[str, ...],
     init: tuple[str, ...],
+    init_partial: bool,
     reuse: tuple[str, ...],
 ) -> int:
     """Train all phases, or one. Skips complete phases and resumes unfinished ones."""
@@ -100,7 +110,7 @@ def train(
     from ipmodel.training.phases import train_phases
 
     stopped = ctx.find_root().with_resource(sigterm_noted())  # also while an error is told
-    opened = _run_of(out, shards, recipe, overrides, init)
+    opened = _run_of(out, shards, recipe, overrides, init, init_partial)
     phases = list(opened.recipe.phases)
     if phase is not None and phase not in phases:
         raise ModelError(f"no phase {phase!r} in recipe {recipe}; known: {', '.join(phases)}")

@@ -1,6 +1,6 @@
 """Initial weights: from ImageNet networks, and from 2D networks for 2D-3D ones, by inflation (section 4.2.1)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +14,7 @@ from shards.canonical import sha256_file
 Inflation = Literal["mean", "centre"]
 State = dict[str, Tensor]
 RGB = 3  # channels
+NOT_PUBLISHED = ("fc", "data_bn", "generator")  # modules that no ImageNet network has, or has for other classes
 
 
 def inflate(state: State, network: ResNet, mode: Inflation = "mean") -> State:
@@ -54,12 +55,14 @@ def weights_sha256(path: Path) -> str:
         raise ModelError(f"{path}: cannot read torchvision weights: {error.strerror}") from None
 
 
-def from_imagenet(path: Path, network: ResNet, *, pictures: Sequence[int] | None = None) -> State:
+def from_imagenet(
+    path: Path, network: ResNet, *, pictures: Sequence[int] | None = None, own: Collection[str] = ()
+) -> State:
     """torchvision's ImageNet weights, made to fit a network with other input channels and classes.
 
-    The network keeps its own fc, input BatchNorm and generator. Where conv1 does not have 3 channels, each of them gets
-    the mean of the RGB filters (TSN, Wang et al. 2016). Files from before PyTorch 0.4.1 lack the BatchNorms'
-    counts of batches, which then stay 0.
+    The network keeps its own fc, input BatchNorm and generator, and the modules `own`. Where conv1 does not have 3
+    channels, each of them gets the mean of the RGB filters (TSN, Wang et al. 2016). Files from before PyTorch 0.4.1
+    lack the BatchNorms' counts of batches, which then stay 0.
 
     pictures: the channels that hold RGB pictures, three or none. They get the filters, and the others keep their own
     (CoViAR, Wu et al. 2018).
@@ -67,23 +70,49 @@ def from_imagenet(path: Path, network: ResNet, *, pictures: Sequence[int] | None
     Raises: ModelError if the file does not hold weights of this depth.
     """
     published = _published(path)
-    own = network.state_dict()
+    initial = network.state_dict()
     taken: State = {}
-    for key in own:
-        uncounted = key.endswith("num_batches_tracked") and key not in published
-        kept = key.startswith(("fc.", "data_bn.", "generator.")) or uncounted
+    for key in initial:
+        kept = _module(key) in (*NOT_PUBLISHED, *own) or _uncounted(key, published)
         if not kept and key not in published:
-            raise ModelError(f"{path}: no weight {key}; is it a ResNet-{network.architecture.depth}?")
-        taken[key] = own[key] if kept else published[key]
-    _check_weights(path, taken, own)
-    channels = own["conv1.weight"].shape[1]
+            cure = f"is it a ResNet-{network.architecture.depth}? --init-partial takes what there is"
+            raise ModelError(f"{path}: no weight {key}; {cure}")
+        taken[key] = initial[key] if kept else published[key]
+    _check_weights(path, taken, initial)
+    channels = initial["conv1.weight"].shape[1]
     if pictures is not None:
-        filters = own["conv1.weight"].clone()
+        filters = initial["conv1.weight"].clone()
         filters[:, list(pictures)] = taken["conv1.weight"][:, : len(pictures)]
         taken["conv1.weight"] = filters
     elif channels != RGB:
         taken["conv1.weight"] = taken["conv1.weight"].mean(dim=1, keepdim=True).repeat(1, channels, 1, 1)
     return taken
+
+
+def lacking(path: Path, network: ResNet) -> dict[str, list[str]]:
+    """The weights of a network that a file of ImageNet weights lacks, by module, such as "layer4".
+
+    Raises: ModelError if the file has no weights, or lacks some of conv1, bn1 or layer1.
+    """
+    published = _published(path)
+    lacked: dict[str, list[str]] = {}
+    for key in network.state_dict():
+        if key not in published and _module(key) not in NOT_PUBLISHED and not _uncounted(key, published):
+            lacked.setdefault(_module(key), []).append(key)
+    if lacked.keys() & {"conv1", "bn1", "layer1"}:
+        key = next(iter(lacked.values()))[0]
+        problem = f"no weight {key}, and at least conv1, bn1 and layer1 must be whole"
+        raise ModelError(f"{path}: {problem}; is it a ResNet-{network.architecture.depth}?")
+    return lacked
+
+
+def _module(key: str) -> str:
+    """The module of a network that has this weight: "layer4" has "layer4.0.conv1.weight"."""
+    return key.partition(".")[0]
+
+
+def _uncounted(key: str, published: State) -> bool:
+    return key.endswith("num_batches_tracked") and key not in published
 
 
 def _published(path: Path) -> State:

@@ -46,6 +46,7 @@ class Run:
     shard_set: ShardSet
     recipe: TrainRecipe
     imagenet: dict[int, Path]  # files of ImageNet weights by depth, for phases without `init`
+    init_partial: bool = False  # these may lack weights; then whole modules begin from random values
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -71,6 +72,9 @@ class Run:
                 reason = "because its recipe expects ImageNet weights"
                 cure = f"pass --init resnet{phase.depth}=FILE, or use the recipe ip_tsn_scratch"
                 raise ModelError(f"{slow} {reason}; {cure}")
+            if phase.imagenet_filters != "rgb_mean" and phase.depth not in self.imagenet:
+                reason = f"without ImageNet weights, imagenet_filters of phases.{name} has no effect"
+                raise ModelError(f"{reason}; pass --init resnet{phase.depth}=FILE, or leave it out")
         unused = sorted(self.imagenet.keys() - {phase.depth for phase in without_init.values()})
         if unused:
             raise ModelError(f"--init resnet{unused[0]}: no phase of the recipe begins with a ResNet-{unused[0]}")

@@ -148,7 +148,8 @@ def _begin(training: Training, ranks: Ranks) -> tuple[State, ResNet | None]:
             teacher.compile()
     if not training.phase.classification_weight:
         network.requires_grad_(False).generator.requires_grad_(True)
-    state = State(network=network, optimiser=optimiser_of(network, training.phase.optimiser), step=0)
+    optimiser = optimiser_of(network, training.phase.optimiser, new=training.unpublished)
+    state = State(network=network, optimiser=optimiser, step=0)
     found = newest_checkpoint(training.directory)
     if found is not None:
         network.load_state_dict(found.weights)

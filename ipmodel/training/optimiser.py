@@ -1,6 +1,7 @@
 """Adam and SGD, with a learning rate for each group of parameters that falls during training."""
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -9,16 +10,20 @@ from torch import nn
 from ipmodel.networks.resnet import ResNet
 from ipmodel.recipe import Optimiser
 
-STEM = ("data_bn.", "conv1.", "bn1.")
-NEW = ("fc.", "generator.")  # of which ImageNet networks have nothing
+STEM = ("data_bn", "conv1", "bn1")
+NEW = ("fc", "generator")  # of which ImageNet networks have nothing
 
 
-def optimiser_of(network: ResNet, settings: Optimiser) -> torch.optim.Optimizer:
-    """Stem and body have rates of their own, classifier and generator the whole rate. Biases have no weight decay."""
+def optimiser_of(network: ResNet, settings: Optimiser, *, new: Collection[str] = ()) -> torch.optim.Optimizer:
+    """Stem and body have rates of their own, classifier and generator the full rate. Biases have no weight decay.
+
+    new: further modules that begin from random values, such as "layer4": they have the full rate too.
+    """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
-        stem = settings.stem_multiplier if name.startswith(STEM) else settings.body_multiplier
-        multiplier = 1.0 if name.startswith(NEW) else stem
+        module = name.partition(".")[0]
+        begun = settings.stem_multiplier if module in STEM else settings.body_multiplier
+        multiplier = 1.0 if module in (*NEW, *new) else begun
         decay = 0.0 if name.endswith("bias") else settings.weight_decay
         groups.setdefault((multiplier, decay), []).append(parameter)
     parameters: list[dict[str, Any]] = [

@@ -18,7 +18,7 @@ from ipmodel.data.sampling import MIXED_SHARDS, Batches, phase_seed
 from ipmodel.errors import ModelError
 from ipmodel.networks.cost import multiply_adds
 from ipmodel.networks.resnet import ResNet, frozen, last_values
-from ipmodel.networks.weights import from_imagenet, inflate
+from ipmodel.networks.weights import from_imagenet, inflate, lacking
 from ipmodel.process.distributed import Ranks
 from ipmodel.process.signals import StoppedError
 from ipmodel.runs.checkpoint import remove_checkpoints, remove_unfinished
@@ -113,11 +113,20 @@ def _check(run: Run, name: str, coming: Sequence[str], *, split: str, ranks: Ran
         _initial_network(run, split=split, name=name)
     if phase.teacher and phase.teacher not in coming:
         trained_network(run, split=split, name=phase.teacher)
+    if ranks.first:
+        _say_lacking(run, name)
     if clips.excluded and ranks.first:
         excluded = f"{len(clips.excluded)} of {len(clips.excluded) + len(clips)} videos"
         reason = f"because they have no P-frames, such as {clips.excluded[0]}"
         LOG.warning("phase %s leaves out %s, %s", name, excluded, reason)
     return clips.settings.columns
+
+
+def _say_lacking(run: Run, name: str) -> None:
+    for module, weights in _lacking(run, name).items():
+        some = ", ".join(weights[:4]) + (f" and {len(weights) - 4} more" if len(weights) > 4 else "")
+        begins = f"all of {module} begins from random values, and trains at the full rate"
+        LOG.warning("phase %s: %s lacks %s; %s", name, run.imagenet[run.recipe.phases[name].depth], some, begins)
 
 
 def _say_left_out(name: str, clips: Clips, batches: Batches) -> None:
@@ -172,6 +181,7 @@ def training_of(run: Run, *, split: str, name: str) -> Training:
         directory=run.phase_dir(split, name),
         validation=_validation_clips(run, split=split, name=name),
         description=describe(run, split=split, phase=name),
+        unpublished=tuple(_lacking(run, name)),
     )
 
 
@@ -223,5 +233,17 @@ def _initial_network(run: Run, *, split: str, name: str) -> ResNet:
     elif phase.depth in run.imagenet:
         channels = [] if phase.generator else picture_channels(phase.modality)  # a generator makes no pictures
         pictures = channels if phase.imagenet_filters == "coviar" else None
-        network.load_state_dict(from_imagenet(run.imagenet[phase.depth], network, pictures=pictures))
+        path, own = run.imagenet[phase.depth], _lacking(run, name)
+        network.load_state_dict(from_imagenet(path, network, pictures=pictures, own=own))
     return network
+
+
+def _lacking(run: Run, name: str) -> dict[str, list[str]]:
+    """The weights that a file of ImageNet weights lacks for a phase that begins with it, by module.
+
+    Empty without --init-partial: then a file that lacks any is refused.
+    """
+    phase = run.recipe.phases[name]
+    if not run.init_partial or phase.init or phase.depth not in run.imagenet:
+        return {}
+    return lacking(run.imagenet[phase.depth], ResNet(architecture_of(phase), len(run.classes)))

@@ -33,6 +33,7 @@ class Training:
     directory: Path  # of the phase's checkpoints, log and network
     validation: Clips | None = None  # that the network is tested on after each epoch
     description: Description | None = None  # that the network's file carries
+    unpublished: tuple[str, ...] = ()  # modules that a file of ImageNet weights lacked: they train at the full rate
 
     @property
     def where(self) -> str:

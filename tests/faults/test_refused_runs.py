@@ -25,6 +25,8 @@ from shards.layout import samples_path, tar_path
         (["--set=phases.of_2d.optimiser.rate=1e30", "--set=phases.of_2d.epochs=9"], "the loss is not finite"),
         (["--init=resnet18=/nothing.pth"], "cannot read torchvision weights"),
         (["--init=18"], "expected resnetDEPTH=FILE"),
+        (["--init-partial"], "--init-partial has no effect without --init"),
+        (["--set=phases.of_2d.imagenet_filters=coviar"], "imagenet_filters of phases.of_2d has no effect; pass --init"),
         (["--init=resnet50=/nothing.pth"], "no phase of the recipe begins with a ResNet-50"),
         (
             ["--set=phases.i_stream.optimiser.body_multiplier=0.01"],

@@ -52,6 +52,27 @@ def trained(recipe: str, shards: Path, run: Path, imagenet: Path, *more: str) ->
     return figures
 
 
+def test_a_partial_file_of_weights_is_taken_when_that_is_asked_for(
+    accumulated: Path, imagenet: Path, tmp_path: Path
+) -> None:
+    """What it lacks is named; that module trains at the full rate, and so do resumed and complete runs of it."""
+    weights = {k: w for k, w in torch.load(imagenet, weights_only=True).items() if k != "layer4.1.conv2.weight"}
+    torch.save(weights, tmp_path / "partial.pth")
+    changes = [*(f"phases.i_stream.{change}" for change in SMALL), "input.resize_px=32", "input.crop_px=32"]
+    changes += ["phases.i_stream.optimiser.body_multiplier=0", "phases.i_stream.optimiser.stem_multiplier=0"]
+    options = ["--recipe=ip_tsn", "--phase=i_stream", "--set=workers=0", *(f"--set={change}" for change in changes)]
+    command = ["train", f"--shards={accumulated}", f"--out={tmp_path / 'run'}", *options]
+    refused = ipmodel(*command, f"--init=resnet18={tmp_path / 'partial.pth'}")
+    assert refused.returncode == 1 and "no weight layer4.1.conv2.weight" in refused.stderr, refused.stderr
+    done = ipmodel(*command, f"--init=resnet18={tmp_path / 'partial.pth'}", "--init-partial")
+    assert done.returncode == 0, done.stderr
+    assert "partial.pth lacks layer4.1.conv2.weight; all of layer4 begins from random values" in done.stderr
+    network = load_network(tmp_path / "run/split-1/i_stream" / FINAL)
+    kept = {name for name, weight in network.items() if name in weights and torch.equal(weight, weights[name])}
+    trained = {name for name in network if name.endswith("conv1.weight") and name not in kept}
+    assert trained == {"layer4.0.conv1.weight", "layer4.1.conv1.weight"}
+
+
 def test_coviars_networks_train_and_are_fused(accumulated: Path, imagenet: Path, tmp_path: Path) -> None:
     figures = trained("coviar", accumulated, tmp_path / "run", imagenet)
     assert {"i", "mv", "r", "mr", "mr_of_t", "of", "i+mv+r", "i+mv+r+mr_of_t"} <= figures.keys()

@@ -8,7 +8,7 @@ import torch
 from ipmodel.data.modality import architecture_of, picture_channels
 from ipmodel.errors import ModelError
 from ipmodel.networks.resnet import Architecture, ResNet
-from ipmodel.networks.weights import from_imagenet, inflate
+from ipmodel.networks.weights import from_imagenet, inflate, lacking
 from ipmodel.recipe import ModalityName, Phase
 
 
@@ -89,6 +89,38 @@ def test_weights_as_torchvision_published_them_first_load(tmp_path: Path) -> Non
     loaded = network.state_dict()
     assert all(torch.equal(loaded[key], published[key]) for key in loaded if key in published and "fc." not in key)
     assert loaded["layer4.1.bn2.num_batches_tracked"] == 0
+
+
+def test_a_partial_file_gives_the_modules_that_it_has_whole(tmp_path: Path) -> None:
+    theirs = trained_2d(channels=3).state_dict()
+    absent = {"layer4.0.conv1.weight", "layer4.1.conv2.weight", "fc.weight", "layer3.0.bn1.num_batches_tracked"}
+    torch.save({key: weight for key, weight in theirs.items() if key not in absent}, tmp_path / "resnet18.pth")
+    network = ResNet(Architecture(depth=18, channels=3), 6)
+    own = {key: weight.clone() for key, weight in network.state_dict().items()}
+    lacked = lacking(tmp_path / "resnet18.pth", network)
+    assert lacked == {"layer4": ["layer4.0.conv1.weight", "layer4.1.conv2.weight"]}
+    network.load_state_dict(from_imagenet(tmp_path / "resnet18.pth", network, own=lacked))
+    for key, weight in network.state_dict().items():
+        begun = own if key.startswith(("layer4.", "fc.")) or key in absent else theirs
+        assert torch.equal(weight, begun[key]), key
+    with pytest.raises(ModelError, match=r"no weight layer4.0.conv1.weight; is it a ResNet-18\? --init-partial takes"):
+        from_imagenet(tmp_path / "resnet18.pth", network)
+
+
+@pytest.mark.parametrize("key", ["conv1.weight", "bn1.bias", "layer1.1.conv2.weight"])
+def test_a_file_that_lacks_the_first_layers_is_refused(tmp_path: Path, key: str) -> None:
+    theirs = trained_2d(channels=3).state_dict()
+    del theirs[key]
+    torch.save(theirs, tmp_path / "resnet18.pth")
+    with pytest.raises(ModelError, match=f"no weight {key}, and at least conv1, bn1 and layer1 must be whole"):
+        lacking(tmp_path / "resnet18.pth", ResNet(Architecture(depth=18, channels=3), 6))
+
+
+def test_genuine_weights_without_the_last_stage(data: Path) -> None:
+    """torchvision's ResNet-18 but for four convolutions of layer4."""
+    path, network = data / "weights/resnet18_conv1_to_layer3.pth", ResNet(Architecture(depth=18, channels=3), 6)
+    blocks = [f"layer4.{block}.conv{number}.weight" for block in (0, 1) for number in (1, 2)]
+    assert lacking(path, network) == {"layer4": blocks}
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:

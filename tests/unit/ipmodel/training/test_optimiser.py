@@ -11,9 +11,9 @@ from pipelines import load
 NETWORK = ResNet(Architecture(depth=18, channels=2, input_norm=True), 3)
 
 
-def rates_and_decays(settings: Optimiser) -> dict[str, tuple[float, float]]:
+def rates_and_decays(settings: Optimiser, *new: str) -> dict[str, tuple[float, float]]:
     """Of every parameter by name, at the first step."""
-    optimiser = optimiser_of(NETWORK, settings)
+    optimiser = optimiser_of(NETWORK, settings, new=new)
     set_rate(optimiser, settings, epoch=0, epochs=1)
     names = {id(parameter): name for name, parameter in NETWORK.named_parameters()}
     return {
@@ -35,6 +35,13 @@ def test_stem_body_and_classifier_have_rates_of_their_own_and_biases_do_not_deca
     expected |= {"layer1.0.conv1.weight": (0.01, 0.5), "layer4.1.bn2.bias": (0.01, 0)}
     expected |= {"fc.weight": (1, 0.5), "fc.bias": (1, 0)}
     assert {name: found[name] for name in expected} == {name: pytest.approx(pair) for name, pair in expected.items()}
+
+
+def test_what_begins_from_random_values_has_the_full_rate() -> None:
+    settings = Optimiser(rate=1.0, stem_multiplier=0.1, body_multiplier=0.01)
+    usual, partial = rates_and_decays(settings), rates_and_decays(settings, "layer4")
+    assert {name for name in usual if usual[name] != partial[name]} == {n for n in usual if n.startswith("layer4.")}
+    assert partial["layer4.0.conv1.weight"][0] == 1.0
 
 
 @pytest.mark.parametrize(
