@@ -99,8 +99,9 @@ class _Events:
 
         self._event, self._summary = Event, Summary
         directory.mkdir(parents=True, exist_ok=True)
-        name = f"events.out.tfevents.{time.time():010.0f}.{socket.gethostname()}.{os.getpid()}.{time.time_ns() % 10**9}"
-        self._path = directory / name
+        seconds, rest_ns = divmod(time.time_ns(), 10**9)
+        # TensorBoard reads the files of a directory in order of their names.
+        self._path = directory / f"events.out.tfevents.{seconds}.{rest_ns:09d}.{socket.gethostname()}.{os.getpid()}"
         self._records = RecordWriter(self._path.open("xb"))
         self._write(Event(file_version="brain.Event:2"))
         self._write(Event(step=first_step, session_log=SessionLog(status=SessionLog.START)))

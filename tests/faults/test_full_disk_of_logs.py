@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 from sources import REPOSITORY
 
 from ipmodel.runs.log import EVENTS, LINE, lines_of
@@ -33,6 +34,18 @@ def test_a_full_disk_ends_in_one_error(tmp_path: Path) -> None:
     code, step = map(int, done.stdout.split())
     assert code == errno.EFBIG and "Traceback" not in done.stderr and "thread" not in done.stderr, done.stderr
     assert len(lines_of(tmp_path / LINE)) == step
+
+
+def test_files_are_read_in_the_order_in_which_they_were_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in one second, in which two numbers of nanoseconds differ in length, or round to different seconds."""
+    from ipmodel.runs.log import Log
+
+    names = []
+    for begun_ns in (5_900_000, 50_000_000, 400_000_000, 600_000_000, 1_300_000_000):
+        monkeypatch.setattr("time.time_ns", lambda begun_ns=begun_ns: 1_795_000_000 * 10**9 + begun_ns)
+        Log(tmp_path, first_step=0).close()
+        names += [path.name for path in (tmp_path / EVENTS).iterdir() if path.name not in names]
+    assert len(names) == 5 and names == sorted(names)
 
 
 def test_what_is_written_is_what_tensorboard_reads(tmp_path: Path) -> None:
