@@ -12,6 +12,8 @@ import pytest
 from amounts import FIGURE, FULL
 from commands import Done, as_process, in_process, needs_process, words
 
+from shards.atomic import directory_locked
+
 pytest_plugins = ["served_sets"]
 
 REPOSITORY = Path(__file__).parents[1]
@@ -177,15 +179,22 @@ def ipshards() -> Run:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a small set, a recipe, and a run of it that was trained without interruption."""
-    from training import QUICK, build_set, ipmodel, train_options  # here, because it imports PyTorch
+    """A folder with a small set, a recipe, and a run of it that was trained without interruption.
 
-    folder = tmp_path_factory.mktemp("training")
-    (folder / "quick.toml").write_text(QUICK)
-    build_set(folder / "set")
-    done = ipmodel(*train_options(folder / "set", folder / "run", folder / "quick.toml"))
-    assert done.returncode == 0, done.stderr
-    return folder
+    The processes that run the tests side by side train it once, and have a copy each.
+    """
+    from training import train_small  # here, because it imports PyTorch
+
+    own = tmp_path_factory.mktemp("training")
+    run_of_tests = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    if run_of_tests is None:
+        return train_small(own)
+    shared = own.parents[1] / f"trained-{run_of_tests}"
+    shared.mkdir(exist_ok=True)
+    with directory_locked(shared):
+        if not (shared / "complete").exists():
+            (train_small(shared) / "complete").touch()
+    return shutil.copytree(shared, own, dirs_exist_ok=True)
 
 
 @pytest.fixture

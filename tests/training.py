@@ -71,6 +71,15 @@ def build_set(out: Path, *options: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def train_small(folder: Path) -> Path:
+    """Build the set, and train QUICK on it without interruption. Returns the folder, with quick.toml, set, run."""
+    (folder / "quick.toml").write_text(QUICK)
+    build_set(folder / "set")
+    done = ipmodel(*train_options(folder / "set", folder / "run", folder / "quick.toml"))
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
 def command(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "ipmodel", *map(str, arguments)]
 
