@@ -1,0 +1,105 @@
+"""Prints the tables of what `python -m benchmarks.distillation` recorded, in Markdown, and draws them.
+
+Run it with `python -m benchmarks.distillation_tables FILE`. A run is one split with one seed. The videos of a run are
+all test videos of its split. `--against p_plain` chooses what the others are compared with, `--images FOLDER` draws.
+"""
+
+import argparse
+import json
+import statistics
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+
+from ipmodel.evaluation.interval import wilson_interval
+from ipmodel.evaluation.paired import mcnemar
+
+Predictions = dict[str, dict[str, dict[str, str]]]  # run -> stream -> video -> class
+LAMBDAS = {"p_plain": 0, "lambda5": 5, "p": 50, "lambda200": 200}  # streams that differ in the weight of L1 alone
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--against", action="append", default=[], help="STREAM, or FIRST:SECOND for one pair")
+    parser.add_argument("--images", type=Path)
+    given = parser.parse_args()
+    predictions: Predictions = json.loads(given.file.read_text())["predictions"]
+    print(accuracies(predictions))
+    for against in given.against or ["p_plain"]:
+        print(f"\n{paired(predictions, against)}")
+    if given.images:
+        draw(predictions, given.images)
+
+
+def right_of(classes: dict[str, str]) -> set[str]:
+    """The videos whose predicted class is the folder that they lie in."""
+    return {video for video, found in classes.items() if video.startswith(f"{found}/")}
+
+
+def top1_of(predictions: Predictions, stream: str) -> list[float]:
+    """The top-1 in % of each run that has the stream."""
+    tested = [streams[stream] for streams in predictions.values() if stream in streams]
+    return [100 * len(right_of(classes)) / len(classes) for classes in tested]
+
+
+def streams_of(predictions: Predictions) -> list[str]:
+    return list(dict.fromkeys(stream for streams in predictions.values() for stream in streams))
+
+
+def accuracies(predictions: Predictions) -> str:
+    """For each stream: top-1 of each run, their mean and deviation, and the interval of the mean.
+
+    A video that several seeds test counts once in the interval, which is Wilson's.
+    """
+    header = ["stream", *predictions, "mean", "deviation", "95 % interval", "videos"]
+    lines = ["| " + " | ".join(header) + " |", "| --- " * len(header) + "|"]
+    for stream in streams_of(predictions):
+        tested = {run: streams[stream] for run, streams in predictions.items() if stream in streams}
+        top1, videos = top1_of(predictions, stream), len({video for classes in tested.values() for video in classes})
+        shares = dict(zip(tested, top1, strict=True))
+        mean = statistics.mean(top1)
+        low, high = wilson_interval(mean / 100 * videos, videos)
+        deviation = f"{statistics.stdev(top1):.1f}" if len(top1) > 1 else ""
+        of_runs = [f"{shares[run]:.1f}" if run in shares else "" for run in predictions]
+        cells = [stream, *of_runs, f"{mean:.1f}", deviation, f"{100 * low:.1f} to {100 * high:.1f}", str(videos)]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def paired(predictions: Predictions, against: str) -> str:
+    """How many videos only one of two streams has right, over all runs that have both, and McNemar's exact p.
+
+    against: a stream, with which all others are compared, or two streams with a colon between them.
+    """
+    first, _, second = against.rpartition(":")
+    pairs = [(first, second)] if first else [(s, against) for s in streams_of(predictions) if s != against]
+    lines = ["| streams | videos | only the first | only the second | p |", "| --- | --- | --- | --- | --- |"]
+    for first, second in pairs:
+        both = [streams for streams in predictions.values() if {first, second} <= streams.keys()]
+        rights = [(right_of(streams[first]), right_of(streams[second])) for streams in both]
+        only_first, only_second = sum(len(a - b) for a, b in rights), sum(len(b - a) for a, b in rights)
+        videos, p_value = sum(len(streams[first]) for streams in both), mcnemar(only_first, only_second)
+        shown = "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
+        lines.append(f"| {first}, {second} | {videos} | {only_first} | {only_second} | {shown} |")
+    return "\n".join(lines)
+
+
+def draw(predictions: Predictions, folder: Path) -> None:
+    """Top-1 against lambda, with each run's point, and the teacher's mean as a line: lambda.svg."""
+    figure, axes = plt.subplots(figsize=(5, 3.2), layout="constrained")
+    found = {stream: top1_of(predictions, stream) for stream in LAMBDAS if top1_of(predictions, stream)}
+    places = {stream: place for place, stream in enumerate(found)}
+    for stream, top1 in found.items():
+        axes.plot([places[stream]] * len(top1), top1, "o", color="0.6", markersize=4)
+    axes.plot(list(places.values()), [statistics.mean(top1) for top1 in found.values()], "o-", label="P-stream, mean")
+    axes.axhline(statistics.mean(top1_of(predictions, "of")), linestyle="--", color="C1", label="flow, the teacher")
+    axes.set_xticks(list(places.values()), [str(LAMBDAS[stream]) for stream in places])
+    axes.set(xlabel="lambda, the weight of L1", ylabel="top-1 (%)")
+    axes.legend()
+    folder.mkdir(parents=True, exist_ok=True)
+    figure.savefig(folder / "lambda.svg", metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    main()
