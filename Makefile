@@ -22,9 +22,8 @@ demo: install
 	@echo "  $(DEMO)/README.md                             how to read it, with and without this package"
 	@echo "  $(BIN)/ipdata datasets                       how to build HMDB51, UCF101, Kinetics, or your own videos"
 
-# Two test modules run at a time, because most tests wait for processes that they start. A third gains nothing on two
-# cores.
-SIDE_BY_SIDE := -n 2 --dist loadscope --no-loadscope-reorder
+# Four test modules run at a time, because most tests wait for processes that they start.
+SIDE_BY_SIDE := -n 4 --dist loadscope --no-loadscope-reorder
 
 test: lint
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
@@ -40,7 +39,7 @@ FAULTS := tests/faults $(addprefix tests/integration/test_, \
 	shard_order.py source_urls.py training.py webdataset.py)
 
 faults: install-test
-	IPTSN_FAULTS=full $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(FAULTS)
+	IPTSN_FAULTS=full $(BIN)/python -m pytest $(SIDE_BY_SIDE) -n 2 $(FAULTS)
 
 bench: install build/peers/installed
 	$(BIN)/python -m benchmarks.run

@@ -24,6 +24,10 @@ REQUIRABLE = {"data", "gpu", "rar"}
 
 Run = Callable[..., Done]
 
+# PyTorch reads it when it is imported, which is later. Two threads that wait for each other while other tests use the
+# cores take ten times as long as one.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
@@ -106,6 +110,7 @@ def pytest_configure() -> None:
 # other has nothing left to do would keep all waiting.
 LONGEST = (
     "integration/test_synthetic_accuracy.py",
+    "integration/test_tutorial.py",
     "integration/test_training.py",
     "faults/test_refused_runs.py",
     "faults/test_lost_workers.py",

@@ -67,7 +67,7 @@ class Forked:
 
 
 def started(*arguments: str | Path, errors: Path, new_session: bool = False, **environment: str) -> Forked:
-    """Begin `ipmodel` with these arguments, on one thread."""
+    """Begin `ipmodel` with these arguments."""
     program = partial(_run, "ipmodel", *map(str, arguments))
     return Forked(program, errors, new_session=new_session, environment=environment)
 
@@ -87,7 +87,7 @@ def ended(*arguments: str | Path, spare_bytes: int | None = None) -> subprocess.
 
 
 def ranks(count: int, *program: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run a program, "ipmodel" or a script, and its arguments to the end, as some ranks on one thread each.
+    """Run a program, "ipmodel" or a script, and its arguments to the end, as some ranks.
 
     As under torchrun, ranks find each other at a store of their parent, and when one fails, the others get SIGTERM and
     the status is 1.
@@ -110,7 +110,6 @@ def _begin(program: Callable[[], object], errors: Path, new_session: bool, envir
         with path.open("wb") as written:
             os.dup2(written.fileno(), number)
     sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))
-    torch.set_num_threads(1)
     return program()
 
 

@@ -95,8 +95,8 @@ def train_options(shards: Path | str, out: Path, recipe: Path, *more: str) -> li
 
 
 def ipmodel(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run `ipmodel` in this process, as one rank on one thread."""
-    with one_torch_thread():
+    """Run `ipmodel` in this process, as one rank."""
+    with torch_set_back():
         done = in_process("ipmodel.cli", [str(argument) for argument in arguments])
     if done.returncode:
         gc.collect()  # PyTorch forgets the loader processes of a failed command, or it reports their end in later tests
@@ -104,19 +104,17 @@ def ipmodel(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, on one thread."""
-    return subprocess.run(command, capture_output=True, text=True, env=one_thread())
+    """Run a command to its end."""
+    return subprocess.run(command, capture_output=True, text=True)
 
 
 @contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """What OMP_NUM_THREADS=1 is to a process; and what a training sets for all of PyTorch is set back."""
-    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    torch.set_num_threads(1)
+def torch_set_back() -> Iterator[None]:
+    """What a training sets for all of PyTorch is set back."""
+    deterministic = torch.are_deterministic_algorithms_enabled()
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(deterministic)
 
 
@@ -126,10 +124,6 @@ def networks(run: Path) -> dict[str, bytes]:
 
 def log_of(run: Path, phase: str) -> list[dict[str, float]]:
     return [json.loads(line) for line in (run / "split-1" / phase / "log.jsonl").read_text().splitlines()]
-
-
-def one_thread() -> dict[str, str]:
-    return os.environ | {"OMP_NUM_THREADS": "1"}
 
 
 def wait_for_a_step(process: subprocess.Popen[bytes] | Forked, phase_dir: Path) -> None:

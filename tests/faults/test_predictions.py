@@ -16,7 +16,7 @@ import unreliable_parts
 from children import MARK, OWN, wait_for_none
 from moving import HEIGHT, WIDTH, task_of, write_y4m
 from predicting import source_files
-from training import command, ipmodel, one_thread
+from training import command, ipmodel
 from wrapped_ffmpeg import DETACHES_AND_HANGS, wrapped_ffmpeg
 
 from ipdata.errors import BuildError
@@ -161,7 +161,7 @@ def test_interrupted_it_leaves_no_process_and_says_so(trained: Path, tmp_path: P
     hangs = wrapped_ffmpeg(tmp_path, first=f"touch {began}\n{DETACHES_AND_HANGS}")
     process = subprocess.Popen(
         command("predict", trained / "run", video, f"--ffmpeg={hangs}"),
-        env=one_thread() | {MARK: OWN},
+        env=os.environ | {MARK: OWN},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

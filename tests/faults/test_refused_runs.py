@@ -1,6 +1,7 @@
 """What ipmodel cannot train or test is refused with what is wrong and the cure, and nothing is begun or lost."""
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 from forked_programs import ended
 from serving import serving
-from training import build_set, command, damaged_later, flip_a_bit, ipmodel, one_thread, train_options
+from training import build_set, command, damaged_later, flip_a_bit, ipmodel, train_options
 
 from ipmodel.runs.checkpoint import FINAL
 from shards import ShardSet
@@ -79,7 +80,7 @@ def test_a_missing_compiler_is_told_with_the_cure(trained: Path, tmp_path: Path)
     settings = [*of_size(32, "--set=compile=true"), "--phase=i_stream"]
     options = train_options(trained / "set", tmp_path / "run", trained / "quick.toml", *settings)
     lacking = {"CXX": "/nonexistent/c++", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "compiled")}
-    environment = one_thread() | lacking | {"CUDA_VISIBLE_DEVICES": ""}
+    environment = os.environ | lacking | {"CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command(*options), capture_output=True, text=True, env=environment)
     cure = "install the compiler, or use compile=false and another --out"
     assert done.returncode == 1 and cure in done.stderr and "Traceback" not in done.stderr, done.stderr
@@ -100,7 +101,7 @@ def test_loader_processes_without_shared_memory_end_the_run(trained: Path, tmp_p
         pytest.skip("no /dev/shm of one's own can be mounted here")
     larger = ["--phase=i_stream", "--set=phases.i_stream.segments=100"]  # 1.8 MB a batch
     options = train_options(trained / "set", tmp_path / "run", trained / "quick.toml", "--set=workers=1", *larger)
-    done = subprocess.run([*small, *command(*options)], capture_output=True, text=True, env=one_thread(), timeout=120)
+    done = subprocess.run([*small, *command(*options)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 1 and "--set workers=0" in done.stderr and "Traceback" not in done.stderr, done.stderr
 
 

@@ -15,7 +15,6 @@ from commands import Done
 from conftest import Run
 from predicting import source_files
 from training import ipmodel as ipmodel_command
-from training import one_torch_thread
 
 import ipmodel
 from ipmodel.errors import ModelError
@@ -47,8 +46,7 @@ def sources(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Pat
 def test_predicting_the_sources_gives_the_logits_of_the_evaluation_to_the_bit(
     evaluated: Path, model: Model, sources: list[Path]
 ) -> None:
-    with one_torch_thread():
-        found = [answer for answer in model.predict_all(sources) if isinstance(answer, Prediction)]
+    found = [answer for answer in model.predict_all(sources) if isinstance(answer, Prediction)]
     assert [answer.video for answer in found] == [str(path) for path in sources]
     for name in ("i", "p", "of", "i+p", "i+of"):
         table = load_scores(evaluated / "split-1" / "scores" / f"{name}.npz")

@@ -17,7 +17,7 @@ import pytest
 import torch
 from forked_programs import Forked, started
 from serving import serving
-from training import build_set, command, ipmodel, log_of, networks, one_thread, train_options, wait_for_a_step
+from training import build_set, command, ipmodel, log_of, networks, train_options, wait_for_a_step
 
 from ipmodel.evaluation.fuse import load_scores
 from ipmodel.runs.checkpoint import FINAL, WEIGHTS, load_network, save_network
@@ -160,9 +160,7 @@ def test_killed_and_resumed_the_weights_are_those_of_an_uninterrupted_run(
     options = train_options(trained / "set", run, trained / "quick.toml", "--set=workers=2", *more)
     process: subprocess.Popen[bytes] | Forked
     if sent == signal.SIGTERM:
-        process = subprocess.Popen(
-            command(*options), stderr=subprocess.DEVNULL, env=one_thread(), start_new_session=True
-        )
+        process = subprocess.Popen(command(*options), stderr=subprocess.DEVNULL, start_new_session=True)
     else:
         process = started(*options, errors=tmp_path / "errors", new_session=True)
     wait_for_a_step(process, run / "split-1" / "p_stream")

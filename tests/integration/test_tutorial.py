@@ -12,7 +12,7 @@ import pytest
 from commands import in_process
 from predicting import source_files
 from sources import REPOSITORY
-from training import one_torch_thread
+from training import torch_set_back
 
 from ipmodel.evaluation.fuse import load_scores
 from shards import ShardSet, verify
@@ -52,7 +52,7 @@ def test_the_page_goes_from_a_folder_to_a_report(
     for command in commands_of_the_page():
         added = " ".join(more for begin, more in SHORTER.items() if command.startswith(begin))
         program, *arguments = shlex.split(f"{command} {added}")
-        with one_torch_thread():
+        with torch_set_back():
             done = in_process({"ipshards": "shards.cli"}.get(program, f"{program}.cli"), arguments)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
     assert len(ShardSet(tmp_path / "set")) == len(clips) and list(verify(tmp_path / "set")) == []

@@ -1,13 +1,11 @@
 """The test on the validation part after each epoch, and which network is published."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from made_sets import make_set, scenes
-from training import one_torch_thread
 
 from ipmodel.process.distributed import Ranks
 from ipmodel.process.signals import StoppedError
@@ -58,13 +56,6 @@ def result_of(made: Training) -> Measured:
     made.network.load_state_dict(load_network(made.directory / FINAL))
     assert made.validation is not None
     return measure(made.network, made.validation, "i", device=CPU, workers=0)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Sums round otherwise with more threads, and here a little decides which epoch is best."""
-    with one_torch_thread():
-        yield
 
 
 def test_no_video_is_trained_on_and_validated_on(tmp_path: Path) -> None:
