@@ -148,9 +148,9 @@ class Clips(Dataset[Clip]):
 def _check_definition(shard_set: ShardSet, own: ColumnInput) -> None:
     """Raises: ModelError if the column is made in another way than the input wants."""
     made = shard_set.manifest.columns[own.taken_from].encoding.get("definition", "previous")
-    if own.definition not in ("", made):
-        cure = f"build one with `ipdata build --set {own.taken_from}.definition={own.definition}`"
-        what = f"{own.taken_from} has the definition {made}, a phase wants {own.definition}"
+    if own.definitions and made not in own.definitions:
+        cure = f"build one with `ipdata build --set {own.taken_from}.definition={own.definitions[0]}`"
+        what = f"{own.taken_from} has the definition {made}, a phase wants {' or '.join(own.definitions)}"
         raise ModelError(f"{shard_set.location}: {what}; {cure}")
 
 

@@ -33,7 +33,7 @@ class ColumnInput:
 
     name: ClassVar[str]  # in batches; that of the column, unless several inputs are made of one
     column: ClassVar[str] = ""  # of the set; "": the name
-    definition: ClassVar[str] = ""  # that the column must have; "": any
+    definitions: ClassVar[tuple[str, ...]] = ()  # of which the column must have one; (): any
     since_iframe: ClassVar[bool] = False  # whether a frame is made of all frames since its I-frame
     mean: ClassVar[tuple[float, ...]]  # of level / 255, for each channel
     std: ClassVar[tuple[float, ...]]
@@ -95,7 +95,10 @@ class IFrames(ColumnInput):
 
 
 class Residuals(ColumnInput):
+    """Residuals to the picture before, as DMC-Net's and the paper's: the set must have them."""
+
     name = "residual"
+    definitions = ("previous", "codec")
     rgb = True
     mean, std = (0.5, 0.5, 0.5), IMAGENET_STD
 
@@ -104,7 +107,7 @@ class AccumulatedResiduals(Residuals):
     """Residuals from the I-frame, as CoViAR's: the set must have them."""
 
     name, column = "residual_accumulated", "residual"
-    definition = "accumulated"
+    definitions = ("accumulated",)
 
 
 class Flow(ColumnInput):

@@ -38,7 +38,7 @@ def imagenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def trained(recipe: str, shards: Path, run: Path, imagenet: Path, *more: str) -> dict[str, float]:
+def figures_of(recipe: str, shards: Path, run: Path, imagenet: Path, *more: str) -> dict[str, float]:
     """Train all phases of a recipe, cut short; return the figures of its streams and fusions."""
     phases = load(TrainRecipe, "train", recipe).phases
     changes = [f"phases.{name}.{change}" for name in phases for change in SMALL]
@@ -74,25 +74,33 @@ def test_a_partial_file_of_weights_is_taken_when_that_is_asked_for(
 
 
 def test_coviars_networks_train_and_are_fused(accumulated: Path, imagenet: Path, tmp_path: Path) -> None:
-    figures = trained("coviar", accumulated, tmp_path / "run", imagenet)
+    figures = figures_of("coviar", accumulated, tmp_path / "run", imagenet)
     assert {"i", "mv", "r", "mr", "mr_of_t", "of", "i+mv+r", "i+mv+r+mr_of_t"} <= figures.keys()
     done = ipmodel("predict", tmp_path / "run/split-1", accumulated, "--streams=mv")
     assert done.returncode == 1 and "sees what is accumulated since the I-frame" in done.stderr, done.stderr
 
 
+def test_residuals_from_the_iframe_do_not_stand_for_those_to_the_picture_before(
+    accumulated: Path, tmp_path: Path
+) -> None:
+    done = ipmodel("train", f"--shards={accumulated}", "--recipe=tiny", f"--out={tmp_path / 'run'}")
+    said = "residual has the definition accumulated, a phase wants previous or codec; build one with"
+    assert done.returncode == 1 and said in done.stderr, done.stderr
+
+
 def test_motion_vectors_alone_are_taught_by_flow(accumulated: Path, imagenet: Path, tmp_path: Path) -> None:
-    figures = trained("emv", accumulated, tmp_path / "run", imagenet)
+    figures = figures_of("emv", accumulated, tmp_path / "run", imagenet)
     assert {"mv_taught", "mv_plain", "of"} <= figures.keys()
     assert {"feature", "soft_label", "classification"} <= log_of(tmp_path / "run", "mv_taught")[0].keys()
     assert "feature" not in log_of(tmp_path / "run", "mv_plain")[0]
 
 
 def test_dmc_nets_generator_comes_nearer_to_flow_before_it_classifies(
-    accumulated: Path, imagenet: Path, tmp_path: Path
+    trained: Path, imagenet: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
     more = ("validation.share=0.2", "select=best", "phases.generator.epochs=30")
-    assert {"dmc", "i+mv+r+dmc"} <= trained("dmc_net", accumulated, run, imagenet, *more).keys()
+    assert {"dmc", "i+mv+r+dmc"} <= figures_of("dmc_net", trained / "set", run, imagenet, *more).keys()
     log = log_of(run, "generator")
     assert log[-1]["motion"] < 0.5 * log[0]["motion"] and "classification" not in log[0]
     assert {"motion", "classification"} <= log_of(run, "dmc")[0].keys()
