@@ -7,6 +7,7 @@ all test videos of its split. `--against p_plain` chooses what the others are co
 import argparse
 import json
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -15,6 +16,24 @@ from ipmodel.evaluation.interval import wilson_interval
 from ipmodel.evaluation.paired import mcnemar
 
 Predictions = dict[str, dict[str, dict[str, str]]]  # run -> stream -> video -> class
+NAMES = {  # of streams and fusions, in the order of the tables
+    "of": "flow, the teacher",
+    "p_plain": "P, lambda 0",
+    "lambda5": "P, lambda 5",
+    "p": "P, lambda 50, the paper's",
+    "lambda200": "P, lambda 200",
+    "p_2d": "P, lambda 50 in 2D only",
+    "soft": "P, soft labels",
+    "soft_squared": "P, soft labels, T squared",
+    "mv_plain": "MV alone, lambda 0",
+    "mv_lambda50": "MV alone, lambda 50",
+    "r": "residuals, another teacher",
+    "by_r": "P, lambda 50 to residuals",
+    "i": "I",
+    "i+p_plain": "I + P, lambda 0",
+    "i+p": "I + P, lambda 50",
+    "i+of": "I + flow",
+}
 LAMBDAS = {"p_plain": 0, "lambda5": 5, "p": 50, "lambda200": 200}  # streams that differ in the weight of L1 alone
 
 
@@ -26,8 +45,7 @@ def main() -> None:
     given = parser.parse_args()
     predictions: Predictions = json.loads(given.file.read_text())["predictions"]
     print(accuracies(predictions))
-    for against in given.against or ["p_plain"]:
-        print(f"\n{paired(predictions, against)}")
+    print(f"\n{paired(predictions, given.against or ['p_plain'])}")
     if given.images:
         draw(predictions, given.images)
 
@@ -44,7 +62,12 @@ def top1_of(predictions: Predictions, stream: str) -> list[float]:
 
 
 def streams_of(predictions: Predictions) -> list[str]:
-    return list(dict.fromkeys(stream for streams in predictions.values() for stream in streams))
+    found = {stream for streams in predictions.values() for stream in streams}
+    return [stream for stream in NAMES if stream in found] + sorted(found - NAMES.keys())
+
+
+def name_of(stream: str) -> str:
+    return NAMES.get(stream, stream)
 
 
 def accuracies(predictions: Predictions) -> str:
@@ -52,7 +75,8 @@ def accuracies(predictions: Predictions) -> str:
 
     A video that several seeds test counts once in the interval, which is Wilson's.
     """
-    header = ["stream", *predictions, "mean", "deviation", "95 % interval", "videos"]
+    runs = [run.replace("seed", "seed ").replace("-split", ", split ") for run in predictions]
+    header = ["network", *runs, "mean", "deviation", "95 % interval", "videos"]
     lines = ["| " + " | ".join(header) + " |", "| --- " * len(header) + "|"]
     for stream in streams_of(predictions):
         tested = {run: streams[stream] for run, streams in predictions.items() if stream in streams}
@@ -62,26 +86,35 @@ def accuracies(predictions: Predictions) -> str:
         low, high = wilson_interval(mean / 100 * videos, videos)
         deviation = f"{statistics.stdev(top1):.1f}" if len(top1) > 1 else ""
         of_runs = [f"{shares[run]:.1f}" if run in shares else "" for run in predictions]
-        cells = [stream, *of_runs, f"{mean:.1f}", deviation, f"{100 * low:.1f} to {100 * high:.1f}", str(videos)]
+        cells = [
+            name_of(stream),
+            *of_runs,
+            f"{mean:.1f}",
+            deviation,
+            f"{100 * low:.1f} to {100 * high:.1f}",
+            str(videos),
+        ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def paired(predictions: Predictions, against: str) -> str:
+def paired(predictions: Predictions, against: Sequence[str]) -> str:
     """How many videos only one of two streams has right, over all runs that have both, and McNemar's exact p.
 
-    against: a stream, with which all others are compared, or two streams with a colon between them.
+    against: streams with which all others are compared, or pairs with a colon between them.
     """
-    first, _, second = against.rpartition(":")
-    pairs = [(first, second)] if first else [(s, against) for s in streams_of(predictions) if s != against]
-    lines = ["| streams | videos | only the first | only the second | p |", "| --- | --- | --- | --- | --- |"]
+    pairs: list[tuple[str, str]] = []
+    for text in against:
+        first, _, second = text.rpartition(":")
+        pairs += [(first, second)] if first else [(s, second) for s in streams_of(predictions) if s != second]
+    lines = ["| networks | tests | only the first | only the second | p |", "| --- | --- | --- | --- | --- |"]
     for first, second in pairs:
         both = [streams for streams in predictions.values() if {first, second} <= streams.keys()]
         rights = [(right_of(streams[first]), right_of(streams[second])) for streams in both]
         only_first, only_second = sum(len(a - b) for a, b in rights), sum(len(b - a) for a, b in rights)
         videos, p_value = sum(len(streams[first]) for streams in both), mcnemar(only_first, only_second)
         shown = "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
-        lines.append(f"| {first}, {second} | {videos} | {only_first} | {only_second} | {shown} |")
+        lines.append(f"| {name_of(first)}; {name_of(second)} | {videos} | {only_first} | {only_second} | {shown} |")
     return "\n".join(lines)
 
 

@@ -98,7 +98,7 @@ class Residuals(ColumnInput):
     """Residuals to the picture before, as DMC-Net's and the paper's: the set must have them."""
 
     name = "residual"
-    definitions = ("previous", "codec")
+    definitions: ClassVar[tuple[str, ...]] = ("previous", "codec")
     rgb = True
     mean, std = (0.5, 0.5, 0.5), IMAGENET_STD
 
