@@ -47,12 +47,13 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, default=1, help="how many splits and seeds train side by side")
     parser.add_argument("--stop-after-s", type=float, help="stop then, and write what there is")
     parser.add_argument("--set", dest="changes", action="append", default=[], help="change a key of the recipe")
+    parser.add_argument("--init", type=Path, help="ImageNet weights of a ResNet-18 to begin with, whole or partial")
     parser.add_argument("--one", help="SEED,SPLIT: train and test only this one, in this process")
     given = parser.parse_args()
     recipe = recipe_of(given.recipe, given.changes, given.streams)
     if given.one:
         seed, split = given.one.split(",")
-        train_and_test(given.shards, given.runs, int(seed), split, recipe)
+        train_and_test(given.shards, given.runs, int(seed), split, recipe, init=given.init)
         return
     splits = given.splits.split(",") if given.splits else ShardSet(given.shards).manifest.splits
     deadline = time.monotonic() + (given.stop_after_s or 1e9)
@@ -82,10 +83,17 @@ def in_own_process(job: str, *, deadline: float) -> None:
             print(f"{job}: stopped; the same command goes on")
 
 
-def train_and_test(shards: str, runs: Path, seed: int, split: str, recipe: TrainRecipe) -> None:
+def train_and_test(shards: str, runs: Path, seed: int, split: str, recipe: TrainRecipe, *, init: Path | None) -> None:
     """Trains the chain of one network after the other, and keeps its scores as soon as they are there."""
     recipe = replace(recipe, seed=seed, workers=1)
-    run = Run(directory=runs / f"seed{seed}", shard_set=ShardSet(shards), recipe=recipe, imagenet={})
+    imagenet = {} if init is None else {18: init}
+    run = Run(
+        directory=runs / f"seed{seed}",
+        shard_set=ShardSet(shards),
+        recipe=recipe,
+        imagenet=imagenet,
+        init_partial=init is not None,
+    )
     with ranks() as own:
         for stream, phase in recipe.streams.items():
             kept = scores_file(runs, seed, split, stream)
