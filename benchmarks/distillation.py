@@ -24,6 +24,7 @@ from benchmarks.harness import RESULTS
 from ipmodel.evaluation.evaluate import scores_of
 from ipmodel.evaluation.fuse import load_scores
 from ipmodel.evaluation.report import with_fusions
+from ipmodel.networks.weights import weights_sha256
 from ipmodel.process.distributed import ranks
 from ipmodel.recipe import Phase, TrainRecipe
 from ipmodel.runs.record import as_json
@@ -55,13 +56,15 @@ def main() -> None:
         seed, split = given.one.split(",")
         train_and_test(given.shards, given.runs, int(seed), split, recipe, init=given.init)
         return
-    splits = given.splits.split(",") if given.splits else ShardSet(given.shards).manifest.splits
+    manifest = ShardSet(given.shards).manifest
+    splits = [manifest.split_name(split) for split in given.splits.split(",")] if given.splits else manifest.splits
     deadline = time.monotonic() + (given.stop_after_s or 1e9)
     given.runs.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(given.at_once) as threads:
         jobs = [",".join(pair) for pair in product(given.seeds.split(","), splits)]
         list(threads.map(partial(in_own_process, deadline=deadline), jobs))
-    write_results(given.shards, given.runs, given.name or given.recipe, recipe)
+    folders = [given.runs / "scores" / "seed{}-{}".format(*job.split(",")) for job in jobs]
+    write_results(given.shards, folders, given.name or given.recipe, recipe, init=given.init)
 
 
 def recipe_of(name: str, changes: Sequence[str], streams: str | None) -> TrainRecipe:
@@ -94,13 +97,16 @@ def train_and_test(shards: str, runs: Path, seed: int, split: str, recipe: Train
         imagenet=imagenet,
         init_partial=init is not None,
     )
+    run.check()  # that RUNS holds no scores of another recipe or set
     with ranks() as own:
         for stream, phase in recipe.streams.items():
             kept = scores_file(runs, seed, split, stream)
             if not kept.is_file():
                 train_phases(run, split=split, names=chain_of(recipe.phases, phase), ranks=own)
                 kept.parent.mkdir(parents=True, exist_ok=True)
-                scores_of(run, split=split, phase=phase, ranks=own).save(kept)
+                unfinished = kept.with_suffix(".unfinished")
+                scores_of(run, split=split, phase=phase, ranks=own).save(unfinished)
+                unfinished.rename(kept)
 
 
 def scores_file(runs: Path, seed: int, split: str, stream: str) -> Path:
@@ -127,9 +133,9 @@ def predictions_of(folder: Path, recipe: TrainRecipe) -> dict[str, dict[str, str
     }
 
 
-def write_results(shards: str, runs: Path, name: str, recipe: TrainRecipe) -> None:
-    """Gathers the predictions of all splits and seeds."""
-    predictions = {folder.name: predictions_of(folder, recipe) for folder in sorted((runs / "scores").iterdir())}
+def write_results(shards: str, folders: Sequence[Path], name: str, recipe: TrainRecipe, *, init: Path | None) -> None:
+    """Gathers the predictions of these splits and seeds, as far as they were tested."""
+    predictions = {folder.name: predictions_of(folder, recipe) for folder in folders if folder.is_dir()}
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
     manifest = ShardSet(shards).manifest
     result = {
@@ -138,6 +144,7 @@ def write_results(shards: str, runs: Path, name: str, recipe: TrainRecipe) -> No
         "manifest_sha256": manifest.sha256,
         "dataset": manifest.dataset,
         "recipe": as_json(recipe),
+        "imagenet_sha256": "" if init is None else weights_sha256(init),
         "predictions": predictions,
     }
     path = RESULTS / f"{date.today().isoformat()}-{name}.json"

@@ -32,6 +32,10 @@ def test_tables_are_those_of_the_record(
         assert table in DOCUMENT.read_text(), table
 
 
+def test_the_document_has_tables() -> None:
+    assert len(list(commands())) == 3
+
+
 def test_how_two_networks_are_compared() -> None:
     """By hand: of four tests, only the first network has two right, only the second one."""
     first = {"a/1": "a", "a/2": "a", "b/1": "a", "b/2": "b"}
