@@ -15,9 +15,10 @@ from ipmodel.process.distributed import Ranks
 from ipmodel.recipe import TrainRecipe
 from ipmodel.runs.checkpoint import FINAL, load_network
 from ipmodel.runs.network_file import read_network_file
-from ipmodel.runs.run import reopen
+from ipmodel.runs.run import Run, reopen
 from ipmodel.training.phases import training_of
 from pipelines import load
+from shards import ShardSet
 
 SMALL = ("segments=2", "test_segments=2", "epochs=1", "batch=6", "depth=18")
 
@@ -55,7 +56,7 @@ def figures_of(recipe: str, shards: Path, run: Path, imagenet: Path, *more: str)
 def test_a_partial_file_of_weights_is_taken_when_that_is_asked_for(
     accumulated: Path, imagenet: Path, tmp_path: Path
 ) -> None:
-    """What it lacks is named; that module trains at the full rate, and so do resumed and complete runs of it."""
+    """What it lacks is named, and that module alone trains here, where all others have a rate of 0."""
     weights = {k: w for k, w in torch.load(imagenet, weights_only=True).items() if k != "layer4.1.conv2.weight"}
     torch.save(weights, tmp_path / "partial.pth")
     changes = [*(f"phases.i_stream.{change}" for change in SMALL), "input.resize_px=32", "input.crop_px=32"]
@@ -68,9 +69,16 @@ def test_a_partial_file_of_weights_is_taken_when_that_is_asked_for(
     assert done.returncode == 0, done.stderr
     assert "partial.pth lacks layer4.1.conv2.weight; all of layer4 begins from random values" in done.stderr
     network = load_network(tmp_path / "run/split-1/i_stream" / FINAL)
-    kept = {name for name, weight in network.items() if name in weights and torch.equal(weight, weights[name])}
-    trained = {name for name in network if name.endswith("conv1.weight") and name not in kept}
-    assert trained == {"layer4.0.conv1.weight", "layer4.1.conv1.weight"}
+    run = Run(
+        directory=tmp_path / "again",
+        shard_set=ShardSet(accumulated),
+        recipe=load(TrainRecipe, "train", "ip_tsn", changes),
+        imagenet={18: tmp_path / "partial.pth"},
+        init_partial=True,
+    )
+    begun = training_of(run, split="1", name="i_stream").network.state_dict()
+    changed = {n for n in network if n.endswith("conv1.weight") and not torch.equal(network[n], begun[n])}
+    assert changed == {"layer4.0.conv1.weight", "layer4.1.conv1.weight"}
 
 
 def test_coviars_networks_train_and_are_fused(accumulated: Path, imagenet: Path, tmp_path: Path) -> None:
