@@ -33,7 +33,7 @@ check: lint
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests/unit tests/contract
 
 # Breaks all that docs/reliability.md lists, in the long form of its tests, and prints how much that was.
-# IPTSN_FAULTS_SEED=N draws other moments.
+# IPTSN_FAULTS_SEED=N draws other moments. Two modules at a time, because the long forms depend more on time.
 FAULTS := tests/faults $(addprefix tests/integration/test_, \
 	derive.py derive_places.py determinism.py fit_workers.py out_urls.py remote.py running_cluster.py \
 	shard_order.py source_urls.py training.py webdataset.py)
