@@ -36,7 +36,7 @@ check: lint
 # IPTSN_FAULTS_SEED=N draws other moments. Two modules at a time, because the long forms depend more on time.
 FAULTS := tests/faults $(addprefix tests/integration/test_, \
 	derive.py derive_places.py determinism.py fit_workers.py out_urls.py remote.py running_cluster.py \
-	shard_order.py source_urls.py training.py webdataset.py)
+	shard_order.py source_urls.py training.py webdataset.py webdataset_faults.py)
 
 faults: install-test
 	IPTSN_FAULTS=full $(BIN)/python -m pytest $(SIDE_BY_SIDE) -n 2 $(FAULTS)

@@ -29,6 +29,8 @@ NAMES = {  # of streams and fusions, in the order of the tables
     "mv_lambda50": "MV alone, lambda 50",
     "r": "residuals, another teacher",
     "by_r": "P, lambda 50 to residuals",
+    "teacher_mr": "MV and R, a third teacher",
+    "by_mr": "P, lambda 50 to MV and R",
     "i": "I",
     "i+p_plain": "I + P, lambda 0",
     "i+p": "I + P, lambda 50",
