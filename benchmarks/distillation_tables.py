@@ -1,7 +1,9 @@
-"""Prints the tables of what `python -m benchmarks.distillation` recorded, in Markdown, and draws them.
+"""Prints the tables of what `python -m benchmarks.distillation` recorded, in Markdown.
 
-Run it with `python -m benchmarks.distillation_tables FILE`. A run is one split with one seed. The videos of a run are
-all test videos of its split. `--against p_plain` chooses what the others are compared with, `--images FOLDER` draws.
+Run it with `python -m benchmarks.distillation_tables FILE ...`. A run is one split with one seed. The videos of a run
+are all test videos of its split. Where two files have the same run, the later file's counts. `LABEL=FILE` tells the
+networks of a file from those of the others: its stream p is then `p@LABEL`. `--against p_plain` chooses what the others
+are compared with.
 """
 
 import argparse
@@ -9,8 +11,6 @@ import json
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-
-import matplotlib.pyplot as plt
 
 from ipmodel.evaluation.interval import wilson_interval
 from ipmodel.evaluation.paired import mcnemar
@@ -20,12 +20,14 @@ NAMES = {  # of streams and fusions, in the order of the tables
     "of": "flow, the teacher",
     "p_plain": "P, lambda 0",
     "lambda5": "P, lambda 5",
+    "p_lambda5": "P, lambda 5",
     "p": "P, lambda 50, the paper's",
     "lambda200": "P, lambda 200",
     "p_2d": "P, lambda 50 in 2D only",
     "soft": "P, soft labels",
     "soft_squared": "P, soft labels, T squared",
     "mv_plain": "MV alone, lambda 0",
+    "mv_lambda5": "MV alone, lambda 5",
     "mv_lambda50": "MV alone, lambda 50",
     "r": "residuals, another teacher",
     "by_r": "P, lambda 50 to residuals",
@@ -36,20 +38,30 @@ NAMES = {  # of streams and fusions, in the order of the tables
     "i+p": "I + P, lambda 50",
     "i+of": "I + flow",
 }
-LAMBDAS = {"p_plain": 0, "lambda5": 5, "p": 50, "lambda200": 200}  # streams that differ in the weight of L1 alone
+MOST_COLUMNS = 5  # of runs; of more runs, a table has the lowest and the highest
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("file", type=Path)
+    parser.add_argument("files", nargs="+", metavar="[LABEL=]FILE")
     parser.add_argument("--against", action="append", default=[], help="STREAM, or FIRST:SECOND for one pair")
-    parser.add_argument("--images", type=Path)
     given = parser.parse_args()
-    predictions: Predictions = json.loads(given.file.read_text())["predictions"]
+    predictions = gathered(given.files)
     print(accuracies(predictions))
     print(f"\n{paired(predictions, given.against or ['p_plain'])}")
-    if given.images:
-        draw(predictions, given.images)
+
+
+def gathered(files: Sequence[str]) -> Predictions:
+    """The predictions of files, each of which may have a label before it: LABEL=FILE."""
+    found: Predictions = {}
+    for file in files:
+        label, _, path = file.rpartition("=")
+        for run, streams in json.loads(Path(path).read_text())["predictions"].items():
+            if label:
+                found.setdefault(run, {}).update({f"{stream}@{label}": classes for stream, classes in streams.items()})
+            else:
+                found[run] = streams
+    return found
 
 
 def right_of(classes: dict[str, str]) -> set[str]:
@@ -64,12 +76,16 @@ def top1_of(predictions: Predictions, stream: str) -> list[float]:
 
 
 def streams_of(predictions: Predictions) -> list[str]:
-    found = {stream for streams in predictions.values() for stream in streams}
-    return [stream for stream in NAMES if stream in found] + sorted(found - NAMES.keys())
+    """All streams: by label, in the order of the files, then in the order of NAMES."""
+    found = list(dict.fromkeys(stream for streams in predictions.values() for stream in streams))
+    labels = list(dict.fromkeys(stream.partition("@")[2] for stream in found))
+    order = list(NAMES)
+    return sorted(found, key=lambda s: (labels.index(s.partition("@")[2]), order.index(s.partition("@")[0])))
 
 
 def name_of(stream: str) -> str:
-    return NAMES.get(stream, stream)
+    plain, _, label = stream.partition("@")
+    return f"{NAMES[plain]}, {label}" if label else NAMES[plain]
 
 
 def accuracies(predictions: Predictions) -> str:
@@ -77,22 +93,23 @@ def accuracies(predictions: Predictions) -> str:
 
     A video that several seeds test counts once in the interval, which is Wilson's.
     """
-    runs = [run.replace("seed", "seed ").replace("-split", ", split ") for run in predictions]
-    header = ["network", *runs, "mean", "deviation", "95 % interval", "videos"]
+    single = len(predictions) <= MOST_COLUMNS
+    names = [run.replace("seed", "seed ").replace("-split", ", split ") for run in predictions]
+    of_runs = names if single else ["runs", "lowest", "highest"]
+    header = ["network", *of_runs, "mean", "deviation", "95 % interval", "videos"]
     lines = ["| " + " | ".join(header) + " |", "| --- " * len(header) + "|"]
     for stream in streams_of(predictions):
         tested = {run: streams[stream] for run, streams in predictions.items() if stream in streams}
         top1, videos = top1_of(predictions, stream), len({video for classes in tested.values() for video in classes})
-        shares = dict(zip(tested, top1, strict=True))
         mean = statistics.mean(top1)
         low, high = wilson_interval(mean / 100 * videos, videos)
-        deviation = f"{statistics.stdev(top1):.1f}" if len(top1) > 1 else ""
-        of_runs = [f"{shares[run]:.1f}" if run in shares else "" for run in predictions]
+        shares = dict(zip(tested, top1, strict=True))
+        each = [f"{shares[run]:.1f}" if run in shares else "" for run in predictions]
         cells = [
             name_of(stream),
-            *of_runs,
+            *(each if single else [str(len(top1)), f"{min(top1):.1f}", f"{max(top1):.1f}"]),
             f"{mean:.1f}",
-            deviation,
+            f"{statistics.stdev(top1):.1f}" if len(top1) > 1 else "",
             f"{100 * low:.1f} to {100 * high:.1f}",
             str(videos),
         ]
@@ -118,22 +135,6 @@ def paired(predictions: Predictions, against: Sequence[str]) -> str:
         shown = "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
         lines.append(f"| {name_of(first)}; {name_of(second)} | {videos} | {only_first} | {only_second} | {shown} |")
     return "\n".join(lines)
-
-
-def draw(predictions: Predictions, folder: Path) -> None:
-    """Top-1 against lambda, with each run's point, and the teacher's mean as a line: lambda.svg."""
-    figure, axes = plt.subplots(figsize=(5, 3.2), layout="constrained")
-    found = {stream: top1_of(predictions, stream) for stream in LAMBDAS if top1_of(predictions, stream)}
-    places = {stream: place for place, stream in enumerate(found)}
-    for stream, top1 in found.items():
-        axes.plot([places[stream]] * len(top1), top1, "o", color="0.6", markersize=4)
-    axes.plot(list(places.values()), [statistics.mean(top1) for top1 in found.values()], "o-", label="P-stream, mean")
-    axes.axhline(statistics.mean(top1_of(predictions, "of")), linestyle="--", color="C1", label="flow, the teacher")
-    axes.set_xticks(list(places.values()), [str(LAMBDAS[stream]) for stream in places])
-    axes.set(xlabel="lambda, the weight of L1", ylabel="top-1 (%)")
-    axes.legend()
-    folder.mkdir(parents=True, exist_ok=True)
-    figure.savefig(folder / "lambda.svg", metadata={"Date": None})
 
 
 if __name__ == "__main__":
