@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from distributed import Future
-
-from ipdata.steps.extract import VideoTask
+from ipdata.steps.extract import Outcome, VideoTask
 from ipdata.steps.pack import ShardTask
 
 
@@ -13,14 +11,8 @@ class Shard:
     """The work on one shard in flight."""
 
     task: ShardTask
-    outcomes: dict[str, Future] = field(default_factory=dict)  # by key: of each video's last step
+    outcomes: dict[str, Outcome] = field(default_factory=dict)  # by key: of the videos that are done
     unfinished: set[str] = field(default_factory=set)  # keys
-    reported: set[str] = field(default_factory=set)  # keys whose event was given
-
-    @property
-    def load(self) -> int:
-        """How many videos it counts for in flight. A shard whose samples are all copied counts for one."""
-        return max(1, len(self.task.videos))
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,18 @@
 
 Each step of a video is a Dask task. A step that wants a resource, such as a GPU, runs on a worker that has it. When all
 videos of a shard are done, a task packs them. What a lost worker had to do is done again by others.
+
+The driver is one process, however many workers there are. So it submits the tasks of a shard at once, and fetches all
+results that are there at once.
 """
 
+import asyncio
 import logging
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 from distributed import Client, Future, KilledWorker, as_completed
@@ -24,13 +29,14 @@ from ipdata.executors.dask_scheduler import ask_for_workers, end_worker
 from ipdata.executors.dask_worker import DiedOnWorkerError, UnfitWorkerError, first_try, last_try
 from ipdata.executors.selftest import SelfTest, self_test_of
 from ipdata.executors.watch import Watch
-from ipdata.steps.extract import Step, VideoTask
+from ipdata.steps.extract import Outcome, Step, VideoTask
 from ipdata.steps.pack import Packed, ShardTask, pack
 from shards.signals import Arrivals
 
-RESULT_S = 10.0  # how long to wait for the result of a task that is done
+RESULT_S = 10.0  # how long to wait for the results of tasks that are done
 POLL_S = 0.05
-VIDEOS_AHEAD = 4  # submitted for each core: enough that no core waits, few enough that outcomes fit into memory
+TASKS_AHEAD = 4  # submitted for each core, so that no core waits
+PRIORITIES = 10  # of a shard: its steps have the first ones, its packing the last one
 GIVE_UP_S = 1800.0  # a build whose workers die for so long, while nothing is done, gives up
 GONE = "the Dask scheduler is gone; start one, and run this again: what is done is kept"
 
@@ -74,7 +80,6 @@ class ClusterRun:
         self._with_resources = bool(wanted)
         self._running = as_completed(loop=client.loop)
         self._attempts: dict[Future, Attempt] = {}  # what is waited for
-        self._videos = 0  # of the shards in flight
         self._left = 0  # videos that are not yet done
         self._tasks = 0  # submitted so far; part of each key
         self._progress_s = time.monotonic()  # when the last event came
@@ -90,7 +95,7 @@ class ClusterRun:
             time.sleep(POLL_S)
 
     def events(self, tasks: Sequence[ShardTask]) -> Iterator[Event]:
-        """Submit shards in order, a bounded number of videos ahead, and yield events as they come.
+        """Submit shards in order, a bounded number of tasks ahead, and yield events as they come.
 
         Tasks that have not begun when the client is closed are never run: the scheduler forgets them when a client
         leaves.
@@ -108,9 +113,9 @@ class ClusterRun:
             self._progress_s = time.monotonic()
             with self._lost_workers.noted(self.client):
                 while waiting or self._attempts:
-                    while waiting and (not self._attempts or self._videos < self._ahead):
+                    while waiting and (not self._attempts or len(self._attempts) < self._ahead):
                         self._begin(Shard(waiting.pop()))
-                    yield from self._taken(self.next_done(self._running))
+                    yield from self._taken(self._next_done())
         except (FutureCancelledError, CommClosedError):  # a client that lost its connection cancels its futures
             raise BuildError(GONE) from None
         self._lost_workers.report(known=self.watch.given_up, at_end=True)
@@ -127,13 +132,13 @@ class ClusterRun:
             if unfit:
                 raise BuildError("\n".join(unfit))
 
-    def next_done(self, running: as_completed) -> Future:
-        """Wait for the next future that is done. Raises: as _look."""
+    def _next_done(self) -> list[Future]:
+        """Wait for futures that are done, and return all of them. Raises: as _look."""
         self._look()
-        while not running.has_ready():
+        while not (done := self._running.next_batch(block=False)):
             time.sleep(POLL_S)
             self._look()
-        return next(running)
+        return list(done)
 
     def _look(self) -> None:
         """Raises: BuildError if the scheduler is gone or silent, or if workers are lacking; KeyboardInterrupt."""
@@ -148,52 +153,62 @@ class ClusterRun:
 
     @property
     def _ahead(self) -> int:
-        """How many videos may be in flight. It follows the workers that come and go."""
-        return VIDEOS_AHEAD * sum(worker.threads for worker in self.watch.workers.values())
+        """How many tasks may be in flight. It follows the workers that come and go."""
+        return TASKS_AHEAD * sum(worker.threads for worker in self.watch.workers.values())
 
     def _begin(self, shard: Shard) -> None:
-        self._videos += shard.load
-        for video in shard.task.videos:
-            self._extract(shard, video)
+        self._extract(shard, shard.task.videos)
         if not shard.unfinished:
             self._pack(shard)
 
-    def _taken(self, future: Future) -> Iterator[Event]:
-        """The event of a future that is done, if it has one. What died with its worker is submitted again."""
-        attempt = self._attempts[future]
+    def _taken(self, done: Sequence[Future]) -> Iterator[Event]:
+        """The events of futures that are done. What died with its worker is submitted again."""
+        results = self._results(done)
+        for future in done:
+            if future in results:
+                self.watch.working()
+                self._progress_s = time.monotonic()
+                yield from self._events_of(self._attempts.pop(future), results[future])
+            elif future.status in ("error", "cancelled"):
+                self._failed(future)
+            else:
+                self._running.add(future)  # its result was lost with its worker; Dask makes it again
+
+    def _results(self, done: Sequence[Future]) -> dict[Future, Outcome | Packed]:
+        """What futures have given. Those that failed, or whose results do not come in time, are left out."""
+        finished = [future for future in done if future.status == "finished"]
+        gathered = self.client.gather(dict(enumerate(finished)), errors="skip", asynchronous=True)
+        loop: Any = self.client.loop
+        promise = asyncio.run_coroutine_threadsafe(gathered, loop.asyncio_loop)
         try:
-            event: Event = future.result(timeout=RESULT_S)
+            results = promise.result(timeout=RESULT_S)
         except TimeoutError:
-            if future.status == "error" and isinstance(future.exception(), TimeoutError):
-                raise
-            self._running.add(future)  # its result was lost with its worker; Dask makes it again
-            return
+            promise.cancel()
+            return self._results(finished[:1]) if len(finished) > 1 else {}
+        return {finished[number]: result for number, result in results.items() if result is not None}
+
+    def _failed(self, future: Future) -> None:
+        """Submit again what died with its worker. Raises: what the future raises for another reason."""
+        attempt = self._attempts.pop(future)
+        try:
+            future.result(timeout=RESULT_S)
         except UnfitWorkerError as unfit:
-            del self._attempts[future]
             self._leave_out(unfit)
             self._repeat(attempt, unfit)
-            return
         except (KilledWorker, DiedOnWorkerError) as death:
-            del self._attempts[future]
             self._repeat(attempt, death)
-            return
-        del self._attempts[future]
-        self.watch.working()
-        self._progress_s = time.monotonic()
-        yield from self._done(attempt, event)
 
-    def _done(self, attempt: Attempt, event: Event) -> Iterator[Event]:
+    def _events_of(self, attempt: Attempt, result: Outcome | Packed) -> Iterator[Event]:
         shard = attempt.shard
-        if isinstance(event, Packed):
-            self._videos -= shard.load
-            yield event
+        if isinstance(result, Packed):
+            yield result
             return
-        if event.key not in shard.reported:
-            shard.reported.add(event.key)
-            self._left -= 1
-            taken_bytes = self._taken_bytes.pop(event.key, 0)
-            yield replace(event, memory_bytes=max(event.memory_bytes, taken_bytes))
+        event = summary(result)
+        self._left -= 1
+        shard.outcomes[event.key] = result
         shard.unfinished.remove(event.key)
+        taken_bytes = self._taken_bytes.pop(event.key, 0)
+        yield replace(event, memory_bytes=max(event.memory_bytes, taken_bytes))
         if not shard.unfinished:
             self._pack(shard)
 
@@ -209,15 +224,14 @@ class ClusterRun:
             since = f"no video was done for {time.monotonic() - self._progress_s:.0f} s, while workers died"
             cure = "give them more memory, or use fewer, and run this again: what is done is kept"
             raise BuildError(f"{since} ({self._repeated} attempts were lost with them); {cure}")
-        shard = attempt.shard
-        lost = [attempt.video] if attempt.video else self._lost(shard)
-        for video in lost:
-            avoided = death.worker if isinstance(death, DiedOnWorkerError) else None
-            if isinstance(death, DiedOnWorkerError):
-                self._taken_bytes[video.key] = max(death.memory_bytes, self._taken_bytes.get(video.key, 0))
-            self._extract(shard, video, avoided=avoided)
-        if not lost:
-            self._pack(shard)
+        if attempt.video is None:
+            self._pack(attempt.shard)
+            return
+        avoided = death.worker if isinstance(death, DiedOnWorkerError) else None
+        if isinstance(death, DiedOnWorkerError):
+            key = attempt.video.key
+            self._taken_bytes[key] = max(death.memory_bytes, self._taken_bytes.get(key, 0))
+        self._extract(attempt.shard, [attempt.video], avoided=avoided)
 
     def _leave_out(self, unfit: UnfitWorkerError) -> None:
         """Give a worker that is not fit no more videos.
@@ -232,48 +246,42 @@ class ClusterRun:
         if first:
             LOG.warning("%s; it is left out", unfit.problem)
 
-    def _lost(self, shard: Shard) -> list[VideoTask]:
-        """The videos of a shard whose outcomes were lost with a worker and could not be made again."""
-        return [video for video in shard.task.videos if shard.outcomes[video.key].status == "error"]
-
-    def _extract(self, shard: Shard, video: VideoTask, *, avoided: str | None = None) -> None:
-        """Submit the steps of one video, and wait for the summary of its outcome.
+    def _extract(self, shard: Shard, videos: Sequence[VideoTask], *, avoided: str | None = None) -> None:
+        """Submit the steps of videos, and wait for the outcomes of their last steps.
 
         Earlier shards have a higher priority, so they are published first.
 
-        avoided: the worker whose child has died with this video. It runs elsewhere if there is another worker.
+        avoided: the worker whose child has died with these videos. They run elsewhere if there is another worker.
         """
-        priority = -int(shard.task.plan.shard)
-        outcome: Any = None  # of the previous step: a Future
+        priority = -PRIORITIES * int(shard.task.plan.shard)
         run = first_try if avoided is None else last_try
-        for number, step in enumerate(video.steps):
-            name = "+".join(step.columns) if number else "extract"  # as Dask's dashboard shows it
-            place = {"resources": {step.resource: 1}} if step.resource else {}
-            outcome = self.client.submit(
-                run,
-                video,
-                step,
-                outcome,
-                self.video_timeout_s,
-                self._test,
-                pure=False,
-                priority=priority + number / 2,
-                key=self._key(name, video.key),
-                **place,
-                **self._preferred(step, avoided),
-            )
-        done = self.client.submit(
-            summary, outcome, pure=False, priority=priority + 1, key=self._key("summary", video.key)
-        )
-        shard.outcomes[video.key] = outcome
-        shard.unfinished.add(video.key)
-        self._wait_for(done, Attempt(shard, video))
+        for steps, group in groupby(videos, key=lambda video: video.steps):
+            alike = list(group)
+            outcomes: list[Any] = [None] * len(alike)  # of the previous step: futures
+            for number, step in enumerate(steps):
+                name = "+".join(step.columns) if number else "extract"  # as Dask's dashboard shows it
+                outcomes = self.client.map(
+                    run,
+                    alike,
+                    [step] * len(alike),
+                    outcomes,
+                    [self.video_timeout_s] * len(alike),
+                    [self._test] * len(alike),
+                    pure=False,
+                    priority=priority + number,
+                    key=[self._key(name, video.key) for video in alike],
+                    **self._placed(step, avoided),
+                )
+            for video, outcome in zip(alike, outcomes, strict=True):
+                shard.unfinished.add(video.key)
+                self._wait_for(outcome, Attempt(shard, video))
 
     def _pack(self, shard: Shard) -> None:
         number = shard.task.plan.shard
         outcomes = [shard.outcomes[video.key] for video in shard.task.videos]
         key = self._key("pack", number)
-        packed = self.client.submit(pack, shard.task, outcomes, pure=False, priority=-int(number), key=key)
+        last = -PRIORITIES * int(number) + PRIORITIES - 1
+        packed = self.client.submit(pack, shard.task, outcomes, pure=False, priority=last, key=key)
         self._wait_for(packed, Attempt(shard))
 
     def _wait_for(self, future: Future, attempt: Attempt) -> None:
@@ -285,14 +293,17 @@ class ClusterRun:
         self._tasks += 1
         return f"{work}-{what}-{self._tasks}-{self.name}"
 
-    def _preferred(self, step: Step, avoided: str | None) -> dict[str, Any]:
-        """Options of `submit` that place a step which wants no resource: on a worker without one, and not on `avoided`.
+    def _placed(self, step: Step, avoided: str | None) -> dict[str, Any]:
+        """Options of `map` that place a step: on workers with its resource, or rather on those without any.
 
-        This is only a preference. If no such worker is there, another takes the step. A step that wants a resource gets
-        no preference: Dask would then place it on workers without the resource too.
+        A step that wants no resource gets a preference, not for `avoided`. If no such worker is there, another takes
+        the step. A step that wants a resource gets no preference: Dask would then place it on workers without the
+        resource too.
         """
+        if step.resource:
+            return {"resources": {step.resource: 1}}
         left_out = self._unfit | ({avoided} if avoided else set())
-        if step.resource or not (left_out or self._with_resources):
+        if not (left_out or self._with_resources):
             return {}
         present = self.watch.workers.items()
         fitting = [address for address, worker in present if address not in left_out and not worker.resources]
