@@ -1,4 +1,4 @@
-"""The estimate of `ipdata plan`: extract the beginnings of some videos and scale up. Writes nothing."""
+"""The estimate of `ipdata plan`: extract parts of some videos and scale up. Writes nothing."""
 
 import math
 import statistics
@@ -7,18 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ipdata.datasets.base import Video
-from ipdata.errors import VideoError
 from ipdata.executors.isolated import ChildDiedError, call_in_child, child_ended, run_steps_in_child
-from ipdata.steps.extract import Extracted, VideoTask
+from ipdata.steps.extract import VideoTask
 from ipdata.steps.plan import Plan
+from ipdata.steps.probe import Probe, probe
 from ipdata.steps.scratch import scratch_dir
-from ipdata.steps.source import Source, staged
-from ipdata.video.decode_source import source_facts
-from ipdata.video.stored import Stored
+from ipdata.steps.source import Source
 from ipdata.video.synthesis import CLASSES, Synthesis
 
-PROBE_FRAMES = 24  # extracted from each probed video: two GOPs
 PROBE_VIDEOS = 12
+MORE_VIDEOS = 36  # where 12 leave more open; three parts of their order of sizes for each one, with the same middle
+OPEN_SHARE = 0.1  # of an estimate, by which it may be off
+SEED = 0  # of the draw of GOPs
 STANDARD_ERRORS = 2.0  # about 95 % of such samples have the true mean within so many
 WARM_UP_S = 600.0  # to compile all kernels on a slow machine
 WARM_UP = Synthesis(class_name=CLASSES[0], index=0, frames=3, width=112, height=84, seed=0)
@@ -64,16 +64,13 @@ class Estimate:
     frames: Amount
     column_bytes: dict[str, Amount]
     all_bytes: Amount
-    core_s: Amount
+    core_s: Amount  # CPU time
 
-
-@dataclass(frozen=True, kw_only=True)
-class _Probe:
-    """What one probed video will come to as a whole."""
-
-    frames: int
-    column_bytes: dict[str, float]
-    seconds: float
+    @property
+    def open_share(self) -> float:
+        """By what share of them bytes and work may be off. Infinite if only one video was probed."""
+        amounts = (self.all_bytes, self.core_s)
+        return max(math.inf if amount.spread is None else amount.spread / (amount.mean or 1.0) for amount in amounts)
 
 
 def estimate(
@@ -83,42 +80,50 @@ def estimate(
     *,
     ffmpeg: str | None,
     timeout_s: float,
-    probe_videos: int = PROBE_VIDEOS,
+    probe_videos: int | None = None,
 ) -> Estimate | None:
-    """Extract the beginnings of some videos in a child process; None if none of them can be extracted.
+    """Extract parts of some videos in a child process; None if none of them can be extracted.
 
-    timeout_s: how long one of them may take.
+    timeout_s: how long one of them may take. probe_videos: how many; None: PROBE_VIDEOS, or MORE_VIDEOS where so few
+    leave more than OPEN_SHARE open.
 
     Raises: BuildError if this machine cannot extract.
     """
-    limit = plan.recipe.limits.frames
-    probe_frames = min(PROBE_FRAMES, limit or PROBE_FRAMES)
-    recipe = replace(plan.recipe, limits=replace(plan.recipe.limits, frames=probe_frames))
     videos = plan.videos
-    keys = spread_over_sizes(videos, probe_videos)
+    found: dict[str, Probe | None] = {}
     with child_ended(), scratch_dir() as payload_dir:
         task = VideoTask(
-            key=keys[0],
-            video=videos[keys[0]],
-            recipe=recipe,
+            key="",
+            video=next(iter(videos.values())),
+            recipe=plan.recipe,
             columns=tuple(columns),
             tools=tools,
             payload_dir=payload_dir,
             ffmpeg=ffmpeg,
         )
         _warm_up(task, timeout_s)
-        tasks = [replace(task, key=key, video=videos[key]) for key in keys]
-        probes = [probe for probe in (_probed(task, limit, timeout_s) for task in tasks) if probe is not None]
+        for count in (PROBE_VIDEOS, MORE_VIDEOS) if probe_videos is None else (probe_videos,):
+            for key in spread_over_sizes(videos, count):
+                if key not in found:
+                    found[key] = _probed(replace(task, key=key, video=videos[key]), timeout_s)
+            made = _scaled_up(found, columns, videos=len(videos))
+            if made is not None and made.open_share <= OPEN_SHARE:
+                break
+    return made
+
+
+def _scaled_up(found: Mapping[str, Probe | None], columns: Sequence[str], *, videos: int) -> Estimate | None:
+    probes = [probe for probe in found.values() if probe is not None]
     if not probes:
         return None
-    sizes = {c: Amount.of([probe.column_bytes[c] for probe in probes], videos=len(videos)) for c in columns}
+    sizes = {c: Amount.of([probe.column_bytes[c] for probe in probes], videos=videos) for c in columns}
     return Estimate(
-        probed=len(keys),
-        failed=len(keys) - len(probes),
-        frames=Amount.of([probe.frames for probe in probes], videos=len(videos)),
+        probed=len(found),
+        failed=len(found) - len(probes),
+        frames=Amount.of([probe.frames for probe in probes], videos=videos),
         column_bytes=sizes,
-        all_bytes=Amount.of([sum(probe.column_bytes.values()) for probe in probes], videos=len(videos)),
-        core_s=Amount.of([probe.seconds for probe in probes], videos=len(videos)),
+        all_bytes=Amount.of([sum(probe.column_bytes.values()) for probe in probes], videos=videos),
+        core_s=Amount.of([probe.cpu_s for probe in probes], videos=videos),
     )
 
 
@@ -148,40 +153,9 @@ def _warm_up(task: VideoTask, timeout_s: float) -> None:
     run_steps_in_child(replace(task, video=video), max(timeout_s, WARM_UP_S))
 
 
-def _probed(task: VideoTask, limit: int | None, timeout_s: float) -> _Probe | None:
-    """Extract the beginning of a video and scale it to its length; None if that fails. Raises: BuildError."""
-    outcome = run_steps_in_child(task, timeout_s)
-    if not isinstance(outcome, Extracted):
-        return None
-    frames = _length_of(task.video.source, limit, timeout_s)
-    if not frames:
-        return None
-    scale = frames / outcome.sample.frames
-    return _Probe(
-        frames=frames,
-        column_bytes={name: scale * payload.size_bytes for name, payload in outcome.payloads.items()},
-        seconds=scale * sum(outcome.seconds.values()),
-    )
-
-
-def _length_of(source: Source, limit: int | None, timeout_s: float) -> int:
-    """As frames_of, but in a child process; 0 also if that crashes or takes too long."""
+def _probed(task: VideoTask, timeout_s: float) -> Probe | None:
+    """Probe a video in a child process; None if that fails. Raises: BuildError."""
     try:
-        return call_in_child(frames_of, source, limit, timeout_s=timeout_s)
+        return call_in_child(probe, task, SEED, timeout_s=timeout_s)
     except (TimeoutError, ChildDiedError):
-        return 0
-
-
-def frames_of(source: Source, limit: int | None) -> int:
-    """Number of frames that decode, up to `limit`; 0 if the source does not decode."""
-    if isinstance(source, Stored):
-        return min(source.sample.frames, limit or source.sample.frames)
-    if isinstance(source, Synthesis):
-        return min(source.frames, limit or source.frames)
-    try:
-        with scratch_dir() as scratch:
-            path = staged(source, scratch)
-            assert isinstance(path, Path)
-            return source_facts(path, limit_frames=limit).frames
-    except VideoError:
-        return 0
+        return None

@@ -33,6 +33,11 @@ def _padding(size_bytes: int) -> bytes:
     return b"\0" * (-size_bytes % BLOCK_BYTES)
 
 
+def member_bytes(size_bytes: int) -> int:
+    """How many bytes of a tar a member of this size takes, with its header."""
+    return BLOCK_BYTES + size_bytes + -size_bytes % BLOCK_BYTES
+
+
 class Content(Protocol):
     """The content of a member, which need not be in memory as a whole."""
 

@@ -91,7 +91,7 @@ FOLDERS = {
         "report": {"steps"},
         "run": {"errors", "executors", "log", "progress", "report", "steps"},
         "publish": {"errors", "report", "steps"},
-        "estimate": {"datasets", "errors", "executors", "steps", "video"},
+        "estimate": {"datasets", "executors", "steps", "video"},
         "build": {
             *("columns", "datasets", "errors", "executors", "log", "progress"),
             *("publish", "recipe", "report", "reporting", "run", "steps", "video"),

@@ -1,0 +1,66 @@
+"""What `ipdata plan` finds out of one video: what it comes to as a whole, wherever its motion lies."""
+
+import statistics
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from moving import extracted_from, moving_luma, task_of, write_y4m
+from wrapped_ffmpeg import wrapped_ffmpeg
+
+from ipdata.steps import probe as probing
+from ipdata.steps.extract import VideoTask
+from ipdata.steps.probe import probe
+from shards.tar import member_bytes, write_tar
+
+COLUMNS = ("iframe", "mv", "residual", "video")
+STILL, FRAMES = 48, 100  # the last GOP has 4 frames
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory: pytest.TempPathFactory) -> VideoTask:
+    """A video that stands still for half of its time."""
+    moving = moving_luma(frames=FRAMES - STILL, step_px=(3, -1))
+    source = write_y4m(tmp_path_factory.mktemp("source") / "clip.y4m", np.concatenate([moving[:1]] * STILL + [moving]))
+    return task_of(source, columns=COLUMNS)
+
+
+def test_some_groups_of_pictures_tell_the_bytes_of_the_whole_video(task: VideoTask) -> None:
+    probes = [found for seed in range(12) if (found := probe(task, seed)) is not None]
+    assert len(probes) == 12 and {found.frames for found in probes} == {FRAMES}
+    whole = extracted_from(task.video.source, columns=COLUMNS)
+    for column, payload in whole.payloads.items():
+        expected = member_bytes(payload.size_bytes) + member_bytes(len(whole.sample.to_json()))
+        found_bytes = statistics.mean(found.column_bytes[column] for found in probes)
+        assert found_bytes == pytest.approx(expected, rel=0.25), column
+    assert probes[0] == replace(probe(task, 0), cpu_s=probes[0].cpu_s)  # equal seeds draw equal groups
+
+
+def test_of_a_long_video_the_beginning_is_transcoded_and_all_is_counted(
+    task: VideoTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probing, "TRANSCODED_FRAMES", 24)
+    assert probe(task, 0).frames == FRAMES
+    limited = replace(task, recipe=replace(task.recipe, limits=replace(task.recipe.limits, frames=50)))
+    assert probe(limited, 0).frames == 50
+
+
+def test_waiting_is_no_work(task: VideoTask, tmp_path: Path) -> None:
+    slow = replace(task, ffmpeg=str(wrapped_ffmpeg(tmp_path, first="sleep 3")))
+    began_s = time.monotonic()
+    found = probe(slow, 0)
+    assert 0 < found.cpu_s < time.monotonic() - began_s - 2.5
+
+
+def test_a_video_that_cannot_be_extracted_gives_nothing(task: VideoTask, tmp_path: Path) -> None:
+    (tmp_path / "text.avi").write_bytes(b"no video")
+    assert probe(task_of(tmp_path / "text.avi", columns=COLUMNS), 0) is None
+
+
+def test_members_take_so_much_of_a_tar(tmp_path: Path) -> None:
+    sizes = [0, 1, 511, 512, 513]
+    write_tar(tmp_path / "all.tar", [(f"{size}.mv.npy", bytes(size)) for size in sizes])
+    ends_with_bytes = 2 * 512
+    assert (tmp_path / "all.tar").stat().st_size == sum(map(member_bytes, sizes)) + ends_with_bytes
