@@ -39,7 +39,8 @@ def main() -> None:
 def store(clip: Path, path: Path, direction: str) -> None:
     """Decodes all pictures of a clip and stores them without loss, in this direction."""
     path.parent.mkdir(exist_ok=True)
-    lossless = ["-an", "-fps_mode", "passthrough", "-c:v", "ffv1", str(path)]
+    same = ["-fflags", "+bitexact", "-flags:v", "+bitexact"]  # no random identifiers: equal clips give equal files
+    lossless = ["-an", "-fps_mode", "passthrough", "-c:v", "ffv1", *same, str(path)]
     command = [executable(), "-v", "error", "-i", str(clip), *DIRECTIONS[direction], *lossless]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
 

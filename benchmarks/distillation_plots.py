@@ -28,6 +28,7 @@ STREAMS = {"of": "flow, the teacher", "p": "P, lambda 50", "p_plain": "P, lambda
 
 
 def main() -> None:
+    plt.rcParams["svg.hashsalt"] = "ip-tsn"  # or each run gives other identifiers
     draw("lambda.svg", against_lambda)
     draw("training_set.svg", against_size)
     draw("teacher.svg", against_teacher)

@@ -19,7 +19,7 @@ PACKAGES = ("av", "dask", "imageio-ffmpeg", "numba", "numpy", "opencv-contrib-py
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One measured ratio and its bar. Seconds are those of each round."""
+    """One measured ratio and its bar. Seconds are those of each round, or the medians of each clip in `clips`."""
 
     what: str
     ours_s: list[float]
@@ -30,12 +30,25 @@ class Figure:
     slower_than: float | None = None  # ours / peer must be at most this
     at_most_s: float | None = None  # the median of ours must be at most this
     notes: dict[str, Any] = field(default_factory=dict)
+    clips: tuple[str, ...] = ()
+
+    @property
+    def ratios(self) -> list[float]:
+        """Of each round or clip: peer / ours if the bar is `faster_than`, otherwise ours / peer."""
+        pairs = zip(self.ours_s, self.peer_s, strict=True)
+        return [peer / ours if self.faster_than else ours / peer for ours, peer in pairs]
 
     @property
     def ratio(self) -> float:
-        """Median over the rounds: peer / ours if the bar is `faster_than`, otherwise ours / peer."""
-        pairs = zip(self.ours_s, self.peer_s, strict=True)
-        return statistics.median(peer / ours if self.faster_than else ours / peer for ours, peer in pairs)
+        return statistics.median(self.ratios)
+
+    @property
+    def worst(self) -> str:
+        """The clip with the worst ratio; "" if there is one clip only."""
+        if not self.clips:
+            return ""
+        worst = min(self.ratios) if self.faster_than else max(self.ratios)
+        return self.clips[self.ratios.index(worst)]
 
     @property
     def met(self) -> bool:
@@ -48,7 +61,8 @@ class Figure:
     def row(self) -> str:
         times = [f"{statistics.median(s):.3g} s ({min(s):.3g} to {max(s):.3g})" for s in (self.ours_s, self.peer_s)]
         verdict = "yes" if self.met else "**no**"
-        return f"| {self.what} | {times[0]} | {self.peer}: {times[1]} | {self.ratio:.1f} | {self.bar} | {verdict} |"
+        ratio = f"{self.ratio:.2f} ({min(self.ratios):.2f} to {max(self.ratios):.2f}{self.worst and f', {self.worst}'})"
+        return f"| {self.what} | {times[0]} | {self.peer}: {times[1]} | {ratio} | {self.bar} | {verdict} |"
 
 
 def side_by_side(
@@ -85,10 +99,10 @@ def write(figures: list[Figure], tables: dict[str, str]) -> Path:
     RESULTS.mkdir(exist_ok=True)
     facts = machine()
     path = RESULTS / f"{date.today().isoformat()}.json"
-    values = [{**asdict(figure), "ratio": figure.ratio, "met": figure.met} for figure in figures]
+    values = [asdict(f) | {"ratio": f.ratio, "ratios": f.ratios, "worst": f.worst, "met": f.met} for f in figures]
     path.write_text(json.dumps({"machine": facts, "figures": values, "tables": tables}, indent=1) + "\n")
     described = ", ".join(f"{name} {value}" for name, value in facts.items())
-    head = "| what | ours, median (range) | peer, median (range) | ratio | bar | met |\n" + "| --- " * 6 + "|"
+    head = "| what | ours, median (range) | peer, median (range) | ratio (range) | bar | met |\n" + "| --- " * 6 + "|"
     parts = [f"Measured on {date.today().isoformat()}: {described}.", "\n".join([head, *(f.row() for f in figures)])]
     parts += [f"### {title}\n\n{table}" for title, table in tables.items()]
     page = Path(__file__).parents[1] / "docs" / "performance.md"
