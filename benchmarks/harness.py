@@ -96,12 +96,8 @@ def machine() -> dict[str, Any]:
 
 def write(figures: list[Figure], tables: dict[str, str]) -> Path:
     """Write all results to a dated JSON file, and the tables to docs/performance.md, between its markers."""
-    RESULTS.mkdir(exist_ok=True)
-    facts = machine()
-    path = RESULTS / f"{date.today().isoformat()}.json"
-    values = [asdict(f) | {"ratio": f.ratio, "ratios": f.ratios, "worst": f.worst, "met": f.met} for f in figures]
-    path.write_text(json.dumps({"machine": facts, "figures": values, "tables": tables}, indent=1) + "\n")
-    described = ", ".join(f"{name} {value}" for name, value in facts.items())
+    path = write_figures(figures, tables=tables)
+    described = ", ".join(f"{name} {value}" for name, value in machine().items())
     head = "| what | ours, median (range) | peer, median (range) | ratio (range) | bar | met |\n" + "| --- " * 6 + "|"
     parts = [f"Measured on {date.today().isoformat()}: {described}.", "\n".join([head, *(f.row() for f in figures)])]
     parts += [f"### {title}\n\n{table}" for title, table in tables.items()]
@@ -109,4 +105,14 @@ def write(figures: list[Figure], tables: dict[str, str]) -> Path:
     before, _, rest = page.read_text().partition("<!-- measured -->")
     after = rest.partition("<!-- end -->")[2]
     page.write_text(f"{before}<!-- measured -->\n" + "\n\n".join(parts) + f"\n<!-- end -->{after}")
+    return path
+
+
+def write_figures(figures: list[Figure], *, name: str = "", tables: dict[str, str] | None = None) -> Path:
+    """Write figures to a dated JSON file, whose name ends with `name`."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{date.today().isoformat()}{name and f'-{name}'}.json"
+    values = [asdict(f) | {"ratio": f.ratio, "ratios": f.ratios, "worst": f.worst, "met": f.met} for f in figures]
+    written = {"machine": machine(), "figures": values, **({"tables": tables} if tables else {})}
+    path.write_text(json.dumps(written, indent=1) + "\n")
     return path

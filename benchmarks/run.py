@@ -1,6 +1,10 @@
-"""`make bench`: measures every figure of docs/performance.md on the real clips in $IPTSN_DATA."""
+"""`make bench`: measures every figure of docs/performance.md on the real clips in $IPTSN_DATA.
+
+`python -m benchmarks.run motion builds` measures these parts alone, prints their rows, and leaves the page as it is.
+"""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,7 +14,7 @@ from benchmarks.builds import builds
 from benchmarks.encodings import codec_table, encodings_table, material_of, recipes_table
 from benchmarks.flow import flow
 from benchmarks.flow_by_process import flow_by_process
-from benchmarks.harness import write
+from benchmarks.harness import Figure, write, write_figures
 from benchmarks.large_sets import large_sets
 from benchmarks.loading import loading
 from benchmarks.material import clips
@@ -20,9 +24,29 @@ from benchmarks.streaming import streaming_table
 from benchmarks.training import BATCH, training_table
 from benchmarks.training import RECIPE as TRAINED
 
+PARTS = {"flow_by_process": flow_by_process, "motion": motion, "loading": loading, "large_sets": large_sets}
+ON_ALL_CORES = {"sharing": sharing, "builds": builds}
+
 
 def main() -> None:
     cv2.setNumThreads(1)
+    if names := sys.argv[1:]:
+        figures = []
+        for name in names:
+            if name in PARTS:
+                with one_core():
+                    figures += PARTS[name]()
+            else:
+                figures += ON_ALL_CORES[name]()
+        print(write_figures(figures, name="-".join(names)))
+    else:
+        figures = everything()
+    for figure in figures:
+        print(figure.row())
+
+
+def everything() -> list[Figure]:
+    """Measure all figures and tables, and write them to the page."""
     with one_core():
         flow_figure, agreement = flow()
         figures = [flow_figure, *flow_by_process(), *motion(), *loading(), *large_sets()]
@@ -37,8 +61,7 @@ def main() -> None:
     tables["Clips a second of an epoch of P-stream clips, one loader process, a server of 1 Gbit/s"] = streaming_table()
     figures += [*sharing(), *builds()]
     print(write(figures, tables))
-    for figure in figures:
-        print(figure.row())
+    return figures
 
 
 @contextmanager
