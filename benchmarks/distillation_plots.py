@@ -16,12 +16,16 @@ from benchmarks.harness import RESULTS
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 SYNTHETIC = "2026-11-27-synthetic-distillation.json"
 BY_SIZE = {videos: f"2026-11-27-synthetic-{videos}-videos.json" for videos in (36, 72, 144, 288)}
-RECORDED = {  # dataset -> the files of its runs
-    "synthetic": [SYNTHETIC, *BY_SIZE.values()],
-    "arrow of time": ["2026-11-27-arrow-of-time.json"],
-    "Weizmann": ["2026-11-27-weizmann.json"],
-    "UT-Interaction": ["2026-11-26-distillation.json", "2026-11-27-ut-seed2.json"],
-    "UT-Interaction, ImageNet": ["2026-11-27-ut-imagenet.json"],
+CPU = "2026-11-27-synthetic-36-videos-cpu.json"
+RECORDED = {  # dataset -> its experiments, each of the files that hold its runs; of equal runs, the last file's count
+    "synthetic": [[file] for file in (SYNTHETIC, *BY_SIZE.values(), CPU)],
+    "arrow of time": [["2026-11-27-arrow-of-time.json"]],
+    "Weizmann": [["2026-11-27-weizmann.json"]],
+    "UT-Interaction": [
+        ["2026-11-26-distillation.json", "2026-11-27-ut-seed2.json"],
+        ["2026-11-27-ut-scratch.json"],
+    ],
+    "UT-Interaction, ImageNet": [["2026-11-27-ut-imagenet.json"]],
 }
 LAMBDAS = {"p_plain": 0, "lambda5": 5, "p": 50, "lambda200": 200}  # streams that differ in the weight of L1 alone
 STREAMS = {"of": "flow, the teacher", "p": "P, lambda 50", "p_plain": "P, lambda 0"}
@@ -74,8 +78,8 @@ def against_size(axes: Axes) -> None:
 
 def against_teacher(axes: Axes) -> None:
     """What P gains from distillation, against what its teacher knows more than P without: a point for each run."""
-    for name, files in RECORDED.items():
-        points = [point for file in files for point in advantages(recorded(file))]
+    for name, experiments in RECORDED.items():
+        points = [point for files in experiments for point in advantages(recorded(*files))]
         axes.plot(*zip(*points, strict=True), "o", markersize=4, alpha=0.7, label=name)
     axes.axhline(0, color="0.7", linewidth=0.8)
     axes.axvline(0, color="0.7", linewidth=0.8)

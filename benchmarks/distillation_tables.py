@@ -38,6 +38,7 @@ NAMES = {  # of streams and fusions, in the order of the tables
     "i+p": "I + P, lambda 50",
     "i+of": "I + flow",
 }
+PARTS = ("action", "direction")  # of the classes that benchmarks.arrow_of_time makes
 MOST_COLUMNS = 5  # of runs; of more runs, a table has the lowest and the highest
 
 
@@ -45,8 +46,13 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("files", nargs="+", metavar="[LABEL=]FILE")
     parser.add_argument("--against", action="append", default=[], help="STREAM, or FIRST:SECOND for one pair")
+    parser.add_argument(
+        "--part", choices=PARTS, help="of classes such as hug_forward: count only this as right or wrong"
+    )
     given = parser.parse_args()
     predictions = gathered(given.files)
+    if given.part:
+        predictions = of_part(predictions, PARTS.index(given.part))
     print(accuracies(predictions))
     print(f"\n{paired(predictions, given.against or ['p_plain'])}")
 
@@ -62,6 +68,20 @@ def gathered(files: Sequence[str]) -> Predictions:
             else:
                 found[run] = streams
     return found
+
+
+def of_part(predictions: Predictions, place: int) -> Predictions:
+    """The predictions of one part of each class, for videos in folders of the same part."""
+
+    def part_of(name: str) -> str:
+        return name.rpartition("_")[2 * place]
+
+    def of_stream(classes: dict[str, str]) -> dict[str, str]:
+        return {f"{part_of(video.partition('/')[0])}/{video}": part_of(found) for video, found in classes.items()}
+
+    return {
+        run: {stream: of_stream(classes) for stream, classes in streams.items()} for run, streams in predictions.items()
+    }
 
 
 def right_of(classes: dict[str, str]) -> set[str]:

@@ -33,7 +33,7 @@ def test_tables_are_those_of_the_record(
 
 
 def test_the_document_has_tables() -> None:
-    assert len(list(commands())) == 6
+    assert len(list(commands())) == 7
 
 
 def test_how_two_networks_are_compared() -> None:
