@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ipdata.datasets.base import Video
-from ipdata.executors.isolated import ChildDiedError, call_in_child, child_ended, run_steps_in_child
+from ipdata.executors.isolated import ChildDiedError, call_in_child, child_ended, died_twice, run_steps_in_child
 from ipdata.steps.extract import VideoTask
 from ipdata.steps.plan import Plan
 from ipdata.steps.probe import Probe, probe
@@ -154,8 +154,11 @@ def _warm_up(task: VideoTask, timeout_s: float) -> None:
 
 
 def _probed(task: VideoTask, timeout_s: float) -> Probe | None:
-    """Probe a video in a child process; None if that fails. Raises: BuildError."""
+    """Probe a video in a child process; None if that fails. Raises: BuildError if this machine is at fault."""
     try:
         return call_in_child(probe, task, SEED, timeout_s=timeout_s)
-    except (TimeoutError, ChildDiedError):
+    except TimeoutError:
+        return None
+    except ChildDiedError as death:
+        died_twice(task, death)
         return None

@@ -89,7 +89,7 @@ def started_cluster(
 
 def started_build(*arguments: str, settings: str = "") -> subprocess.Popen[bytes]:
     """A build in a process group of its own. settings: Python code that is run before."""
-    code = f"from ipdata.executors import dask_run, watch\nfrom shards import signals\n{settings}\n"
+    code = f"from ipdata.executors import dask_results, dask_run, watch\nfrom shards import signals\n{settings}\n"
     command = [sys.executable, "-c", f"{code}import ipdata.cli\nipdata.cli.main()", *arguments]
     return subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
 

@@ -7,7 +7,6 @@ The driver is one process, however many workers there are. So it submits the tas
 results that are there at once.
 """
 
-import asyncio
 import logging
 import time
 import uuid
@@ -25,6 +24,7 @@ from ipdata.executors.base import Event, summary
 from ipdata.executors.dask_fit import unfit_workers
 from ipdata.executors.dask_flight import Attempt, Shard
 from ipdata.executors.dask_lost import LostWorkers
+from ipdata.executors.dask_results import GONE, Results
 from ipdata.executors.dask_scheduler import ask_for_workers, end_worker
 from ipdata.executors.dask_worker import DiedOnWorkerError, UnfitWorkerError, first_try, last_try
 from ipdata.executors.selftest import SelfTest, self_test_of
@@ -33,12 +33,11 @@ from ipdata.steps.extract import Outcome, Step, VideoTask
 from ipdata.steps.pack import Packed, ShardTask, pack
 from shards.signals import Arrivals
 
-RESULT_S = 10.0  # how long to wait for the results of tasks that are done
+FAILURE_S = 10.0  # how long to wait for what a task raised
 POLL_S = 0.05
 TASKS_AHEAD = 4  # submitted for each core, so that no core waits
 PRIORITIES = 10  # of a shard: its steps have the first ones, its packing the last one
 GIVE_UP_S = 1800.0  # a build whose workers die for so long, while nothing is done, gives up
-GONE = "the Dask scheduler is gone; start one, and run this again: what is done is kept"
 
 LOG = logging.getLogger(__name__)
 
@@ -80,6 +79,7 @@ class ClusterRun:
         self._with_resources = bool(wanted)
         self._running = as_completed(loop=client.loop)
         self._attempts: dict[Future, Attempt] = {}  # what is waited for
+        self._results = Results(client, self._look)
         self._left = 0  # videos that are not yet done
         self._tasks = 0  # submitted so far; part of each key
         self._progress_s = time.monotonic()  # when the last event came
@@ -115,7 +115,7 @@ class ClusterRun:
                 while waiting or self._attempts:
                     while waiting and (not self._attempts or len(self._attempts) < self._ahead):
                         self._begin(Shard(waiting.pop()))
-                    yield from self._taken(self._next_done())
+                    yield from self._taken(self.next_done())
         except (FutureCancelledError, CommClosedError):  # a client that lost its connection cancels its futures
             raise BuildError(GONE) from None
         self._lost_workers.report(known=self.watch.given_up, at_end=True)
@@ -132,7 +132,7 @@ class ClusterRun:
             if unfit:
                 raise BuildError("\n".join(unfit))
 
-    def _next_done(self) -> list[Future]:
+    def next_done(self) -> list[Future]:
         """Wait for futures that are done, and return all of them. Raises: as _look."""
         self._look()
         while not (done := self._running.next_batch(block=False)):
@@ -163,7 +163,7 @@ class ClusterRun:
 
     def _taken(self, done: Sequence[Future]) -> Iterator[Event]:
         """The events of futures that are done. What died with its worker is submitted again."""
-        results = self._results(done)
+        results = self._results.of(done)
         for future in done:
             if future in results:
                 self.watch.working()
@@ -174,24 +174,11 @@ class ClusterRun:
             else:
                 self._running.add(future)  # its result was lost with its worker; Dask makes it again
 
-    def _results(self, done: Sequence[Future]) -> dict[Future, Outcome | Packed]:
-        """What futures have given. Those that failed, or whose results do not come in time, are left out."""
-        finished = [future for future in done if future.status == "finished"]
-        gathered = self.client.gather(dict(enumerate(finished)), errors="skip", asynchronous=True)
-        loop: Any = self.client.loop
-        promise = asyncio.run_coroutine_threadsafe(gathered, loop.asyncio_loop)
-        try:
-            results = promise.result(timeout=RESULT_S)
-        except TimeoutError:
-            promise.cancel()
-            return self._results(finished[:1]) if len(finished) > 1 else {}
-        return {finished[number]: result for number, result in results.items() if result is not None}
-
     def _failed(self, future: Future) -> None:
         """Submit again what died with its worker. Raises: what the future raises for another reason."""
         attempt = self._attempts.pop(future)
         try:
-            future.result(timeout=RESULT_S)
+            future.result(timeout=FAILURE_S)
         except UnfitWorkerError as unfit:
             self._leave_out(unfit)
             self._repeat(attempt, unfit)

@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
-from ipdata.errors import VideoError
 from ipdata.steps.encode import Clock, encode_columns
-from ipdata.steps.extract import VideoTask, transcoded
+from ipdata.steps.extract import VideoTask, failure_of, transcoded
 from ipdata.steps.scratch import scratch_dir
 from ipdata.steps.source import staged
 from ipdata.video.decode import coded_pictures
@@ -37,11 +36,12 @@ class Probe:
 def probe(task: VideoTask, seed: int) -> Probe | None:
     """Transcode a video, make the columns of some GOPs, and scale both to its length. None if it cannot be extracted.
 
-    Raises: BuildError or OSError if this machine is at fault.
+    Raises: BuildError if this machine is at fault.
     """
     try:
         return _probe(task, Random(f"{seed} {task.key}"))
-    except VideoError:
+    except Exception as error:
+        failure_of(task, error)
         return None
 
 
@@ -60,9 +60,9 @@ def _probe(task: VideoTask, random: Random) -> Probe:
         began_s = _cpu_s()
         payloads = encode_columns(part, files, recipe, Clock(), picture_types=types)
         columns_s = _cpu_s() - began_s
-        frames = sample.frames if sample.frames < most else _frames_of(source, limit, scratch)
+        frames = sample.frames if sample.frames < most else _frames_of(source, limit)
     scale = frames / len(types)
-    record_bytes = member_bytes(len(sample.to_json()))
+    record_bytes = member_bytes(frames * len(sample.to_json()) // sample.frames)  # most of it is a number a frame
     return Probe(
         frames=frames,
         column_bytes={
@@ -86,13 +86,14 @@ def _some_gops(m4v: Path, picture_types: str, to: Path, random: Random) -> str:
     return "".join(picture_types[start:end] for start, end in drawn)
 
 
-def _frames_of(source: Path | ListedFile | Synthesis, limit: int | None, scratch: Path) -> int:
+def _frames_of(source: Path | ListedFile | Synthesis, limit: int | None) -> int:
     """Number of frames that decode, up to `limit`. Raises: VideoError."""
     if isinstance(source, Synthesis):
         return min(source.frames, limit or source.frames)
-    path = staged(source, scratch)
-    assert isinstance(path, Path)
-    return source_facts(path, limit_frames=limit).frames
+    with scratch_dir() as scratch:
+        path = staged(source, scratch)
+        assert isinstance(path, Path)
+        return source_facts(path, limit_frames=limit).frames
 
 
 def _cpu_s() -> float:

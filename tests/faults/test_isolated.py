@@ -30,6 +30,11 @@ from ipdata.video.tools import tools_here
 SPEC = {"class_name": "move_left", "index": 0, "frames": 3, "width": 64, "height": 48, "seed": 0}
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _child_of_another_module_is_ended() -> None:
+    end_child()
+
+
 @pytest.fixture(autouse=True)
 def _hostile_is_importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), prepend=os.pathsep)

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -17,16 +18,18 @@ from built_sets import quick_options, tree
 from clusters import Cluster, begun_build, processes_below, started_build, started_cluster, wait_for, worker
 from commands import in_process
 from distributed import Client
+from distributed import wait as done
 from wrapped_ffmpeg import wrapped_ffmpeg
 
 from ipdata.errors import BuildError
-from ipdata.executors import here
+from ipdata.executors import dask_results, here
+from ipdata.executors.dask_results import Results
 from ipdata.steps.extract import Outcome
 from ipdata.steps.pack import Packed, ShardTask, pack
 from shards import ShardSet
 
 SILENT_S = 5  # instead of a minute; a worker that is starting on a busy machine may be silent for some seconds too
-QUICK = f"watch.SILENT_S, watch.ASK_S, dask_run.RESULT_S = {SILENT_S}, 0.2, 1.0"
+QUICK = f"watch.SILENT_S, watch.ASK_S, dask_results.RESULT_S = {SILENT_S}, 0.2, 1.0"
 
 
 SLOW = "sleep 0.5"  # for each transcode, so that all workers have work for a while
@@ -129,6 +132,33 @@ def test_what_lost_workers_had_to_do_is_done_by_others(tmp_path: Path) -> None:
             assert lost[fate].wait(timeout=30) is not None
     assert in_process("ipdata.cli", quick_options(reference, scheduler="none", **options)).returncode == 0
     assert tree(out) == tree(reference)
+
+
+def test_results_of_others_come_while_a_frozen_worker_holds_some(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dask_results, "RESULT_S", 0.5)
+    monkeypatch.setattr(dask_results, "LATE_S", 0.2)
+    looks = []
+    with started_cluster(tmp_path / "cluster", workers=2) as cluster, Client(cluster.address) as client:
+        client.wait_for_workers(2, timeout=60)
+        pids = client.run(os.getpid)
+        frozen, other = sorted(pids)
+        held, free = (client.map(abs, range(3), workers=[address], pure=False) for address in (frozen, other))
+        done(held + free, timeout=30)
+        results = Results(client, lambda: looks.append(time.monotonic()))
+        psutil.Process(pids[frozen]).suspend()
+        try:
+            assert results.of(held + free) == dict(zip(free, range(3), strict=True))
+            more = client.map(abs, range(3, 6), workers=[other], pure=False)
+            done(more, timeout=30)
+            began_s = time.monotonic()
+            assert results.of(held + more) == dict(zip(more, range(3, 6), strict=True))
+            assert time.monotonic() - began_s < 5  # a short time for each that is late
+            assert max(later - earlier for earlier, later in pairwise(looks)) < 2  # Ctrl-C is heard meanwhile
+        finally:
+            psutil.Process(pids[frozen]).resume()
+        wait_for(lambda: results.of(held) == dict(zip(held, range(3), strict=True)))
 
 
 def test_a_worker_that_wakes_up_after_the_build_changes_nothing(

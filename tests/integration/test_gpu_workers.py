@@ -10,11 +10,11 @@ import pytest
 from click.testing import CliRunner
 from clusters import SIMULATOR, Cluster, flow_options, payloads_of, wait_for, worker
 from commands import in_process
-from distributed import Client, Future, as_completed
+from distributed import Client, Future
 from numba import cuda
 
 import ipdata.cli
-from ipdata.executors import dask_run, watch
+from ipdata.executors import dask_results, watch
 from ipdata.executors.dask_run import ClusterRun
 from shards import ShardSet
 
@@ -79,12 +79,12 @@ def test_a_build_whose_last_worker_with_a_gpu_dies_gives_up_and_can_go_on(
     out = tmp_path / "set"
     monkeypatch.setenv(*next(iter(SIMULATOR.items())))
     monkeypatch.setattr(watch, "ASK_S", 0.2)
-    monkeypatch.setattr(dask_run, "RESULT_S", 1.0)
+    monkeypatch.setattr(dask_results, "RESULT_S", 1.0)
     next_done = ClusterRun.next_done
 
-    def then_kill(run: ClusterRun, running: as_completed) -> Future:
+    def then_kill(run: ClusterRun) -> list[Future]:
         """Kill the worker after a task has ended, and before its result is fetched: the result is lost."""
-        done = next_done(run, running)
+        done = next_done(run)
         gpu_worker.kill()
         wait_for(lambda: len(run.client.nthreads()) == 2)
         return done

@@ -1,18 +1,24 @@
 """What `ipdata plan` finds out of one video: what it comes to as a whole, wherever its motion lies."""
 
+import errno
+import os
 import statistics
 import time
 from dataclasses import replace
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
+import serving
 from moving import extracted_from, moving_luma, task_of, write_y4m
 from wrapped_ffmpeg import wrapped_ffmpeg
 
+from ipdata.errors import BuildError
 from ipdata.steps import probe as probing
 from ipdata.steps.extract import VideoTask
 from ipdata.steps.probe import probe
+from shards.store.listed import ListedFile, version_of
 from shards.tar import member_bytes, write_tar
 
 COLUMNS = ("iframe", "mv", "residual", "video")
@@ -47,6 +53,17 @@ def test_of_a_long_video_the_beginning_is_transcoded_and_all_is_counted(
     assert probe(limited, 0).frames == 50
 
 
+def test_a_source_at_a_url_may_be_longer_than_the_limit(task: VideoTask) -> None:
+    path = task.video.source
+    with serving.serving(path.parent, ranges=True) as server:
+        url = f"{server.url}/{path.name}"
+        info = fsspec.filesystem("http").info(url)
+        listed = ListedFile(url, "", info["size"], version_of(info))
+        at_url = replace(task, video=replace(task.video, source=listed))
+        limited = replace(at_url, recipe=replace(task.recipe, limits=replace(task.recipe.limits, frames=50)))
+        assert probe(limited, 0).frames == 50
+
+
 def test_waiting_is_no_work(task: VideoTask, tmp_path: Path) -> None:
     slow = replace(task, ffmpeg=str(wrapped_ffmpeg(tmp_path, first="sleep 3")))
     began_s = time.monotonic()
@@ -57,6 +74,15 @@ def test_waiting_is_no_work(task: VideoTask, tmp_path: Path) -> None:
 def test_a_video_that_cannot_be_extracted_gives_nothing(task: VideoTask, tmp_path: Path) -> None:
     (tmp_path / "text.avi").write_bytes(b"no video")
     assert probe(task_of(tmp_path / "text.avi", columns=COLUMNS), 0) is None
+
+
+def test_a_fault_of_this_machine_stops_the_plan(task: VideoTask, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(probing, "transcoded", full)
+    with pytest.raises(BuildError, match=r"cannot be extracted here: .*No space left.*; fix that and run again"):
+        probe(task, 0)
 
 
 def test_members_take_so_much_of_a_tar(tmp_path: Path) -> None:
