@@ -82,9 +82,11 @@ def _snippets(stream: Path) -> None:
     types = decode.coded_picture_types(stream)
     p_frames = [number for number, kind in enumerate(types) if kind == "P"]
     wanted = {p_frames[(2 * segment + 1) * len(p_frames) // 32] for segment in range(16)}
+    iframes = {number for number, kind in enumerate(types) if kind == "I"}
+    needed = sorted(wanted | iframes | {number - 1 for number in wanted})
     previous = None
-    for number, picture in enumerate(decode.pictures(stream)):
-        if picture.mv is None:
+    for number, picture in zip(needed, decode.pictures(stream, needed=needed), strict=True):
+        if number in iframes:
             _ = picture.rgb
         elif number in wanted and previous is not None:
             encode(picture, previous)

@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from ipdata.columns.base import ColumnBuild, Maker
 from ipdata.columns.settings import Chroma, JpegSettings
 from ipdata.kernels.prediction import predicted_i420
-from ipdata.kernels.residual import follow, stored_residual, subtract, subtract_at
+from ipdata.kernels.residual import moved, subtract
 from ipdata.video.decode import Picture, rgb_of
 from shards.arrays import I16, U8
 from shards.columns.residual import RESIDUAL
@@ -29,19 +27,20 @@ class Previous:
     """Compares with the previous picture, moved by CoViAR's whole-pixel vectors (section 3.1 of the paper)."""
 
     def __call__(self, picture: Picture, previous: Picture) -> U8:
-        return stored_residual(picture.rgb, previous.rgb, vectors(picture))
+        return subtract(picture.rgb, moved(previous.rgb, vectors(picture)))
 
 
 class Accumulated:
-    """Compares with the I-frame, moved by the vectors accumulated since then (CoViAR's residual)."""
+    """Compares with the I-frame, moved by the vectors accumulated since then (CoViAR's residual).
+
+    It is moved picture by picture: what the last vectors fetch was fetched by those before, and so on to the I-frame.
+    """
 
     def __call__(self, picture: Picture, previous: Picture) -> U8:
         if previous.picture_type == "I":
-            self.iframe = previous.rgb
-            height, width = self.iframe.shape[:2]
-            self.source = np.arange(height * width, dtype=np.int32).reshape(height, width)
-        self.source = follow(self.source, vectors(picture))
-        return subtract_at(picture.rgb, self.iframe, self.source)
+            self.moved_iframe = previous.rgb
+        self.moved_iframe = moved(self.moved_iframe, vectors(picture))
+        return subtract(picture.rgb, self.moved_iframe)
 
 
 class Codec:

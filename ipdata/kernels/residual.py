@@ -1,54 +1,73 @@
-"""Residuals, each in one compiled pass. shards.motion and shards.columns.residual define them."""
+"""Motion compensation and subtraction, compiled. shards.motion and shards.columns.residual define them."""
 
 import numpy as np
 
 from ipdata.kernels.compiled import compiled
-from shards.arrays import I16, I32, U8
-from shards.columns.jpeg import ZERO_LEVEL
+from shards.arrays import I16, U8
 from shards.motion import INTRA, MACROBLOCK_PX
 
+CHANNELS = 3
+SIGN = np.uint8(128)  # level - 128 as a signed byte has the bits of level ^ 128
 
-def subtract(picture: U8, source: U8) -> U8:
-    """clip(picture - source + 128, 0, 255): (H, W, 3) uint8."""
+
+def subtract(picture: U8, reference: U8) -> U8:
+    """clip(picture - reference + 128, 0, 255): (H, W, 3) uint8."""
     out = np.empty_like(picture)
-    _subtract_span(picture.reshape(-1), source.reshape(-1), out.reshape(-1))
+    _subtract(picture.reshape(-1), reference.reshape(-1), out.reshape(-1))
     return out
 
 
-def subtract_at(picture: U8, reference: U8, source: I32) -> U8:
-    """clip(picture - reference[source] + 128, 0, 255), source (H, W) int32 positions in the flattened reference.
-
-    With sources from `follow` it equals bit for bit RESIDUAL.store(accumulated_residual(picture, reference, mvs), {}).
-    """
-    out = np.empty_like(picture)
-    _subtract_at(picture.reshape(-1, 3), reference.reshape(-1, 3), source.reshape(-1), out.reshape(-1, 3))
+def moved(reference: U8, mv: I16) -> U8:
+    """The reference (H, W, 3) moved along vectors (h, w, 2): bit for bit shards.motion.compensate(reference, mv)."""
+    out = np.empty_like(reference)
+    height, width = reference.shape[:2]
+    _move(reference.reshape(-1), mv, out.reshape(-1), height, width)
     return out
 
 
 @compiled
-def _subtract_at(picture: U8, reference: U8, source: I32, out: U8) -> None:
-    for n in range(source.shape[0]):
-        for channel in range(3):
-            level = np.int16(picture[n, channel]) - np.int16(reference[source[n], channel]) + np.int16(ZERO_LEVEL)
-            out[n, channel] = np.uint8(min(max(level, np.int16(0)), np.int16(255)))
+def _subtract(picture: U8, reference: U8, out: U8) -> None:
+    """As a difference of signed bytes that saturates, for which CPUs have one instruction."""
+    for n in range(picture.shape[0]):
+        difference = np.int16(np.int8(picture[n] ^ SIGN)) - np.int16(np.int8(reference[n] ^ SIGN))
+        out[n] = np.uint8(min(max(difference, np.int16(-128)), np.int16(127))) ^ SIGN
 
 
 @compiled
-def follow(source: I32, mv: I16) -> I32:
-    """Where each pixel's content stood in the I-frame, updated for the next picture: new[dst] = old[dst - mv].
-
-    (H, W) int32 positions in the flattened I-frame. If dst - mv lies outside the picture, new[dst] = old[dst].
-    """
-    height, width = source.shape
-    out = np.empty_like(source)
+def _move(reference: U8, mv: I16, out: U8, height: int, width: int) -> None:
+    """Pictures are flat. Neighbouring macroblocks with equal vectors are moved together."""
     for row in range(mv.shape[0]):
-        for block in range(mv.shape[1]):
-            x_px, y_px = _whole_px(mv[row, block, 0]), _whole_px(mv[row, block, 1])
-            for y in range(row * MACROBLOCK_PX, min((row + 1) * MACROBLOCK_PX, height)):
-                for x in range(block * MACROBLOCK_PX, min((block + 1) * MACROBLOCK_PX, width)):
-                    inside = 0 <= x - x_px < width and 0 <= y - y_px < height
-                    out[y, x] = source[y - y_px, x - x_px] if inside else source[y, x]
-    return out
+        top, bottom = row * MACROBLOCK_PX, min((row + 1) * MACROBLOCK_PX, height)
+        block = 0
+        while block < mv.shape[1]:
+            left, x_half, y_half = block * MACROBLOCK_PX, mv[row, block, 0], mv[row, block, 1]
+            while block < mv.shape[1] and mv[row, block, 0] == x_half and mv[row, block, 1] == y_half:
+                block += 1
+            right = min(block * MACROBLOCK_PX, width)
+            x_px, y_px = _whole_px(x_half), _whole_px(y_half)
+            upper, lower = _from_inside(top, bottom, y_px, height)
+            first, last = _from_inside(left, right, x_px, width)
+            if lower - upper < bottom - top or last - first < right - left:  # a part of it stands still
+                _copy(reference, out, width, top, bottom, left, right, 0)
+            _copy(reference, out, width, upper, lower, first, last, y_px * width + x_px)
+
+
+@compiled
+def _from_inside(start: int, stop: int, motion_px: int, size_px: int) -> tuple[int, int]:
+    """The part of start..stop, along one axis, whose content comes from inside a picture of this size."""
+    first = min(max(start, motion_px), stop)
+    return first, max(min(stop, size_px + motion_px), first)
+
+
+@compiled
+def _copy(reference: U8, out: U8, width: int, top: int, bottom: int, left: int, right: int, motion_px: int) -> None:
+    """Fill a rectangle of `out` with what lies motion_px before it in the flat reference."""
+    count = np.uint64(CHANNELS * (right - left))
+    for y in range(top, bottom):
+        # Unsigned positions, because Numba would look at each signed one whether it counts from the end.
+        at, source = np.uint64(CHANNELS * (y * width + left)), np.uint64(CHANNELS * (y * width + left - motion_px))
+        for n in range(count):
+            out[at + n] = reference[source + n]
 
 
 @compiled
@@ -57,51 +76,3 @@ def _whole_px(half_pels: int) -> int:
     if half_pels == INTRA:
         return 0
     return half_pels // 2 if half_pels >= 0 else -(-half_pels // 2)
-
-
-def stored_residual(picture: U8, previous: U8, mv: I16) -> U8:
-    """clip(picture - motion-compensated previous picture + 128, 0, 255): (H, W, 3) uint8.
-
-    It equals bit for bit RESIDUAL.store(residual(picture, previous, mv), {}), which is the definition.
-    """
-    out = np.empty_like(picture)
-    height, width, channels = picture.shape
-    rows = (height, width * channels)
-    _subtract(picture.reshape(rows), previous.reshape(rows), mv, out.reshape(rows), channels)
-    return out
-
-
-@compiled
-def _subtract(picture: U8, previous: U8, mv: I16, out: U8, channels: int) -> None:
-    """Rows are flat, (H, W * channels). Neighbouring macroblocks with equal vectors are done together."""
-    height, width = picture.shape[0], picture.shape[1] // channels
-    for row in range(mv.shape[0]):
-        block = 0
-        while block < mv.shape[1]:
-            x_half, y_half = mv[row, block]
-            left = block * MACROBLOCK_PX
-            while block < mv.shape[1] and mv[row, block, 0] == x_half and mv[row, block, 1] == y_half:
-                block += 1
-            right = min(block * MACROBLOCK_PX, width)
-            x_px, y_px = _whole_px(x_half), _whole_px(y_half)
-            for y in range(row * MACROBLOCK_PX, min((row + 1) * MACROBLOCK_PX, height)):
-                first, last = left, left  # pixels whose source lies inside the picture move, the rest stands still
-                if 0 <= y - y_px < height:
-                    first = min(max(left, x_px), right)
-                    last = max(min(right, width + x_px), first)
-                    _subtract_span(
-                        picture[y, first * channels : last * channels],
-                        previous[y - y_px, (first - x_px) * channels : (last - x_px) * channels],
-                        out[y, first * channels : last * channels],
-                    )
-                for start, stop in ((left * channels, first * channels), (last * channels, right * channels)):
-                    if start < stop:
-                        _subtract_span(picture[y, start:stop], previous[y, start:stop], out[y, start:stop])
-
-
-@compiled
-def _subtract_span(picture: U8, source: U8, out: U8) -> None:
-    """out = clip(picture - source + 128, 0, 255)."""
-    for n in range(picture.shape[0]):
-        level = np.int16(picture[n]) - np.int16(source[n]) + np.int16(ZERO_LEVEL)
-        out[n] = np.uint8(min(max(level, np.int16(0)), np.int16(255)))

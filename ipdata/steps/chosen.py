@@ -24,24 +24,25 @@ class Frames:
 def chosen_frames(m4v: Path, choices: Sequence[Choice], recipe: BuildRecipe, *, picture_types: str) -> Iterator[Frames]:
     """Yield the frames of each choice, in order, as soon as its last picture is decoded.
 
-    m4v: the file of the bitstream. choices: in order of time. A frame may be in several; it is kept until the last of
-    these has been given away.
+    m4v: the file of the bitstream. Its pictures are decoded only where chosen frames depend on them. choices: in order
+    of time. A frame may be in several; it is kept until the last of these has been given away.
 
-    Raises: VideoError as encode_columns does; the last pictures are checked after the last choice was yielded.
+    Raises: VideoError as encode_columns does, for pictures that are decoded.
     """
     check_picture_types(decode.coded_picture_types(m4v), picture_types)
     columns = {name: _Column(name, m4v, choices, recipe, picture_types) for choice in choices for name in choice}
-    waiting = deque(enumerate(choices))
-    for number, (picture, previous) in enumerate(checked_pairs(m4v, recipe, Clock(), picture_types=picture_types)):
-        for column in columns.values():
-            column.add(number, picture, previous)
-        while waiting and _last(waiting[0][1]) <= number:
-            place, choice = waiting.popleft()
-            yield Frames({name: columns[name].taken(numbers, place) for name, numbers in choice.items()})
-
-
-def _last(choice: Choice) -> int:
-    return max((number for numbers in choice.values() for number in numbers), default=-1)
+    compared = {number for column in columns.values() for number in column.needed}
+    before = {number - 1 for number in compared if picture_types[number] != "I"}
+    needed = sorted(compared | before)
+    pairs = zip(needed, checked_pairs(m4v, recipe, Clock(), picture_types=picture_types, needed=needed), strict=True)
+    decoded = -1  # the last number
+    for place, choice in enumerate(choices):
+        last = max((number for numbers in choice.values() for number in numbers), default=-1)
+        while decoded < last:
+            decoded, (picture, previous) = next(pairs)
+            for column in columns.values():
+                column.add(decoded, picture, previous)
+        yield Frames({name: columns[name].taken(numbers, place) for name, numbers in choice.items()})
 
 
 class _Column:
@@ -56,15 +57,15 @@ class _Column:
         self._own = set(build.column.frame_numbers(picture_types))
         # Frame number -> the place of the last choice that has it.
         self._chosen = {number: place for place, choice in enumerate(choices) for number in choice.get(name, ())}
-        self._needed = set(self._chosen)
+        self.needed = set(self._chosen)  # what the maker must get; a P-frame with the picture before it
         if build.follows_gop(table):
             starts = {number: picture_types.rindex("I", 0, number + 1) for number in self._chosen}
-            self._needed = {number for last, first in starts.items() for number in range(first, last + 1)}
+            self.needed = {number for last, first in starts.items() for number in range(first, last + 1)}
         self._asked: deque[int] = deque()  # whose frames the maker still owes
         self._made: dict[int, bytes] = {}
 
     def add(self, number: int, picture: Picture, previous: Picture) -> None:
-        if number in self._needed:
+        if number in self.needed:
             if number in self._own:
                 self._asked.append(number)
             self._take(list(self._maker.add(picture, previous)))

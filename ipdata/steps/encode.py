@@ -1,7 +1,7 @@
 """Make the payloads of the columns from the decoded pictures, in one pass."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -79,27 +79,26 @@ def _add_pictures(
 
 
 def checked_pairs(
-    m4v: Path, recipe: BuildRecipe, clock: Clock, *, picture_types: str
+    m4v: Path, recipe: BuildRecipe, clock: Clock, *, picture_types: str, needed: Collection[int] | None = None
 ) -> Iterator[tuple[Picture, Picture]]:
-    """Decode a bitstream; yield each picture with the one before it. The first picture comes with itself.
+    """Decode a bitstream; yield each picture with the one that was yielded before it. The first comes with itself.
+
+    picture_types: of the whole bitstream, checked before. needed: numbers of the pictures to yield, all if None.
 
     Raises: VideoError if a picture does not decode, or has another type or size than the recipe says.
     """
-    decoded = 0
-    for picture, previous in _pairs(m4v, clock):
-        expected = picture_types[decoded : decoded + 1] or "no picture"
+    numbers = range(len(picture_types)) if needed is None else sorted(needed)
+    for number, (picture, previous) in zip(numbers, _pairs(m4v, clock, needed), strict=True):
+        expected = picture_types[number]
         if picture.picture_type != expected:
-            detail = f"picture {decoded} decodes as {picture.picture_type}, expected {expected}"
+            detail = f"picture {number} decodes as {picture.picture_type}, expected {expected}"
             raise VideoError("decode", "damaged", detail)
         if picture.i420.shape != (recipe.transcode.height * 3 // 2, recipe.transcode.width):
             detail = (
-                f"picture {decoded} does not have the recipe's size, {recipe.transcode.width}x{recipe.transcode.height}"
+                f"picture {number} does not have the recipe's size, {recipe.transcode.width}x{recipe.transcode.height}"
             )
             raise VideoError("decode", "unsupported", detail)
-        decoded += 1
         yield picture, previous
-    if decoded != len(picture_types):
-        raise VideoError("decode", "damaged", f"only {decoded} of {len(picture_types)} coded pictures decode")
 
 
 def check_picture_types(found: str, expected: str) -> None:
@@ -111,9 +110,8 @@ def check_picture_types(found: str, expected: str) -> None:
         raise VideoError("transcode", "picture_types", f"expected {expected}, got {found}")
 
 
-def _pairs(m4v: Path, clock: Clock) -> Iterator[tuple[Picture, Picture]]:
-    """Yield each picture with the one before it. The first picture, an I-frame, comes with itself."""
-    decoded = decode.pictures(m4v)
+def _pairs(m4v: Path, clock: Clock, needed: Collection[int] | None) -> Iterator[tuple[Picture, Picture]]:
+    decoded = decode.pictures(m4v, needed=needed)
     previous: Picture | None = None
     while True:
         with clock.stage("decode"):

@@ -3,9 +3,11 @@
 Only this module and `decode_source` import av.
 """
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,10 @@ from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import PictureType
 
 from ipdata.errors import VideoError
+from ipdata.kernels.vectors import fill_grid
 from ipdata.video.transcode import MAX_PIXELS
 from shards.arrays import I16, U8
-from shards.motion import INTRA, MACROBLOCK_PX, grid_of
+from shards.motion import INTRA, grid_of, planes
 
 # A coded picture's header: its start code, then two bits for its type (ISO/IEC 14496-2, section 6.2.5).
 PICTURE_START = b"\0\0\1\xb6"
@@ -78,11 +81,7 @@ def coded_pictures(m4v: Path) -> Iterator[bytes]:
 
     Raises: OSError if the file cannot be read.
     """
-    parser = av.CodecContext.create("mpeg4", "r")
-    with m4v.open("rb") as file:
-        while data := file.read(PARSED_BYTES):
-            yield from map(bytes, parser.parse(data))
-    yield from map(bytes, parser.parse(None))
+    return map(bytes, _packets(m4v, av.CodecContext.create("mpeg4", "r")))
 
 
 def coded_picture_types(m4v: Path) -> str:
@@ -90,37 +89,77 @@ def coded_picture_types(m4v: Path) -> str:
 
     "?" stands for a picture that is neither I nor P.
     """
-    types = []
-    for coded in coded_pictures(m4v):
-        at = coded.find(PICTURE_START) + len(PICTURE_START)
-        types.append(CODED_TYPES.get(coded[at] >> 6, "?") if len(PICTURE_START) <= at < len(coded) else "?")
-    return "".join(types)
+    return "".join(map(_coded_type, coded_pictures(m4v)))
 
 
-def pictures(m4v: Path) -> Iterator[Picture]:
+def _coded_type(coded: bytes) -> str:
+    at = coded.find(PICTURE_START) + len(PICTURE_START)
+    return CODED_TYPES.get(coded[at] >> 6, "?") if len(PICTURE_START) <= at < len(coded) else "?"
+
+
+def pictures(m4v: Path, *, needed: Container[int] | None = None) -> Iterator[Picture]:
     """Decode an MPEG-4 Part 2 elementary stream without B-frames, a file, in one pass; yield its pictures.
 
-    Raises: VideoError if the decoder fails, or the stream has what this extraction does not support: B-frames, four
-        vectors a macroblock, quarter-pel vectors. OSError if the file cannot be read.
+    needed: numbers of the pictures to yield, all if None. The others are decoded only where these depend on them.
+
+    Raises: VideoError if the decoder fails or leaves out a picture, or the stream has what this extraction does not
+        support: B-frames, four vectors a macroblock, quarter-pel vectors. OSError if the file cannot be read.
     """
+    decoder = av.CodecContext.create("mpeg4", "r")
+    decoder.thread_count = 1
+    decoder.options = {"flags2": "+export_mvs", "idct": "simple", "flags": "+bitexact"} | LIMIT
+    sent: deque[int] = deque()  # numbers of pictures that the decoder still owes
     try:
-        # PyAV gets an open file, because it opens no path that is not UTF-8.
-        with m4v.open("rb") as file, av.open(file, "r", format="m4v") as container:
-            context = container.streams.video[0].codec_context
-            context.thread_count = 1
-            context.options = {"flags2": "+export_mvs", "idct": "simple", "flags": "+bitexact"} | LIMIT
-            for frame in container.decode(video=0):
-                yield _picture(frame)
+        for packet in chain(_needed_packets(_packets(m4v, decoder), needed), [None]):
+            if packet is not None:
+                sent.append(packet.pts)
+            for frame in decoder.decode(packet):
+                picture_type = _supported_type(frame)
+                number = sent.popleft() if sent else None
+                if frame.pts != number:
+                    raise VideoError("decode", "damaged", f"picture {number} does not decode")
+                if needed is None or number in needed:
+                    yield Picture(picture_type, _i420(frame), None if picture_type == "I" else _mv_grid(frame))
     except av.FFmpegError as error:
         raise VideoError("decode", "damaged", str(error)) from None
+    if sent:
+        raise VideoError("decode", "damaged", f"picture {sent[0]} does not decode")
 
 
-def _picture(frame: Any) -> Picture:
+def _packets(m4v: Path, parser: Any) -> Iterator[Any]:
+    """The coded pictures of an elementary stream as PyAV's packets, with their numbers as pts."""
+    with m4v.open("rb") as file:
+        parts = chain(iter(lambda: file.read(PARSED_BYTES), b""), [None])
+        for number, packet in enumerate(chain.from_iterable(map(parser.parse, parts))):
+            packet.pts = number
+            yield packet
+
+
+def _needed_packets(packets: Iterator[Any], needed: Container[int] | None) -> Iterator[Any]:
+    """Leave out the packets on which no needed picture depends: those after the last one of a GOP."""
+    waiting: list[Any] = []
+    for packet in packets:
+        if needed is not None and _coded_type(bytes(packet)) == "I":
+            waiting.clear()
+        waiting.append(packet)
+        if needed is None or packet.pts in needed:
+            yield from waiting
+            waiting.clear()
+
+
+def _supported_type(frame: Any) -> str:
     picture_type = PictureType(frame.pict_type).name
     if picture_type not in "IP" or frame.format.name != "yuv420p":
         raise VideoError("decode", "unsupported", f"{picture_type}-picture in {frame.format.name}")
-    mv = None if picture_type == "I" else _mv_grid(frame)
-    return Picture(picture_type, frame.to_ndarray(), mv)
+    return picture_type
+
+
+def _i420(frame: Any) -> U8:
+    """As frame.to_ndarray(), in half the time."""
+    i420 = np.empty((frame.height * 3 // 2, frame.width), np.uint8)
+    for plane, out in zip(frame.planes, planes(i420), strict=True):
+        out[:] = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:, : out.shape[1]]
+    return i420
 
 
 def side_data(frame: Any, name: str) -> Any:
@@ -137,15 +176,7 @@ def _mv_grid(frame: Any) -> I16:
     """FFmpeg's list of vectors as a grid of macroblocks, (h, w, 2). Macroblocks that are not in the list are intra."""
     grid = np.full((*grid_of(width=frame.width, height=frame.height), 2), INTRA, np.int16)
     vectors = side_data(frame, "MOTION_VECTORS")
-    if vectors is None:
-        return grid
-    blocks = vectors.to_ndarray()
-    if (blocks["w"] != MACROBLOCK_PX).any() or (blocks["h"] != MACROBLOCK_PX).any():
-        raise VideoError("decode", "unsupported", "more than one motion vector a macroblock (4MV)")
-    if (blocks["motion_scale"] != 2).any() or (blocks["source"] != -1).any():
-        raise VideoError("decode", "unsupported", "motion vectors that are not half-pels from the previous picture")
-    rows, columns = blocks["dst_y"] // MACROBLOCK_PX, blocks["dst_x"] // MACROBLOCK_PX
-    # FFmpeg's motion_x points from the block to its source; ours is the displacement of the content, dst - src.
-    grid[rows, columns, 0] = -blocks["motion_x"]
-    grid[rows, columns, 1] = -blocks["motion_y"]
+    if vectors is not None and not fill_grid(vectors.to_ndarray(), grid):
+        kind = "one half-pel vector a macroblock, from the previous picture"
+        raise VideoError("decode", "unsupported", f"motion vectors that are not {kind} (4MV or quarter-pels)")
     return grid

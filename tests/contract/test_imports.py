@@ -77,7 +77,7 @@ FOLDERS = {
         "bounds": set(),
         "faults": set(),
         "kernels": {"errors"},
-        "video": {"errors", "faults"},
+        "video": {"errors", "faults", "kernels"},
         "columns": {"errors", "kernels", "video"},
         "datasets": {"errors", "video"},
         "archives": {"datasets", "errors"},

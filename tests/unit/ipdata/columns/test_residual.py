@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from ipdata.columns.residual import definition_of
 from ipdata.kernels.prediction import predicted_i420
-from ipdata.kernels.residual import stored_residual
+from ipdata.kernels.residual import moved, subtract
 from ipdata.video.decode import Picture, rgb_of
 from shards.columns.residual import RESIDUAL
-from shards.motion import INTRA, accumulated_residual, grid_of, predict, residual
+from shards.motion import INTRA, accumulated_residual, compensate, grid_of, predict, residual
 
 
 @settings(max_examples=150, deadline=None)
@@ -21,15 +21,17 @@ def test_it_equals_the_definition(height: int, width: int, seed: int, reach: int
     picture, previous = rng.integers(0, 256, (2, height, width, 3), np.uint8)
     mv = rng.integers(-reach, reach + 1, (*grid_of(width=width, height=height), 2)).astype(np.int16)
     mv[rng.random(mv.shape[:2]) < 0.2] = INTRA
+    assert np.array_equal(moved(previous, mv), compensate(previous, mv))
     expected = RESIDUAL.store(residual(picture, previous, mv), {})
-    assert np.array_equal(stored_residual(picture, previous, mv), expected)
+    assert np.array_equal(subtract(picture, moved(previous, mv)), expected)
 
 
-def test_extremes_clip() -> None:
-    black, white = np.zeros((16, 16, 3), np.uint8), np.full((16, 16, 3), 255, np.uint8)
-    still = np.zeros((1, 1, 2), np.int16)
-    assert (stored_residual(white, black, still) == 255).all() and (stored_residual(black, white, still) == 0).all()
-    assert (stored_residual(white, white, still) == 128).all()
+def test_every_pair_of_levels_is_subtracted_and_clips() -> None:
+    levels = np.arange(256, dtype=np.uint8)
+    picture, reference = (np.repeat(each[..., None], 3, axis=2) for each in np.meshgrid(levels, levels))
+    expected = (picture.astype(int) - reference + 128).clip(0, 255)
+    assert expected.min() == 0 and expected.max() == 255
+    assert np.array_equal(subtract(picture, reference), expected)
 
 
 @settings(max_examples=150, deadline=None)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from moving import m4v_of, moving_luma, recipe_of, transcoded, write_y4m
 
@@ -57,6 +58,43 @@ def test_a_picture_that_does_not_decode_is_damage(m4v: Path, tmp_path: Path) -> 
     with pytest.raises(VideoError) as caught:
         encode_columns(broken, {"mv": tmp_path / "mv"}, recipe_of(), Clock(), picture_types="I" + "P" * 11 + "IPP")
     assert caught.value.stage == "decode"
+
+
+@pytest.mark.parametrize("needed", [[5], [0, 11, 12], [12], [14], [3, 4, 13], []])
+def test_needed_pictures_alone_are_those_of_the_whole(m4v: Path, needed: list[int]) -> None:
+    whole = list(decode.pictures(m4v))
+    found = list(decode.pictures(m4v, needed=needed))
+    assert len(found) == len(needed)
+    for number, picture in zip(needed, found, strict=True):
+        assert picture.picture_type == whole[number].picture_type
+        assert np.array_equal(picture.i420, whole[number].i420)
+        assert np.array_equal(picture.mv, whole[number].mv)  # type: ignore[arg-type]
+
+
+def test_what_no_needed_picture_depends_on_is_not_decoded(m4v: Path) -> None:
+    """Pictures after the needed one of a GOP are no pictures here, and do not matter; before it, they do."""
+    coded = list(decode.coded_pictures(m4v))
+    header = coded[8][: coded[8].index(b"\0\0\1\xb6") + 5]
+    coded[8] = header + bytes(len(coded[8]) - len(header))
+    broken = m4v_of(b"".join(coded))
+    assert [picture.picture_type for picture in decode.pictures(broken, needed=[6, 7, 12])] == ["P", "P", "I"]
+    with pytest.raises(VideoError) as caught:
+        list(decode.pictures(broken, needed=[9]))
+    assert (caught.value.stage, caught.value.code) == ("decode", "damaged")
+
+
+def test_a_picture_that_is_announced_but_not_coded_is_damage(m4v: Path) -> None:
+    """A header can say that its picture is not coded; the decoder gives nothing for it, and says nothing."""
+    coded = list(decode.coded_pictures(m4v))
+    bits = int.from_bytes(coded[7], "big")
+    start = len(coded[7]) * 8 - 8 * (coded[7].index(b"\0\0\1\xb6") + 4)
+    text = f"{bits:0{len(coded[7]) * 8}b}"[-start:]
+    position = text.find("0", 2) + 8  # after the type, the seconds and the ticks: the bit that says coded
+    assert text[position] == "1"
+    coded[7] = (bits & ~(1 << (start - 1 - position))).to_bytes(len(coded[7]), "big")
+    with pytest.raises(VideoError, match="picture 7 does not decode") as caught:
+        list(decode.pictures(m4v_of(b"".join(coded))))
+    assert (caught.value.stage, caught.value.code) == ("decode", "damaged")
 
 
 def test_pictures_of_another_size_are_refused(m4v: Path, tmp_path: Path) -> None:
