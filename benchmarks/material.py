@@ -5,6 +5,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,10 @@ def pictures_of(clip: Path, frames: int) -> list[Picture]:
         return list(decode.pictures(m4v))
 
 
-def luma_pairs(clip: Path, frames: tuple[int, ...] = (6, 18, 30, 42)) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Luma pairs (previous, current), each (1, H, W) uint8, for these frame numbers."""
+def luma_pairs(
+    clip: Path, frames: tuple[int, ...] = (6, 18, 30, 42), *, gaps: tuple[int, ...] = (1,)
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Luma pairs (earlier, current), each (1, H, W) uint8, for these frame numbers. gaps: in turn, frames between."""
     pictures = pictures_of(clip, max(frames) + 1)
-    return [(pictures[n - 1].luma[None], pictures[n].luma[None]) for n in frames]
+    pairs = zip(frames, cycle(gaps), strict=False)
+    return [(pictures[n - gap].luma[None], pictures[n].luma[None]) for n, gap in pairs]

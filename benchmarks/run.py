@@ -1,6 +1,7 @@
 """`make bench`: measures every figure of docs/performance.md on the real clips in $IPTSN_DATA.
 
-`python -m benchmarks.run motion builds` measures these parts alone, prints their rows, and leaves the page as it is.
+`python -m benchmarks.run flow motion` measures these parts alone, prints their rows and tables, and leaves the page as
+it is.
 """
 
 import os
@@ -33,7 +34,12 @@ def main() -> None:
     if names := sys.argv[1:]:
         figures = []
         for name in names:
-            if name in PARTS:
+            if name == "flow":
+                with one_core():
+                    figure, tables = flow()
+                figures.append(figure)
+                print(*(f"### {title}\n\n{table}\n" for title, table in tables.items()), sep="\n")
+            elif name in PARTS:
                 with one_core():
                     figures += PARTS[name]()
             else:
@@ -52,7 +58,7 @@ def everything() -> list[Figure]:
         figures = [flow_figure, *flow_by_process(), *motion(), *loading(), *large_sets()]
         material = material_of(clips())
         tables = {
-            "Agreement of TV-L1 with OpenCV's field, four pairs a clip": agreement,
+            **agreement,
             "Stored encodings": encodings_table(material),
             "Recipes": recipes_table(material),
             "The codec residual": codec_table(clips()),

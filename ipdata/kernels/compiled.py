@@ -1,6 +1,7 @@
 """Numba, set up once for all kernels: compiled on first use, cached on disk, no GIL, equal floats on every CPU."""
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Any, TypeVar
 
 from llvmlite import ir
@@ -22,15 +23,15 @@ def compiled(function: Function) -> Function:
     return done
 
 
-_LANES = ir.VectorType(ir.FloatType(), 4)
-_TAPS = 4
+_TAPS = _CHANNELS = 4
+_LANES = _TAPS * _CHANNELS
 
 
 def _interpolate4(typing: Any, source: Any, first: Any, row: Any, across: Any, down: Any, at: Any, out: Any) -> Any:
     """out[at : at + 4] = sum over j, i of down[at + j] * across[at + i] * source[first + j * row + 4 * i :][:4].
 
-    Sixteen taps of four interleaved channels, as vectors of four float32, because Numba does not vectorise this loop by
-    itself. All arrays are flat and contiguous. Positions are uint64 and are not checked.
+    Sixteen taps of four interleaved channels, as vectors of sixteen float32, because Numba does not vectorise this loop
+    by itself. All arrays are flat and contiguous. Positions are uint64 and are not checked.
     """
     signature = types.void(source, types.uint64, types.uint64, across, down, types.uint64, out)
 
@@ -40,29 +41,36 @@ def _interpolate4(typing: Any, source: Any, first: Any, row: Any, across: Any, d
             context.make_array(signature.args[n])(context, builder, arguments[n]).data for n in (0, 3, 4, 6)
         )
 
-        def offset(base: Any, count: int) -> Any:
-            return builder.add(base, ir.Constant(ir.IntType(64), count))
+        def vector_at(pointer: Any, position: Any, lanes: int) -> Any:
+            return builder.bitcast(builder.gep(pointer, [position]), ir.VectorType(ir.FloatType(), lanes).as_pointer())
 
-        def lanes_at(pointer: Any, position: Any) -> Any:
-            return builder.bitcast(builder.gep(pointer, [position]), _LANES.as_pointer())
+        def loaded(pointer: Any, position: Any, lanes: int) -> Any:
+            vector = builder.load(vector_at(pointer, position, lanes))
+            vector.align = 4
+            return vector
 
-        def weights(pointer: Any) -> list[Any]:
-            scalars = [builder.load(builder.gep(pointer, [offset(at, n)])) for n in range(_TAPS)]
-            return [_splat(builder, scalar) for scalar in scalars]
+        def fours(a: Any, b: Any, chosen: list[int]) -> Any:
+            """Some of the groups of four lanes that a and b have together."""
+            lanes = [_CHANNELS * group + lane for group in chosen for lane in range(_CHANNELS)]
+            return _shuffled(builder, a, b, lanes)
 
-        total, position = None, first
-        across_4 = weights(across)
-        for weight_down in weights(down):
-            line = None
-            for tap, weight in enumerate(across_4):
-                loaded = builder.load(lanes_at(source, offset(position, 4 * tap)))
-                loaded.align = 4
-                product = builder.fmul(weight, loaded)
-                line = product if line is None else builder.fadd(line, product)
-            product = builder.fmul(weight_down, line)
-            total = product if total is None else builder.fadd(total, product)
+        def weights(pointer: Any) -> Any:
+            """Four weights, each in four lanes."""
+            four = loaded(pointer, at, _TAPS)
+            return _shuffled(builder, four, four, [tap for tap in range(_TAPS) for _ in range(_CHANNELS)])
+
+        across_4, position, rows = weights(across), first, []
+        for _ in range(_TAPS):
+            rows.append(builder.fmul(across_4, loaded(source, position, _LANES)))
             position = builder.add(position, row)
-        builder.store(total, lanes_at(out, at)).align = 4
+        # From a vector for each row, with four taps, to a vector for each tap, with four rows.
+        taps = []
+        for half in ([0, 1, 4, 5], [2, 3, 6, 7]):
+            upper, lower = fours(rows[0], rows[1], half), fours(rows[2], rows[3], half)
+            taps += [fours(upper, lower, chosen) for chosen in ([0, 2, 4, 6], [1, 3, 5, 7])]
+        lines = builder.fmul(weights(down), reduce(builder.fadd, taps))
+        total = reduce(builder.fadd, (fours(lines, lines, [line]) for line in range(_TAPS)))
+        builder.store(total, vector_at(out, at, _CHANNELS)).align = 4
         return context.get_dummy_value()
 
     return signature, generate
@@ -71,9 +79,7 @@ def _interpolate4(typing: Any, source: Any, first: Any, row: Any, across: Any, d
 interpolate4: Any = intrinsic(_interpolate4)
 
 
-def _splat(builder: Any, scalar: Any) -> Any:
-    """The scalar in all four lanes."""
+def _shuffled(builder: Any, a: Any, b: Any, lanes: list[int]) -> Any:
+    """These lanes of a and b, which are counted on from a's."""
     index = ir.IntType(32)
-    single = builder.insert_element(ir.Constant(_LANES, ir.Undefined), scalar, ir.Constant(index, 0))
-    zeros = ir.Constant(ir.VectorType(index, 4), [0, 0, 0, 0])
-    return builder.shuffle_vector(single, ir.Constant(_LANES, ir.Undefined), zeros)
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(index, len(lanes)), lanes))

@@ -5,12 +5,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ipdata.kernels.compiled import compiled
 from shards.arrays import F32
 
 FLOAT_BYTES = 4
 LINE_BYTES = 64  # a cache line, and the widest vector
 PAGE_BYTES = 4096  # cache lines at the same place in a page displace each other, and a load may wait for a store there
+LANES = LINE_BYTES // FLOAT_BYTES  # float32 in a line
 STAGGER_BYTES = 320  # an odd number of lines, so that 64 arrays start at 64 places in a page
+
+
+@compiled
+def padded_px(width: int) -> int:
+    """The width of a row that is padded to whole cache lines."""
+    return -(-width // LANES) * LANES
 
 
 def in_one_block(shapes: Sequence[tuple[int, ...]]) -> list[F32]:

@@ -7,11 +7,11 @@ Every function is one pass over rows; every float is the same with any CPU and a
 
 import math
 
-import cv2
 import numpy as np
 
 from ipdata.kernels.compiled import compiled, interpolate4
-from ipdata.kernels.memory import in_one_block
+from ipdata.kernels.median import framed_shape, median
+from ipdata.kernels.memory import LANES, in_one_block, padded_px
 from ipdata.kernels.parameters import TVL1Parameters
 from shards.arrays import F32, U8
 
@@ -21,22 +21,26 @@ FLAT = np.float32(np.finfo(np.float32).eps)  # squared gradients below it tell n
 
 
 @compiled
-def resize(source: F32, out: F32, step_y: float, step_x: float) -> None:
-    """Bilinear, pixel centres aligned, edges repeated; a step is source px a pixel of `out`."""
-    height, width = source.shape
+def resize(source: F32, out: F32, steps: tuple[float, float], factor: float) -> None:
+    """`factor` times the source, bilinear, pixel centres aligned, edges repeated.
+
+    steps: source px a pixel of `out`, in y and x.
+    """
+    (height, width), part = source.shape, np.empty(out.shape[1], np.float32)
+    left, right = np.empty(out.shape[1], np.uint32), np.empty(out.shape[1], np.uint32)
+    for x in range(out.shape[1]):
+        at_x = min(max((x + 0.5) * steps[1] - 0.5, 0.0), width - 1.0)
+        left[x] = int(at_x)
+        right[x] = min(int(at_x) + 1, width - 1)
+        part[x] = np.float32(at_x - int(at_x))
     for y in range(out.shape[0]):
-        at_y = min(max((y + 0.5) * step_y - 0.5, 0.0), height - 1.0)
-        top = int(at_y)
-        bottom = min(top + 1, height - 1)
-        part_y = np.float32(at_y - top)
+        at_y = min(max((y + 0.5) * steps[0] - 0.5, 0.0), height - 1.0)
+        above, below = source[int(at_y)], source[min(int(at_y) + 1, height - 1)]
+        part_y = np.float32(at_y - int(at_y))
         for x in range(out.shape[1]):
-            at_x = min(max((x + 0.5) * step_x - 0.5, 0.0), width - 1.0)
-            left = int(at_x)
-            right = min(left + 1, width - 1)
-            part_x = np.float32(at_x - left)
-            above = source[top, left] + part_x * (source[top, right] - source[top, left])
-            below = source[bottom, left] + part_x * (source[bottom, right] - source[bottom, left])
-            out[y, x] = above + part_y * (below - above)
+            upper = above[left[x]] + part[x] * (above[right[x]] - above[left[x]])
+            lower = below[left[x]] + part[x] * (below[right[x]] - below[left[x]])
+            out[y, x] = np.float32(factor) * (upper + part_y * (lower - upper))
 
 
 @compiled
@@ -117,16 +121,18 @@ def iterate(
     nsg: F32,
     changes: F32,
     weights: F32,
+    width: int,
     count: int,
 ) -> bool:
     """Up to `count` primal and dual updates of one linearisation, in place; True if the flow came to rest.
 
-    u and v are (h + 1, w + 1): the last row and column repeat the ones before, so that differences vanish there. pux
-    and puy (h + 1, w + 1) are the dual variables of u in x and y, pvx and pvy those of v; their first row and column
-    are 0. changes (w) is scratch. weights: see weights_of. Arrays that lie close together make this slow: see
-    ipdata.kernels.memory.
+    Rows are padded, as Scale says; what is computed in the padding reaches no pixel. Of u and v (h + 1 rows), the last
+    row and column `width` repeat the ones before, so that differences vanish there. pux and puy (h + 1 rows) are the
+    dual variables of u in x and y, pvx and pvy those of v, where pixel (y, x) is at [y + 1, x + LANES]; what lies
+    before the first row and column is 0. changes (a row) is scratch. weights: see weights_of. Arrays that lie close
+    together make this slow: see ipdata.kernels.memory.
     """
-    height, width = rho.shape
+    height, padded = rho.shape[0], padded_px(width)
     step, reach, theta, at_rest = weights[0], weights[1], weights[2], weights[3]
     one = np.float32(1)
     for _ in range(count):
@@ -134,13 +140,14 @@ def iterate(
         for y in range(height + 1):
             # Primal update of row y, from dual rows y and y - 1, which are still the old ones.
             if y < height:
-                for x in range(width):
+                for x in range(padded):
                     old_u, old_v, dx, dy = u[y, x], v[y, x], gx[y, x], gy[y, x]
                     along = (rho[y, x] + dx * old_u + dy * old_v) * nsg[y, x]
                     along = along if along < reach else reach
                     along = along if along > -reach else -reach
-                    div_u = (pux[y + 1, x + 1] - pux[y + 1, x]) + (puy[y + 1, x + 1] - puy[y, x + 1])
-                    div_v = (pvx[y + 1, x + 1] - pvx[y + 1, x]) + (pvy[y + 1, x + 1] - pvy[y, x + 1])
+                    here, before = x + LANES, x + LANES - 1
+                    div_u = (pux[y + 1, here] - pux[y + 1, before]) + (puy[y + 1, here] - puy[y, here])
+                    div_v = (pvx[y + 1, here] - pvx[y + 1, before]) + (pvy[y + 1, here] - pvy[y, here])
                     new_u = (old_u + along * dx) + theta * div_u
                     new_v = (old_v + along * dy) + theta * div_v
                     # Summed by column, which is a vector addition, and in the same order whatever the vector's width.
@@ -151,15 +158,16 @@ def iterate(
                 u[height], v[height] = u[height - 1], v[height - 1]
             # Dual update of row y - 1, from primal rows y - 1 and y, which are new by now.
             if y > 0:
-                for x in range(width):
+                for x in range(padded):
+                    here = x + LANES
                     u_x, u_y = u[y - 1, x + 1] - u[y - 1, x], u[y, x] - u[y - 1, x]
                     v_x, v_y = v[y - 1, x + 1] - v[y - 1, x], v[y, x] - v[y - 1, x]
                     shrink_u = one / (one + step * math.sqrt(u_x * u_x + u_y * u_y))
                     shrink_v = one / (one + step * math.sqrt(v_x * v_x + v_y * v_y))
-                    pux[y, x + 1] = (pux[y, x + 1] + step * u_x) * shrink_u
-                    puy[y, x + 1] = (puy[y, x + 1] + step * u_y) * shrink_u
-                    pvx[y, x + 1] = (pvx[y, x + 1] + step * v_x) * shrink_v
-                    pvy[y, x + 1] = (pvy[y, x + 1] + step * v_y) * shrink_v
+                    pux[y, here] = (pux[y, here] + step * u_x) * shrink_u
+                    puy[y, here] = (puy[y, here] + step * u_y) * shrink_u
+                    pvx[y, here] = (pvx[y, here] + step * v_x) * shrink_v
+                    pvy[y, here] = (pvy[y, here] + step * v_y) * shrink_v
         change = 0.0
         for x in range(width):
             change += changes[x]
@@ -187,21 +195,27 @@ def weights_of(settings: TVL1Parameters, *, height: int, width: int) -> F32:
 
 
 class Scale:
-    """One level of the pyramid: its pictures and everything that solving it needs, in one block of memory."""
+    """One level of the pyramid: its pictures and everything that solving it needs, in one block of memory.
+
+    Rows of what `iterate` takes are padded, so that each begins at a cache line: a vector that lies in two takes twice
+    as long to load or store. A dual variable's first pixel has a column LANES before it, the last of which is read.
+    """
 
     def __init__(self, height: int, width: int) -> None:
         self.height, self.width = height, width
-        picture, repeated = (height, width), (height + 1, width + 1)
-        interleaved = (height + 2 * MARGIN_PX, width + 2 * MARGIN_PX, 4)
-        arrays = in_one_block([picture] * 7 + [repeated] * 6 + [interleaved, (width,), (5, 4 * width), (2, width)])
-        self.i0, self.i1, self.rho, self.gx, self.gy, self.nsg, self.smoothed = arrays[:7]
-        self.u, self.v, self.pux, self.puy, self.pvx, self.pvy = arrays[7:13]
-        self.interleaved, self.changes, self.rows, whole = arrays[13:]
+        row = padded_px(width) + LANES
+        picture, padded, repeated = (height, width), (height, row), (height + 1, row)
+        interleaved, framed = (height + 2 * MARGIN_PX, width + 2 * MARGIN_PX, 4), framed_shape(height, width)
+        shapes = [picture] * 2 + [padded] * 4 + [repeated] * 6 + [interleaved, framed, (5, framed[1])]
+        arrays = in_one_block([*shapes, (row,), (5, 4 * width), (2, width)])
+        self.i0, self.i1, self.rho, self.gx, self.gy, self.nsg = arrays[:6]
+        self.u, self.v, self.pux, self.puy, self.pvx, self.pvy = arrays[6:12]
+        self.interleaved, self.framed, self.columns, self.changes, self.rows, whole = arrays[12:]
         self.whole = whole.view(np.int32)
 
     @property
     def flow(self) -> tuple[F32, F32]:
-        """u and v without the repeated row and column."""
+        """u and v without the repeated row, and without the padding."""
         return self.u[: self.height, : self.width], self.v[: self.height, : self.width]
 
     def solve(self, settings: TVL1Parameters) -> None:
@@ -215,10 +229,10 @@ class Scale:
         for _ in range(settings.warps):
             linearise(self.i0, self.interleaved, self.u, self.v, self.rows, self.whole, *linear)
             for _ in range(settings.outer_iterations):
-                for plane in self.flow if settings.median_px > 1 else ():
-                    plane[:] = cv2.medianBlur(plane, settings.median_px, self.smoothed)
+                for plane in (self.u, self.v) if settings.median_px > 1 else ():
+                    median(plane[: self.height], self.width, settings.median_px, self.framed, self.columns)
                 count = settings.inner_iterations
-                if iterate(self.u, self.v, *dual, *linear, self.changes, weights, count):
+                if iterate(self.u, self.v, *dual, *linear, self.changes, weights, self.width, count):
                     break
 
 
@@ -238,14 +252,13 @@ class TVL1:
         for coarse, fine in zip(self.scales[:0:-1], self.scales[-2::-1], strict=True):
             steps = coarse.height / fine.height, coarse.width / fine.width
             for source, out in zip(coarse.flow, fine.flow, strict=True):
-                resize(source, out, *steps)
-                out *= np.float32(1 / self.settings.scale_step)
+                resize(source, out, steps, 1 / self.settings.scale_step)
             fine.solve(self.settings)
         return np.stack(self.scales[0].flow, axis=-1)
 
     def _fill_pyramid(self, previous: U8, current: U8) -> None:
-        step = 1 / self.settings.scale_step
+        steps = 1 / self.settings.scale_step, 1 / self.settings.scale_step
         self.scales[0].i0[:], self.scales[0].i1[:] = previous, current
         for fine, coarse in zip(self.scales, self.scales[1:], strict=False):
-            resize(fine.i0, coarse.i0, step, step)
-            resize(fine.i1, coarse.i1, step, step)
+            resize(fine.i0, coarse.i0, steps, 1.0)
+            resize(fine.i1, coarse.i1, steps, 1.0)

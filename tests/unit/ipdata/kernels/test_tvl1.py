@@ -191,6 +191,6 @@ def test_it_works_where_no_cache_can_be_written(tmp_path: Path) -> None:
 def test_resize_is_opencvs_bilinear() -> None:
     picture = moving_luma(frames=1, step_px=(0, 0))[0].astype(np.float32)
     smaller = np.empty((round(HEIGHT * 0.8), round(WIDTH * 0.8)), np.float32)
-    resize(picture, smaller, 1.25, 1.25)
+    resize(picture, smaller, (1.25, 1.25), 1.0)
     expected = cv2.resize(picture, None, fx=0.8, fy=0.8, interpolation=cv2.INTER_LINEAR)
     assert expected.shape == smaller.shape and np.abs(smaller - expected).max() < 1e-3
