@@ -14,6 +14,7 @@ from ipdata.datasets.base import Video
 from ipdata.recipe import BuildRecipe, load_recipe
 from ipdata.steps.extract import Extracted, VideoTask, extract
 from ipdata.video.checksums import CHECKSUM_ROWS
+from ipdata.video.decode import PICTURE_START
 from ipdata.video.tools import tools_here
 from ipdata.video.transcode import Transcode, executable, transcode
 from shards.columns import COLUMNS
@@ -77,6 +78,19 @@ def m4v_of(data: bytes) -> Path:
     path = payload_dir() / f"{uuid.uuid4().hex}.m4v"
     path.write_bytes(data)
     return path
+
+
+def not_coded(coded: bytes) -> bytes:
+    """A coded picture whose header says that it is not coded; a decoder gives nothing for it, and says nothing.
+
+    The bit stands behind the type, the seconds, a marker, five bits of ticks and a marker.
+    """
+    at = coded.index(PICTURE_START) + len(PICTURE_START)
+    header = f"{int.from_bytes(coded[at : at + 4], 'big'):032b}"
+    position = header.index("0", 2) + 8
+    assert header[position] == "1"
+    changed = header[:position] + "0" + header[position + 1 :]
+    return coded[:at] + int(changed, 2).to_bytes(4, "big") + coded[at + 4 :]
 
 
 def transcoded(source: Path, settings: Transcode, *, frames: int, path: str | None = None) -> Path:

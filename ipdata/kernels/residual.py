@@ -4,23 +4,30 @@ import numpy as np
 
 from ipdata.kernels.compiled import compiled
 from shards.arrays import I16, U8
-from shards.motion import INTRA, MACROBLOCK_PX
+from shards.motion import INTRA, MACROBLOCK_PX, grid_of
 
 CHANNELS = 3
 SIGN = np.uint8(128)  # level - 128 as a signed byte has the bits of level ^ 128
 
 
 def subtract(picture: U8, reference: U8) -> U8:
-    """clip(picture - reference + 128, 0, 255): (H, W, 3) uint8."""
-    out = np.empty_like(picture)
+    """clip(picture - reference + 128, 0, 255): (H, W, 3) uint8. Raises: ValueError if they differ in size."""
+    if picture.shape != reference.shape:
+        raise ValueError(f"a picture of shape {picture.shape} and a reference of shape {reference.shape}")
+    out = np.empty(picture.shape, np.uint8)
     _subtract(picture.reshape(-1), reference.reshape(-1), out.reshape(-1))
     return out
 
 
 def moved(reference: U8, mv: I16) -> U8:
-    """The reference (H, W, 3) moved along vectors (h, w, 2): bit for bit shards.motion.compensate(reference, mv)."""
-    out = np.empty_like(reference)
+    """The reference (H, W, 3) moved along vectors (h, w, 2): bit for bit shards.motion.compensate(reference, mv).
+
+    Raises: ValueError if there is not a vector for each macroblock.
+    """
     height, width = reference.shape[:2]
+    if mv.shape != (*grid_of(width=width, height=height), 2):
+        raise ValueError(f"vectors of shape {mv.shape} for a picture of {width}x{height} px")
+    out = np.empty(reference.shape, np.uint8)
     _move(reference.reshape(-1), mv, out.reshape(-1), height, width)
     return out
 

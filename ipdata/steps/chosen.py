@@ -33,8 +33,10 @@ def chosen_frames(m4v: Path, choices: Sequence[Choice], recipe: BuildRecipe, *, 
     columns = {name: _Column(name, m4v, choices, recipe, picture_types) for choice in choices for name in choice}
     compared = {number for column in columns.values() for number in column.needed}
     before = {number - 1 for number in compared if picture_types[number] != "I"}
-    needed = sorted(compared | before)
-    pairs = zip(needed, checked_pairs(m4v, recipe, Clock(), picture_types=picture_types, needed=needed), strict=True)
+    needed = compared | before
+    pairs = zip(
+        sorted(needed), checked_pairs(m4v, recipe, Clock(), picture_types=picture_types, needed=needed), strict=True
+    )
     decoded = -1  # the last number
     for place, choice in enumerate(choices):
         last = max((number for numbers in choice.values() for number in numbers), default=-1)

@@ -83,7 +83,7 @@ def checked_pairs(
 ) -> Iterator[tuple[Picture, Picture]]:
     """Decode a bitstream; yield each picture with the one that was yielded before it. The first comes with itself.
 
-    picture_types: of the whole bitstream, checked before. needed: numbers of the pictures to yield, all if None.
+    picture_types: of the whole bitstream, checked before. needed: numbers of its pictures to yield, all if None.
 
     Raises: VideoError if a picture does not decode, or has another type or size than the recipe says.
     """

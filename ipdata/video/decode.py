@@ -3,7 +3,7 @@
 Only this module and `decode_source` import av.
 """
 
-from collections import deque
+import re
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +26,7 @@ from shards.motion import INTRA, grid_of, planes
 # A coded picture's header: its start code, then two bits for its type (ISO/IEC 14496-2, section 6.2.5).
 PICTURE_START = b"\0\0\1\xb6"
 CODED_TYPES = {0: "I", 1: "P"}
+HEADERS_START = re.compile(b"\0\0\1[\x20-\x2f]")  # of the video object layer, which has the size and how to decode
 
 PARSED_BYTES = 1 << 16  # of a bitstream that are cut into pictures at a time
 
@@ -102,28 +103,29 @@ def pictures(m4v: Path, *, needed: Container[int] | None = None) -> Iterator[Pic
 
     needed: numbers of the pictures to yield, all if None. The others are decoded only where these depend on them.
 
-    Raises: VideoError if the decoder fails or leaves out a picture, or the stream has what this extraction does not
-        support: B-frames, four vectors a macroblock, quarter-pel vectors. OSError if the file cannot be read.
+    Raises: VideoError if the decoder fails, leaves out a picture or conceals damage in it, or the stream has what this
+        extraction does not support: B-frames, late pictures, four vectors a macroblock, quarter-pel vectors. OSError if
+        the file cannot be read.
     """
     decoder = av.CodecContext.create("mpeg4", "r")
     decoder.thread_count = 1
     decoder.options = {"flags2": "+export_mvs", "idct": "simple", "flags": "+bitexact"} | LIMIT
-    sent: deque[int] = deque()  # numbers of pictures that the decoder still owes
     try:
-        for packet in chain(_needed_packets(_packets(m4v, decoder), needed), [None]):
-            if packet is not None:
-                sent.append(packet.pts)
-            for frame in decoder.decode(packet):
-                picture_type = _supported_type(frame)
-                number = sent.popleft() if sent else None
-                if frame.pts != number:
-                    raise VideoError("decode", "damaged", f"picture {number} does not decode")
-                if needed is None or number in needed:
-                    yield Picture(picture_type, _i420(frame), None if picture_type == "I" else _mv_grid(frame))
+        for packet in _needed_packets(_packets(m4v, decoder), needed):
+            frames = decoder.decode(packet)
+            types = [_supported_type(frame) for frame in frames]
+            if not frames and decoder.has_b_frames:
+                raise VideoError("decode", "unsupported", "B-pictures, or pictures that a decoder gives late")
+            # Never flushed: at the end, the decoder would give the last picture again for one that is not coded.
+            if [frame.pts for frame in frames] != [packet.pts]:
+                raise VideoError("decode", "damaged", f"picture {packet.pts} does not decode at once")
+            if frames[0].is_corrupt:
+                raise VideoError("decode", "damaged", f"picture {packet.pts} is damaged; the decoder conceals it")
+            if needed is None or packet.pts in needed:
+                mv = None if types == ["I"] else _mv_grid(frames[0])
+                yield Picture(types[0], _i420(frames[0]), mv)
     except av.FFmpegError as error:
         raise VideoError("decode", "damaged", str(error)) from None
-    if sent:
-        raise VideoError("decode", "damaged", f"picture {sent[0]} does not decode")
 
 
 def _packets(m4v: Path, parser: Any) -> Iterator[Any]:
@@ -136,10 +138,13 @@ def _packets(m4v: Path, parser: Any) -> Iterator[Any]:
 
 
 def _needed_packets(packets: Iterator[Any], needed: Container[int] | None) -> Iterator[Any]:
-    """Leave out the packets on which no needed picture depends: those after the last one of a GOP."""
+    """Leave out the packets on which no needed picture depends: those after the last one of a GOP.
+
+    An I-frame begins anew only if it has the headers of the stream, because a decoder must know them.
+    """
     waiting: list[Any] = []
     for packet in packets:
-        if needed is not None and _coded_type(bytes(packet)) == "I":
+        if needed is not None and HEADERS_START.search(coded := bytes(packet)) and _coded_type(coded) == "I":
             waiting.clear()
         waiting.append(packet)
         if needed is None or packet.pts in needed:
@@ -149,8 +154,9 @@ def _needed_packets(packets: Iterator[Any], needed: Container[int] | None) -> It
 
 def _supported_type(frame: Any) -> str:
     picture_type = PictureType(frame.pict_type).name
-    if picture_type not in "IP" or frame.format.name != "yuv420p":
-        raise VideoError("decode", "unsupported", f"{picture_type}-picture in {frame.format.name}")
+    if picture_type not in "IP" or frame.format.name != "yuv420p" or frame.width % 2 or frame.height % 2:
+        what = f"{picture_type}-picture in {frame.format.name}, {frame.width}x{frame.height} px"
+        raise VideoError("decode", "unsupported", what)
     return picture_type
 
 

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from moving import extracted_from, moving_luma, task_of, write_y4m
+from moving import extracted_from, m4v_of, moving_luma, not_coded, task_of, write_y4m
 
 from ipdata.columns.flow import FlowMaker
 from ipdata.errors import VideoError
 from ipdata.steps.chosen import chosen_frames
 from ipdata.steps.encode import Clock
 from ipdata.steps.extract import VideoTask, transcoded
-from ipdata.video.decode import Picture
+from ipdata.video.decode import Picture, coded_pictures
 from ipdata.video.finished import first_quantiser
 from shards.columns import COLUMNS
 from shards.schema import Sample
@@ -61,8 +61,8 @@ def test_a_choice_comes_as_soon_as_its_last_picture_is_decoded(
 
     seen, pictures = [], encode.decode.pictures
 
-    def counted(m4v: Path, *, needed: list[int]) -> Iterator[Picture]:
-        for number, picture in zip(needed, pictures(m4v, needed=needed), strict=True):
+    def counted(m4v: Path, *, needed: set[int]) -> Iterator[Picture]:
+        for number, picture in zip(sorted(needed), pictures(m4v, needed=needed), strict=True):
             seen.append(number)
             yield picture
 
@@ -75,6 +75,34 @@ def test_a_choice_comes_as_soon_as_its_last_picture_is_decoded(
     next(reader)
     assert seen == [4, 5, 19, 20]
     assert list(reader) == [] and len(seen) == 4
+
+
+@pytest.mark.parametrize("number", [8, 39])
+def test_a_chosen_picture_that_is_not_coded_is_damage(source: Path, tmp_path: Path, number: int) -> None:
+    """Also where it is the last that is needed: at the end of its data, the decoder would repeat the one before it."""
+    task = task_of(source)
+    sample, m4v = transcode_of(task, source, tmp_path)
+    coded = list(coded_pictures(m4v))
+    coded[number] = not_coded(coded[number])
+    broken = m4v_of(b"".join(coded))
+    for choices in ([{"mv": [number]}], [{"residual": [5, number]}]):
+        with pytest.raises(VideoError, match=f"picture {number} does not decode") as caught:
+            list(chosen_frames(broken, choices, task.recipe, picture_types=sample.picture_types))
+        assert (caught.value.stage, caught.value.code) == ("decode", "damaged")
+
+
+def test_damage_that_a_decoder_conceals_is_damage(source: Path, tmp_path: Path) -> None:
+    """It conceals by what it saw before, which is less for chosen frames than for a whole video."""
+    task = task_of(source)
+    sample, m4v = transcode_of(task, source, tmp_path)
+    coded = list(coded_pictures(m4v))
+    coded[24] = coded[24][:-40] + bytes(40)
+    broken = m4v_of(b"".join(coded))
+    for choices in ([{"iframe": [24]}], [{"mv": [26]}]):
+        with pytest.raises(VideoError) as caught:
+            list(chosen_frames(broken, choices, task.recipe, picture_types=sample.picture_types))
+        assert (caught.value.stage, caught.value.code) == ("decode", "damaged")
+    assert list(chosen_frames(broken, [{"mv": [20]}], task.recipe, picture_types=sample.picture_types))
 
 
 def test_a_maker_that_collects_frames_is_asked_for_them(

@@ -157,10 +157,23 @@ def test_foreign_bitstreams_are_refused_by_name(tmp_path: Path) -> None:
     arguments = command(source, recipe_of().transcode, limit_frames=None, path=executable())
     b_frames = [("-bf", "2")]
     four_vectors = [("-flags", "+bitexact+mv4"), ("-mbd", "rd")]
-    for changes, word in ((b_frames, "B-picture"), (four_vectors, "4MV")):
+    odd_size = [("-s", "63x47")]
+    for changes, word in ((b_frames, "B-picture"), (four_vectors, "4MV"), (odd_size, "63x47 px")):
         with pytest.raises(VideoError, match=word) as caught:
             list(decode.pictures(m4v_of(_encoded_with(arguments, changes))))
         assert (caught.value.stage, caught.value.code) == ("decode", "unsupported")
+
+
+def test_later_iframes_need_not_repeat_the_headers(tmp_path: Path) -> None:
+    """Then all GOPs depend on the first one, whose headers say here that blocks are quantised by a matrix."""
+    source = write_y4m(tmp_path / "moving.y4m", moving_luma(frames=30, step_px=(3, 1)))
+    arguments = command(source, recipe_of().transcode, limit_frames=None, path=executable())
+    m4v = m4v_of(_encoded_with(arguments, [("-mpeg_quant", "1")]))
+    coded = list(decode.coded_pictures(m4v))
+    for number in (12, 24):
+        coded[number] = coded[number][coded[number].index(b"\0\0\1\xb3") :]  # from the header of its GOP on
+    whole, (needed,) = list(decode.pictures(m4v)), decode.pictures(m4v_of(b"".join(coded)), needed=[26])
+    assert np.array_equal(needed.i420, whole[26].i420)
 
 
 def _encoded_with(arguments: list[str], changes: list[tuple[str, str]]) -> bytes:
