@@ -142,9 +142,11 @@ def test_two_builds_at_once_are_refused(tmp_path: Path, reference: dict[str, str
     out = tmp_path / "set"
     first = start(out, scheduler="none")
     wait_for(out, ".build/identity.json", 1, first)
+    first.send_signal(signal.SIGSTOP)  # otherwise it may have ended before the second one looks
     second = subprocess.run(
         [sys.executable, "-m", "ipdata.cli", *quick_options(out, scheduler="none")], capture_output=True, text=True
     )
+    first.send_signal(signal.SIGCONT)
     assert second.returncode == 1 and "another build is writing to it" in second.stderr
     assert first.wait() == 0
     assert tree(out) == reference

@@ -40,6 +40,7 @@ def test_status_while_a_build_runs_after_a_kill_and_after_its_end(tmp_path: Path
     out = tmp_path / "set"
     build, log = slow_build(out), out / ".build" / "log.jsonl"
     wait_for(lambda: log.exists() and log.read_text().count("\n") >= 3)
+    build.send_signal(signal.SIGSTOP)  # otherwise it may end while its state is asked for
     before = log.read_bytes()
     running = state_of(out)
     assert running["state"] == "running" and build.poll() is None
