@@ -46,7 +46,10 @@ def pictures_of(clip: Path, frames: int) -> list[Picture]:
 def luma_pairs(
     clip: Path, frames: tuple[int, ...] = (6, 18, 30, 42), *, gaps: tuple[int, ...] = (1,)
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Luma pairs (earlier, current), each (1, H, W) uint8, for these frame numbers. gaps: in turn, frames between."""
+    """Luma pairs (earlier, current), each (1, H, W) uint8, for these frame numbers.
+
+    gaps: how many frames the two of a pair are apart, taken in turn.
+    """
     pictures = pictures_of(clip, max(frames) + 1)
     pairs = zip(frames, cycle(gaps), strict=False)
     return [(pictures[n - gap].luma[None], pictures[n].luma[None]) for n, gap in pairs]

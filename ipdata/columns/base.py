@@ -16,7 +16,7 @@ class Maker(Protocol):
     def add(self, picture: Picture, previous: Picture) -> Iterable[bytes]:
         """Take the next picture and the one before it. The first picture, an I-frame, comes with itself.
 
-        What comes with another I-frame must not count: where few frames are chosen, it is any earlier picture.
+        With a later I-frame, a maker must not look at `previous`: where few frames are chosen, it is any earlier one.
 
         Returns the encoded frames that are ready, in order.
         """
