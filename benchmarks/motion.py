@@ -15,14 +15,18 @@ from pathlib import Path
 import av
 
 from benchmarks.harness import DATA, Figure, side_by_side
-from benchmarks.material import RECIPE, ROAD100, clips, transcoded
+from benchmarks.material import RECIPE, ROAD100, SIZE, clips, transcoded
 from ipdata.columns.residual import definition_of
+from ipdata.steps.chosen import chosen_frames
 from ipdata.video import decode
+from ipmodel.data.sampling import middle_positions
+from shards.columns import COLUMNS
 
 ROUNDS = 20  # against the peer
 CLIP_ROUNDS = 5
 QUANTISERS = (2, 4, 8, 31)
 FRAMES = 100  # of a clip, at most
+SNIPPETS = 16  # P-frames
 BARS = {"previous": 2.3, "accumulated": 3.0, "codec": None}  # definition -> times the decode, at most
 PEER_PYTHON = Path(
     "build/peers/bin/python"
@@ -53,7 +57,10 @@ def motion() -> list[Figure]:
             _against_decode(f"all MVs and `{name}` residuals", partial(_residuals, name), streams, bar)
             for name, bar in BARS.items()
         ]
-        figures.append(_against_decode("16 P-frames' MVs and residuals, and the I-frames", _snippets, streams, 1.5))
+        figures.append(
+            _against_decode(f"{SNIPPETS} P-frames' MVs and residuals, and the I-frames", _snippets, streams, 1.5)
+        )
+        figures.append(_against_decode("the same as predictions have them, through JPEG", _stored, streams, None))
     if PEER_PYTHON.exists():
         figures.append(_against_extractor())
     else:
@@ -79,10 +86,7 @@ def _residuals(definition: str, stream: Path) -> None:
 def _snippets(stream: Path) -> None:
     """Decode what a test of CoViAR's loader asks for, in one pass: the middles of 16 segments."""
     encode = definition_of("previous")
-    types = decode.coded_picture_types(stream)
-    p_frames = [number for number, kind in enumerate(types) if kind == "P"]
-    wanted = {p_frames[(2 * segment + 1) * len(p_frames) // 32] for segment in range(16)}
-    iframes = {number for number, kind in enumerate(types) if kind == "I"}
+    wanted, iframes = _wanted(decode.coded_picture_types(stream))
     needed = sorted(wanted | iframes | {number - 1 for number in wanted})
     previous = None
     for number, picture in zip(needed, decode.pictures(stream, needed=needed), strict=True):
@@ -91,6 +95,24 @@ def _snippets(stream: Path) -> None:
         elif number in wanted and previous is not None:
             encode(picture, previous)
         previous = picture
+
+
+def _stored(stream: Path) -> None:
+    """Make of these frames what the columns of a set have, and decode that."""
+    types = decode.coded_picture_types(stream)
+    wanted, iframes = _wanted(types)
+    choice = {"iframe": sorted(iframes), "mv": sorted(wanted), "residual": sorted(wanted)}
+    (frames,) = chosen_frames(stream, [choice], RECIPE, picture_types=types)
+    for name, encoded in frames.columns.items():
+        for data in encoded.values():
+            COLUMNS[name].decode(data, **SIZE)
+
+
+def _wanted(types: str) -> tuple[set[int], set[int]]:
+    """The numbers of the P-frames in the middles of segments, and of the I-frames."""
+    p_frames = [number for number, kind in enumerate(types) if kind == "P"]
+    middles = {p_frames[position] for position in middle_positions(len(p_frames), SNIPPETS)}
+    return middles, {number for number, kind in enumerate(types) if kind == "I"}
 
 
 def _bare_decode(stream: Path) -> None:
