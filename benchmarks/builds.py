@@ -1,5 +1,6 @@
 """Whole builds through the command line: against ffmpeg alone, OpenCV's flow, and without a cluster."""
 
+import ctypes
 import os
 import resource
 import shutil
@@ -7,13 +8,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import psutil  # comes with Dask
 
 from benchmarks.harness import DATA, Figure, side_by_side
 from benchmarks.material import RECIPE
+from ipdata.executors.guard import PR_SET_CHILD_SUBREAPER
 from ipdata.video.checksums import CHECKSUM_ROWS
 from ipdata.video.transcode import command, executable
 
@@ -22,7 +23,6 @@ CLASSES = ("hug", "push")
 ALL_CLASSES = ("handshake", "hug", "kick", "point", "punch", "push")
 ROUNDS = 3
 COPIES = 3  # of the clips in the larger set
-LOOK_S = 0.1
 WITHOUT_FLOW = "--columns=iframe,mv,residual,video"
 # As an installed program runs, whose modules are compiled once and not in each process.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
@@ -62,7 +62,7 @@ def _children_cpu_s() -> float:
 
 
 def builds() -> list[Figure]:
-    build(WITHOUT_FLOW, "--limit-videos=1", "--scheduler=none")  # compiles what is not compiled yet
+    build("--limit-videos=2", "--limit-frames=13", "--workers=2")  # compiles what is not compiled yet
     first = [(wall_and_cpu_s("--scheduler=none", WITHOUT_FLOW)[1], cpu_s_of_transcodes()) for _ in range(ROUNDS)]
     few = ("--limit-videos=2", "--limit-frames=37", "--scheduler=none")
     second = side_by_side(lambda: build(*few), lambda: build(*few, "--flow-backend=opencv"), rounds=3, warm_up=False)
@@ -129,22 +129,15 @@ def two_workers(what: str, *options: str, source: Path = VIDEOS) -> list[Figure]
 
 
 def wall_and_cpu_s(*options: str, source: Path = VIDEOS) -> tuple[float, float]:
-    """Build once. The CPU time is that of all processes, as last seen before each ended; of ffmpeg, all of it."""
-    cpu_s: dict[int, float] = {}
+    """Build once. The CPU time is that of all its processes, which this one waits for where their parents do not."""
+    adopt = ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, *map(ctypes.c_ulong, (1, 0, 0, 0)))
+    if adopt != 0:
+        raise RuntimeError("orphans cannot be adopted here, so the CPU time of a build cannot be measured")
+    own = set(psutil.Process().children())
     with tempfile.TemporaryDirectory() as folder:
-        began_s = time.monotonic()
-        arguments = command_of(Path(folder) / "set", *options, source=source, classes=ALL_CLASSES)
-        build = psutil.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ENVIRONMENT)
-        while build.poll() is None:
-            with suppress(psutil.Error):  # a process has ended meanwhile
-                for process in (build, *build.children(recursive=True)):
-                    if "ffmpeg" not in process.name():  # its time is that of a child of who has waited for it
-                        times = process.cpu_times()
-                        own_s, children_s = times.user + times.system, times.children_user + times.children_system
-                        extracts = "ipdata.executors.guard" in process.cmdline()
-                        cpu_s[process.pid] = own_s + (children_s if extracts else 0.0)
-            time.sleep(LOOK_S)
+        began_s, began_cpu_s = time.monotonic(), _children_cpu_s()
+        build_into(Path(folder) / "set", *options, source=source, classes=ALL_CLASSES)
         wall_s = time.monotonic() - began_s
-    if build.returncode:
-        raise RuntimeError(f"{' '.join(arguments)} has failed")
-    return wall_s, sum(cpu_s.values())
+    for orphan in set(psutil.Process().children()) - own:
+        orphan.wait()
+    return wall_s, _children_cpu_s() - began_cpu_s

@@ -6,7 +6,7 @@ Clips of all datasets, each transcoded at several quantisers, because the cost o
 import io
 import statistics
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import av
 
-from benchmarks.harness import DATA, Figure, side_by_side
+from benchmarks.harness import DATA, REPORTED, Figure, grouped_table, side_by_side
 from benchmarks.material import RECIPE, ROAD100, SIZE, clips, transcoded
 from ipdata.columns.residual import definition_of
 from ipdata.steps.chosen import chosen_frames
@@ -26,7 +26,8 @@ ROUNDS = 20  # against the peer
 CLIP_ROUNDS = 5
 QUANTISERS = (2, 4, 8, 31)
 FRAMES = 100  # of a clip, at most
-SNIPPETS = 16  # P-frames
+SNIPPETS = 16  # of the whole clip, P-frames and I-frames each
+AT = " at q="  # between a clip's name and its quantiser
 BARS = {"previous": 2.3, "accumulated": 3.0, "codec": None}  # definition -> times the decode, at most
 PEER_PYTHON = Path(
     "build/peers/bin/python"
@@ -46,21 +47,23 @@ for path in sys.stdin:
 
 def motion() -> list[Figure]:
     with ExitStack() as files:
-        streams = {
-            f"{clip.stem[:16]} at q={quantiser}": files.enter_context(
-                transcoded(clip, replace(RECIPE.transcode, quantiser=quantiser), frames=FRAMES)
-            )
-            for clip in _chosen()
-            for quantiser in QUANTISERS
-        }
+        streams, whole = (
+            {
+                f"{clip.stem}{AT}{quantiser}": files.enter_context(
+                    transcoded(clip, replace(RECIPE.transcode, quantiser=quantiser), frames=frames)
+                )
+                for clip in _chosen()
+                for quantiser in QUANTISERS
+            }
+            for frames in (FRAMES, None)
+        )
         figures = [
             _against_decode(f"all MVs and `{name}` residuals", partial(_residuals, name), streams, bar)
             for name, bar in BARS.items()
         ]
-        figures.append(
-            _against_decode(f"{SNIPPETS} P-frames' MVs and residuals, and the I-frames", _snippets, streams, 1.5)
-        )
-        figures.append(_against_decode("the same as predictions have them, through JPEG", _stored, streams, None))
+        what = f"{SNIPPETS} P-frames' MVs and residuals and {SNIPPETS} I-frames of whole clips"
+        figures.append(_against_decode(what, _snippets, whole, 1.5))
+        figures.append(_against_decode(f"{what}, through JPEG as predictions have them", _stored, whole, None))
     if PEER_PYTHON.exists():
         figures.append(_against_extractor())
     else:
@@ -68,10 +71,24 @@ def motion() -> list[Figure]:
     return figures
 
 
+def by_quantiser(figures: Sequence[Figure]) -> dict[str, str]:
+    """A table for each figure that has several: the ratios at each quantiser."""
+    several = [figure for figure in figures if figure.clips]
+    return {
+        f"By quantiser: {figure.what}": grouped_table(figure, "quantiser", lambda clip: clip.rpartition(AT)[2])
+        for figure in several
+    }
+
+
 def _chosen() -> list[Path]:
-    """Clips of HMDB51, UCF101 and Kinetics, and one of each class of two datasets more."""
-    folders = [folder for name in ("ut_interaction", "weizmann") for folder in (DATA / name).iterdir()]
-    return [*clips(), *(min(folder.glob("*.avi")) for folder in sorted(folders) if folder.is_dir())]
+    """Clips of HMDB51, UCF101 and Kinetics, and one of each class of two datasets more, of different persons."""
+    found = clips()
+    for name in ("ut_interaction", "weizmann"):
+        folders = sorted(folder for folder in (DATA / name).iterdir() if folder.is_dir())
+        for number, folder in enumerate(folders):
+            of_class = sorted(folder.glob("*.avi"))
+            found.append(of_class[number % len(of_class)])
+    return found
 
 
 def _residuals(definition: str, stream: Path) -> None:
@@ -84,12 +101,12 @@ def _residuals(definition: str, stream: Path) -> None:
 
 
 def _snippets(stream: Path) -> None:
-    """Decode what a test of CoViAR's loader asks for, in one pass: the middles of 16 segments."""
+    """Decode in one pass what a test of CoViAR's loader asks for."""
     encode = definition_of("previous")
     wanted, iframes = _wanted(decode.coded_picture_types(stream))
-    needed = sorted(wanted | iframes | {number - 1 for number in wanted})
+    needed = wanted | iframes | {number - 1 for number in wanted}
     previous = None
-    for number, picture in zip(needed, decode.pictures(stream, needed=needed), strict=True):
+    for number, picture in zip(sorted(needed), decode.pictures(stream, needed=needed), strict=True):
         if number in iframes:
             _ = picture.rgb
         elif number in wanted and previous is not None:
@@ -109,10 +126,10 @@ def _stored(stream: Path) -> None:
 
 
 def _wanted(types: str) -> tuple[set[int], set[int]]:
-    """The numbers of the P-frames in the middles of segments, and of the I-frames."""
-    p_frames = [number for number, kind in enumerate(types) if kind == "P"]
-    middles = {p_frames[position] for position in middle_positions(len(p_frames), SNIPPETS)}
-    return middles, {number for number, kind in enumerate(types) if kind == "I"}
+    """The numbers of the P-frames in the middles of segments, and of the I-frames. Short clips have fewer."""
+    numbers = [[number for number, kind in enumerate(types) if kind == wanted] for wanted in "PI"]
+    p_frames, iframes = ({of[n] for n in middle_positions(len(of), SNIPPETS)} for of in numbers)
+    return p_frames, iframes
 
 
 def _bare_decode(stream: Path) -> None:
@@ -136,7 +153,7 @@ def _against_decode(
         ours_s=ours_s,
         peer="PyAV, bare decode",
         peer_s=peer_s,
-        bar="reported" if slower_than is None else f"{slower_than:g} times the decode at most",
+        bar=REPORTED if slower_than is None else f"{slower_than:g} times the decode at most",
         slower_than=slower_than,
         clips=tuple(streams),
     )

@@ -6,7 +6,7 @@ it is.
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import cv2
@@ -14,19 +14,21 @@ import cv2
 from benchmarks.builds import builds
 from benchmarks.encodings import codec_table, encodings_table, material_of, recipes_table
 from benchmarks.flow import flow
-from benchmarks.flow_by_process import flow_by_process
+from benchmarks.flow_by_process import by_gap, flow_by_process
 from benchmarks.harness import Figure, write, write_figures
 from benchmarks.large_sets import large_sets
 from benchmarks.loading import loading
 from benchmarks.material import clips
-from benchmarks.motion import motion
+from benchmarks.motion import by_quantiser, motion
+from benchmarks.scale import driver
 from benchmarks.sharing import sharing
 from benchmarks.streaming import streaming_table
 from benchmarks.training import BATCH, training_table
 from benchmarks.training import RECIPE as TRAINED
 
 PARTS = {"flow_by_process": flow_by_process, "motion": motion, "loading": loading, "large_sets": large_sets}
-ON_ALL_CORES = {"sharing": sharing, "builds": builds}
+TABLES = {"flow_by_process": by_gap, "motion": by_quantiser}
+ON_ALL_CORES = {"sharing": sharing, "builds": builds, "driver": driver}
 
 
 def main() -> None:
@@ -38,10 +40,12 @@ def main() -> None:
                 with one_core():
                     figure, tables = flow()
                 figures.append(figure)
-                print(*(f"### {title}\n\n{table}\n" for title, table in tables.items()), sep="\n")
+                show(tables)
             elif name in PARTS:
                 with one_core():
-                    figures += PARTS[name]()
+                    figures += (new := PARTS[name]())
+                if name in TABLES:
+                    show(TABLES[name](new))
             else:
                 figures += ON_ALL_CORES[name]()
         print(write_figures(figures, name="-".join(names)))
@@ -55,19 +59,27 @@ def everything() -> list[Figure]:
     """Measure all figures and tables, and write them to the page."""
     with one_core():
         flow_figure, agreement = flow()
-        figures = [flow_figure, *flow_by_process(), *motion(), *loading(), *large_sets()]
+        flows, motions = flow_by_process(), motion()
+        figures = [flow_figure, *flows, *motions, *loading(), *large_sets()]
         material = material_of(clips())
         tables = {
+            **by_gap(flows),
             **agreement,
+            **by_quantiser(motions),
             "Stored encodings": encodings_table(material),
             "Recipes": recipes_table(material),
             "The codec residual": codec_table(clips()),
         }
     tables[f"Training on this machine, recipe `{TRAINED}`, batches of {BATCH}, one loader process"] = training_table()
     tables["Clips a second of an epoch of P-stream clips, one loader process, a server of 1 Gbit/s"] = streaming_table()
-    figures += [*sharing(), *builds()]
+    figures += [*sharing(), *builds(), *driver()]
     print(write(figures, tables))
     return figures
+
+
+def show(tables: Mapping[str, str]) -> None:
+    for title, table in tables.items():
+        print(f"### {title}\n\n{table}\n")
 
 
 @contextmanager

@@ -14,9 +14,7 @@ class Maker(Protocol):
     """Makes one column's frames for one video. It gives them away as it makes them: no payload is held in memory."""
 
     def add(self, picture: Picture, previous: Picture) -> Iterable[bytes]:
-        """Take the next picture and the one before it. The first picture, an I-frame, comes with itself.
-
-        With a later I-frame, a maker must not look at `previous`: where few frames are chosen, it is any earlier one.
+        """Take the next picture and the one before it. An I-frame comes with itself, because it depends on no other.
 
         Returns the encoded frames that are ready, in order.
         """

@@ -15,7 +15,11 @@ OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": False, "error_model": "num
 
 
 def compiled(function: Function) -> Function:
-    """Compile a function for this CPU. The cache is keyed by CPU and source; many workers may start at once."""
+    """Compile a function for this CPU. Many workers may start at once, and Numba keeps the machine code on disk.
+
+    It compiles anew where the function's own file has changed, but not for others from which something is compiled in.
+    So the own file must change with these: its line "Compiled in" has their hash, which a test checks.
+    """
     try:
         done: Function = njit(cache=True, **OPTIONS)(function)
     except RuntimeError:  # neither the package nor the user's cache directory can be written

@@ -4,6 +4,8 @@ from ipdata.kernels.compiled import compiled
 from ipdata.kernels.memory import LANES, padded_px
 from shards.arrays import F32
 
+# Compiled in: 7fe4c0360172
+
 REACH_PX = 2  # of the larger window to each side
 
 

@@ -8,6 +8,8 @@ import numpy as np
 from ipdata.kernels.compiled import compiled
 from shards.arrays import F32
 
+# Compiled in: a00659a680e4
+
 FLOAT_BYTES = 4
 LINE_BYTES = 64  # a cache line, and the widest vector
 PAGE_BYTES = 4096  # cache lines at the same place in a page displace each other, and a load may wait for a store there

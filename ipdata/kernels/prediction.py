@@ -9,6 +9,8 @@ from ipdata.kernels.compiled import compiled
 from shards.arrays import I16, U8
 from shards.motion import INTRA, MACROBLOCK_PX, planes
 
+# Compiled in: a00659a680e4
+
 
 def predicted_i420(previous_i420: U8, mv: I16, *, rounding: int) -> U8:
     """The prediction from the previous picture, both (H * 3 / 2, W): bit for bit that of shards.motion.predict.

@@ -6,6 +6,8 @@ from ipdata.kernels.compiled import compiled
 from shards.arrays import I16, U8
 from shards.motion import INTRA, MACROBLOCK_PX, grid_of
 
+# Compiled in: a00659a680e4
+
 CHANNELS = 3
 SIGN = np.uint8(128)  # level - 128 as a signed byte has the bits of level ^ 128
 

@@ -6,6 +6,8 @@ from ipdata.kernels.compiled import compiled
 from shards.arrays import I16
 from shards.motion import MACROBLOCK_PX
 
+# Compiled in: a00659a680e4
+
 
 @compiled
 def fill_grid(vectors: NDArray, grid: I16) -> bool:

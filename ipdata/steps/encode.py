@@ -81,7 +81,7 @@ def _add_pictures(
 def checked_pairs(
     m4v: Path, recipe: BuildRecipe, clock: Clock, *, picture_types: str, needed: Collection[int] | None = None
 ) -> Iterator[tuple[Picture, Picture]]:
-    """Decode a bitstream; yield each picture with the one that was yielded before it. The first comes with itself.
+    """Decode a bitstream; yield each P-frame with the picture that was yielded before it, and each I-frame with itself.
 
     picture_types: of the whole bitstream, checked before. needed: numbers of its pictures to yield, all if None.
 
@@ -118,5 +118,7 @@ def _pairs(m4v: Path, clock: Clock, needed: Collection[int] | None) -> Iterator[
             picture = next(decoded, None)
         if picture is None:
             return
-        yield picture, previous or picture
+        if previous is None or picture.picture_type == "I":
+            previous = picture
+        yield picture, previous
         previous = picture

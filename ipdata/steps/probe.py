@@ -63,6 +63,7 @@ def _probe(task: VideoTask, random: Random) -> Probe:
         frames = sample.frames if sample.frames < most else _frames_of(source, limit)
     scale = frames / len(types)
     record_bytes = member_bytes(frames * len(sample.to_json()) // sample.frames)  # most of it is a number a frame
+    record_bytes += member_bytes(len(str(sample.class_id)))
     return Probe(
         frames=frames,
         column_bytes={

@@ -8,7 +8,7 @@ from moving import m4v_of, moving_luma, not_coded, recipe_of, transcoded, write_
 
 from ipdata.columns.flow import FLOW_BUILD
 from ipdata.errors import VideoError
-from ipdata.steps.encode import Clock, encode_columns
+from ipdata.steps.encode import Clock, checked_pairs, encode_columns
 from ipdata.video import decode
 
 
@@ -69,6 +69,17 @@ def test_needed_pictures_alone_are_those_of_the_whole(m4v: Path, needed: list[in
         assert picture.picture_type == whole[number].picture_type
         assert np.array_equal(picture.i420, whole[number].i420)
         assert np.array_equal(picture.mv, whole[number].mv)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("needed", [None, {0, 5, 6, 12, 13}], ids=str)
+def test_an_iframe_comes_with_itself_and_a_p_frame_with_the_one_before(m4v: Path, needed: set[int] | None) -> None:
+    """So a maker gets equal pairs in a build, where all pictures are decoded, and in a prediction."""
+    types = "I" + "P" * 11 + "IPP"
+    numbers = sorted(needed or range(len(types)))
+    pairs = checked_pairs(m4v, recipe_of(), Clock(), picture_types=types, needed=needed)
+    given = dict(zip(numbers, pairs, strict=True))
+    assert all((given[n][1] is given[n][0]) == (types[n] == "I") for n in numbers)
+    assert given[6][1] is given[5][0] and given[13][1] is given[12][0]
 
 
 def test_what_no_needed_picture_depends_on_is_not_decoded(m4v: Path) -> None:
