@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import cv2
 
-from benchmarks.builds import builds
+from benchmarks.builds import builds, stages_table
 from benchmarks.encodings import codec_table, encodings_table, material_of, recipes_table
 from benchmarks.flow import flow
 from benchmarks.flow_by_process import by_gap, flow_by_process
@@ -72,6 +72,7 @@ def everything() -> list[Figure]:
         }
     tables[f"Training on this machine, recipe `{TRAINED}`, batches of {BATCH}, one loader process"] = training_table()
     tables["Clips a second of an epoch of P-stream clips, one loader process, a server of 1 Gbit/s"] = streaming_table()
+    tables["Stages of a build without flow, ms a frame"] = stages_table()
     figures += [*sharing(), *builds(), *driver()]
     print(write(figures, tables))
     return figures
