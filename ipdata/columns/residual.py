@@ -8,7 +8,7 @@ from typing import Any, Literal
 from ipdata.columns.base import ColumnBuild, Maker
 from ipdata.columns.settings import Chroma, JpegSettings
 from ipdata.kernels.prediction import predicted_i420
-from ipdata.kernels.residual import moved, subtract
+from ipdata.kernels.residual import moved, subtract, subtract_moved
 from ipdata.video.decode import Picture, rgb_of
 from shards.arrays import I16, U8
 from shards.columns.residual import RESIDUAL
@@ -27,7 +27,7 @@ class Previous:
     """Compares with the previous picture, moved by CoViAR's whole-pixel vectors (section 3.1 of the paper)."""
 
     def __call__(self, picture: Picture, previous: Picture) -> U8:
-        return subtract(picture.rgb, moved(previous.rgb, vectors(picture)))
+        return subtract_moved(picture.rgb, previous.rgb, vectors(picture))
 
 
 class Accumulated:

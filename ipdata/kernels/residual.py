@@ -26,39 +26,74 @@ def moved(reference: U8, mv: I16) -> U8:
 
     Raises: ValueError if there is not a vector for each macroblock.
     """
-    height, width = reference.shape[:2]
+    _check_vectors(mv, reference)
+    out = np.empty(reference.shape, np.uint8)
+    _move(reference.reshape(-1), mv, out.reshape(-1), *reference.shape[:2])
+    return out
+
+
+def subtract_moved(picture: U8, reference: U8, mv: I16) -> U8:
+    """subtract(picture, moved(reference, mv)), faster. Raises: ValueError as these do."""
+    _check_vectors(mv, picture)
+    if picture.shape != reference.shape:
+        raise ValueError(f"a picture of shape {picture.shape} and a reference of shape {reference.shape}")
+    out = np.empty(picture.shape, np.uint8)
+    _subtract_moved(picture.reshape(-1), reference.reshape(-1), mv, out.reshape(-1), *picture.shape[:2])
+    return out
+
+
+def _check_vectors(mv: I16, picture: U8) -> None:
+    height, width = picture.shape[:2]
     if mv.shape != (*grid_of(width=width, height=height), 2):
         raise ValueError(f"vectors of shape {mv.shape} for a picture of {width}x{height} px")
-    out = np.empty(reference.shape, np.uint8)
-    _move(reference.reshape(-1), mv, out.reshape(-1), height, width)
-    return out
 
 
 @compiled
 def _subtract(picture: U8, reference: U8, out: U8) -> None:
-    """As a difference of signed bytes that saturates, for which CPUs have one instruction."""
     for n in range(picture.shape[0]):
-        difference = np.int16(np.int8(picture[n] ^ SIGN)) - np.int16(np.int8(reference[n] ^ SIGN))
-        out[n] = np.uint8(min(max(difference, np.int16(-128)), np.int16(127))) ^ SIGN
+        out[n] = _difference(picture[n], reference[n])
+
+
+@compiled
+def _difference(level: np.uint8, reference: np.uint8) -> np.uint8:
+    """As a difference of signed bytes that saturates, for which CPUs have one instruction."""
+    difference = np.int16(np.int8(level ^ SIGN)) - np.int16(np.int8(reference ^ SIGN))
+    return np.uint8(min(max(difference, np.int16(-128)), np.int16(127))) ^ SIGN
+
+
+@compiled
+def _subtract_moved(picture: U8, reference: U8, mv: I16, out: U8, height: int, width: int) -> None:
+    """Row of macroblocks by row, so that what has moved is still in the L1 cache."""
+    for row in range(mv.shape[0]):
+        _move_row(reference, mv, out, height, width, row)
+        top, bottom = row * MACROBLOCK_PX, min((row + 1) * MACROBLOCK_PX, height)
+        first = np.uint64(CHANNELS * top * width)
+        for n in range(np.uint64(CHANNELS * (bottom - top) * width)):
+            out[first + n] = _difference(picture[first + n], out[first + n])
 
 
 @compiled
 def _move(reference: U8, mv: I16, out: U8, height: int, width: int) -> None:
-    """Pictures are flat. Neighbouring macroblocks with equal vectors are moved together."""
     for row in range(mv.shape[0]):
-        top, bottom = row * MACROBLOCK_PX, min((row + 1) * MACROBLOCK_PX, height)
-        block = 0
-        while block < mv.shape[1]:
-            left, x_half, y_half = block * MACROBLOCK_PX, mv[row, block, 0], mv[row, block, 1]
-            while block < mv.shape[1] and mv[row, block, 0] == x_half and mv[row, block, 1] == y_half:
-                block += 1
-            right = min(block * MACROBLOCK_PX, width)
-            x_px, y_px = _whole_px(x_half), _whole_px(y_half)
-            upper, lower = _from_inside(top, bottom, y_px, height)
-            first, last = _from_inside(left, right, x_px, width)
-            if lower - upper < bottom - top or last - first < right - left:  # a part of it stands still
-                _copy(reference, out, width, top, bottom, left, right, 0)
-            _copy(reference, out, width, upper, lower, first, last, y_px * width + x_px)
+        _move_row(reference, mv, out, height, width, row)
+
+
+@compiled
+def _move_row(reference: U8, mv: I16, out: U8, height: int, width: int, row: int) -> None:
+    """Of macroblocks. Pictures are flat. Neighbouring macroblocks with equal vectors are moved together."""
+    top, bottom = row * MACROBLOCK_PX, min((row + 1) * MACROBLOCK_PX, height)
+    block = 0
+    while block < mv.shape[1]:
+        left, x_half, y_half = block * MACROBLOCK_PX, mv[row, block, 0], mv[row, block, 1]
+        while block < mv.shape[1] and mv[row, block, 0] == x_half and mv[row, block, 1] == y_half:
+            block += 1
+        right = min(block * MACROBLOCK_PX, width)
+        x_px, y_px = _whole_px(x_half), _whole_px(y_half)
+        upper, lower = _from_inside(top, bottom, y_px, height)
+        first, last = _from_inside(left, right, x_px, width)
+        if lower - upper < bottom - top or last - first < right - left:  # a part of it stands still
+            _copy(reference, out, width, top, bottom, left, right, 0)
+        _copy(reference, out, width, upper, lower, first, last, y_px * width + x_px)
 
 
 @compiled

@@ -138,18 +138,21 @@ def _packets(m4v: Path, parser: Any) -> Iterator[Any]:
 
 
 def _needed_packets(packets: Iterator[Any], needed: Container[int] | None) -> Iterator[Any]:
-    """Leave out the packets on which no needed picture depends: those after the last one of a GOP.
-
-    An I-frame begins anew only if it has the headers of the stream, because a decoder must know them.
-    """
+    """Leave out the packets on which no needed picture depends: those after the last one of a GOP."""
     waiting: list[Any] = []
     for packet in packets:
-        if needed is not None and HEADERS_START.search(coded := bytes(packet)) and _coded_type(coded) == "I":
+        if needed is not None and _begins_anew(bytes(packet)):
             waiting.clear()
         waiting.append(packet)
         if needed is None or packet.pts in needed:
             yield from waiting
             waiting.clear()
+
+
+def _begins_anew(coded: bytes) -> bool:
+    """Whether no picture before this one is needed: an I-frame, and the stream's headers, which a decoder must know."""
+    headers_end = max(coded.find(PICTURE_START), 0)
+    return HEADERS_START.search(coded, 0, headers_end) is not None and _coded_type(coded) == "I"
 
 
 def _supported_type(frame: Any) -> str:

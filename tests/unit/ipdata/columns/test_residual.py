@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from ipdata.columns.residual import definition_of
 from ipdata.kernels.prediction import predicted_i420
-from ipdata.kernels.residual import moved, subtract
+from ipdata.kernels.residual import moved, subtract, subtract_moved
 from ipdata.video.decode import Picture, rgb_of
 from shards.columns.residual import RESIDUAL
 from shards.motion import INTRA, accumulated_residual, compensate, grid_of, predict, residual
@@ -24,6 +24,7 @@ def test_it_equals_the_definition(height: int, width: int, seed: int, reach: int
     assert np.array_equal(moved(previous, mv), compensate(previous, mv))
     expected = RESIDUAL.store(residual(picture, previous, mv), {})
     assert np.array_equal(subtract(picture, moved(previous, mv)), expected)
+    assert np.array_equal(subtract_moved(picture, previous, mv), expected)
 
 
 def test_every_pair_of_levels_is_subtracted_and_clips() -> None:
