@@ -130,8 +130,9 @@ def sources(folder: Path) -> dict[str, Path]:
 
 
 def stages_table() -> str:
-    """Where a build's time goes, for each kind of videos. ffmpeg's CPU time is of several threads, so it is more."""
-    rows = ["| " + " | ".join(("videos", "ffmpeg by itself, CPU", *STAGES)) + " |", "| --- " * (len(STAGES) + 2) + "|"]
+    """The time that passes, by stages, for each kind of videos; and ffmpeg's CPU time, which is of several threads."""
+    columns = ("videos", "ffmpeg by itself, CPU ms", *STAGES)
+    rows = ["| " + " | ".join(columns) + " |", "| --- " * len(columns) + "|"]
     with tempfile.TemporaryDirectory() as folder:
         for name, source in sources(Path(folder)).items():
             out = Path(folder) / f"{name} built"
@@ -199,5 +200,5 @@ def wall_and_cpu_s(*options: str, source: Path = VIDEOS) -> tuple[float, float]:
         build_into(Path(folder) / "set", *options, source=source, classes=())
         wall_s = time.monotonic() - began_s
     for orphan in set(psutil.Process().children()) - own:
-        orphan.wait()
+        orphan.wait(timeout=60)
     return wall_s, _children_cpu_s() - began_cpu_s

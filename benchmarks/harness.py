@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import statistics
+import textwrap
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -114,12 +115,13 @@ def write(figures: list[Figure], tables: dict[str, str]) -> Path:
     """Write all results to a dated JSON file, and the tables to docs/performance.md, between its markers."""
     path = write_figures(figures, tables=tables)
     described = ", ".join(f"{name} {value}" for name, value in machine().items())
+    measured = textwrap.fill(f"Measured on {date.today().isoformat()}: {described}.", 120)
     head = (
         "| what | ours, median (range) | peer, median (range) | ratio (range, worst clip) | bar | met |\n"
         + "| --- " * 6
         + "|"
     )
-    parts = [f"Measured on {date.today().isoformat()}: {described}.", "\n".join([head, *(f.row() for f in figures)])]
+    parts = [measured, "\n".join([head, *(f.row() for f in figures)])]
     parts += [f"### {title}\n\n{table}" for title, table in tables.items()]
     page = Path(__file__).parents[1] / "docs" / "performance.md"
     before, _, rest = page.read_text().partition("<!-- measured -->")

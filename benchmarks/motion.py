@@ -61,7 +61,7 @@ def motion() -> list[Figure]:
             _against_decode(f"all MVs and `{name}` residuals", partial(_residuals, name), streams, bar)
             for name, bar in BARS.items()
         ]
-        what = f"{SNIPPETS} P-frames' MVs and residuals and {SNIPPETS} I-frames of whole clips"
+        what = f"{SNIPPETS} P-frames' MVs and residuals and up to {SNIPPETS} I-frames of whole clips"
         figures.append(_against_decode(what, _snippets, whole, 1.5))
         figures.append(_against_decode(f"{what}, through JPEG as predictions have them", _stored, whole, None))
     if PEER_PYTHON.exists():

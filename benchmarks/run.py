@@ -72,7 +72,7 @@ def everything() -> list[Figure]:
         }
     tables[f"Training on this machine, recipe `{TRAINED}`, batches of {BATCH}, one loader process"] = training_table()
     tables["Clips a second of an epoch of P-stream clips, one loader process, a server of 1 Gbit/s"] = streaming_table()
-    tables["Stages of a build without flow, ms a frame"] = stages_table()
+    tables["Stages of a build without flow, elapsed ms a frame"] = stages_table()
     figures += [*sharing(), *builds(), *driver()]
     print(write(figures, tables))
     return figures

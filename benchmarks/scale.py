@@ -116,7 +116,7 @@ def _tasks(count: int) -> dict[str, Any]:
 
 
 def driver() -> list[Figure]:
-    """The least of these counts as a figure with its bar."""
+    """What the smaller number of videos costs, as a figure with its bar."""
     dask_run.first_try, dask_run.pack = no_video, no_pack
     measured = _tasks(TASKS[0])
     return [

@@ -14,7 +14,7 @@ class Maker(Protocol):
     """Makes one column's frames for one video. It gives them away as it makes them: no payload is held in memory."""
 
     def add(self, picture: Picture, previous: Picture) -> Iterable[bytes]:
-        """Take the next picture and the one before it. An I-frame comes with itself, because it depends on no other.
+        """Take the next picture: a P-frame with the one before it, an I-frame with itself.
 
         Returns the encoded frames that are ready, in order.
         """
@@ -46,7 +46,10 @@ class ColumnBuild:
         return ""
 
     def follows_gop(self, table: Any) -> bool:
-        """Whether a frame depends on all pictures since the last I-frame, and not just on the one before it."""
+        """Whether a frame depends on all pictures since the last I-frame.
+
+        False if the entry of an I-frame depends on that picture alone, and that of a P-frame on it and the one before.
+        """
         return True
 
     def check(self, table: Any, tools: dict[str, str]) -> None:

@@ -17,8 +17,8 @@ OPTIONS: dict[str, Any] = {"nogil": True, "fastmath": False, "error_model": "num
 def compiled(function: Function) -> Function:
     """Compile a function for this CPU. Many workers may start at once, and Numba keeps the machine code on disk.
 
-    It compiles anew where the function's own file has changed, but not for others from which something is compiled in.
-    So the own file must change with these: its line "Compiled in" has their hash, which a test checks.
+    Numba compiles a function anew when its own file changes, but not when a file changes whose functions are compiled
+    into it. So each kernel's file has a line with the hash of those files. A test checks it.
     """
     try:
         done: Function = njit(cache=True, **OPTIONS)(function)

@@ -4,7 +4,7 @@ from ipdata.kernels.compiled import compiled
 from ipdata.kernels.memory import LANES, padded_px
 from shards.arrays import F32
 
-# Compiled in: 7fe4c0360172
+# Hash of the files of this folder that are compiled in (tests/unit/ipdata/kernels/test_compiled.py): 547c0e1d6407
 
 REACH_PX = 2  # of the larger window to each side
 

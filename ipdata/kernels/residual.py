@@ -6,7 +6,7 @@ from ipdata.kernels.compiled import compiled
 from shards.arrays import I16, U8
 from shards.motion import INTRA, MACROBLOCK_PX, grid_of
 
-# Compiled in: a00659a680e4
+# Hash of the files of this folder that are compiled in (tests/unit/ipdata/kernels/test_compiled.py): 943e0ddfb4cb
 
 CHANNELS = 3
 SIGN = np.uint8(128)  # level - 128 as a signed byte has the bits of level ^ 128
@@ -63,7 +63,7 @@ def _difference(level: np.uint8, reference: np.uint8) -> np.uint8:
 
 @compiled
 def _subtract_moved(picture: U8, reference: U8, mv: I16, out: U8, height: int, width: int) -> None:
-    """Row of macroblocks by row, so that what has moved is still in the L1 cache."""
+    """One row of macroblocks after another, so that what was just moved is still in the cache."""
     for row in range(mv.shape[0]):
         _move_row(reference, mv, out, height, width, row)
         top, bottom = row * MACROBLOCK_PX, min((row + 1) * MACROBLOCK_PX, height)
@@ -80,7 +80,7 @@ def _move(reference: U8, mv: I16, out: U8, height: int, width: int) -> None:
 
 @compiled
 def _move_row(reference: U8, mv: I16, out: U8, height: int, width: int, row: int) -> None:
-    """Of macroblocks. Pictures are flat. Neighbouring macroblocks with equal vectors are moved together."""
+    """Move a row of macroblocks. Pictures are flat. Neighbouring macroblocks with equal vectors are moved together."""
     top, bottom = row * MACROBLOCK_PX, min((row + 1) * MACROBLOCK_PX, height)
     block = 0
     while block < mv.shape[1]:

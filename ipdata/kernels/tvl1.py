@@ -15,7 +15,7 @@ from ipdata.kernels.memory import LANES, in_one_block, padded_px
 from ipdata.kernels.parameters import TVL1Parameters
 from shards.arrays import F32, U8
 
-# Compiled in: b6920d8bf896
+# Hash of the files of this folder that are compiled in (tests/unit/ipdata/kernels/test_compiled.py): 0b253e3cafc4
 
 MARGIN_PX = 4  # of zeros around the picture: beyond it there is nothing, as with OpenCV's constant border
 MIN_SIDE_PX = 16  # smaller pictures end the pyramid

@@ -6,7 +6,7 @@ from ipdata.kernels.compiled import compiled
 from shards.arrays import I16
 from shards.motion import MACROBLOCK_PX
 
-# Compiled in: a00659a680e4
+# Hash of the files of this folder that are compiled in (tests/unit/ipdata/kernels/test_compiled.py): 943e0ddfb4cb
 
 
 @compiled

@@ -1,7 +1,8 @@
 """What one video will come to, from all of its transcode and from some of its groups of pictures. For `ipdata plan`.
 
 The beginning of a video tells little: people stand still before they act. So the groups of pictures (GOPs) are drawn
-from all of it. Each begins with an I-frame and its headers, so that any of them make a bitstream by themselves.
+from its first 600 frames. Each begins with an I-frame and its headers, so that any of them make a bitstream by
+themselves.
 """
 
 import resource

@@ -10,14 +10,15 @@ import ipdata.kernels
 
 FOLDER = Path(ipdata.kernels.__file__).parent
 PACKAGE = "ipdata.kernels."
-MARK = "# Compiled in: "
+MARK = "# Hash of the files of this folder that are compiled in (tests/unit/ipdata/kernels/test_compiled.py): "
 
 
 def _compiled_in(path: Path) -> set[Path]:
     """The files of this package that a file imports from, and those that these import from."""
     imports = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ImportFrom)]
-    names = [node.module.removeprefix(PACKAGE) for node in imports if node.module and node.module.startswith(PACKAGE)]
-    direct = {FOLDER / f"{name}.py" for name in names}
+    modules = [node.module or "" for node in imports]
+    assert "ipdata.kernels" not in modules, "import from the files of this folder, so that this test sees them"
+    direct = {FOLDER / f"{name.removeprefix(PACKAGE)}.py" for name in modules if name.startswith(PACKAGE)}
     return direct.union(*map(_compiled_in, direct))
 
 

@@ -45,6 +45,14 @@ def test_some_groups_of_pictures_tell_the_bytes_of_the_whole_video(task: VideoTa
     assert probes[0] == replace(probe(task, 0), cpu_s=probes[0].cpu_s)  # equal seeds draw equal groups
 
 
+def test_of_two_groups_of_pictures_all_bytes_are_known(tmp_path: Path) -> None:
+    source = write_y4m(tmp_path / "clip.y4m", moving_luma(frames=24, step_px=(3, -1)))
+    task, whole = task_of(source, columns=COLUMNS), extracted_from(source, columns=COLUMNS)
+    for column, payload in whole.payloads.items():
+        sizes = payload.size_bytes, len(whole.sample.to_json()), len(str(whole.sample.class_id))
+        assert probe(task, 0).column_bytes[column] == sum(map(member_bytes, sizes)), column
+
+
 def test_of_a_long_video_the_beginning_is_transcoded_and_all_is_counted(
     task: VideoTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
