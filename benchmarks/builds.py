@@ -19,7 +19,8 @@ from benchmarks.harness import DATA, Figure, side_by_side
 from benchmarks.material import RECIPE
 from ipdata.executors.guard import PR_SET_CHILD_SUBREAPER
 from ipdata.video.checksums import CHECKSUM_ROWS
-from ipdata.video.transcode import command, executable
+from ipdata.video.transcode import command as transcoding
+from ipdata.video.transcode import executable
 
 VIDEOS = DATA / "ut_interaction"
 CLASSES = ("hug", "push")
@@ -32,15 +33,11 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYT
 
 
 def build_into(out: Path, *options: str, source: Path = VIDEOS, classes: tuple[str, ...] = CLASSES) -> None:
-    arguments = command_of(out, *options, source=source, classes=classes)
-    subprocess.run(arguments, check=True, capture_output=True, env=ENVIRONMENT)
-
-
-def command_of(out: Path, *options: str, source: Path = VIDEOS, classes: tuple[str, ...] = CLASSES) -> list[str]:
     """classes: all if empty."""
     chosen = [f"--classes={','.join(classes)}"] if classes else []
-    place = ["--dataset=folder", f"--source={source}", f"--out={out}"]
-    return [sys.executable, "-m", "ipdata.cli", "build", *place, *chosen, *options]
+    arguments = ["--dataset=folder", f"--source={source}", f"--out={out}", *chosen, *options]
+    command = [sys.executable, "-m", "ipdata.cli", "build", *arguments]
+    subprocess.run(command, check=True, capture_output=True, env=ENVIRONMENT)
 
 
 def build(*options: str) -> None:
@@ -49,11 +46,13 @@ def build(*options: str) -> None:
         build_into(Path(folder) / "set", *options)
 
 
-def cpu_s_of_transcodes(source: Path = VIDEOS) -> float:
+def cpu_s_of_transcodes(source: Path) -> float:
     """CPU time of ffmpeg for all clips in folders of classes, with the flags of a build, checksums included."""
     began_s = _children_cpu_s()
     for clip in sorted(source.glob("*/*")):
-        arguments = command(clip, RECIPE.transcode, limit_frames=None, path=executable(), checksum_rows=CHECKSUM_ROWS)
+        arguments = transcoding(
+            clip, RECIPE.transcode, limit_frames=None, path=executable(), checksum_rows=CHECKSUM_ROWS
+        )
         subprocess.run(arguments, check=True, stdin=subprocess.DEVNULL, capture_output=True)
     return _children_cpu_s() - began_s
 

@@ -47,16 +47,7 @@ for path in sys.stdin:
 
 def motion() -> list[Figure]:
     with ExitStack() as files:
-        streams, whole = (
-            {
-                f"{clip.stem}{AT}{quantiser}": files.enter_context(
-                    transcoded(clip, replace(RECIPE.transcode, quantiser=quantiser), frames=frames)
-                )
-                for clip in _chosen()
-                for quantiser in QUANTISERS
-            }
-            for frames in (FRAMES, None)
-        )
+        streams, whole = _bitstreams(files, frames=FRAMES), _bitstreams(files, frames=None)
         figures = [
             _against_decode(f"all MVs and `{name}` residuals", partial(_residuals, name), streams, bar)
             for name, bar in BARS.items()
@@ -77,6 +68,17 @@ def by_quantiser(figures: Sequence[Figure]) -> dict[str, str]:
     return {
         f"By quantiser: {figure.what}": grouped_table(figure, "quantiser", lambda clip: clip.rpartition(AT)[2])
         for figure in several
+    }
+
+
+def _bitstreams(files: ExitStack, *, frames: int | None) -> dict[str, Path]:
+    """The bitstreams of all clips at all quantisers, by name, in temporary files that end with `files`."""
+    return {
+        f"{clip.stem}{AT}{quantiser}": files.enter_context(
+            transcoded(clip, replace(RECIPE.transcode, quantiser=quantiser), frames=frames)
+        )
+        for clip in _chosen()
+        for quantiser in QUANTISERS
     }
 
 

@@ -14,8 +14,7 @@ SIGN = np.uint8(128)  # level - 128 as a signed byte has the bits of level ^ 128
 
 def subtract(picture: U8, reference: U8) -> U8:
     """clip(picture - reference + 128, 0, 255): (H, W, 3) uint8. Raises: ValueError if they differ in size."""
-    if picture.shape != reference.shape:
-        raise ValueError(f"a picture of shape {picture.shape} and a reference of shape {reference.shape}")
+    _check_sizes(picture, reference)
     out = np.empty(picture.shape, np.uint8)
     _subtract(picture.reshape(-1), reference.reshape(-1), out.reshape(-1))
     return out
@@ -34,12 +33,16 @@ def moved(reference: U8, mv: I16) -> U8:
 
 def subtract_moved(picture: U8, reference: U8, mv: I16) -> U8:
     """subtract(picture, moved(reference, mv)), faster. Raises: ValueError as these do."""
+    _check_sizes(picture, reference)
     _check_vectors(mv, picture)
-    if picture.shape != reference.shape:
-        raise ValueError(f"a picture of shape {picture.shape} and a reference of shape {reference.shape}")
     out = np.empty(picture.shape, np.uint8)
     _subtract_moved(picture.reshape(-1), reference.reshape(-1), mv, out.reshape(-1), *picture.shape[:2])
     return out
+
+
+def _check_sizes(picture: U8, reference: U8) -> None:
+    if picture.shape != reference.shape:
+        raise ValueError(f"a picture of shape {picture.shape} and a reference of shape {reference.shape}")
 
 
 def _check_vectors(mv: I16, picture: U8) -> None:

@@ -34,9 +34,8 @@ def chosen_frames(m4v: Path, choices: Sequence[Choice], recipe: BuildRecipe, *, 
     compared = {number for column in columns.values() for number in column.needed}
     before = {number - 1 for number in compared if picture_types[number] != "I"}
     needed = compared | before
-    pairs = zip(
-        sorted(needed), checked_pairs(m4v, recipe, Clock(), picture_types=picture_types, needed=needed), strict=True
-    )
+    in_order = checked_pairs(m4v, recipe, Clock(), picture_types=picture_types, needed=needed)
+    pairs = zip(sorted(needed), in_order, strict=True)
     decoded = -1  # the last number
     for place, choice in enumerate(choices):
         last = max((number for numbers in choice.values() for number in numbers), default=-1)
