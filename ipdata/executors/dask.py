@@ -26,6 +26,7 @@ from ipdata.executors.address import ENCRYPTED, TlsFiles, check_encrypted, speak
 from ipdata.executors.base import Event, Executor
 from ipdata.executors.dask_run import ClusterRun
 from ipdata.steps.pack import ShardTask
+from ipdata.steps.scratch import scratch_dir
 from shards.signals import Arrivals, interrupts_noted
 
 CONNECT_S = 12.0  # how long to wait for a running scheduler to answer
@@ -50,7 +51,8 @@ class LocalDask(Executor):
         with (
             quiet(stealing=not wanted, scratch=self.scratch),
             interrupts_noted() as interrupts,
-            _local_cluster(self.workers, wanted, self.scratch, interrupts) as cluster,
+            scratch_dir() as private,
+            _local_cluster(self.workers, wanted, self.scratch, certificate_in(private), interrupts) as cluster,
             Client(cluster) as client,
         ):
             run = ClusterRun(
@@ -203,14 +205,31 @@ def _worth_telling(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], AllExit))
 
 
-def _local_cluster(workers: int | None, resources: set[str], scratch: Path, interrupts: Arrivals) -> LocalCluster:
+def certificate_in(directory: Path) -> Security:
+    """Make a certificate for all processes of a cluster, as files of this directory that only this user can read.
+
+    Dask would write one that is kept in memory into $TMPDIR whenever it uses it, and leave it there when it is killed.
+    """
+    made = Security.temporary().get_tls_config_for_role("worker")
+    files = {name: directory / f"{name}.pem" for name in ("ca_file", "cert", "key")}
+    for name, path in files.items():
+        path.touch(0o600)
+        path.write_text(made[name])
+    roles = ("client", "scheduler", "worker")
+    own = {f"tls_{role}_{name}": str(files[name]) for role in roles for name in ("cert", "key")}
+    return Security(require_encryption=True, tls_ca_file=str(files["ca_file"]), **own)
+
+
+def _local_cluster(
+    workers: int | None, resources: set[str], scratch: Path, security: Security, interrupts: Arrivals
+) -> LocalCluster:
     """Start worker processes of one thread each. They never see Ctrl-C: the driver ends them.
 
     A terminal sends Ctrl-C to all processes. A new process inherits from the thread that starts it which signals are
     blocked. So the cluster is made in a thread that blocks Ctrl-C, while the main thread goes on to note it.
 
-    The scheduler takes commands only from processes that have its certificate, which is made here and kept in memory.
-    Without it, any user of this machine could run code in the workers.
+    The scheduler takes commands only from processes that have its certificate. Without it, any user of this machine
+    could run code in the workers.
     """
     made: Promise[LocalCluster] = Promise()
 
@@ -222,7 +241,7 @@ def _local_cluster(workers: int | None, resources: set[str], scratch: Path, inte
                 n_workers=workers,
                 threads_per_worker=1,
                 processes=True,
-                security=Security.temporary(),
+                security=security,
                 dashboard_address="127.0.0.1:0",
                 local_directory=str(scratch),
                 silence_logs=logging.CRITICAL,

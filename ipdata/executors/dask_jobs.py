@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from distributed import Client, Security, Status
+from distributed import Client, Status
 
 from ipdata.errors import BuildError
 from ipdata.executors.base import Event, Executor
-from ipdata.executors.dask import quiet, resources_of
+from ipdata.executors.dask import certificate_in, quiet, resources_of
 from ipdata.executors.dask_run import ClusterRun
 from ipdata.executors.profile import ClusterProfile, JobPool, Kind
 from ipdata.steps.pack import ShardTask
@@ -123,7 +123,7 @@ class QueuedDask(Executor):
             "job_script_prologue": list(profile.prologue),
             "job_name": "ipdata",
             "log_directory": str(self.scratch / "jobs"),
-            "security": _certificate_in(Path(private)),
+            "security": certificate_in(Path(private)),
             "scheduler_options": {"dashboard_address": "127.0.0.1:0"},
             **given,
         }
@@ -246,15 +246,3 @@ class Jobs:
             elif own:
                 pool.seen_s[name] = now_s
         jobs.update(pool.submit() for _ in range(wanted - left))
-
-
-def _certificate_in(directory: Path) -> Security:
-    """Make a certificate for all processes of a cluster, as files of this directory that only this user can read."""
-    made = Security.temporary().get_tls_config_for_role("worker")
-    files = {name: directory / f"{name}.pem" for name in ("ca_file", "cert", "key")}
-    for name, path in files.items():
-        path.touch(0o600)
-        path.write_text(made[name])
-    roles = ("client", "scheduler", "worker")
-    own = {f"tls_{role}_{name}": str(files[name]) for role in roles for name in ("cert", "key")}
-    return Security(require_encryption=True, tls_ca_file=str(files["ca_file"]), **own)

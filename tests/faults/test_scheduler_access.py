@@ -38,7 +38,9 @@ def refused(address: str, security: Security | None) -> bool:
 def test_a_local_cluster_lets_nobody_in(tmp_path: Path) -> None:
     """Neither a plain connection nor one with another certificate, to no process; nothing listens beyond loopback."""
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    with dask_executor._local_cluster(1, set(), tmp_path, []) as cluster:
+    certificate = dask_executor.certificate_in(tmp_path)
+    assert all(file.stat().st_mode & 0o777 == 0o600 for file in tmp_path.glob("*.pem"))
+    with dask_executor._local_cluster(1, set(), tmp_path, certificate, []) as cluster:
         (worker,) = cluster.workers.values()
         addresses = [cluster.scheduler_address, worker.address, worker.worker_address]
         assert all(address.startswith("tls://127.0.0.1:") for address in addresses)

@@ -53,7 +53,8 @@ def test_status_while_a_build_runs_after_a_kill_and_after_its_end(tmp_path: Path
     build.send_signal(signal.SIGKILL)
     build.wait()
     killed = state_of(out)
-    published = len(Output(out).published_keys())
+    # Of a shard whose receipt was not written yet, nothing counts: the next build makes it again.
+    published = sum(len(receipt.sources) for receipt in Output(out).receipts())
     assert killed["state"] == "unfinished" and killed["has_lock"] is False
     assert (killed["done"], killed["left"], killed["published"]["videos"]) == (published, 8 - published, published)
     text = ipdata("status", out)
