@@ -102,7 +102,8 @@ def _clip_from_video(m4v: Path, picture_types: str, picture_px: tuple[int, int])
     wanted = {p_frames[position] for position in middle_positions(len(p_frames), SEGMENTS)}
     needed = wanted | {number - 1 for number in wanted}
     mvs, residuals, previous = [], [], None
-    for number, picture in zip(sorted(needed), decode.pictures(m4v, needed=needed), strict=True):
+    decoded = decode.pictures(m4v, needed=needed, with_mv=wanted)
+    for number, picture in zip(sorted(needed), decoded, strict=True):
         if number in wanted and previous is not None:
             mvs.append(picture.mv)
             residuals.append(cut(encode(picture, previous), window, INPUT.crop_px))

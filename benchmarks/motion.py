@@ -108,7 +108,7 @@ def _snippets(stream: Path) -> None:
     wanted, iframes = _wanted(decode.coded_picture_types(stream))
     needed = wanted | iframes | {number - 1 for number in wanted}
     previous = None
-    for number, picture in zip(sorted(needed), decode.pictures(stream, needed=needed), strict=True):
+    for number, picture in zip(sorted(needed), decode.pictures(stream, needed=needed, with_mv=wanted), strict=True):
         if number in iframes:
             _ = picture.rgb
         elif number in wanted and previous is not None:

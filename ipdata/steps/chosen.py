@@ -34,7 +34,7 @@ def chosen_frames(m4v: Path, choices: Sequence[Choice], recipe: BuildRecipe, *, 
     compared = {number for column in columns.values() for number in column.needed}
     before = {number - 1 for number in compared if picture_types[number] != "I"}
     needed = compared | before
-    in_order = checked_pairs(m4v, recipe, Clock(), picture_types=picture_types, needed=needed)
+    in_order = checked_pairs(m4v, recipe, Clock(), picture_types=picture_types, needed=needed, with_mv=compared)
     pairs = zip(sorted(needed), in_order, strict=True)
     decoded = -1  # the last number
     for place, choice in enumerate(choices):

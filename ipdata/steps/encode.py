@@ -79,16 +79,24 @@ def _add_pictures(
 
 
 def checked_pairs(
-    m4v: Path, recipe: BuildRecipe, clock: Clock, *, picture_types: str, needed: Collection[int] | None = None
+    m4v: Path,
+    recipe: BuildRecipe,
+    clock: Clock,
+    *,
+    picture_types: str,
+    needed: Collection[int] | None = None,
+    with_mv: Collection[int] | None = None,
 ) -> Iterator[tuple[Picture, Picture]]:
     """Decode a bitstream; yield each P-frame with the picture that was yielded before it, and each I-frame with itself.
 
     picture_types: of the whole bitstream, checked before. needed: numbers of its pictures to yield, all if None.
+    with_mv: numbers of those whose motion vectors are wanted, all if None.
 
     Raises: VideoError if a picture does not decode, or has another type or size than the recipe says.
     """
     numbers = range(len(picture_types)) if needed is None else sorted(needed)
-    for number, (picture, previous) in zip(numbers, _pairs(m4v, clock, needed), strict=True):
+    decoded = decode.pictures(m4v, needed=needed, with_mv=with_mv)
+    for number, (picture, previous) in zip(numbers, _pairs(decoded, clock), strict=True):
         expected = picture_types[number]
         if picture.picture_type != expected:
             detail = f"picture {number} decodes as {picture.picture_type}, expected {expected}"
@@ -110,8 +118,7 @@ def check_picture_types(found: str, expected: str) -> None:
         raise VideoError("transcode", "picture_types", f"expected {expected}, got {found}")
 
 
-def _pairs(m4v: Path, clock: Clock, needed: Collection[int] | None) -> Iterator[tuple[Picture, Picture]]:
-    decoded = decode.pictures(m4v, needed=needed)
+def _pairs(decoded: Iterator[Picture], clock: Clock) -> Iterator[tuple[Picture, Picture]]:
     previous: Picture | None = None
     while True:
         with clock.stage("decode"):

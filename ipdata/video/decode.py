@@ -25,6 +25,7 @@ from shards.motion import INTRA, grid_of, planes
 
 # A coded picture's header: its start code, then two bits for its type (ISO/IEC 14496-2, section 6.2.5).
 PICTURE_START = b"\0\0\1\xb6"
+PICTURE_HEADER = re.compile(re.escape(PICTURE_START) + b"(.)", re.DOTALL)
 CODED_TYPES = {0: "I", 1: "P"}
 HEADERS_START = re.compile(b"\0\0\1[\x20-\x2f]")  # of the video object layer, which has the size and how to decode
 
@@ -42,7 +43,8 @@ class Picture:
 
     picture_type: str  # "I" or "P"
     i420: U8  # (H * 3 / 2, W): luma, then the two chroma planes
-    mv: I16 | None  # (h, w, 2) half-pels, dst - src, INTRA in intra macroblocks; None in an I-frame
+    # (h, w, 2) half-pels, dst - src, INTRA in intra macroblocks; None in an I-frame, or if nobody wanted it
+    mv: I16 | None
 
     @cached_property
     def rgb(self) -> U8:
@@ -88,20 +90,30 @@ def coded_pictures(m4v: Path) -> Iterator[bytes]:
 def coded_picture_types(m4v: Path) -> str:
     """The types of an elementary stream's coded pictures, read from their headers: "IPPP...", without decoding them.
 
-    "?" stands for a picture that is neither I nor P.
+    "?" stands for a picture that is neither I nor P. Raises: OSError if the file cannot be read.
     """
-    return "".join(map(_coded_type, coded_pictures(m4v)))
+    types: list[str] = []
+    with m4v.open("rb") as file:
+        rest = b""
+        while part := file.read(PARSED_BYTES):
+            data = rest + part
+            types += map(_coded_type, PICTURE_HEADER.findall(data))
+            rest = data[-len(PICTURE_START) :]  # may begin a header
+    return "".join(types)
 
 
-def _coded_type(coded: bytes) -> str:
-    at = coded.find(PICTURE_START) + len(PICTURE_START)
-    return CODED_TYPES.get(coded[at] >> 6, "?") if len(PICTURE_START) <= at < len(coded) else "?"
+def _coded_type(header: bytes) -> str:
+    """header: what follows the start code."""
+    return CODED_TYPES.get(header[0] >> 6, "?")
 
 
-def pictures(m4v: Path, *, needed: Container[int] | None = None) -> Iterator[Picture]:
+def pictures(
+    m4v: Path, *, needed: Container[int] | None = None, with_mv: Container[int] | None = None
+) -> Iterator[Picture]:
     """Decode an MPEG-4 Part 2 elementary stream without B-frames, a file, in one pass; yield its pictures.
 
     needed: numbers of the pictures to yield, all if None. The others are decoded only where these depend on them.
+    with_mv: numbers of those whose motion vectors are wanted, all if None.
 
     Raises: VideoError if the decoder fails, leaves out a picture or conceals damage in it, or the stream has what this
         extraction does not support: B-frames, late pictures, four vectors a macroblock, quarter-pel vectors. OSError if
@@ -122,8 +134,8 @@ def pictures(m4v: Path, *, needed: Container[int] | None = None) -> Iterator[Pic
             if frames[0].is_corrupt:
                 raise VideoError("decode", "damaged", f"picture {packet.pts} is damaged; the decoder conceals it")
             if needed is None or packet.pts in needed:
-                mv = None if types == ["I"] else _mv_grid(frames[0])
-                yield Picture(types[0], _i420(frames[0]), mv)
+                wants_mv = types == ["P"] and (with_mv is None or packet.pts in with_mv)
+                yield Picture(types[0], _i420(frames[0]), _mv_grid(frames[0]) if wants_mv else None)
     except av.FFmpegError as error:
         raise VideoError("decode", "damaged", str(error)) from None
 
@@ -151,8 +163,10 @@ def _needed_packets(packets: Iterator[Any], needed: Container[int] | None) -> It
 
 def _begins_anew(coded: bytes) -> bool:
     """Whether no picture before this one is needed: an I-frame, and the stream's headers, which a decoder must know."""
-    headers_end = max(coded.find(PICTURE_START), 0)
-    return HEADERS_START.search(coded, 0, headers_end) is not None and _coded_type(coded) == "I"
+    picture = PICTURE_HEADER.search(coded)
+    if picture is None or _coded_type(picture[1]) != "I":
+        return False
+    return HEADERS_START.search(coded, 0, picture.start()) is not None
 
 
 def _supported_type(frame: Any) -> str:

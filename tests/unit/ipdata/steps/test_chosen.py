@@ -61,8 +61,8 @@ def test_a_choice_comes_as_soon_as_its_last_picture_is_decoded(
 
     seen, pictures = [], encode.decode.pictures
 
-    def counted(m4v: Path, *, needed: set[int]) -> Iterator[Picture]:
-        for number, picture in zip(sorted(needed), pictures(m4v, needed=needed), strict=True):
+    def counted(m4v: Path, *, needed: set[int], with_mv: set[int]) -> Iterator[Picture]:
+        for number, picture in zip(sorted(needed), pictures(m4v, needed=needed, with_mv=with_mv), strict=True):
             seen.append(number)
             yield picture
 

@@ -24,6 +24,14 @@ def test_headers_tell_the_types_that_decoding_gives(m4v: Path) -> None:
     assert decode.coded_picture_types(m4v) == decoded == "I" + "P" * 11 + "IPP"
 
 
+@pytest.mark.parametrize("read_bytes", range(1, 8))
+def test_headers_are_found_wherever_the_file_is_cut(
+    m4v: Path, read_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decode, "PARSED_BYTES", read_bytes)
+    assert decode.coded_picture_types(m4v) == "I" + "P" * 11 + "IPP"
+
+
 def test_b_pictures_are_no_p_pictures(m4v: Path) -> None:
     coded = list(decode.coded_pictures(m4v))
     at = coded[3].index(b"\0\0\1\xb6") + 4
@@ -69,6 +77,14 @@ def test_needed_pictures_alone_are_those_of_the_whole(m4v: Path, needed: list[in
         assert picture.picture_type == whole[number].picture_type
         assert np.array_equal(picture.i420, whole[number].i420)
         assert np.array_equal(picture.mv, whole[number].mv)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("needed", [None, [3, 4, 12, 13]])
+def test_only_wanted_motion_vectors_are_there(m4v: Path, needed: list[int] | None) -> None:
+    numbers = needed or range(15)
+    found = dict(zip(numbers, decode.pictures(m4v, needed=needed, with_mv={4, 12}), strict=True))
+    assert [number for number, picture in found.items() if picture.mv is not None] == [4]
+    assert np.array_equal(found[4].mv, list(decode.pictures(m4v))[4].mv)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("needed", [None, {0, 5, 6, 12, 13}], ids=str)
