@@ -1,6 +1,13 @@
-"""The P-stream's loader on one core: clips of 16 P-frames, from the columns and from the column `video`."""
+"""The P-stream's loader on one core: clips of 16 P-frames, from the columns and from the column `video`.
 
+Clips of all datasets, built at several quantisers, because the cost of decoding depends on the bitrate.
+"""
+
+import shutil
+import statistics
 import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -8,7 +15,8 @@ import numpy as np
 import torch
 
 from benchmarks.builds import build_into
-from benchmarks.harness import DATA, Figure, side_by_side
+from benchmarks.harness import REPORTED, Figure, side_by_side
+from benchmarks.material import AT, QUANTISERS, clips_of_all_datasets
 from ipdata.columns.residual import definition_of
 from ipdata.video import decode
 from ipmodel.data.batch import Clip, collate
@@ -19,11 +27,12 @@ from ipmodel.data.transforms import centre_crop, cut
 from ipmodel.process.malloc import keep_memory
 from ipmodel.recipe import Input, ModalityName
 from shards import ShardSet
+from shards.schema import Sample
 
 SEGMENTS = 16
 ROUNDS = 5
 INPUT = Input()
-PEER = "the same clips from `video`: one PyAV pass, our kernels"
+CLASS = "any"  # of all clips
 
 
 def loading() -> list[Figure]:
@@ -32,66 +41,81 @@ def loading() -> list[Figure]:
     torch.set_num_threads(1)
     keep_memory()
     with tempfile.TemporaryDirectory() as folder:
-        some, long = Path(folder) / "some", Path(folder) / "long"
-        build_into(some, "--limit-videos=12", "--scheduler=none")
-        build_into(
-            long, "--columns=mv,residual,video", "--scheduler=none", source=DATA / "clips", classes=("kinetics",)
-        )
-        clips = ShardSet(some)
-        to_floats = side_by_side(lambda: from_columns(clips), lambda: from_video(clips), rounds=ROUNDS)
-        to_bytes = side_by_side(
-            lambda: from_columns(clips, floats=False), lambda: from_video(clips, floats=False), rounds=ROUNDS
-        )
-        with_flow = side_by_side(lambda: from_columns(clips, "mr", "flow"), lambda: from_video(clips), rounds=ROUNDS)
-        long_clips = ShardSet(long)
-        of_long = side_by_side(lambda: from_columns(long_clips), lambda: from_video(long_clips), rounds=ROUNDS)
-        count, frames = _length(clips)
-        long_count, long_frames = _length(long_clips)
-    reported = "reported, times faster"
-    what = f"loader, {count} P-stream clips of 16 P-frames to floats, one core, from videos of some {frames} frames"
-    return [
-        _figure(what, to_floats, bar="3.5 times faster at least", faster_than=3.5),
-        _figure("loader, to bytes, as handed to a GPU", to_bytes, bar="5 times faster at least", faster_than=5),
-        _figure("loader, to floats, with flow for the teacher", with_flow, peer=PEER + ", no flow", bar=reported),
-        _figure(
-            f"loader, to floats, {long_count} clips of Kinetics of some {long_frames} frames", of_long, bar=reported
-        ),
-    ]
+        sets = dict(_sets(Path(folder)))
+        with_flow = {q: shard_set for q, shard_set in sets.items() if "flow" in shard_set.manifest.columns}
+        return [
+            _figure("to floats", sets, faster_than=3.5),
+            _figure("to bytes, as handed to a GPU", sets, floats=False, faster_than=5),
+            _figure("to floats, with flow for the teacher, which the other side lacks", with_flow, "mr", "flow"),
+        ]
+
+
+def _sets(folder: Path) -> Iterator[tuple[int, ShardSet]]:
+    """Build the clips at each quantiser; with flow at the first one only, because that takes long."""
+    source = folder / "videos" / CLASS
+    source.mkdir(parents=True)
+    for clip in clips_of_all_datasets():
+        shutil.copyfile(clip, source / clip.name)
+    for quantiser in QUANTISERS:
+        out = folder / str(quantiser)
+        columns = "mv,residual,flow,video" if quantiser == QUANTISERS[0] else "mv,residual,video"
+        options = (f"--columns={columns}", f"--set=transcode.quantiser={quantiser}", "--scheduler=none")
+        build_into(out, *options, source=source.parent, classes=())
+        yield quantiser, ShardSet(out)
 
 
 def _figure(
-    what: str, seconds: tuple[list[float], list[float]], *, peer: str = PEER, bar: str, faster_than: float = 1
+    what: str,
+    sets: Mapping[int, ShardSet],
+    *modalities: ModalityName,
+    floats: bool = True,
+    faster_than: float | None = None,
 ) -> Figure:
-    return Figure(what=what, ours_s=seconds[0], peer=peer, peer_s=seconds[1], bar=bar, faster_than=faster_than)
+    """The medians of some rounds for each clip. modalities: MV and R if none are named."""
+    medians = {}
+    for quantiser, shard_set in sets.items():
+        samples = list(shard_set.samples())
+        ours = _from_columns(shard_set, samples, modalities or ("mr",), floats=floats)
+        for number, sample in enumerate(samples):
+            peer = partial(_from_video, shard_set, sample, floats=floats)
+            both = side_by_side(partial(ours, number), peer, rounds=ROUNDS)
+            medians[f"{Path(sample.name).stem}{AT}{quantiser}"] = [statistics.median(seconds) for seconds in both]
+    ours_s, peer_s = map(list, zip(*medians.values(), strict=True))
+    return Figure(
+        what=f"loader, a P-stream clip of {SEGMENTS} P-frames {what}, of {len(medians)} videos, one core",
+        ours_s=ours_s,
+        peer="the same clip from `video`: one PyAV pass, our kernels",
+        peer_s=peer_s,
+        bar=f"{REPORTED}, times faster" if faster_than is None else f"{faster_than:g} times faster at least",
+        faster_than=faster_than or 1,
+        clips=tuple(medians),
+    )
 
 
-def _length(shard_set: ShardSet) -> tuple[int, int]:
-    """The number of videos, and their mean number of frames."""
-    frames = [sample.frames for sample in shard_set.samples()]
-    return len(frames), round(sum(frames) / len(frames))
-
-
-def from_columns(shard_set: ShardSet, *modalities: ModalityName, floats: bool = True) -> None:
-    """A clip of every video, as ipmodel loads it; modalities: MV and R if none are named."""
-    samples = list(shard_set.samples())
-    settings = ClipSettings(modalities=modalities or ("mr",), segments=SEGMENTS, input=INPUT, test_crops=1)
+def _from_columns(
+    shard_set: ShardSet, samples: list[Sample], modalities: tuple[ModalityName, ...], *, floats: bool
+) -> Callable[[int], None]:
+    """What loads the clip of a video, by its number, as ipmodel does."""
+    settings = ClipSettings(modalities=modalities, segments=SEGMENTS, input=INPUT, test_crops=1)
     clips = Clips(shard_set, samples, settings)
-    for number in range(len(clips)):
+
+    def load(number: int) -> None:
         batch = collate([clips[0, number]])
-        for modality in settings.modalities if floats else ():
+        for modality in modalities if floats else ():
             network_input(batch, modality, INPUT, picture_px=clips.picture_px)
 
+    return load
 
-def from_video(shard_set: ShardSet, *, floats: bool = True) -> None:
-    """Make the same clips of MV and R from the column `video`."""
-    for sample in shard_set.samples():
-        picture_px = sample.width, sample.height
-        with tempfile.NamedTemporaryFile(suffix=".m4v") as m4v:
-            m4v.write(shard_set.read_bytes(sample.key, "video"))
-            m4v.flush()
-            batch = collate([_clip_from_video(Path(m4v.name), sample.picture_types, picture_px)])
-        if floats:
-            network_input(batch, "mr", INPUT, picture_px=picture_px)
+
+def _from_video(shard_set: ShardSet, sample: Sample, *, floats: bool) -> None:
+    """Make the same clip of MV and R from the column `video`."""
+    picture_px = sample.width, sample.height
+    with tempfile.NamedTemporaryFile(suffix=".m4v") as m4v:
+        m4v.write(shard_set.read_bytes(sample.key, "video"))
+        m4v.flush()
+        batch = collate([_clip_from_video(Path(m4v.name), sample.picture_types, picture_px)])
+    if floats:
+        network_input(batch, "mr", INPUT, picture_px=picture_px)
 
 
 def _clip_from_video(m4v: Path, picture_types: str, picture_px: tuple[int, int]) -> Clip:

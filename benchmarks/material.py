@@ -19,6 +19,8 @@ from ipdata.video.transcode import Transcode, command, executable
 RECIPE = load_recipe("default")
 BOUND = {"bound_px": RECIPE.columns["flow"].bound_px}  # the encoding that storing and restoring flow needs
 SIZE = {"width": RECIPE.transcode.width, "height": RECIPE.transcode.height}
+QUANTISERS = (2, 4, 8, 31)  # the default recipe's, and some that give less
+AT = " at q="  # between a clip's name and its quantiser
 ROAD100 = DATA / "coviar_reference" / "road100.m4v"  # 340x256, 100 frames, 91 of them P
 
 
@@ -26,6 +28,17 @@ def clips() -> list[Path]:
     found = sorted(path for kind in ("*.avi", "*.mp4") for path in (DATA / "clips").rglob(kind))
     if not found:
         sys.exit(f"no clips below {DATA / 'clips'}; set IPTSN_DATA to the folder of real data")
+    return found
+
+
+def clips_of_all_datasets() -> list[Path]:
+    """Clips of HMDB51, UCF101 and Kinetics, and one of each class of two datasets more, of different persons."""
+    found = clips()
+    for name in ("ut_interaction", "weizmann"):
+        folders = sorted(folder for folder in (DATA / name).iterdir() if folder.is_dir())
+        for number, folder in enumerate(folders):
+            of_class = sorted(folder.glob("*.avi"))
+            found.append(of_class[number % len(of_class)])
     return found
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import av
 
-from benchmarks.harness import DATA, REPORTED, Figure, grouped_table, side_by_side
-from benchmarks.material import RECIPE, ROAD100, SIZE, clips, transcoded
+from benchmarks.harness import REPORTED, Figure, grouped_table, side_by_side
+from benchmarks.material import AT, QUANTISERS, RECIPE, ROAD100, SIZE, clips_of_all_datasets, transcoded
 from ipdata.columns.residual import definition_of
 from ipdata.steps.chosen import chosen_frames
 from ipdata.video import decode
@@ -24,10 +24,8 @@ from shards.columns import COLUMNS
 
 ROUNDS = 20  # against the peer
 CLIP_ROUNDS = 5
-QUANTISERS = (2, 4, 8, 31)
 FRAMES = 100  # of a clip, at most
 SNIPPETS = 16  # of the whole clip, P-frames and I-frames each
-AT = " at q="  # between a clip's name and its quantiser
 BARS = {"previous": 2.3, "accumulated": 3.0, "codec": None}  # definition -> times the decode, at most
 PEER_PYTHON = Path(
     "build/peers/bin/python"
@@ -77,20 +75,9 @@ def _bitstreams(files: ExitStack, *, frames: int | None) -> dict[str, Path]:
         f"{clip.stem}{AT}{quantiser}": files.enter_context(
             transcoded(clip, replace(RECIPE.transcode, quantiser=quantiser), frames=frames)
         )
-        for clip in _chosen()
+        for clip in clips_of_all_datasets()
         for quantiser in QUANTISERS
     }
-
-
-def _chosen() -> list[Path]:
-    """Clips of HMDB51, UCF101 and Kinetics, and one of each class of two datasets more, of different persons."""
-    found = clips()
-    for name in ("ut_interaction", "weizmann"):
-        folders = sorted(folder for folder in (DATA / name).iterdir() if folder.is_dir())
-        for number, folder in enumerate(folders):
-            of_class = sorted(folder.glob("*.avi"))
-            found.append(of_class[number % len(of_class)])
-    return found
 
 
 def _residuals(definition: str, stream: Path) -> None:

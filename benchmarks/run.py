@@ -27,7 +27,7 @@ from benchmarks.training import BATCH, training_table
 from benchmarks.training import RECIPE as TRAINED
 
 PARTS = {"flow_by_process": flow_by_process, "motion": motion, "loading": loading, "large_sets": large_sets}
-TABLES = {"flow_by_process": by_gap, "motion": by_quantiser}
+TABLES = {"flow_by_process": by_gap, "motion": by_quantiser, "loading": by_quantiser}
 ON_ALL_CORES = {"sharing": sharing, "builds": builds, "driver": driver}
 
 
@@ -59,13 +59,13 @@ def everything() -> list[Figure]:
     """Measure all figures and tables, and write them to the page."""
     with one_core():
         flow_figure, agreement = flow()
-        flows, motions = flow_by_process(), motion()
-        figures = [flow_figure, *flows, *motions, *loading(), *large_sets()]
+        flows, motions, loads = flow_by_process(), motion(), loading()
+        figures = [flow_figure, *flows, *motions, *loads, *large_sets()]
         material = material_of(clips())
         tables = {
             **by_gap(flows),
             **agreement,
-            **by_quantiser(motions),
+            **by_quantiser([*motions, *loads]),
             "Stored encodings": encodings_table(material),
             "Recipes": recipes_table(material),
             "The codec residual": codec_table(clips()),
