@@ -16,7 +16,7 @@ try:
 except ImportError:  # Windows: nothing can be locked, but sets can be read and pulled
     fcntl = None  # type: ignore[assignment]
 
-POLL_S = 0.1  # between two attempts to lock
+POLL_S = 0.02  # between two attempts to lock
 
 
 class LockedError(Exception):

@@ -19,6 +19,7 @@ from shards.regular import open_regular
 
 SAY_S = 10.0  # from one line about a file that is waited for to the next
 POLL_S = 0.1
+WRITE_S = 2.0  # for a scheduler to write its file, which is empty when it appears
 PROBE_S = 1.0  # how long a web server may take to answer
 MAX_BYTES = 1_000_000  # of a scheduler's file, which has some thousand
 LOG = logging.getLogger(__name__)
@@ -71,15 +72,19 @@ def address_in(file: Path, *, patience_s: float) -> str:
             LOG.warning("%s is not there: waiting for a scheduler that writes it, for %.0f s", file, now_s - begun_s)
             said_s = now_s
         time.sleep(POLL_S)
-    try:
-        with open_regular(file) as opened:
-            written = json.loads(opened.read(MAX_BYTES))
-        if not isinstance(address := written["address"], str):
-            raise TypeError(f"address: {address}")
-        return address
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        cure = "name the file of `dask scheduler --scheduler-file`"
-        raise BuildError(f"{file}: has no address of a scheduler ({error!r}); {cure}") from None
+    ends_s = time.monotonic() + WRITE_S
+    while True:
+        try:
+            with open_regular(file) as opened:
+                written = json.loads(opened.read(MAX_BYTES))
+            if not isinstance(address := written["address"], str):
+                raise TypeError(f"address: {address}")
+            return address
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            if not isinstance(error, ValueError) or time.monotonic() > ends_s:
+                cure = "name the file of `dask scheduler --scheduler-file`"
+                raise BuildError(f"{file}: has no address of a scheduler ({error!r}); {cure}") from None
+        time.sleep(POLL_S)
 
 
 def is_loopback(host: str) -> bool:

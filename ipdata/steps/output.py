@@ -31,7 +31,7 @@ CURES = {  # by the number of an error
     ),
 }
 RECEIPT = "receipt.json"  # in the folder of a shard that is being replaced
-LOCK_WAIT_S = 0.1  # `ipdata status` asks for the shared lock, and gives it back at once
+LOCK_WAIT_S = 0.5  # `ipdata status` asks for the shared lock, and gives it back at once
 IDENTITY = "identity.json"  # in BUILD_DIR; see ipdata/steps/identity.py
 
 

@@ -4,7 +4,7 @@ import logging
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,7 @@ from shards.store.upload import CHANGED, CLAIM, Store
 from shards.store.urls import is_url, shown
 
 NAMED = 3  # files that a refusal names
+CLAIM_ATTEMPTS = 3  # to leave a claim: a push that came before may end before its claim is read
 SET_FILE = re.compile(r"(samples/[0-9]+\.jsonl|[a-z][a-z0-9_]*/[0-9]+\.(tar|idx\.json)|keys-[0-9a-f]{8}\.txt)")
 
 T = TypeVar("T")
@@ -142,11 +143,11 @@ def leave_claim(store: Store, claim: Claim) -> bytes | None:
     """Leave a claim, unless there is one; return the one that is there. It is the first that is written there."""
 
     def ask() -> bytes | None:
-        try:
-            return store.claim(claim.to_json())
-        except FileNotFoundError:
-            cure = "make the bucket first, or check the URL"
-            raise ShardError(f"{store.location}: nothing can be written there; {cure}") from None
+        for _ in range(CLAIM_ATTEMPTS):
+            with suppress(FileNotFoundError):
+                return store.claim(claim.to_json())
+        cure = "make the bucket first, or check the URL"
+        raise ShardError(f"{store.location}: nothing can be written there; {cure}")
 
     return asked(store, CLAIM, ask)
 

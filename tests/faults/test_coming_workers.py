@@ -19,6 +19,7 @@ from distributed import Client, Scheduler
 from moving import moving_luma, write_y4m
 from wrapped_ffmpeg import wrapped_ffmpeg
 
+from ipdata.executors.address import address_in
 from shards import ShardSet
 
 ONE_DEATH_IS_ENOUGH = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}  # for Dask to give up a task; it is 3
@@ -75,6 +76,15 @@ def test_a_file_that_names_no_scheduler_is_one_line(tmp_path: Path, written: str
     (tmp_path / "scheduler.json").write_text(written)
     done = in_process("ipdata.cli", quick_options(tmp_path / "set", scheduler_file=tmp_path / "scheduler.json"))
     assert done.returncode == 1 and "has no address of a scheduler" in done.stderr.splitlines()[-1], done.stderr
+
+
+def test_a_file_that_a_scheduler_is_writing_is_waited_for(tmp_path: Path) -> None:
+    file = tmp_path / "scheduler.json"
+    file.touch()
+    writing = threading.Timer(0.5, file.write_text, ['{"address": "tcp://127.0.0.1:8786"}'])
+    writing.start()
+    assert address_in(file, patience_s=0) == "tcp://127.0.0.1:8786"
+    writing.join()
 
 
 def lines_of(path: Path) -> int:

@@ -145,6 +145,23 @@ def test_s3_itself_keeps_the_manifest_that_came_first(made_dir: Path, bucket: st
     assert ShardSet(url).columns == ["mv", "flow"]
 
 
+def test_a_push_that_ends_before_its_claim_is_read_stops_no_other(
+    made_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_new, attempts = upload.publish_new, []
+
+    def of_another_first(temporary: Path, path: Path) -> None:
+        attempts.append(path)
+        if len(attempts) == 1:
+            raise FileExistsError
+        publish_new(temporary, path)
+
+    monkeypatch.setattr(upload, "publish_new", of_another_first)
+    push(made_dir, f"file://{tmp_path}/pushed/set", columns=["mv"])
+    assert attempts[0] == attempts[1] and attempts[0].name == upload.CLAIM
+    assert list(verify(f"file://{tmp_path}/pushed/set")) == []
+
+
 def test_many_pushes_at_once_leave_one_sound_set(made_dir: Path, url: str, tmp_path: Path) -> None:
     choices = [["mv"], ["mv", "flow"], ["mv", "video"], ["mv", "flow", "video"]]
     refused: list[str] = []
