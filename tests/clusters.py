@@ -74,17 +74,23 @@ def started_cluster(
     options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", file, *more]
     no_stealing = {"DASK_DISTRIBUTED__SCHEDULER__WORK_STEALING": "False"}
     scheduler = start("dask_scheduler", *options, **no_stealing, **environment)
-    deadline = time.monotonic() + 60
-    while not file.exists():
-        assert scheduler.poll() is None and time.monotonic() < deadline
-        time.sleep(0.1)
-    started = [worker(folder, *more) for _ in range(workers)]
+    started: list[subprocess.Popen[bytes]] = []
     try:
+        wait_for(lambda: _is_written(file))
+        started += [worker(folder, *more) for _ in range(workers)]
         yield Cluster(json.loads(file.read_text())["address"], scheduler, started)
     finally:
         for process in [*started, scheduler]:
             process.kill()
             process.wait()
+
+
+def _is_written(file: Path) -> bool:
+    """Whether a scheduler has written its file: it is there, and empty, before."""
+    with suppress(FileNotFoundError, ValueError):
+        json.loads(file.read_text())
+        return True
+    return False
 
 
 def started_build(*arguments: str, settings: str = "") -> subprocess.Popen[bytes]:

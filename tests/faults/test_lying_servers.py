@@ -107,9 +107,9 @@ def test_an_answer_without_end_is_given_up(
 
 def test_a_slow_server_is_waited_for(ranged: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that keeps the pace may take far longer than the time after which a stalled one is given up."""
-    monkeypatch.setattr(transport, "STALL_S", 0.4)
+    monkeypatch.setattr(transport, "STALL_S", 1.0)
     monkeypatch.setattr(pace, "LEAST_BYTES", 400)
-    ranged.faults[f"set/{MANIFEST}"] = [serving.paced(5000)]
+    ranged.faults[f"set/{MANIFEST}"] = [serving.paced(2000)]
     begun_s = time.monotonic()
     ShardSet(f"{ranged.url}/set")
     assert time.monotonic() - begun_s > 2 * transport.STALL_S and ranged.asked == [f"set/{MANIFEST}"]

@@ -59,14 +59,17 @@ def test_a_hanging_ffmpeg_costs_only_its_video(command: list[str], tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("prints", "reason"),
-    [("sleep 3600", "timed out after 0.5 seconds"), ("yes | head -c 50000000", "prints more than 65536 bytes")],
+    ("prints", "within_s", "reason"),
+    [
+        ("sleep 3600", 0.5, "timed out after 0.5 seconds"),
+        ("yes | head -c 50000000", 30, "prints more than 65536 bytes"),
+    ],
 )
 def test_an_ffmpeg_that_states_no_version_is_ended_with_its_children(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prints: str, reason: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prints: str, within_s: float, reason: str
 ) -> None:
     monkeypatch.setenv(MARK, OWN)
-    monkeypatch.setattr(transcode, "VERSION_S", 0.5)
+    monkeypatch.setattr(transcode, "VERSION_S", within_s)
     ffmpeg = tmp_path / "ffmpeg"
     ffmpeg.write_text(f"#!/bin/sh\nsleep 3600 &\n{prints}\nwait\n")
     ffmpeg.chmod(0o755)
@@ -124,8 +127,9 @@ def test_killed(command: list[str], tmp_path: Path, where: str) -> None:
 
 def test_what_all_killed_processes_have_left_is_removed_by_the_next_build(command: list[str], tmp_path: Path) -> None:
     driver = started([*command, "--scheduler=none"])
-    for process in marked(OWN):  # the guard, which would tidy up, is the second one
-        os.kill(process, signal.SIGKILL)
+    for number in (signal.SIGSTOP, signal.SIGKILL):  # stopped first: the guard would tidy up after the driver
+        for process in sorted(marked(OWN), reverse=True):  # the driver last, whose death wakes the guard
+            os.kill(process, number)
     driver.communicate()
     wait_for_none(OWN)
     scratch = tmp_path / "scratch"

@@ -27,9 +27,9 @@ def written(folder: Path) -> dict[str, Path]:
     return {name: folder / f"{name}.pem" for name in FILES}
 
 
-def refused(address: str, security: Security | None) -> bool:
+def refused(address: str, security: Security | None, *, timeout_s: float = 1) -> bool:
     try:
-        Client(address, timeout=1, security=security).close()
+        Client(address, timeout=timeout_s, security=security).close()
     except OSError:
         return True
     return False
@@ -46,7 +46,7 @@ def test_a_local_cluster_lets_nobody_in(tmp_path: Path) -> None:
         assert all(address.startswith("tls://127.0.0.1:") for address in addresses)
         plain = cluster.scheduler_address.replace("tls:", "tcp:")
         assert refused(plain, None) and refused(cluster.scheduler_address, Security.temporary())
-        assert not refused(cluster.scheduler_address, cluster.security)
+        assert not refused(cluster.scheduler_address, cluster.security, timeout_s=30)
         this = psutil.Process()
         listening = [
             connection.laddr.ip
@@ -98,7 +98,7 @@ def test_certificates_may_come_from_dasks_configuration(encrypted: Cluster, cert
 def test_a_wrong_certificate_is_refused_in_one_line(
     tmp_path: Path, encrypted: Cluster, certificates: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dask_executor, "CONNECT_S", 1.0)
+    monkeypatch.setattr(dask_executor, "CONNECT_S", 3.0)
     none, other = {}, written(tmp_path / "other")
     no_pem = {"ca": Path(__file__), "cert": certificates["cert"], "key": certificates["key"]}
     plain = encrypted.address.replace("tls:", "tcp:")

@@ -75,10 +75,15 @@ def test_a_worker_that_is_not_as_the_driver_is_named_before_the_work(
 
 def test_a_worker_that_comes_later_and_is_not_fit_is_left_out(tmp_path: Path, cluster: Cluster) -> None:
     out, options = tmp_path / "set", {"columns": "iframe,mv", "limit_videos": 12}
-    slow = wrapped_ffmpeg(tmp_path, first="sleep 1")  # so that there is work for the third worker
-    build = begun_build(out, *quick_options(out, scheduler=cluster.address, ffmpeg=slow, **options))
+    log, come = out / ".build" / "log.jsonl", tmp_path / "come"
+    begun = f"[ $(cat {log} 2>/dev/null | wc -l) -ge 2 ]"  # two videos are done
+    waiting = wrapped_ffmpeg(tmp_path, first=f"if {begun}; then until [ -e {come} ]; do sleep 0.1; done; fi")
+    build = begun_build(out, *quick_options(out, scheduler=cluster.address, ffmpeg=waiting, **options))
     process = worker(tmp_path / "cluster", **other_machine(tmp_path, OTHER_JPEG))
     try:
+        with Client(cluster.address) as client:
+            client.wait_for_workers(3, timeout=60)
+        come.touch()
         _, errors = build.communicate(timeout=120)
     finally:
         process.kill()

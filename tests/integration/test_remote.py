@@ -147,7 +147,7 @@ def test_what_passes_is_asked_for_again(
     served: Served, local: ShardSet, cache: Path, monkeypatch: pytest.MonkeyPatch, faults: list[serving.Fault]
 ) -> None:
     if faults == [serving.stalled]:
-        monkeypatch.setattr(transport, "STALL_S", 1.0)
+        monkeypatch.setattr(transport, "STALL_S", 3.0)
     path = f"set/{mv_tar(local)}"
     served.faults[path] = list(faults)
     far, began = ShardSet(f"{served.url}/set"), time.monotonic()

@@ -165,6 +165,7 @@ def test_killed_and_resumed_the_weights_are_those_of_an_uninterrupted_run(
         process = started(*options, errors=tmp_path / "errors", new_session=True)
     wait_for_a_step(process, run / "split-1" / "p_stream")
     while sent == signal.SIGKILL and not list((run / "split-1" / "p_stream").glob("step-*")):
+        assert process.poll() is None
         time.sleep(0.005)
     (os.killpg if sent == signal.SIGTERM else os.kill)(process.pid, sent)
     status = process.wait(timeout=60)
