@@ -48,7 +48,8 @@ class ColumnBuild:
     def follows_gop(self, table: Any) -> bool:
         """Whether a frame depends on all pictures since the last I-frame.
 
-        False if the entry of an I-frame depends on that picture alone, and that of a P-frame on it and the one before.
+        False if the entry of an I-frame depends on that picture alone, and that of a P-frame on it and on the pixels of
+        the one before.
         """
         return True
 

@@ -218,9 +218,9 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a library that prints must not write into the pipe
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     remove_abandoned()
-    import ipdata.steps.extract  # noqa: F401  # or this second would count as the first video's
-
     try:
+        import ipdata.steps.extract  # noqa: F401  # or this second would count as the first video's
+
         _send(results, None)
         while True:
             for answer in _answers_to(pickle.loads(_receive(sys.stdin.fileno(), math.inf))):

@@ -25,7 +25,7 @@ from shards.motion import INTRA, grid_of, planes
 
 # A coded picture's header: its start code, then two bits for its type (ISO/IEC 14496-2, section 6.2.5).
 PICTURE_START = b"\0\0\1\xb6"
-PICTURE_HEADER = re.compile(re.escape(PICTURE_START) + b"(.)", re.DOTALL)
+PICTURE_HEADER = re.compile(re.escape(PICTURE_START) + b"(?=(.))", re.DOTALL)
 CODED_TYPES = {0: "I", 1: "P"}
 HEADERS_START = re.compile(b"\0\0\1[\x20-\x2f]")  # of the video object layer, which has the size and how to decode
 
@@ -99,7 +99,7 @@ def coded_picture_types(m4v: Path) -> str:
             data = rest + part
             types += map(_coded_type, PICTURE_HEADER.findall(data))
             rest = data[-len(PICTURE_START) :]  # may begin a header
-    return "".join(types)
+    return "".join([*types, "?"] if rest == PICTURE_START else types)
 
 
 def _coded_type(header: bytes) -> str:
@@ -116,8 +116,8 @@ def pictures(
     with_mv: numbers of those whose motion vectors are wanted, all if None.
 
     Raises: VideoError if the decoder fails, leaves out a picture or conceals damage in it, or the stream has what this
-        extraction does not support: B-frames, late pictures, four vectors a macroblock, quarter-pel vectors. OSError if
-        the file cannot be read.
+        extraction does not support: B-frames, late pictures, and where vectors are wanted, four of a macroblock or
+        quarter-pel ones. OSError if the file cannot be read.
     """
     decoder = av.CodecContext.create("mpeg4", "r")
     decoder.thread_count = 1

@@ -32,6 +32,11 @@ def test_headers_are_found_wherever_the_file_is_cut(
     assert decode.coded_picture_types(m4v) == "I" + "P" * 11 + "IPP"
 
 
+def test_headers_without_a_picture_are_counted_too() -> None:
+    start = b"\0\0\1\xb6"
+    assert decode.coded_picture_types(m4v_of(start + start + b"\x40" + start)) == "IP?"
+
+
 def test_b_pictures_are_no_p_pictures(m4v: Path) -> None:
     coded = list(decode.coded_pictures(m4v))
     at = coded[3].index(b"\0\0\1\xb6") + 4
