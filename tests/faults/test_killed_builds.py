@@ -243,7 +243,8 @@ def test_a_signal_ends_a_build_in_this_process_and_says_how_to_go_on(
         time.sleep(numbers.uniform(0, whole_s["fresh"] / 2))
         os.kill(child, number)
         status = status_of(child)
-        assert status in (0, 130), (status, errors.read_text() if errors.exists() else "")
+        complete = (build.out / MANIFEST).exists()  # then the signal may meet a process that no longer handles it
+        assert status in (0, 130) or complete, (status, errors.read_text() if errors.exists() else "")
         if status == 130:
             ended += 1
             last = errors.read_text().splitlines()[-1]
