@@ -60,7 +60,7 @@ def check_encrypted(address: str, *, tls: TlsFiles, insecure: bool) -> None:
 def address_in(file: Path, *, patience_s: float) -> str:
     """The address that a scheduler has written to its --scheduler-file. Waits until the file is there, and says so.
 
-    Raises: BuildError if it is not there after patience_s, or if it names no address.
+    Raises: BuildError if it is not there after patience_s, or if it names no address WRITE_S later.
     """
     begun_s, said_s = time.monotonic(), -math.inf
     while not file.exists():
@@ -81,7 +81,8 @@ def address_in(file: Path, *, patience_s: float) -> str:
                 raise TypeError(f"address: {address}")
             return address
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            if not isinstance(error, ValueError) or time.monotonic() > ends_s:
+            half_written = isinstance(error, ValueError)  # no JSON yet
+            if not half_written or time.monotonic() > ends_s:
                 cure = "name the file of `dask scheduler --scheduler-file`"
                 raise BuildError(f"{file}: has no address of a scheduler ({error!r}); {cure}") from None
         time.sleep(POLL_S)

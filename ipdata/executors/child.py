@@ -219,7 +219,7 @@ def main() -> None:
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     remove_abandoned()
     try:
-        import ipdata.steps.extract  # noqa: F401  # or this second would count as the first video's
+        import ipdata.steps.extract  # noqa: F401  # now, because the first video's time must not include it
 
         _send(results, None)
         while True:

@@ -90,7 +90,7 @@ def checked_pairs(
     """Decode a bitstream; yield each P-frame with the picture that was yielded before it, and each I-frame with itself.
 
     picture_types: of the whole bitstream, checked before. needed: numbers of its pictures to yield, all if None.
-    with_mv: numbers of those whose motion vectors are wanted, all if None.
+    with_mv: numbers of those that get their motion vectors, all if None.
 
     Raises: VideoError if a picture does not decode, or has another type or size than the recipe says.
     """

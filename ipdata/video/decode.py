@@ -43,7 +43,7 @@ class Picture:
 
     picture_type: str  # "I" or "P"
     i420: U8  # (H * 3 / 2, W): luma, then the two chroma planes
-    # (h, w, 2) half-pels, dst - src, INTRA in intra macroblocks; None in an I-frame, or if nobody wanted it
+    # (h, w, 2) half-pels, dst - src, INTRA in intra macroblocks; None in an I-frame, and if not in `with_mv`
     mv: I16 | None
 
     @cached_property
@@ -113,7 +113,7 @@ def pictures(
     """Decode an MPEG-4 Part 2 elementary stream without B-frames, a file, in one pass; yield its pictures.
 
     needed: numbers of the pictures to yield, all if None. The others are decoded only where these depend on them.
-    with_mv: numbers of those whose motion vectors are wanted, all if None.
+    with_mv: numbers of those that get their motion vectors, all if None.
 
     Raises: VideoError if the decoder fails, leaves out a picture or conceals damage in it, or the stream has what this
         extraction does not support: B-frames, late pictures, and where vectors are wanted, four of a macroblock or
